@@ -1,0 +1,1 @@
+"""When do pods see a changed ConfigMap? Measured on real kubelets."""

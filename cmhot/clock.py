@@ -1,0 +1,91 @@
+"""The only door to time: nothing else in `cmhot` reads a clock or sleeps.
+
+Code that waits takes a `Clock`,
+so that a two-minute kubelet delay is a one-millisecond unit test.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+NS_PER_S = 1_000_000_000
+
+
+class Clock(Protocol):
+    """What code needs of time."""
+
+    def utc_ns(self) -> int:
+        """Return the instant now as UTC epoch nanoseconds: for stamps."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never jump: for durations and deadlines."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait; zero or less returns at once."""
+
+
+class SystemClock:
+    """The clock of this machine."""
+
+    def utc_ns(self) -> int:
+        """Return `time.time_ns()`."""
+        return time.time_ns()
+
+    def monotonic(self) -> float:
+        """Return `time.monotonic()`."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep in real time."""
+        if seconds > 0:
+            time.sleep(seconds)
+
+
+class VirtualClock:
+    """A clock that moves only when somebody sleeps on it.
+
+    The model cluster and the unit tests run on it.
+
+    Parameters
+    ----------
+    start_ns
+        UTC epoch nanoseconds at which it starts;
+        the default is an arbitrary round instant, 2026-01-01T00:00:00Z.
+    """
+
+    def __init__(self, start_ns: int = 1_767_225_600 * NS_PER_S) -> None:
+        self._start_ns = start_ns
+        self._elapsed_ns = 0
+
+    def utc_ns(self) -> int:
+        """Return the virtual instant."""
+        return self._start_ns + self._elapsed_ns
+
+    def monotonic(self) -> float:
+        """Return the virtual seconds since the start."""
+        return self._elapsed_ns / NS_PER_S
+
+    def sleep(self, seconds: float) -> None:
+        """Move the clock on; time never goes backwards."""
+        if seconds > 0:
+            self._elapsed_ns += round(seconds * NS_PER_S)
+
+
+def describe(clock: Clock) -> dict[str, object]:
+    """Say which clock stamped a run, for its provenance.
+
+    Returns
+    -------
+    dict
+        ``name``, ``implementation`` and ``resolution_s``
+        (what the operating system claims, not what was measured).
+    """
+    if isinstance(clock, SystemClock):
+        info = time.get_clock_info("time")
+        return {
+            "name": "CLOCK_REALTIME",
+            "implementation": info.implementation,
+            "resolution_s": info.resolution,
+        }
+    return {"name": "virtual", "implementation": "counter", "resolution_s": 1e-9}

@@ -1,0 +1,1 @@
+"""The embedded Kubernetes: real programs, real kubelets, one machine."""
