@@ -1,0 +1,538 @@
+"""Start, look at and take down a testbed; each may be called at any time.
+
+What a crash leaves is no special case:
+`up` and `down` look at what is there (processes, interface, cgroups, folder)
+and take away what does not belong.
+A lock file, released by the kernel when its holder dies,
+keeps two of them from working on one testbed at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cmhot.clock import NS_PER_S, Clock, SystemClock
+from cmhot.errors import TestbedError, UsageError
+from cmhot.settings import Setting, Strategy
+from cmhot.testbed import cgroups, configuration, host, layout, processes, supervisor
+from cmhot.testbed.api import Api, is_ready
+from cmhot.testbed.image import IMAGE_NAME, find_busybox, oci_archive
+from cmhot.testbed.owner import give_back
+from cmhot.testbed.programs import ensure_programs
+from cmhot.testbed.spec import check_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from cmhot.testbed.programs import Programs
+    from cmhot.testbed.spec import TestbedSpec
+
+    Report = Callable[[str], None]
+
+START_TIMEOUT_S = 120.0
+"""Ten times the longest start seen, for a slow or busy machine."""
+KILL_TIMEOUT_S = 5.0
+CLEAN_TIMEOUT_S = 10.0
+POLL_S = 0.05
+TOO_MANY_EXITS = 3
+"""A program that dies so often while starting will not come up by itself."""
+LOG_TAIL = 5
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """A node as it is now.
+
+    Attributes
+    ----------
+    name
+        Name of the Node object.
+    ready
+        Whether its condition Ready is true and it takes pods.
+    setting
+        What its kubelet was configured to.
+    """
+
+    name: str
+    ready: bool
+    setting: Setting
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A testbed as it is now.
+
+    Attributes
+    ----------
+    name
+        Which one.
+    running
+        Whether it was started completely and its programs live.
+    kubernetes
+        Version of the Kubernetes programs; None when it is not running.
+    kubeconfig
+        The file to use it with; None when it is not running.
+    nodes
+        One entry a node.
+    sources
+        Where each program came from (see `cmhot.testbed.programs`).
+    """
+
+    name: str
+    running: bool
+    kubernetes: str | None = None
+    kubeconfig: Path | None = None
+    nodes: tuple[NodeStatus, ...] = ()
+    sources: dict[str, Any] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the keys that programs rely on (`testbed status --json`)."""
+        return {
+            "name": self.name,
+            "running": self.running,
+            "kubernetes": self.kubernetes,
+            "kubeconfig": None if self.kubeconfig is None else str(self.kubeconfig),
+            "probe_image": IMAGE_NAME if self.running else None,
+            "nodes": [
+                {
+                    "name": node.name,
+                    "ready": node.ready,
+                    "sync_frequency_s": node.setting.sync_frequency_s,
+                    "strategy": node.setting.strategy.value,
+                    "ttl_s": node.setting.ttl_s,
+                }
+                for node in self.nodes
+            ],
+            "sources": self.sources,
+        }
+
+
+def _silent(_: str) -> None:
+    """Report nothing."""
+
+
+@contextlib.contextmanager
+def _locked(home: layout.Home, *, report: Report) -> Iterator[None]:
+    """Hold the testbed's lock; say so when somebody else has it."""
+    home.lock.parent.mkdir(parents=True, exist_ok=True)
+    give_back(home.lock.parent)
+    while True:
+        descriptor = os.open(home.lock, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                report(f"waiting: another cmhot is changing testbed {home.folder.name}")
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            # `down` removes the file: what we locked may no longer be the lock.
+            try:
+                current = os.stat(home.lock).st_ino  # noqa: PTH116
+            except FileNotFoundError:
+                continue
+            if current != os.fstat(descriptor).st_ino:
+                continue
+            yield
+        finally:
+            os.close(descriptor)
+        return
+
+
+def _read_record(home: layout.Home) -> dict[str, Any] | None:
+    try:
+        record: dict[str, Any] = json.loads(home.record.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return record
+
+
+def _describe(spec: TestbedSpec) -> dict[str, Any]:
+    return {
+        "name": spec.name,
+        "kubernetes": spec.kubernetes,
+        "nodes": [
+            {
+                "name": node.name,
+                "sync_frequency_s": node.setting.sync_frequency_s,
+                "strategy": node.setting.strategy.value,
+                "ttl_s": node.setting.ttl_s,
+            }
+            for node in spec.nodes
+        ],
+    }
+
+
+def _api(home: layout.Home, address: str) -> Api:
+    return Api(address, layout.API_PORT, pki=home.run / "pki")
+
+
+def status(name: str = "default") -> Status:
+    """Say what runs.
+
+    Raises
+    ------
+    UsageError
+        For a name that no testbed can have.
+    """
+    check_name(name)
+    home = layout.home(name)
+    record = _read_record(home)
+    if record is None or processes.first_process(home.run) is None:
+        return Status(name=name, running=False)
+    ready = {
+        node["metadata"]["name"]: is_ready(node)
+        for node in _api(home, record["api_address"]).nodes()
+    }
+    return Status(
+        name=name,
+        running=True,
+        kubernetes=record["spec"]["kubernetes"],
+        kubeconfig=home.kubeconfig,
+        nodes=tuple(
+            NodeStatus(
+                name=node["name"],
+                ready=ready.get(node["name"], False),
+                setting=Setting(
+                    node["sync_frequency_s"], Strategy(node["strategy"]), node["ttl_s"]
+                ),
+            )
+            for node in record["spec"]["nodes"]
+        ),
+        sources=record["sources"],
+    )
+
+
+def names() -> list[str]:
+    """List the testbeds of this user that exist, running or half gone."""
+    folder = layout.all_homes()
+    if not folder.is_dir():
+        return []
+    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+
+
+def up(
+    spec: TestbedSpec,
+    *,
+    bin_dir: Path | None = None,
+    report: Report = _silent,
+    clock: Clock | None = None,
+) -> Status:
+    """Start the testbed, or find it running.
+
+    Parameters
+    ----------
+    spec
+        Its nodes.
+    bin_dir
+        Folder with programs to use before any others.
+    report
+        Takes a sentence for each step.
+    clock
+        For the deadline.
+
+    Returns
+    -------
+    Status
+        All nodes are Ready and pods can be created.
+
+    Raises
+    ------
+    HostError
+        The machine cannot run a testbed.
+    ProgramsError
+        A program could not be had.
+    UsageError
+        A testbed of that name runs with other nodes.
+    TestbedError
+        It did not become ready; what was started is gone again.
+    """
+    clock = clock or SystemClock()
+    home = layout.home(spec.name)
+    with _locked(home, report=report):
+        record = _read_record(home)
+        if record is not None and processes.first_process(home.run) is not None:
+            if record["spec"] != _describe(spec):
+                running = ", ".join(node["name"] for node in record["spec"]["nodes"])
+                msg = (
+                    f"testbed {spec.name!r} is running with other nodes ({running}): "
+                    f"`cmhot testbed down --name {spec.name}` first, or start this "
+                    "one beside it with another --name"
+                )
+                raise UsageError(msg)
+            report(f"testbed {spec.name} is running already")
+        else:
+            _clear(home, spec.name, clock=clock)
+            host.require(nodes=len(spec.nodes))
+            found = ensure_programs(
+                kubernetes_version=spec.kubernetes,
+                bin_dir=bin_dir,
+                cache=None,
+                report=report,
+            )
+            try:
+                _start(spec, home, found, report=report, clock=clock)
+            except BaseException:
+                _clear(home, spec.name, clock=clock)
+                raise
+    return status(spec.name)
+
+
+def _start(
+    spec: TestbedSpec,
+    home: layout.Home,
+    programs: Programs,
+    *,
+    report: Report,
+    clock: Clock,
+) -> None:
+    began = clock.monotonic()
+    host_end, inner_end = host.free_link(host.taken_ranges())
+    home.logs.mkdir(parents=True)
+    _write_files(spec, home, programs, str(host_end), str(inner_end), clock=clock)
+    report(f"starting Kubernetes {spec.kubernetes} with {len(spec.nodes)} nodes")
+    _spawn(home)
+    pid = _wait_for_first_process(home, clock=clock)
+    cgroups.enter(layout.cgroup_name(spec.name), pid)
+    _link(layout.link_name(spec.name), pid, str(host_end), str(inner_end))
+    _wait_until_ready(spec, home, str(inner_end), report=report, clock=clock)
+    home.kubeconfig.touch(mode=0o600)
+    home.kubeconfig.write_bytes((home.run / "user.kubeconfig").read_bytes())
+    record = {
+        "spec": _describe(spec),
+        "api_address": str(inner_end),
+        "sources": programs.to_dict(),
+        "ready_after_s": round(clock.monotonic() - began, 3),
+    }
+    partial = home.record.with_suffix(".part")
+    partial.write_text(json.dumps(record, indent=1))
+    partial.replace(home.record)
+    for path in (home.folder, home.kubeconfig, home.record):
+        give_back(path)
+    report(f"all nodes Ready after {record['ready_after_s']:.1f} s")
+
+
+def _write_files(
+    spec: TestbedSpec,
+    home: layout.Home,
+    programs: Programs,
+    host_address: str,
+    api_address: str,
+    *,
+    clock: Clock,
+) -> None:
+    files = configuration.files(
+        spec,
+        api_address=api_address,
+        now=datetime.datetime.fromtimestamp(clock.utc_ns() / NS_PER_S, datetime.UTC),
+        snapshotter=host.snapshotter(home.run),
+        image=oci_archive(find_busybox(), architecture=host.architecture()),
+    )
+    plan = configuration.launch_plan(
+        spec,
+        programs={name: str(path) for name, path in programs.paths.items()},
+        api_address=api_address,
+        host_address=host_address,
+    )
+    files["launch.json"] = json.dumps(plan, indent=1).encode()
+    # 0700 keeps the keys from other users of the machine, whatever the files' modes.
+    home.run.chmod(0o700)
+    for path, data in files.items():
+        target = home.run / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.touch(mode=0o600)
+        target.write_bytes(data)
+
+
+def _spawn(home: layout.Home) -> None:
+    """Start the namespaces; nothing ties them to this process."""
+    isolate = ["unshare", "--mount", "--net", "--pid", "--ipc", "--uts"]
+    isolate += ["--fork", "--kill-child", "--mount-proc"]
+    python = [sys.executable, "-I", "-S", supervisor.__file__]
+    with (home.logs / "supervisor.log").open("ab") as log:
+        subprocess.Popen(
+            [*isolate, *python, str(home.run)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={"PATH": os.environ.get("PATH", os.defpath)},
+            start_new_session=True,
+        )
+
+
+def _wait_for_first_process(home: layout.Home, *, clock: Clock) -> int:
+    until = clock.monotonic() + START_TIMEOUT_S
+    while clock.monotonic() < until:
+        pid = processes.first_process(home.run)
+        if pid is not None:
+            return pid
+        clock.sleep(POLL_S / 5)
+    tail = _tail(home.logs / "supervisor.log")
+    msg = f"the testbed's namespaces could not be made: {tail or 'no output'}"
+    raise TestbedError(msg)
+
+
+def _link(name: str, pid: int, host_address: str, inner_address: str) -> None:
+    """Make the one link between the host and the testbed."""
+    peer = "host"
+    inside = ["nsenter", "--target", str(pid), "--net"]
+    commands = [
+        [
+            *("ip", "link", "add", name, "type", "veth"),
+            *("peer", "name", peer, "netns", str(pid)),
+        ],
+        ["ip", "addr", "add", f"{host_address}/30", "dev", name],
+        ["ip", "link", "set", name, "up"],
+        [*inside, "ip", "addr", "add", f"{inner_address}/30", "dev", peer],
+        [*inside, "ip", "link", "set", peer, "up"],
+    ]
+    for command in commands:
+        answer = subprocess.run(command, check=False, capture_output=True, text=True)
+        if answer.returncode != 0:
+            msg = (
+                f"the link to the testbed could not be made: `{' '.join(command)}` "
+                f"said {answer.stderr.strip()!r}; try `cmhot testbed down`, then again"
+            )
+            raise TestbedError(msg)
+
+
+def _wait_until_ready(
+    spec: TestbedSpec,
+    home: layout.Home,
+    address: str,
+    *,
+    report: Report,
+    clock: Clock,
+) -> None:
+    api = _api(home, address)
+    until = clock.monotonic() + START_TIMEOUT_S
+    wanted = {node.name: node for node in spec.nodes}
+    annotated: set[str] = set()
+    told = -1
+    while clock.monotonic() < until:
+        nodes = {node["metadata"]["name"]: node for node in api.nodes()}
+        for name in wanted.keys() & nodes.keys() - annotated:
+            # 0 included: without the annotation a kubelet takes a TTL of 60 s
+            ttl = f"{wanted[name].setting.ttl_s:g}"
+            if api.annotate_node(name, {layout.TTL_ANNOTATION: ttl}):
+                annotated.add(name)
+        ready = sum(is_ready(node) for node in nodes.values())
+        if nodes and ready != told:
+            report(f"{ready} of {len(wanted)} nodes Ready")
+            told = ready
+        if (
+            ready == len(annotated) == len(wanted)
+            and api.has_default_service_account()
+        ):
+            return
+        _fail_if_dying(home)
+        clock.sleep(POLL_S)
+    msg = (
+        f"the testbed was not ready within {START_TIMEOUT_S:.0f} s "
+        f"({max(told, 0)} of {len(wanted)} nodes Ready); is the machine very busy?"
+    )
+    raise TestbedError(msg)
+
+
+def _fail_if_dying(home: layout.Home) -> None:
+    """Give up early when a program keeps dying, with the end of its log."""
+    if processes.first_process(home.run) is None:
+        tail = _tail(home.logs / "supervisor.log")
+        msg = f"the testbed ended while it was starting: {tail or 'it was killed'}"
+        raise TestbedError(msg)
+    exits = home.run / "exits.jsonl"
+    if not exits.exists():
+        return
+    counts: dict[str, int] = {}
+    for line in exits.read_text().splitlines():
+        exited = json.loads(line)
+        if exited["code"] == 0:
+            continue
+        name = exited["name"]
+        counts[name] = counts.get(name, 0) + 1
+        if counts[name] >= TOO_MANY_EXITS:
+            tail = _tail(home.logs / f"{name}.log")
+            msg = f"{name} of the testbed keeps ending; its log says: {tail}"
+            raise TestbedError(msg)
+
+
+def _tail(log: Path) -> str:
+    try:
+        lines = log.read_text(errors="replace").splitlines()
+    except FileNotFoundError:
+        return ""
+    return " | ".join(lines[-LOG_TAIL:])
+
+
+def down(
+    name: str = "default", *, report: Report = _silent, clock: Clock | None = None
+) -> bool:
+    """Take a testbed away, all of it or what is left of it.
+
+    Returns
+    -------
+    bool
+        Whether there was anything.
+
+    Raises
+    ------
+    TestbedError
+        Something could not be removed; the message names it.
+    """
+    check_name(name)
+    home = layout.home(name)
+    if not home.lock.parent.is_dir():
+        return False
+    with _locked(home, report=report):
+        found = _clear(home, name, clock=clock or SystemClock())
+        home.lock.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # other testbeds may be there
+        home.folder.parent.rmdir()
+    return found
+
+
+def _clear(home: layout.Home, name: str, *, clock: Clock) -> bool:
+    """End the processes, then remove interface, cgroups and folder."""
+    cgroup = layout.cgroup_name(name)
+    found = home.folder.exists() or bool(cgroups.roots(cgroup))
+    alive = processes.kill(home.run, clock=clock, deadline_s=KILL_TIMEOUT_S)
+    if alive:
+        msg = f"processes {alive} of testbed {name!r} do not end: try again in a minute"
+        raise TestbedError(msg)
+    link = layout.link_name(name)
+    if Path("/sys/class/net", link).exists():
+        # The kernel removes it with the namespace, a little later than the processes.
+        subprocess.run(["ip", "link", "delete", link], check=False, capture_output=True)
+    until = clock.monotonic() + CLEAN_TIMEOUT_S
+    while left := cgroups.remove(cgroup):
+        if clock.monotonic() > until:
+            msg = f"cgroup {left[0]} could not be removed: is a process left in it?"
+            raise TestbedError(msg)
+        clock.sleep(POLL_S)
+    if home.folder.exists():
+        shutil.rmtree(home.folder)
+    return found
+
+
+def log_files(name: str = "default") -> dict[str, Path]:
+    """Return the log of each program of a running testbed.
+
+    Raises
+    ------
+    TestbedError
+        When there is no such testbed.
+    """
+    check_name(name)
+    folder = layout.home(name).logs
+    if not folder.is_dir():
+        msg = f"there is no testbed {name!r}: start it with `cmhot testbed up`"
+        raise TestbedError(msg)
+    return {path.stem: path for path in sorted(folder.iterdir())}

@@ -1,0 +1,131 @@
+"""Find and end the processes of a testbed, whoever started them.
+
+The truth is asked of /proc: no file with a process number is written,
+so none can be stale, missing after a crash, or name somebody else's process.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cmhot.testbed import supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cmhot.clock import Clock
+
+SUPERVISOR = Path(supervisor.__file__).name
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A process of a testbed.
+
+    Attributes
+    ----------
+    pid
+        Its number on the host.
+    is_first
+        It is the first process of the namespaces, whose death ends all others;
+        otherwise it is the `unshare` that waits for it.
+    """
+
+    pid: int
+    is_first: bool
+
+
+def _arguments(pid: int) -> list[str]:
+    try:
+        text = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return [part.decode(errors="replace") for part in text.split(b"\0")[:-1]]
+
+
+def _inner_pid(pid: int) -> int | None:
+    """Return the process's number in its innermost PID namespace."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    for line in status.splitlines():
+        if line.startswith("NSpid:"):
+            return int(line.split()[-1])
+    return None
+
+
+def of_testbed(run_dir: Path) -> Iterator[Found]:
+    """Find the supervisor of a testbed and the `unshare` above it, by their arguments.
+
+    Parameters
+    ----------
+    run_dir
+        The run folder of the testbed, which both have as their last argument.
+    """
+    for entry in os.scandir("/proc"):
+        if not entry.name.isdigit():
+            continue
+        arguments = _arguments(int(entry.name))
+        if (
+            len(arguments) > 1
+            and arguments[-1] == str(run_dir)
+            and Path(arguments[-2]).name == SUPERVISOR
+        ):
+            inner = _inner_pid(int(entry.name))
+            yield Found(pid=int(entry.name), is_first=inner == 1)
+
+
+def first_process(run_dir: Path) -> int | None:
+    """Return the host's number of the namespaces' first process, if it lives."""
+    return next((found.pid for found in of_testbed(run_dir) if found.is_first), None)
+
+
+def in_namespace(pid_namespace: str) -> list[int]:
+    """List the processes whose PID namespace is the one named (``pid:[…]``)."""
+    members = []
+    for entry in os.scandir("/proc"):
+        if not entry.name.isdigit():
+            continue
+        try:
+            namespace = os.readlink(f"/proc/{entry.name}/ns/pid")  # noqa: PTH115
+        except OSError:
+            continue
+        if namespace == pid_namespace:
+            members.append(int(entry.name))
+    return members
+
+
+def kill(run_dir: Path, *, clock: Clock, deadline_s: float) -> list[int]:
+    """End every process of the testbed by ending the first ones.
+
+    Returns
+    -------
+    list of int
+        Processes that still live when the deadline has passed.
+    """
+    found = list(of_testbed(run_dir))
+    namespaces = set()
+    for process in found:
+        if process.is_first:
+            try:
+                namespaces.add(os.readlink(f"/proc/{process.pid}/ns/pid"))  # noqa: PTH115
+            except OSError:
+                continue
+    for process in found:
+        try:
+            os.kill(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    until = clock.monotonic() + deadline_s
+    while True:
+        alive = [process.pid for process in of_testbed(run_dir)]
+        for namespace in namespaces:
+            alive += in_namespace(namespace)
+        if not alive or clock.monotonic() > until:
+            return sorted(set(alive))
+        clock.sleep(0.02)
