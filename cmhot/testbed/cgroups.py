@@ -9,6 +9,10 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def hierarchies(mountinfo: str | None = None) -> list[Path]:
@@ -27,21 +31,46 @@ def writable_hierarchies() -> list[Path]:
     return [path for path in hierarchies() if os.access(path, os.W_OK)]
 
 
+def prepare(name: str, nodes: Sequence[str]) -> None:
+    """Make the testbed's cgroup with one for each node and one for the programs.
+
+    A kubelet expects its ``cgroupRoot`` to be there.
+    """
+    for hierarchy in writable_hierarchies():
+        for folder in ("programs", *nodes):
+            _make(hierarchy, hierarchy / name / folder)
+
+
+def _make(hierarchy: Path, folder: Path) -> None:
+    """Make a cgroup and its parents, able to hold processes."""
+    if folder == hierarchy:
+        return
+    parent = folder.parent
+    _make(hierarchy, parent)
+    if is_v2(hierarchy):
+        available = (parent / "cgroup.controllers").read_text().split()
+        enabled = (parent / "cgroup.subtree_control").read_text().split()
+        for controller in sorted(set(available) - set(enabled)):
+            # one that cannot be had (cpu, with realtime processes) is done without
+            with contextlib.suppress(OSError):
+                (parent / "cgroup.subtree_control").write_text(f"+{controller}")
+    folder.mkdir(exist_ok=True)
+    for required in ("cpuset.cpus", "cpuset.mems"):
+        # on v1 a cpuset takes no process before both are set
+        file = folder / required
+        if not is_v2(hierarchy) and file.exists() and not file.read_text().strip():
+            file.write_text((parent / required).read_text())
+
+
 def enter(name: str, pid: int) -> None:
-    """Move a process into a cgroup of its own, out of its starter's.
+    """Move a process into the testbed's cgroup, out of its starter's.
 
     A service manager ends a stopped service's whole cgroup;
     the testbed would go with the notebook server that started it.
     The leaf ``programs`` keeps v2's rule that only leaves hold processes.
     """
     for hierarchy in writable_hierarchies():
-        leaf = hierarchy / name / "programs"
-        # cpuset (v1) takes no process before its cpus and mems are set
-        if (hierarchy / "cpuset.cpus").exists() and not is_v2(hierarchy):
-            continue
-        with contextlib.suppress(OSError):
-            leaf.mkdir(parents=True, exist_ok=True)
-            (leaf / "cgroup.procs").write_text(str(pid))
+        (hierarchy / name / "programs" / "cgroup.procs").write_text(str(pid))
 
 
 def is_v2(hierarchy: Path) -> bool:

@@ -63,9 +63,7 @@ def kubeconfig(
                 },
             }
         ],
-        "contexts": [
-            {"name": context, "context": {"cluster": context, "user": user}}
-        ],
+        "contexts": [{"name": context, "context": {"cluster": context, "user": user}}],
     }
 
 
@@ -201,8 +199,7 @@ def network_commands(spec: TestbedSpec, *, host_address: str) -> list[list[str]]
     # A kubelet refuses 127.0.0.0/8 as its address, but not another address on lo;
     # a dummy interface would need a kernel module that not every machine has.
     commands += [
-        ["ip", "addr", "add", f"{address}/32", "dev", "lo"]
-        for address in addresses
+        ["ip", "addr", "add", f"{address}/32", "dev", "lo"] for address in addresses
     ]
     return commands
 
@@ -290,7 +287,11 @@ def files(
 
 
 def _program(
-    name: str, argv: list[str], *after: dict[str, Any], once: bool = False, nice: int = 0
+    name: str,
+    argv: list[str],
+    *after: dict[str, Any],
+    once: bool = False,
+    nice: int = 0,
 ) -> dict[str, Any]:
     return {
         "name": name,

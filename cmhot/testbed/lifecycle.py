@@ -299,9 +299,11 @@ def _start(
     home.logs.mkdir(parents=True)
     _write_files(spec, home, programs, str(host_end), str(inner_end), clock=clock)
     report(f"starting Kubernetes {spec.kubernetes} with {len(spec.nodes)} nodes")
+    cgroup = layout.cgroup_name(spec.name)
+    cgroups.prepare(cgroup, [node.name for node in spec.nodes])
     _spawn(home)
     pid = _wait_for_first_process(home, clock=clock)
-    cgroups.enter(layout.cgroup_name(spec.name), pid)
+    cgroups.enter(cgroup, pid)
     _link(layout.link_name(spec.name), pid, str(host_end), str(inner_end))
     _wait_until_ready(spec, home, str(inner_end), report=report, clock=clock)
     home.kubeconfig.touch(mode=0o600)
@@ -428,10 +430,7 @@ def _wait_until_ready(
         if nodes and ready != told:
             report(f"{ready} of {len(wanted)} nodes Ready")
             told = ready
-        if (
-            ready == len(annotated) == len(wanted)
-            and api.has_default_service_account()
-        ):
+        if ready == len(annotated) == len(wanted) and api.has_default_service_account():
             return
         _fail_if_dying(home)
         clock.sleep(POLL_S)

@@ -52,24 +52,31 @@ def hide_fixed_paths(run_dir: str, programs: dict[str, str], inside: str) -> Non
     since they may themselves lie below /var or /run,
     and bound to fixed places after.
     """
-    opened = {
-        f"{inside}/bin/{name}": os.open(path, os.O_PATH)
-        for name, path in programs.items()
-    }
+    folders = sorted({str(Path(path).parent) for path in programs.values()})
+    opened = [os.open(folder, os.O_PATH) for folder in folders]
     state = os.open(run_dir, os.O_PATH)
     for path in ("/run", "/var"):
         mount("tmpfs", path, "tmpfs", 0, "mode=0755")
-    os.symlink("/run", "/var/run")
+    Path("/var/run").symlink_to("/run")
     for path in ("/var/lib", "/var/log", "/var/tmp"):  # noqa: S108 - private by now
         Path(path).mkdir()
-    Path(f"{inside}/state").mkdir(parents=True)
-    Path(f"{inside}/bin").mkdir()
-    mount(f"/proc/self/fd/{state}", f"{inside}/state", "", MS_BIND, "")
-    for target, descriptor in opened.items():
-        Path(target).touch()
-        mount(f"/proc/self/fd/{descriptor}", target, "", MS_BIND, "")
-        os.close(descriptor)
-    os.close(state)
+    bind(state, Path(inside, "state"))
+    for number, descriptor in enumerate(opened):
+        bind(descriptor, Path(inside, "programs", str(number)))
+    Path(inside, "bin").mkdir()
+    # Links, not bound files: runc executes itself through an overlay of its folder,
+    # in which a bound file is empty.
+    for name, path in programs.items():
+        number = folders.index(str(Path(path).parent))
+        target = Path(inside, "programs", str(number), Path(path).name)
+        Path(inside, "bin", name).symlink_to(target)
+
+
+def bind(descriptor: int, target: Path) -> None:
+    """Bind an opened folder to a new one, wherever its old path has gone."""
+    target.mkdir(parents=True)
+    mount(f"/proc/self/fd/{descriptor}", str(target), "", MS_BIND, "")
+    os.close(descriptor)
 
 
 def run_all(commands: list[list[str]]) -> None:
@@ -179,9 +186,7 @@ def main(run_dir: str) -> None:
     for key, value in launch["sysctl"].items():
         Path("/proc/sys", key).write_text(value)
     state = Path(launch["inside"], "state")
-    Supervisor(
-        launch["programs"], state / "exits.jsonl", launch["environment"]
-    ).serve()
+    Supervisor(launch["programs"], state / "exits.jsonl", launch["environment"]).serve()
 
 
 if __name__ == "__main__":

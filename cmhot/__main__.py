@@ -1,0 +1,6 @@
+"""``python -m cmhot`` is the same as ``cmhot``."""
+
+from cmhot.cli import main
+
+if __name__ == "__main__":
+    main()

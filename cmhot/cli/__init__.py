@@ -1,0 +1,73 @@
+"""The command line: each command is a few lines over a public function.
+
+Imports of the rest of the package happen inside the commands,
+so that ``cmhot --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import click
+
+from cmhot._version import __version__
+from cmhot.cli.doctor import doctor
+from cmhot.cli.measure import collect, report, summarise
+from cmhot.cli.testbed import testbed
+from cmhot.errors import CmhotError
+
+INTERRUPTED = 130
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 88}
+)
+@click.version_option(__version__, prog_name="cmhot")
+def cli() -> None:
+    """Measure when pods see a changed ConfigMap, on real kubelets.
+
+    \b
+    Two commands answer the question on this machine:
+      cmhot testbed up                  a real Kubernetes, one kubelet per setting
+      cmhot report --target testbed     measure, and write an HTML report
+
+    \b
+    On your own cluster:
+      cmhot report --target context:NAME
+
+    \b
+    Exit codes: 0 fine; 1 a check failed or the run is invalid;
+    2 wrong use; 130 interrupted.
+    """
+
+
+cli.add_command(testbed)
+cli.add_command(doctor)
+cli.add_command(collect)
+cli.add_command(summarise)
+cli.add_command(report)
+
+
+def main() -> None:
+    """Run the command line; errors of ours are one sentence, without a traceback."""
+    # A service manager's or `timeout`'s polite end is an interruption, cleaned up after
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        cli(standalone_mode=False)
+    except CmhotError as error:
+        click.echo(f"cmhot: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.exceptions.Exit as ended:
+        sys.exit(ended.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("cmhot: interrupted", err=True)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # the reader (`head`) has gone; nothing may be written at exit either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -1,0 +1,199 @@
+"""``cmhot collect``, ``summarise`` and ``report``: from trials to a page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cmhot.cli.options import Duration, as_json, choose_target, say, target_options
+
+if TYPE_CHECKING:
+    from cmhot.collect import Progress
+
+runs_argument = click.argument(
+    "runs", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+
+
+@click.command()
+@target_options
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder in which the run's directory is made.",
+)
+@click.option(
+    "--pods", default=20, show_default=True, help="Probe pods for each setting."
+)
+@click.option(
+    "--duration",
+    type=Duration(),
+    default="3m",
+    show_default=True,
+    help="From the first trial to the last.",
+)
+@click.option(
+    "--gap",
+    type=Duration(),
+    help="Mean time between updates. Default: a sixth of the shortest syncFrequency.",
+)
+@click.option("--seed", default=1, show_default=True, help="Of the random schedule.")
+@click.option(
+    "-n",
+    "--namespace",
+    help="Work in this existing namespace. Default: make one, and delete it.",
+)
+@click.option("--probe-image", help="An image with sh, stat and mkfifo.")
+@click.option("--dry-run", is_flag=True, help="Say what it would do and cost.")
+def collect(
+    target: str | None,
+    context: str | None,
+    out: Path,
+    pods: int,
+    duration: float,
+    gap: float | None,
+    seed: int,
+    namespace: str | None,
+    probe_image: str | None,
+    dry_run: bool,
+) -> None:
+    """Measure many trials into a run directory, whose path is printed.
+
+    One shared ConfigMap, PODS probes for each setting on the target, all settings in
+    parallel. The updates follow a random schedule that no outcome can change.
+    """
+    from cmhot.collect import collect as collect_run
+    from cmhot.plan import Plan
+    from cmhot.targets import connect
+
+    plan = Plan(
+        pods=pods,
+        duration_s=duration,
+        gap_s=gap,
+        seed=seed,
+        namespace=namespace,
+        probe_image=probe_image,
+    )
+    cluster = connect(choose_target(target, context))
+    if dry_run:
+        from cmhot.collect import costs
+
+        for line in costs(cluster, plan).lines():
+            click.echo(line)
+        return
+    with Bar() as bar:
+        path = collect_run(cluster, plan, out=out, progress=bar.show)
+    click.echo(path)
+
+
+class Bar:
+    """A progress bar on standard error: trials done, expected end, last delay."""
+
+    def __enter__(self) -> Bar:
+        """Open the bar."""
+        from tqdm import tqdm
+
+        self._bar = tqdm(
+            total=1, unit="trial", bar_format="{desc} {bar} {n_fmt}/{total_fmt}"
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the bar."""
+        self._bar.close()
+
+    def show(self, progress: Progress) -> None:
+        """Draw how far the collection is."""
+        self._bar.total = max(progress.total, 1)
+        self._bar.n = progress.done
+        words = {"pods": "waiting for pods", "phases": "scrambling phases"}
+        text = words.get(progress.phase, f"{progress.remaining_s:4.0f} s to go")
+        if progress.last_delay_s is not None:
+            text += f", last delay {progress.last_delay_s:.1f} s"
+        self._bar.set_description_str(text)
+
+
+@click.command()
+@runs_argument
+@as_json
+@click.option(
+    "--require",
+    "requirements",
+    multiple=True,
+    metavar="'p99<90s'",
+    help="Exit with 1 unless the one-sided 95 % bound of the quantity holds in every "
+    "setting. Repeat it for more.",
+)
+def summarise(
+    runs: tuple[Path, ...], as_json: bool, requirements: tuple[str, ...]
+) -> None:
+    """Print delays with intervals, the law beside them. Needs no cluster."""
+    from cmhot.requirements import check_requirements
+    from cmhot.summary import summarise as summarise_runs
+
+    summary = summarise_runs(list(runs))
+    click.echo(
+        json.dumps(summary.to_dict(), indent=2) if as_json else summary.to_text()
+    )
+    judgements = check_requirements(summary, list(requirements))
+    for judgement in judgements:
+        say(f"{'holds' if judgement.ok else 'FAILS'}: {judgement.detail}")
+    if not all(judgement.ok for judgement in judgements):
+        raise click.exceptions.Exit(1)
+
+
+@click.command()
+@target_options
+@click.option(
+    "--profile",
+    type=click.Choice(["quick", "full"]),
+    default="quick",
+    show_default=True,
+    help="quick: about 4 minutes of collecting; full: half an hour.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("reports"),
+    show_default=True,
+    help="Folder in which the report's directory is made.",
+)
+@click.option(
+    "--run",
+    "runs",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Report on an existing run instead of measuring. Repeat it for more.",
+)
+@click.option("--pods", type=int, help="Instead of the profile's probes a setting.")
+@click.option("--duration", type=Duration(), help="Instead of the profile's.")
+def report(
+    target: str | None,
+    context: str | None,
+    profile: str,
+    out: Path,
+    runs: tuple[Path, ...],
+    pods: int | None,
+    duration: float | None,
+) -> None:
+    """Measure, execute the notebooks, and write an HTML report.
+
+    The path of the page is the last line printed.
+    """
+    from cmhot.report import report as write_report
+
+    page = write_report(
+        target=choose_target(target, context),
+        profile=profile,
+        out=out,
+        runs=list(runs),
+        pods=pods,
+        duration_s=duration,
+        report_line=say,
+    )
+    click.echo(page)

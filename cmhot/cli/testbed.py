@@ -1,0 +1,149 @@
+"""``cmhot testbed``: the embedded Kubernetes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cmhot.cli.options import as_json, say
+
+if TYPE_CHECKING:
+    from cmhot.testbed.lifecycle import Status
+
+name_option = click.option(
+    "--name", default="default", show_default=True, help="Keeps testbeds apart."
+)
+
+
+@click.group()
+def testbed() -> None:
+    """Start and stop a real Kubernetes on this machine.
+
+    etcd, API server, controller manager, scheduler, and for each setting a real
+    kubelet with its own containerd: upstream's programs as local processes in one
+    set of namespaces. Linux and root (sudo) are needed; no Docker, no registry.
+    """
+
+
+@testbed.command()
+@click.option(
+    "--node",
+    "nodes",
+    multiple=True,
+    metavar="sync=10s,strategy=Watch[,ttl=60]",
+    help="A kubelet with this setting; repeat it for more nodes. Default: 5, 10 and "
+    "20 s under Watch, 10 s under Get and under Cache.",
+)
+@name_option
+@click.option("--kubernetes", metavar="VERSION", help="Default: the pinned version.")
+@click.option(
+    "--bin-dir",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    help="Use the programs in this folder first.",
+)
+@as_json
+def up(
+    nodes: tuple[str, ...],
+    name: str,
+    kubernetes: str | None,
+    bin_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Start the testbed, or find it running.
+
+    The programs come from, in this order: --bin-dir or PATH; the cache; the official
+    release archives (checksums pinned, mirrors by CMHOT_MIRROR_*); a build from the
+    Go module proxy, which takes about ten minutes once. It outlives this command.
+    """
+    from cmhot.settings import parse_setting
+    from cmhot.testbed import lifecycle, spec
+    from cmhot.testbed.versions import KUBERNETES_VERSION
+
+    settings = [parse_setting(node) for node in nodes] or spec.DEFAULT_SETTINGS
+    wanted = spec.make_spec(
+        settings, name=name, kubernetes=kubernetes or KUBERNETES_VERSION
+    )
+    status = lifecycle.up(wanted, bin_dir=bin_dir, report=say)
+    _show(status, as_json=as_json)
+
+
+@testbed.command()
+@name_option
+@as_json
+def status(name: str, as_json: bool) -> None:
+    """Say what runs; exit code 1 when it is not running."""
+    from cmhot.testbed import lifecycle
+
+    found = lifecycle.status(name)
+    _show(found, as_json=as_json)
+    if not found.running:
+        raise click.exceptions.Exit(1)
+
+
+@testbed.command()
+@name_option
+def down(name: str) -> None:
+    """Take the testbed away, or what is left of it."""
+    from cmhot.testbed import lifecycle
+
+    if lifecycle.down(name, report=say):
+        say(f"testbed {name} is gone")
+    else:
+        say(f"there was no testbed {name}")
+
+
+@testbed.command()
+@name_option
+def kubeconfig(name: str) -> None:
+    """Print the path of its kubeconfig.
+
+    \b
+    Use it as:  export KUBECONFIG=$(cmhot testbed kubeconfig)
+    """
+    from cmhot.errors import TestbedError
+    from cmhot.testbed import lifecycle
+
+    found = lifecycle.status(name)
+    if found.kubeconfig is None:
+        msg = f"testbed {name!r} is not running: start it with `cmhot testbed up`"
+        raise TestbedError(msg)
+    click.echo(found.kubeconfig)
+
+
+@testbed.command()
+@click.argument("program", required=False)
+@name_option
+@click.option("--lines", default=20, show_default=True, help="From the end.")
+def logs(program: str | None, name: str, lines: int) -> None:
+    """Print the end of a program's log; without PROGRAM, list the logs."""
+    from cmhot.errors import UsageError
+    from cmhot.testbed import lifecycle
+
+    files = lifecycle.log_files(name)
+    if program is None:
+        for known, path in files.items():
+            click.echo(f"{known}\t{path}")
+        return
+    if program not in files:
+        msg = f"no program {program!r} in testbed {name!r}: choose {', '.join(files)}"
+        raise UsageError(msg)
+    text = files[program].read_text(errors="replace").splitlines()
+    for line in text[-lines:] if lines > 0 else []:
+        click.echo(line)
+
+
+def _show(status: Status, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(status.to_dict(), indent=2))
+        return
+    if not status.running:
+        click.echo(f"testbed {status.name} is not running")
+        return
+    click.echo(f"testbed {status.name}: Kubernetes {status.kubernetes}")
+    for node in status.nodes:
+        ready = "Ready" if node.ready else "not Ready"
+        click.echo(f"  {node.name:24} {str(node.setting):24} {ready}")
+    click.echo(f"kubeconfig: {status.kubeconfig}")

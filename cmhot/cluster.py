@@ -1,0 +1,138 @@
+"""The port through which everything reaches a cluster.
+
+Objects are plain dicts, as the API server sends them.
+`cmhot.kube` stands behind it with the official client,
+`cmhot.model` with virtual kubelets; who uses the port cannot tell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from cmhot.clock import Clock
+
+FIELD_MANAGER = "cmhot"
+"""Who owns the fields that server-side apply and patch write."""
+
+MANAGED_BY = {"app.kubernetes.io/managed-by": "cmhot"}
+"""On everything that we create, so that it can be found and removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of object, by its place in the API.
+
+    Attributes
+    ----------
+    api_version
+        Group and version: ``v1``, ``apps/v1``.
+    plural
+        Name in paths: ``configmaps``.
+    namespaced
+        Whether its objects live in a namespace.
+    """
+
+    api_version: str
+    plural: str
+    namespaced: bool = True
+
+
+CONFIG_MAP = Kind("v1", "configmaps")
+POD = Kind("v1", "pods")
+NAMESPACE = Kind("v1", "namespaces", namespaced=False)
+NODE = Kind("v1", "nodes", namespaced=False)
+DEPLOYMENT = Kind("apps/v1", "deployments")
+
+
+class Cluster(Protocol):
+    """What `cmhot` needs of a cluster.
+
+    Every method raises a `ClusterError` (see `cmhot.errors`)
+    when the API server refuses or does not answer.
+    """
+
+    target: str
+    """How the user named it: ``testbed``, ``context:NAME``, ``model``."""
+    modelled: bool
+    """Whether its numbers come from a model and must say so."""
+    clock: Clock
+    """The clock whose instants its delays refer to."""
+
+    local_image: str | None
+    """An image that is on every node without a registry (testbed); None elsewhere."""
+
+    def version(self) -> str:
+        """Return the API server's version, such as ``v1.37.1``."""
+
+    def sources(self) -> dict[str, Any] | None:
+        """Say where the programs came from; None when we did not start them."""
+
+    def get(
+        self, kind: Kind, name: str, *, namespace: str | None = None
+    ) -> dict[str, Any]:
+        """Return one object."""
+
+    def list(
+        self,
+        kind: Kind,
+        *,
+        namespace: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> tuple[list[dict[str, Any]], str]:
+        """Return all objects with the labels, and the list's resource version."""
+
+    def watch(
+        self,
+        kind: Kind,
+        *,
+        namespace: str,
+        labels: Mapping[str, str],
+        resource_version: str,
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the objects that change from that version on, for a minute at most.
+
+        The iterator ends by itself; who needs more lists and watches again.
+        """
+
+    def apply(
+        self, manifest: Mapping[str, Any], *, namespace: str | None = None
+    ) -> dict[str, Any]:
+        """Server-side apply one object; return it as stored."""
+
+    def patch(
+        self,
+        kind: Kind,
+        name: str,
+        body: Mapping[str, Any],
+        *,
+        namespace: str | None = None,
+    ) -> dict[str, Any]:
+        """Merge-patch one object; return it as stored."""
+
+    def delete(self, kind: Kind, name: str, *, namespace: str | None = None) -> None:
+        """Delete one object; one that does not exist is deleted already."""
+
+    def log(
+        self,
+        pod: str,
+        *,
+        namespace: str,
+        container: str,
+        since_ns: int | None = None,
+    ) -> str:
+        """Return a container's log, each line with its RFC 3339 time stamp before it.
+
+        ``since_ns`` leaves out older lines, to the second below.
+        """
+
+    def run_in(
+        self, pod: str, command: Sequence[str], *, namespace: str, container: str
+    ) -> str:
+        """Run a command in a container; return what it printed."""
+
+    def kubelet_configuration(self, node: str) -> dict[str, Any]:
+        """Return the configuration that a kubelet itself reports (/configz)."""

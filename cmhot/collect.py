@@ -1,0 +1,656 @@
+"""Collect many trials on a cluster into a run directory.
+
+A collection is an agenda: every annotation, update and look is put on it
+before the first one is done, at an instant that no outcome can change (open loop).
+The collector then does one after the other,
+on whatever clock the cluster has: a real one, or the model's.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import platform
+import secrets
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cmhot import clock as clocks
+from cmhot import probe
+from cmhot._version import __version__
+from cmhot.clock import NS_PER_S
+from cmhot.cluster import CONFIG_MAP, DEPLOYMENT, MANAGED_BY, NAMESPACE, POD
+from cmhot.delays import delays
+from cmhot.errors import ClusterError, ForbiddenError, NotFoundError, TestbedError
+from cmhot.law import law_for
+from cmhot.plan import DEFAULT_SYNC_S, update_offsets_ns
+from cmhot.rundir import RunWriter, read_run
+from cmhot.settings import Setting, Strategy
+from cmhot.nodes import group_by_setting, observe_settings, probe_image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from cmhot.cluster import Cluster
+    from cmhot.plan import Plan
+    from cmhot.nodes import Group
+
+CONFIG_MAP_NAME = "cmhot-probe"
+PODS_READY_S = 300.0
+"""Longest time for the probes to become Ready: image pulls included."""
+HEAD_START_S = 2.0
+"""From the last pod Ready to the first annotation: its start-up syncs are over."""
+FORCED_WITHIN_S = 1.0
+"""An annotated pod publishes this soon: 0.1 s measured, and a relist at the most."""
+LOOK_EVERY_S = 45.0
+"""Each probe's log is read this often for the progress; two requests a minute at most
+is what a measurement may cost a cluster."""
+LOOK_SLACK_S = 0.1
+"""A look is put off when the next update is due sooner than this."""
+DRAIN_FACTOR, DRAIN_S = 1.5, 2.0
+"""After the last update it waits 1.5 S + 2 s: longer than any healthy delay."""
+LATE_S = 0.25
+"""Updates sent later than this after their planned instant are told as events."""
+PACKAGES = ("kubernetes", "numpy", "pandas", "scipy", "papermill", "matplotlib")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a collection is.
+
+    Attributes
+    ----------
+    phase
+        ``pods``, ``phases``, ``updates``, ``drain`` or ``done``.
+    done, total
+        Trials sent, of all planned.
+    remaining_s
+        Seconds until the last look.
+    last_delay_s
+        The newest delay seen so far; None before the first.
+    """
+
+    phase: str
+    done: int
+    total: int
+    remaining_s: float
+    last_delay_s: float | None
+
+
+@dataclass(slots=True)
+class _Probe:
+    """A probe pod and what has been read of it."""
+
+    node: str
+    pod: str
+    uid: str
+    group: Group
+    seen: set[int] = field(default_factory=set)
+    gaps: set[int] = field(default_factory=set)
+    supported: bool = True
+    last_ns: int | None = None
+
+
+def new_run_id(clock: clocks.Clock) -> str:
+    """Make a name for a run: when it began, and a tail that keeps two apart."""
+    seconds = clock.utc_ns() // NS_PER_S
+    stamp = np.datetime64(int(seconds), "s").astype(str)
+    return f"{stamp.replace('-', '').replace(':', '').lower()}-{secrets.token_hex(2)}"
+
+
+def utc_text(at_ns: int) -> str:
+    """Write an instant as ISO 8601 in UTC, to the millisecond."""
+    return f"{np.datetime64(at_ns // 1_000_000, 'ms')}Z"
+
+
+def expected_duration_s(plan: Plan, settings: list[Setting]) -> float:
+    """Say how long a collection takes once its probes are Ready, in seconds."""
+    return _burn_in_s(settings) + plan.duration_s + _drain_s(settings)
+
+
+def _drain_s(settings: list[Setting]) -> float:
+    longest = max(setting.sync_frequency_s for setting in settings)
+    return DRAIN_FACTOR * longest + DRAIN_S
+
+
+def _burn_in_s(settings: list[Setting]) -> float:
+    """From the first annotation until every pod is in equilibrium."""
+    longest = max(setting.sync_frequency_s for setting in settings)
+    law = law_for(Setting(longest))
+    return 0.0 if law is None else law.max_s
+
+
+def collect(
+    cluster: Cluster,
+    plan: Plan,
+    *,
+    out: Path,
+    run_id: str | None = None,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> Path:
+    """Measure, and leave a run directory.
+
+    Parameters
+    ----------
+    cluster
+        Where; nothing of it is changed but what is labelled as ours.
+    plan
+        What.
+    out
+        Folder of runs.
+    run_id
+        Name of the run; None: a new one from the clock.
+    progress
+        Called often with how far it is.
+
+    Returns
+    -------
+    Path
+        The run directory; complete, or interrupted with what there is.
+
+    Raises
+    ------
+    UsageError
+        When `out` cannot be written, or the namespace does not exist.
+    ClusterError
+        When the cluster refuses; what was created is removed again.
+    KeyboardInterrupt
+        After an interruption, with the run directory closed properly.
+    """
+    return _Collector(cluster, plan, out, run_id, progress).run()
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What a collection will ask of a cluster.
+
+    Attributes
+    ----------
+    pods
+        Probe pods in all.
+    updates_per_s
+        Writes to the ConfigMap.
+    watch_events_per_s
+        Events that the writes cause: one for every kubelet that watches.
+    reads_per_s
+        Requests for probes' logs.
+    duration_s
+        From the first annotation to the end.
+    settings
+        What is measured, in words.
+    """
+
+    pods: int
+    updates_per_s: float
+    watch_events_per_s: float
+    reads_per_s: float
+    duration_s: float
+    settings: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """Say it in sentences."""
+        return [
+            f"settings: {'; '.join(self.settings)}",
+            f"{self.pods} probe pods for {self.duration_s / 60:.1f} minutes "
+            "once they are Ready",
+            f"{self.updates_per_s:.2f} writes/s, about "
+            f"{self.watch_events_per_s:.2f} watch events/s, "
+            f"{self.reads_per_s:.2f} log reads/s",
+        ]
+
+
+def costs(cluster: Cluster, plan: Plan) -> Costs:
+    """Say what a collection would cost, without creating anything."""
+    observed = observe_settings(cluster)
+    groups = group_by_setting(observed)
+    settings = [group.setting or Setting(DEFAULT_SYNC_S) for group in groups]
+    rate = 1 / plan.mean_gap_s(settings)
+    watching = sum(
+        node.setting is None or node.setting.strategy is Strategy.WATCH
+        for node in observed
+    )
+    pods = plan.pods * len(groups)
+    return Costs(
+        pods=pods,
+        updates_per_s=rate,
+        watch_events_per_s=rate * watching,
+        reads_per_s=pods / LOOK_EVERY_S,
+        duration_s=expected_duration_s(plan, settings),
+        settings=tuple(str(group.setting or "unknown setting") for group in groups),
+    )
+
+
+class _Collector:
+    def __init__(
+        self,
+        cluster: Cluster,
+        plan: Plan,
+        out: Path,
+        run_id: str | None,
+        progress: Callable[[Progress], None],
+    ) -> None:
+        self.cluster, self.plan, self.clock = cluster, plan, cluster.clock
+        self.progress = progress
+        self.observed = observe_settings(cluster)
+        self.groups = group_by_setting(self.observed)
+        self.settings = [
+            group.setting or Setting(DEFAULT_SYNC_S) for group in self.groups
+        ]
+        self.run_id = run_id or new_run_id(self.clock)
+        self.namespace = plan.namespace or f"cmhot-{self.run_id.replace('t', '-')}"
+        self.rng = np.random.default_rng(plan.seed)
+        self.seq = 0
+        self.done = self.total = 0
+        self.acked: dict[int, int] = {}
+        self.last_delay_s: float | None = None
+        self.probes: list[_Probe] = []
+        self.forced: list[tuple[_Probe, int, int]] = []
+        self.meta = self._first_meta()
+        if plan.namespace is not None:
+            cluster.get(NAMESPACE, plan.namespace)
+        self.writer = RunWriter.create(out, meta=self.meta)
+
+    def _first_meta(self) -> dict[str, Any]:
+        return {
+            "format": 1,
+            "run_id": self.run_id,
+            "target": self.cluster.target,
+            "modelled": self.cluster.modelled,
+            "plan": self.plan.to_dict(),
+            "seed": self.plan.seed,
+            "started_utc": utc_text(self.clock.utc_ns()),
+            "ended_utc": None,
+            "status": "running",
+            "kubernetes": self.cluster.version(),
+            "kubelets": {node.name: node.kubelet for node in self.observed},
+            "settings": {node.name: node.to_dict() for node in self.observed},
+            "clock": clocks.describe(self.clock),
+            "packages": {
+                "cmhot": __version__,
+                **{name: metadata.version(name) for name in PACKAGES},
+            },
+            "host": {
+                "system": platform.system(),
+                "release": platform.release(),
+                "machine": platform.machine(),
+                "python": platform.python_version(),
+            },
+            "sources": self.cluster.sources(),
+            "checks": {},
+        }
+
+    def run(self) -> Path:
+        status = "interrupted"
+        try:
+            self._create()
+            self._await_probes()
+            self._follow(self._agenda())
+            status = "complete"
+        finally:
+            try:
+                if self.probes:
+                    self._look_at_all()
+            finally:
+                self._close(status)
+                self._clean_up()
+        self._tell("done", 0.0)
+        return self.writer.path
+
+    def _create(self) -> None:
+        if self.plan.namespace is None:
+            self.cluster.apply(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Namespace",
+                    "metadata": {
+                        "name": self.namespace,
+                        "labels": {**MANAGED_BY, probe.RUN_LABEL: self.run_id},
+                    },
+                }
+            )
+        image, pull_policy = probe_image(self.cluster, self.plan.probe_image)
+        self.cluster.apply(
+            probe.config_map(CONFIG_MAP_NAME, run_id=self.run_id),
+            namespace=self.namespace,
+        )
+        for group in self.groups:
+            self.cluster.apply(
+                probe.deployment(
+                    f"cmhot-{group.name}",
+                    run_id=self.run_id,
+                    group=group.name,
+                    configmap=CONFIG_MAP_NAME,
+                    nodes=group.nodes,
+                    replicas=self.plan.pods,
+                    image=image,
+                    pull_policy=pull_policy,
+                ),
+                namespace=self.namespace,
+            )
+
+    def _await_probes(self) -> None:
+        wanted = self.plan.pods * len(self.groups)
+        groups = {group.name: group for group in self.groups}
+        until = self.clock.monotonic() + PODS_READY_S
+        ready: dict[str, dict[str, Any]] = {}
+        labels = {probe.RUN_LABEL: self.run_id}
+        last: dict[str, Any] | None = None
+        while True:
+            pods, version = self.cluster.list(
+                POD, namespace=self.namespace, labels=labels
+            )
+            changes = self.cluster.watch(
+                POD, namespace=self.namespace, labels=labels, resource_version=version
+            )
+            for pod in itertools.chain(pods, changes):
+                last = pod
+                if is_pod_ready(pod):
+                    ready[pod["metadata"]["uid"]] = pod
+                self._tell("pods", until - self.clock.monotonic())
+                if len(ready) >= wanted or self.clock.monotonic() > until:
+                    break
+            if len(ready) >= wanted:
+                break
+            if self.clock.monotonic() > until:
+                msg = (
+                    f"only {len(ready)} of {wanted} probe pods became Ready within "
+                    f"{PODS_READY_S:.0f} s; {why_not_ready(last)}"
+                )
+                raise TestbedError(msg)
+        for uid, pod in sorted(
+            ready.items(), key=lambda item: item[1]["metadata"]["name"]
+        ):
+            self.probes.append(
+                _Probe(
+                    node=pod["spec"]["nodeName"],
+                    pod=pod["metadata"]["name"],
+                    uid=uid,
+                    group=groups[pod["metadata"]["labels"][probe.GROUP_LABEL]],
+                )
+            )
+        self.meta["pods"] = [
+            {
+                "node": one.node,
+                "pod": one.pod,
+                "uid": one.uid,
+                "container": probe.CONTAINER,
+                "consumer": "volume",
+                "configmap": CONFIG_MAP_NAME,
+            }
+            for one in self.probes
+        ]
+        self.writer.write_run(self.meta)
+
+    def _agenda(self) -> list[tuple[int, int, Callable[[int], None]]]:
+        """Put everything on the agenda: instants in UTC ns, and what to do then."""
+        begin = self.clock.utc_ns() + round(HEAD_START_S * NS_PER_S)
+        entries: list[tuple[int, Callable[[int], None]]] = []
+        for one in self.probes:
+            law = law_for(one.group.setting) if one.group.setting else None
+            if law is not None:
+                (wait_s,) = law.equilibrium(self.rng, 1)
+                at = begin + round(float(wait_s) * NS_PER_S)
+                entries.append((at, _Scramble(self, one)))
+        first = begin + round(_burn_in_s(self.settings) * NS_PER_S)
+        offsets = update_offsets_ns(
+            self.rng,
+            duration_s=self.plan.duration_s,
+            gap_s=self.plan.mean_gap_s(self.settings),
+        )
+        self.total = len(offsets)
+        entries += [(first + offset, self._trial) for offset in offsets]
+        until = first + round(self.plan.duration_s * NS_PER_S)
+        end = until + round(_drain_s(self.settings) * NS_PER_S)
+        looks = np.arange(begin, end, LOOK_EVERY_S * NS_PER_S / len(self.probes))
+        turn = itertools.cycle(self.probes)
+        # the first round is left out: there is nothing to see yet
+        entries += [
+            (int(at), _Look(self, one))
+            for at, one in zip(looks[len(self.probes) :], turn, strict=False)
+        ]
+        entries.append((end, self._end))
+        self.meta |= {
+            "measure_from_ns": first,
+            "measure_until_ns": until,
+            "observed_until_ns": end,
+            "planned_updates": len(offsets),
+        }
+        self.end_ns = end
+        self.writer.write_run(self.meta)
+        agenda = [(at, number, action) for number, (at, action) in enumerate(entries)]
+        heapq.heapify(agenda)
+        return agenda
+
+    def _follow(self, agenda: list[tuple[int, int, Callable[[int], None]]]) -> None:
+        number = itertools.count(len(agenda))
+        while agenda:
+            at, _, action = heapq.heappop(agenda)
+            if isinstance(action, _Look) and self._pressed(agenda):
+                again = at + round(LOOK_SLACK_S * NS_PER_S)
+                if again < self.end_ns:
+                    heapq.heappush(agenda, (again, next(number), action))
+                continue
+            self._sleep_until(at)
+            action(at)
+
+    def _pressed(self, agenda: list[tuple[int, int, Callable[[int], None]]]) -> bool:
+        """Tell whether a write is due so soon that a look could delay it."""
+        soon = self.clock.utc_ns() + round(LOOK_SLACK_S * NS_PER_S)
+        following = (entry for entry in agenda if not isinstance(entry[2], _Look))
+        return next(following)[0] < soon if agenda else False
+
+    def _sleep_until(self, at_ns: int) -> None:
+        self.clock.sleep((at_ns - self.clock.utc_ns()) / NS_PER_S)
+
+    def _trial(self, planned_ns: int) -> None:
+        self.done += 1
+        self._update(planned_ns, purpose="trial")
+        phase = "updates" if self.done < self.total else "drain"
+        self._tell(phase, (self.end_ns - self.clock.utc_ns()) / NS_PER_S)
+
+    def _update(self, planned_ns: int, *, purpose: str) -> int | None:
+        """Write the next number; a write that fails is a row, not an end."""
+        self.seq += 1
+        row: dict[str, Any] = {
+            "seq": self.seq,
+            "configmap": CONFIG_MAP_NAME,
+            "planned_ns": planned_ns,
+            "purpose": purpose,
+            "status": "acked",
+            "error": None,
+            "resource_version": None,
+            "acked_ns": None,
+        }
+        row["sent_ns"] = self.clock.utc_ns()
+        try:
+            stored = self.cluster.patch(
+                CONFIG_MAP,
+                CONFIG_MAP_NAME,
+                {"data": {"seq": str(self.seq)}},
+                namespace=self.namespace,
+            )
+            row["acked_ns"] = self.clock.utc_ns()
+            row["resource_version"] = stored["metadata"]["resourceVersion"]
+            self.acked[self.seq] = row["acked_ns"]
+        except ClusterError as error:
+            row |= {"status": "failed", "error": str(error)}
+        self.writer.append_update(row)
+        late_s = (row["sent_ns"] - planned_ns) / NS_PER_S
+        if late_s > LATE_S:
+            self._event("late", CONFIG_MAP_NAME, {"seq": self.seq, "late_s": late_s})
+        return None if row["acked_ns"] is None else self.seq
+
+    def _event(self, kind: str, name: str, detail: dict[str, Any]) -> None:
+        self.writer.append_event(
+            {
+                "at_ns": self.clock.utc_ns(),
+                "kind": kind,
+                "object": name,
+                "detail": detail,
+            }
+        )
+
+    def _look(self, one: _Probe, *, whole: bool = False) -> None:
+        """Read a probe's log and append what is new to the record."""
+        since = None if whole else one.last_ns
+        try:
+            text = self.cluster.log(
+                one.pod,
+                namespace=self.namespace,
+                container=probe.CONTAINER,
+                since_ns=since,
+            )
+        except ClusterError as error:
+            self._event("log_unread", one.pod, {"error": str(error)})
+            return
+        rows = []
+        for line in probe.parse_log(text):
+            one.last_ns = max(one.last_ns or 0, line.read_ns)
+            if line.kind == "gap" and line.read_ns not in one.gaps:
+                one.gaps.add(line.read_ns)
+                begin, end = probe.gap_bounds(line)
+                self._event("gap", one.pod, {"from_ns": begin, "to_ns": end})
+            if line.kind == "unsupported" and one.supported:
+                one.supported = False
+                self._event("unsupported", one.pod, {"why": line.detail})
+            if line.published_ns is None or line.published_ns in one.seen:
+                continue
+            one.seen.add(line.published_ns)
+            rows.append(
+                {
+                    "node": one.node,
+                    "pod": one.pod,
+                    "uid": one.uid,
+                    "container": probe.CONTAINER,
+                    "consumer": "volume",
+                    "configmap": CONFIG_MAP_NAME,
+                    "seq": line.seq,
+                    "published_ns": line.published_ns,
+                    "read_ns": line.read_ns,
+                }
+            )
+            acked = self.acked.get(line.seq or 0)
+            if acked is not None:
+                self.last_delay_s = (line.published_ns - acked) / NS_PER_S
+        self.writer.append_publications(rows)
+
+    def _look_at_all(self) -> None:
+        """Read every log from its start: the container log is the record."""
+        for one in self.probes:
+            self._look(one, whole=True)
+
+    def _end(self, _: int) -> None:
+        """Mark the end of the observation; the looks come after."""
+
+    def _close(self, status: str) -> None:
+        now = self.clock.utc_ns()
+        self.meta["status"] = status
+        self.meta["ended_utc"] = utc_text(now)
+        if "observed_until_ns" in self.meta:
+            self.meta["observed_until_ns"] = min(self.meta["observed_until_ns"], now)
+        self.meta["checks"] = self._checks()
+        self.writer.write_run(self.meta)
+        if self.total:
+            self.writer.write_delays(delays(read_run(self.writer.path)))
+
+    def _checks(self) -> dict[str, Any]:
+        """Say what a reader should know before believing the run."""
+        forced_late = 0
+        for one, seq, at_ns in self.forced:
+            deadline = at_ns + round(FORCED_WITHIN_S * NS_PER_S)
+            if not any(at_ns - NS_PER_S < seen <= deadline for seen in one.seen):
+                forced_late += 1
+                self._event("scramble_failed", one.pod, {"seq": seq})
+        return {
+            "phases_scrambled": len(self.forced),
+            "phases_not_scrambled": forced_late,
+            "pods_unsupported": sum(not one.supported for one in self.probes),
+            "trials_planned": self.total,
+            "trials_sent": self.done,
+        }
+
+    def _clean_up(self) -> None:
+        if self.plan.namespace is None:
+            try:
+                self.cluster.delete(NAMESPACE, self.namespace)
+            except (ForbiddenError, NotFoundError):
+                return
+            return
+        for group in self.groups:
+            self.cluster.delete(
+                DEPLOYMENT, f"cmhot-{group.name}", namespace=self.namespace
+            )
+        self.cluster.delete(CONFIG_MAP, CONFIG_MAP_NAME, namespace=self.namespace)
+
+    def _tell(self, phase: str, remaining_s: float) -> None:
+        self.progress(
+            Progress(phase, self.done, self.total, remaining_s, self.last_delay_s)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Scramble:
+    """Sync one pod now, so that its phase is as of a random instant.
+
+    The annotation makes the kubelet sync the pod;
+    a new number, written before, makes the sync visible in the log.
+    """
+
+    collector: _Collector
+    one: _Probe
+
+    def __call__(self, planned_ns: int) -> None:
+        seq = self.collector._update(planned_ns, purpose="scramble")  # noqa: SLF001
+        if seq is None:
+            return
+        collector, one = self.collector, self.one
+        collector.cluster.patch(
+            POD,
+            one.pod,
+            {"metadata": {"annotations": {probe.SCRAMBLE_ANNOTATION: str(seq)}}},
+            namespace=collector.namespace,
+        )
+        now = collector.clock.utc_ns()
+        collector.forced.append((one, seq, now))
+        collector._tell("phases", (collector.end_ns - now) / NS_PER_S)  # noqa: SLF001
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """Read one probe's log for the progress."""
+
+    collector: _Collector
+    one: _Probe
+
+    def __call__(self, _: int) -> None:
+        self.collector._look(self.one)  # noqa: SLF001
+
+
+def is_pod_ready(pod: dict[str, Any]) -> bool:
+    """Tell whether a pod's condition Ready is true and it is not going away."""
+    if pod["metadata"].get("deletionTimestamp"):
+        return False
+    return any(
+        condition["type"] == "Ready" and condition["status"] == "True"
+        for condition in pod.get("status", {}).get("conditions") or []
+    )
+
+
+def why_not_ready(pod: dict[str, Any] | None) -> str:
+    """Say what a pod's status tells of its waiting."""
+    if pod is None:
+        return "the cluster created none: look at the events of the namespace"
+    name, status = pod["metadata"]["name"], pod.get("status", {})
+    for container in status.get("containerStatuses") or []:
+        waiting = container.get("state", {}).get("waiting")
+        if waiting:
+            reason, text = waiting.get("reason"), waiting.get("message", "")
+            return f"{name} waits: {reason} {text}".strip()
+    for condition in status.get("conditions") or []:
+        if condition["status"] == "False" and condition.get("message"):
+            return f"{name}: {condition['message']}"
+    return f"{name} is {status.get('phase', 'unknown')}"

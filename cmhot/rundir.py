@@ -1,0 +1,250 @@
+"""A run directory on disk: what was done, kept so that a crash loses nothing.
+
+The raw files only grow, line by line, and each append is on the disk
+before the call returns. A line that was torn by a crash is ignored on reading.
+What is derived from them can be computed again at any time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cmhot import schema
+from cmhot.errors import RunError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """What a run directory holds.
+
+    Attributes
+    ----------
+    path
+        The directory.
+    meta
+        run.json as it is.
+    updates, publications, events, clock
+        The raw files, typed as `cmhot.schema` says.
+        Of two updates with the same number for the same ConfigMap the later row
+        holds (a write that was settled afterwards);
+        a publication that was read twice appears once.
+    """
+
+    path: Path
+    meta: dict[str, Any]
+    updates: pd.DataFrame
+    publications: pd.DataFrame
+    events: pd.DataFrame
+    clock: pd.DataFrame
+
+
+class RunWriter:
+    """Writes one run directory.
+
+    Parameters
+    ----------
+    path
+        An existing run directory; `create` makes a new one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, out: Path, *, meta: Mapping[str, Any]) -> RunWriter:
+        """Make the directory ``<out>/<run_id>/`` with its run.json and empty raw files.
+
+        When that fails, nothing of it is left behind.
+
+        Parameters
+        ----------
+        out
+            Folder of runs; made if it is not there.
+        meta
+            First content of run.json; ``run_id`` names the directory.
+
+        Raises
+        ------
+        UsageError
+            When the directory exists already or cannot be written.
+        """
+        path = out / str(meta["run_id"])
+        absent = [folder for folder in (out, *out.parents) if not folder.exists()]
+        if path.exists():
+            msg = (
+                f"{path} exists already, and a run is never overwritten: "
+                "choose another folder with --out"
+            )
+            raise UsageError(msg)
+        writer = cls(path)
+        try:
+            path.mkdir(parents=True)
+            for table in schema.RAW_TABLES:
+                (path / table.file).touch()
+            _replace(path / schema.RUN_FILE, _run_json(meta))
+        except OSError as error:
+            shutil.rmtree(path, ignore_errors=True)
+            for folder in absent:
+                if folder.is_dir():
+                    folder.rmdir()
+            msg = (
+                f"cannot write a run to {path}: {error.strerror}; "
+                "choose a writable folder with --out"
+            )
+            raise UsageError(msg) from error
+        return writer
+
+    def append_update(self, row: Mapping[str, Any]) -> None:
+        """Add one row to updates.jsonl; it is on the disk on return."""
+        self._append([row], schema.UPDATES)
+
+    def append_publications(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Add rows to publications.jsonl, with one fsync for all of them."""
+        self._append(rows, schema.PUBLICATIONS)
+
+    def append_event(self, row: Mapping[str, Any]) -> None:
+        """Add one row to events.jsonl."""
+        self._append([row], schema.EVENTS)
+
+    def append_clock(self, row: Mapping[str, Any]) -> None:
+        """Add one row to clock.jsonl."""
+        self._append([row], schema.CLOCK)
+
+    def write_run(self, meta: Mapping[str, Any]) -> None:
+        """Replace run.json as a whole: a reader sees the old or the new one."""
+        with _disk(self.path):
+            _replace(self.path / schema.RUN_FILE, _run_json(meta))
+
+    def write_delays(self, delays: pd.DataFrame) -> None:
+        """Replace delays.parquet as a whole."""
+        typed = schema.conform(delays, schema.DELAYS)
+        with _disk(self.path):
+            content = typed.to_parquet(index=False)
+            _replace(self.path / schema.DELAYS_FILE, content)
+
+    def _append(self, rows: Iterable[Mapping[str, Any]], table: schema.Table) -> None:
+        lines = [_line(schema.record(row, table)) for row in rows]
+        if not lines:
+            return
+        with _disk(self.path), (self.path / table.file).open("ab") as file:
+            file.write(b"".join(lines))
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def read_run(path: Path) -> Run:
+    """Read a run directory, whoever wrote it.
+
+    Raises
+    ------
+    RunError
+        When it is missing, damaged or of another format.
+    """
+    meta = _read_meta(path)
+    updates, publications, clock, events = (
+        schema.frame(_read_lines(path / table.file), table)
+        for table in schema.RAW_TABLES
+    )
+    updates["purpose"] = updates["purpose"].fillna("trial")
+    seen = ["pod", "container", "consumer", "configmap", "seq", "published_ns"]
+    return Run(
+        path=path,
+        meta=meta,
+        updates=updates.drop_duplicates(["configmap", "seq"], keep="last"),
+        publications=publications.drop_duplicates(seen),
+        events=events,
+        clock=clock,
+    )
+
+
+def _read_meta(path: Path) -> dict[str, Any]:
+    """Read run.json and see that it is one that we know."""
+    file = path / schema.RUN_FILE
+    try:
+        meta = json.loads(file.read_bytes())
+    except FileNotFoundError as error:
+        msg = (
+            f"{path} is no run directory, it has no {schema.RUN_FILE}: "
+            "give the path that cmhot collect printed"
+        )
+        raise RunError(msg) from error
+    except (OSError, ValueError) as error:
+        msg = f"cannot read {file}: {error}; repair it or leave this run out"
+        raise RunError(msg) from error
+    found = meta.get("format") if isinstance(meta, dict) else None
+    if found != schema.FORMAT:
+        msg = (
+            f"{path} has format {found!r}, and this cmhot reads format "
+            f"{schema.FORMAT}: use the cmhot that wrote it"
+        )
+        raise RunError(msg)
+    return dict(meta)
+
+
+def _read_lines(file: Path) -> list[dict[str, Any]]:
+    """Read a raw file; its last line may be torn."""
+    try:
+        lines = file.read_bytes().splitlines()
+    except FileNotFoundError as error:
+        if file.name not in {schema.UPDATES.file, schema.PUBLICATIONS.file}:
+            return []
+        msg = f"{file} is missing: copy the run directory as a whole"
+        raise RunError(msg) from error
+    except OSError as error:
+        msg = f"cannot read {file}: {error.strerror}; check its permissions"
+        raise RunError(msg) from error
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if isinstance(row, dict):
+            rows.append(row)
+        elif number < len(lines):
+            msg = f"{file}, line {number}, is damaged: repair it or leave this run out"
+            raise RunError(msg)
+    return rows
+
+
+def _line(row: Mapping[str, Any]) -> bytes:
+    return json.dumps(row, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+
+
+def _run_json(meta: Mapping[str, Any]) -> bytes:
+    content = {"format": schema.FORMAT, **meta}
+    return json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n"
+
+
+def _replace(file: Path, content: bytes) -> None:
+    """Put a file in place as a whole, and on the disk."""
+    draft = file.with_name(file.name + ".part")
+    with draft.open("wb") as handle:
+        handle.write(content)
+        handle.flush()
+        os.fsync(handle.fileno())
+    draft.replace(file)
+
+
+@contextmanager
+def _disk(path: Path) -> Iterator[None]:
+    """Say what to do when the disk refuses a write to a run that goes on."""
+    try:
+        yield
+    except OSError as error:
+        msg = (
+            f"cannot write to {path}: {error.strerror}; what was recorded before is "
+            "kept: free some space or restore the folder, then resume the run"
+        )
+        raise RunError(msg) from error

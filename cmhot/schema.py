@@ -1,0 +1,311 @@
+"""The written schema of a run directory: files, columns, units, allowed values.
+
+Every reader and writer takes it from here, so it is stated once.
+All columns that end in ``_ns`` are UTC epoch nanoseconds, held as exact integers;
+all that end in ``_s`` are seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from cmhot.errors import RunError
+from cmhot.settings import Setting, parse_strategy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+FORMAT = 1
+"""Version of the run directory, written to run.json.
+
+History: 1 (2026) the first.
+"""
+
+RUN_FILE = "run.json"
+DELAYS_FILE = "delays.parquet"
+
+NEVER_UPDATED = ("env", "envFrom", "subPath")
+"""Consumers that keep the content they started with, for a container's life."""
+
+DEAD_ENDS = ("timeout", "interrupted", "missed")
+"""Status of a delay that was waited for and not seen: censored, never dropped."""
+
+STATUSES = ("observed", *DEAD_ENDS, "not_sent", "failed")
+"""All that an update can come to in one pod."""
+
+SETTING = ("sync_frequency_s", "strategy", "ttl_s")
+"""The columns that make up a kubelet's setting."""
+
+FIXED_METADATA = ("modelled", "kubernetes")
+"""Keys of run.json that runs must share to be pooled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table.
+
+    Attributes
+    ----------
+    name
+        As in the file.
+    dtype
+        The pandas dtype in memory; ``Int64`` and ``float64`` may be null.
+    unit
+        Unit of the values; empty for what has none.
+    meaning
+        One sentence.
+    required
+        Whether a row without it is damaged.
+    allowed
+        The values it may take; empty when there is no such list.
+    """
+
+    name: str
+    dtype: str
+    unit: str
+    meaning: str
+    required: bool = field(default=False, kw_only=True)
+    allowed: tuple[str, ...] = field(default=(), kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One file of rows in a run directory."""
+
+    file: str
+    columns: tuple[Column, ...]
+
+
+_SEQ = Column(
+    "seq", "int64", "", "number of the update; monotone in a run", required=True
+)
+_CONFIGMAP = Column("configmap", "str", "", "name of the ConfigMap")
+_NODE = Column("node", "str", "", "name of the node", required=True)
+_POD = Column("pod", "str", "", "name of the pod", required=True)
+_CONSUMER = Column(
+    "consumer", "str", "", "volume, subPath, projected, env or envFrom", required=True
+)
+_AT = Column(
+    "at_ns", "int64", "ns", "when it was noted, collector's clock", required=True
+)
+
+UPDATES = Table(
+    "updates.jsonl",
+    (
+        _SEQ,
+        _CONFIGMAP,
+        Column("planned_ns", "Int64", "ns", "when the schedule wanted the write"),
+        Column("sent_ns", "Int64", "ns", "when the write left; null: never"),
+        Column("acked_ns", "Int64", "ns", "when the API server had answered it"),
+        Column("resource_version", "str", "", "the ConfigMap's version after it"),
+        Column(
+            "status",
+            "str",
+            "",
+            "what became of the write",
+            allowed=("acked", "not_sent", "failed"),
+        ),
+        Column("error", "str", "", "why it failed; null: it did not"),
+        Column(
+            "purpose",
+            "str",
+            "",
+            "whether its delay counts; absent means trial",
+            allowed=("trial", "scramble"),
+        ),
+    ),
+)
+
+PUBLICATIONS = Table(
+    "publications.jsonl",
+    (
+        _NODE,
+        _POD,
+        Column("uid", "str", "", "UID of the pod"),
+        Column("container", "str", "", "name of the container"),
+        _CONSUMER,
+        _CONFIGMAP,
+        Column("seq", "int64", "", "number of the update that appeared", required=True),
+        Column(
+            "published_ns",
+            "int64",
+            "ns",
+            "lstat mtime of ..data, node clock",
+            required=True,
+        ),
+        Column("read_ns", "Int64", "ns", "when the probe noticed it, node clock"),
+    ),
+)
+
+CLOCK = Table(
+    "clock.jsonl",
+    (
+        _NODE,
+        _AT,
+        Column(
+            "offset_ns",
+            "int64",
+            "ns",
+            "node clock less collector's clock",
+            required=True,
+        ),
+        Column(
+            "bound_ns", "int64", "ns", "largest error of that offset", required=True
+        ),
+    ),
+)
+
+EVENTS = Table(
+    "events.jsonl",
+    (
+        _AT,
+        Column(
+            "kind",
+            "str",
+            "",
+            "reconnect, restart, gap, throttled, late …",
+            required=True,
+        ),
+        Column("object", "str", "", "pod/NAME or node/NAME, where it has one"),
+        Column("detail", "object", "", "gap: from_ns and to_ns; else free"),
+    ),
+)
+
+RAW_TABLES = (UPDATES, PUBLICATIONS, CLOCK, EVENTS)
+
+DELAYS = Table(
+    DELAYS_FILE,
+    (
+        Column("sync_frequency_s", "float64", "s", "syncFrequency; null: unknown"),
+        Column("strategy", "str", "", "Watch, Get or Cache; null: unknown"),
+        Column("ttl_s", "float64", "s", "TTL of the Cache strategy; null: unknown"),
+        _SEQ,
+        _CONFIGMAP,
+        _NODE,
+        _POD,
+        _CONSUMER,
+        Column("sent_ns", "Int64", "ns", "of the update, collector's clock"),
+        Column("acked_ns", "Int64", "ns", "of the update, collector's clock"),
+        Column(
+            "published_ns",
+            "Int64",
+            "ns",
+            "of the first publication with this number or a later one, node clock",
+        ),
+        Column("delay_s", "float64", "s", "published less acked; null: not observed"),
+        Column("waited_s", "float64", "s", "how long the pod surely had old content"),
+        Column(
+            "status",
+            "str",
+            "",
+            "what the update came to",
+            required=True,
+            allowed=STATUSES,
+        ),
+        Column("sync", "Int64", "", "number of the publication in its pod, from 1"),
+        Column("clock_bound_s", "float64", "s", "largest error that clocks may add"),
+    ),
+)
+
+
+def setting_of(row: Mapping[str, Any]) -> Setting | None:
+    """Read the setting in a row of a table; None when it is not known.
+
+    A TTL may be unknown where the rest is known.
+
+    Raises
+    ------
+    UsageError
+        When it is there and is one that no kubelet has.
+    """
+    sync, strategy, ttl = (row[name] for name in SETTING)
+    if pd.isna(sync) or pd.isna(strategy):
+        return None
+    return Setting(
+        sync_frequency_s=float(sync),
+        strategy=parse_strategy(strategy),
+        ttl_s=None if pd.isna(ttl) else float(ttl),
+    )
+
+
+def frame(rows: Sequence[Mapping[str, Any]], table: Table) -> pd.DataFrame:
+    """Make a typed table of rows; integers stay exact and are never floats.
+
+    Keys that the table does not know are left out: a newer writer may add some.
+
+    Raises
+    ------
+    RunError
+        When a required value is absent or a value has the wrong type.
+    """
+    for number, row in enumerate(rows, start=1):
+        _check(row, table, number)
+    return pd.DataFrame(
+        {
+            column.name: pd.Series(
+                [row.get(column.name) for row in rows], dtype=column.dtype
+            )
+            for column in table.columns
+        }
+    )
+
+
+def record(row: Mapping[str, Any], table: Table) -> dict[str, Any]:
+    """Order a row as its table has it, to be written as one JSON line.
+
+    Raises
+    ------
+    RunError
+        When the row has a key that the table does not know, lacks a required value
+        or holds one of the wrong type.
+    """
+    known = [column.name for column in table.columns]
+    strangers = sorted(set(row) - set(known))
+    if strangers:
+        msg = f"{table.file} has no column {', '.join(strangers)}: see cmhot.schema"
+        raise RunError(msg)
+    _check(row, table, None)
+    return {name: row.get(name) for name in known}
+
+
+def conform(derived: pd.DataFrame, table: Table) -> pd.DataFrame:
+    """Put a derived table's columns in order, with their dtypes.
+
+    Raises
+    ------
+    RunError
+        When a value is none of those allowed.
+    """
+    ordered = derived[[column.name for column in table.columns]]
+    typed = ordered.astype({column.name: column.dtype for column in table.columns})
+    for column in table.columns:
+        if column.allowed and not typed[column.name].isin(column.allowed).all():
+            msg = f"{column.name} of {table.file} is one of {', '.join(column.allowed)}"
+            raise RunError(msg)
+    return typed
+
+
+def _check(row: Mapping[str, Any], table: Table, number: int | None) -> None:
+    """Refuse a row that does not fit its table."""
+    for column in table.columns:
+        value = row.get(column.name)
+        if not _fits(value, column):
+            where = "a row" if number is None else f"row {number}"
+            msg = (
+                f"{where} of {table.file} is damaged: {column.name} is {value!r}, "
+                f"and should be {column.dtype} ({column.meaning}); "
+                "repair the row or leave this run out"
+            )
+            raise RunError(msg)
+
+
+def _fits(value: object, column: Column) -> bool:
+    """Tell whether a value, as JSON has it, belongs in a column."""
+    if value is None:
+        return not column.required
+    if column.dtype in {"int64", "Int64"}:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return column.dtype == "object" or isinstance(value, str)

@@ -1,0 +1,274 @@
+"""The run directory: what is written is read back exactly, whatever happened."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+
+from cmhot import schema
+from cmhot.delays import delays
+from cmhot.errors import RunError, UsageError
+from cmhot.rundir import RunWriter, read_run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.unit.conftest import SimulateRun
+
+STAMP = 1_767_225_600_123_456_789  # needs all 61 bits: no float holds it
+UPDATE: dict[str, Any] = {
+    "seq": 1,
+    "configmap": "probe",
+    "planned_ns": None,
+    "sent_ns": STAMP - 1,
+    "acked_ns": STAMP,
+    "resource_version": "4711",
+    "status": "acked",
+    "error": None,
+    "purpose": "scramble",
+}
+PUBLICATION: dict[str, Any] = {
+    "node": "n",
+    "pod": "p",
+    "uid": "u",
+    "container": "probe",
+    "consumer": "volume",
+    "configmap": "probe",
+    "seq": 1,
+    "published_ns": STAMP + 2,
+    "read_ns": STAMP + 3,
+}
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> RunWriter:
+    """Give a fresh run directory."""
+    return RunWriter.create(tmp_path / "out", meta={"run_id": "r", "seed": 1})
+
+
+def test_what_is_written_is_read_back(writer: RunWriter) -> None:
+    """Each raw file comes back as it was written, its integers exact."""
+    writer.append_update(UPDATE)
+    writer.append_publications([PUBLICATION, {**PUBLICATION, "pod": "q"}])
+    writer.append_clock({"node": "n", "at_ns": STAMP, "offset_ns": -5, "bound_ns": 7})
+    detail = {"from_ns": STAMP, "to_ns": STAMP + 1}
+    event = {"at_ns": STAMP, "kind": "gap", "object": "pod/p", "detail": detail}
+    writer.append_event(event)
+
+    run = read_run(writer.path)
+
+    (update,) = run.updates.to_dict("records")
+    assert update["sent_ns"] == 1_767_225_600_123_456_788
+    assert update["acked_ns"] == 1_767_225_600_123_456_789
+    assert update["planned_ns"] is None
+    assert update["resource_version"] == "4711"
+    assert update["purpose"] == "scramble"
+    assert run.publications["published_ns"].tolist() == [1_767_225_600_123_456_791] * 2
+    assert run.publications["pod"].tolist() == ["p", "q"]
+    assert run.clock["offset_ns"].tolist() == [-5]
+    assert run.events["detail"].tolist() == [detail]
+    assert run.meta == {"format": 1, "run_id": "r", "seed": 1}
+
+
+def test_stamps_are_integers_when_some_are_unknown(writer: RunWriter) -> None:
+    """A null among the stamps does not turn the others into floats."""
+    writer.append_update(UPDATE)
+    writer.append_update({"seq": 2, "configmap": "probe", "status": "not_sent"})
+
+    run = read_run(writer.path)
+
+    assert str(run.updates["acked_ns"].dtype) == "Int64"
+    assert run.updates["acked_ns"].tolist() == [1_767_225_600_123_456_789, pd.NA]
+
+
+def test_an_absent_purpose_is_a_trial(writer: RunWriter) -> None:
+    """Updates that do not say what they were for count."""
+    line = json.dumps({key: UPDATE[key] for key in UPDATE if key != "purpose"})
+    (writer.path / "updates.jsonl").write_text(line + "\n")
+
+    assert read_run(writer.path).updates["purpose"].tolist() == ["trial"]
+
+
+def test_a_torn_last_line_is_ignored(writer: RunWriter) -> None:
+    """A crash in the middle of a write costs that line only."""
+    writer.append_publications([PUBLICATION])
+    with (writer.path / "publications.jsonl").open("a") as file:
+        file.write('{"node":"n","po')
+
+    assert len(read_run(writer.path).publications) == 1
+
+
+def test_a_damaged_line_elsewhere_is_named(writer: RunWriter) -> None:
+    """Damage that no crash explains is not passed over."""
+    (writer.path / "updates.jsonl").write_text("{\n" + json.dumps(UPDATE) + "\n")
+
+    with pytest.raises(RunError, match=r"updates\.jsonl, line 1, is damaged"):
+        read_run(writer.path)
+
+
+def test_the_last_row_of_an_update_holds(writer: RunWriter) -> None:
+    """A write that failed and was settled by reading back is acknowledged."""
+    writer.append_update({**UPDATE, "status": "failed", "acked_ns": None})
+    writer.append_update(UPDATE)
+
+    assert read_run(writer.path).updates["status"].tolist() == ["acked"]
+
+
+def test_a_publication_read_twice_appears_once(writer: RunWriter) -> None:
+    """Reading the container log again from its start adds nothing."""
+    writer.append_publications([PUBLICATION])
+    writer.append_publications([{**PUBLICATION, "read_ns": STAMP + 9}])
+
+    assert len(read_run(writer.path).publications) == 1
+
+
+def test_run_json_is_replaced_as_a_whole(writer: RunWriter) -> None:
+    """Writing run.json leaves no draft behind."""
+    writer.write_run({"run_id": "r", "status": "complete"})
+
+    assert read_run(writer.path).meta["status"] == "complete"
+    assert sorted(file.name for file in writer.path.iterdir()) == [
+        "clock.jsonl",
+        "events.jsonl",
+        "publications.jsonl",
+        "run.json",
+        "updates.jsonl",
+    ]
+
+
+def test_delays_survive_parquet(simulate_run: SimulateRun) -> None:
+    """The derived table is the same after a round trip, stamps included."""
+    writer = simulate_run("r", pods=2, window_s=20)
+    table = delays(read_run(writer.path))
+
+    writer.write_delays(table)
+
+    again = pd.read_parquet(writer.path / "delays.parquet")
+    assert again["acked_ns"].tolist() == table["acked_ns"].tolist()
+    assert list(again) == [column.name for column in schema.DELAYS.columns]
+    pd.testing.assert_frame_equal(again, table)
+
+
+def test_an_unknown_status_is_not_written(simulate_run: SimulateRun) -> None:
+    """A derived table holds only what the schema allows."""
+    writer = simulate_run("r", pods=1, window_s=20)
+    table = delays(read_run(writer.path)).assign(status="lost")
+
+    with pytest.raises(RunError, match=r"status of delays\.parquet is one of observed"):
+        writer.write_delays(table)
+
+
+def test_a_run_is_never_overwritten(writer: RunWriter) -> None:
+    """A second run of the same name is refused, and the first is untouched."""
+    writer.append_update(UPDATE)
+
+    with pytest.raises(UsageError, match="exists already"):
+        RunWriter.create(writer.path.parent, meta={"run_id": "r"})
+
+    assert len(read_run(writer.path).updates) == 1
+
+
+def test_an_unwritable_folder_leaves_nothing(tmp_path: Path) -> None:
+    """Where no folder can be made, the message says what to do, and none is."""
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(UsageError, match="choose a writable folder"):
+        RunWriter.create(tmp_path / "file" / "out", meta={"run_id": "r"})
+
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_failed_creation_is_undone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the disk refuses in the middle, folders that were made are removed."""
+
+    def refuse(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", refuse)
+
+    with pytest.raises(UsageError, match="No space left on device"):
+        RunWriter.create(tmp_path / "new" / "out", meta={"run_id": "r"})
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_says_what_is_kept(
+    writer: RunWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An append that the disk refuses ends in a RunError with its remedy."""
+
+    def refuse(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", refuse)
+
+    with pytest.raises(RunError, match="free some space"):
+        writer.append_update(UPDATE)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({**UPDATE, "acked": 1}, "no column acked"),
+        ({**UPDATE, "seq": None}, "seq is None"),
+        ({**UPDATE, "acked_ns": 1.5e18}, "acked_ns is 1.5e"),
+        ({**UPDATE, "configmap": 3}, "configmap is 3"),
+    ],
+)
+def test_rows_that_do_not_fit_are_refused(
+    writer: RunWriter, row: dict[str, Any], message: str
+) -> None:
+    """A row with a wrong key or a wrong type is not written."""
+    with pytest.raises(RunError, match=message):
+        writer.append_update(row)
+
+    assert (writer.path / "updates.jsonl").read_text() == ""
+
+
+def test_a_newer_writer_may_add_keys(writer: RunWriter) -> None:
+    """Keys that the schema does not know are left out on reading."""
+    line = json.dumps({**UPDATE, "colour": "blue"})
+    (writer.path / "updates.jsonl").write_text(line + "\n")
+
+    assert "colour" not in read_run(writer.path).updates
+
+
+def test_a_missing_run_is_refused(tmp_path: Path) -> None:
+    """The message says that the folder is no run directory."""
+    with pytest.raises(RunError, match=r"has no run\.json"):
+        read_run(tmp_path)
+
+
+def test_another_format_is_refused(writer: RunWriter) -> None:
+    """A format of the future is not guessed at."""
+    (writer.path / "run.json").write_text('{"format": 2}')
+
+    with pytest.raises(RunError, match="has format 2, and this cmhot reads format 1"):
+        read_run(writer.path)
+
+
+@pytest.mark.parametrize("content", ["{", "[]"])
+def test_a_damaged_run_json_is_refused(writer: RunWriter, content: str) -> None:
+    """A run.json that is no object raises."""
+    (writer.path / "run.json").write_text(content)
+
+    with pytest.raises(RunError):
+        read_run(writer.path)
+
+
+def test_missing_raw_files(writer: RunWriter) -> None:
+    """Events and clock may be absent, updates and publications may not."""
+    (writer.path / "events.jsonl").unlink()
+    (writer.path / "clock.jsonl").unlink()
+
+    assert read_run(writer.path).events.empty
+
+    (writer.path / "publications.jsonl").unlink()
+
+    with pytest.raises(RunError, match="is missing: copy the run directory as a whole"):
+        read_run(writer.path)

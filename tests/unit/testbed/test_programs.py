@@ -1,0 +1,615 @@
+"""Each program comes from the first source that has it, and says so."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import pickle
+import subprocess
+import sys
+import tarfile
+import threading
+from dataclasses import dataclass, field, replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import cmhot
+from cmhot.errors import ProgramsError, UsageError
+from cmhot.testbed import owner, programs
+from cmhot.testbed.programs import Search, find_all, foresee
+from cmhot.testbed.versions import (
+    KUBERNETES_VERSION,
+    Archive,
+    Build,
+    Part,
+    Program,
+    catalogue,
+    numbers,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PINNED = "v1.4.2"
+REAL = {part.name: part for part in catalogue(KUBERNETES_VERSION)}
+
+
+def program_text(name: str, *, version: str = PINNED) -> bytes:
+    """Return a program that says its version."""
+    return f"#!/bin/sh\necho {name} of pair {version}\n".encode()
+
+
+def put(folder: Path, name: str, *, version: str = PINNED) -> Path:
+    """Install such a program."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(program_text(name, version=version))
+    (folder / name).chmod(0o755)
+    return folder / name
+
+
+@dataclass
+class Bench:
+    """A part called ``pair``, of programs ``left`` and ``right``, and its mirror."""
+
+    part: Part
+    cache: Path
+    asked: list[str]
+    environ: dict[str, str]
+    modules: Path
+    said: list[str] = field(default_factory=list)
+
+    def search(self, *, bin_dir: Path | None = None, **environ: str) -> Search:
+        """Begin a search on this bench."""
+        return Search(
+            parts=[self.part],
+            arch="amd64",
+            cache=self.cache,
+            bin_dir=bin_dir,
+            environ=self.environ | environ,
+            report=self.said.append,
+            modules=self.modules,
+        )
+
+    def steps(self, *, bin_dir: Path | None = None, **environ: str) -> dict[str, str]:
+        """Carry a search through; return which source served each program."""
+        found = find_all(self.search(bin_dir=bin_dir, **environ))
+        return {name: source.step for name, source in found.sources.items()}
+
+
+@pytest.fixture
+def gate() -> threading.Event:
+    """Return what the mirror waits for before it answers; open as a rule."""
+    event = threading.Event()
+    event.set()
+    return event
+
+
+@pytest.fixture
+def bench(
+    tmp_path: Path, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Bench]:
+    """Serve the pair's archive on the loopback address for one test."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    mirror = tmp_path / "mirror" / PINNED
+    mirror.mkdir(parents=True)
+    with tarfile.open(mirror / "pair-1.4.2-amd64.tgz", "w:gz") as tar:
+        for name in ("left", "right"):
+            info = tarfile.TarInfo(f"pair-{PINNED}/{name}")
+            info.size = len(program_text(name))
+            tar.addfile(info, io.BytesIO(program_text(name)))
+    digest = hashlib.sha256((mirror / "pair-1.4.2-amd64.tgz").read_bytes()).hexdigest()
+    asked: list[str] = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            gate.wait(30)
+            super().do_GET()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            """Stay quiet."""
+
+    handler = partial(Handler, directory=str(tmp_path / "mirror"))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.01}
+    )
+    thread.start()
+    part = Part(
+        name="pair",
+        version=PINNED,
+        programs=tuple(
+            Program(name, f"example.org/{name}", f"pair-{{version}}/{name}")
+            for name in ("left", "right")
+        ),
+        lowest="1.2",
+        below="2",
+        says=r"of pair (v\S+)",
+        archive=Archive(
+            "http://upstream.invalid/releases",
+            "CMHOT_MIRROR_PAIR",
+            "{version}/pair-{number}-{arch}.tgz",
+            {"amd64": f"sha256:{digest}"},
+        ),
+        build=Build("pair", "example.org/pair"),
+    )
+    environ = {
+        "PATH": str(tmp_path / "path"),
+        "CMHOT_MIRROR_PAIR": f"http://127.0.0.1:{server.server_port}/",
+    }
+    module = tmp_path / "modules" / "pair"
+    module.mkdir(parents=True)
+    (module / "go.mod").write_text("module example.org\n\ngo 1.24\n")
+    yield Bench(part, tmp_path / "cache", asked, environ, tmp_path / "modules")
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_mirror_is_used(bench: Bench) -> None:
+    """The archive comes from the mirror in the environment, at upstream's path."""
+    assert bench.steps() == {"left": "archive", "right": "archive"}
+    assert bench.asked == ["/v1.4.2/pair-1.4.2-amd64.tgz"]
+
+
+def test_upstream_without_mirror() -> None:
+    """Without a mirror the addresses are upstream's, for each architecture."""
+    urls = {name: part.url({}, arch="arm64") for name, part in REAL.items()}
+    etcd, containerd, runc, cni = (
+        f"https://github.com/{project}/releases/download"
+        for project in (
+            "etcd-io/etcd",
+            "containerd/containerd",
+            "opencontainers/runc",
+            "containernetworking/plugins",
+        )
+    )
+
+    assert urls == {
+        "kubernetes": "https://dl.k8s.io/v1.37.1/kubernetes-server-linux-arm64.tar.gz",
+        "etcd": f"{etcd}/v3.6.14/etcd-v3.6.14-linux-arm64.tar.gz",
+        "containerd": f"{containerd}/v2.3.4/containerd-2.3.4-linux-arm64.tar.gz",
+        "runc": f"{runc}/v1.4.3/runc.arm64",
+        "cni": f"{cni}/v1.9.1/cni-plugins-linux-arm64-v1.9.1.tgz",
+    }
+    assert urls["runc"].endswith(
+        "opencontainers/runc/releases/download/v1.4.3/runc.arm64"
+    )
+
+
+def test_each_mirror_has_its_variable() -> None:
+    """A mirror replaces the base of one part; the path after it stays."""
+    environ = {f"CMHOT_MIRROR_{name.upper()}": f"http://m/{name}/" for name in REAL}
+
+    assert REAL["runc"].url(environ, arch="amd64") == "http://m/runc/v1.4.3/runc.amd64"
+    assert all(
+        part.url(environ, arch="amd64").startswith(f"http://m/{name}/v")
+        for name, part in REAL.items()
+    )
+
+
+def test_cache_serves_the_second_time(bench: Bench) -> None:
+    """What was fetched once comes from the cache, with its origin."""
+    bench.steps()
+    found = find_all(bench.search())
+
+    assert {source.step for source in found.sources.values()} == {"cache"}
+    assert {source.origin for source in found.sources.values()} == {"archive"}
+    assert found["left"].read_bytes() == program_text("left")
+    assert len(bench.asked) == 1
+
+
+def test_recorded_sha256(bench: Bench) -> None:
+    """The provenance has the SHA-256 of the file that is used."""
+    found = find_all(bench.search()).to_dict()
+
+    assert found["left"] == {
+        "part": "pair",
+        "step": "archive",
+        "origin": "archive",
+        "version": PINNED,
+        "path": str(bench.cache / "left"),
+        "sha256": hashlib.sha256(program_text("left")).hexdigest(),
+        "why": "path: no left; cache: not there",
+    }
+
+
+def test_changed_file_is_fetched_again(bench: Bench) -> None:
+    """A cached file that changed is removed, said, and alone fetched again."""
+    bench.steps()
+    with (bench.cache / "left").open("ab") as file:
+        file.write(b"exit 1\n")
+
+    assert bench.steps() == {"left": "archive", "right": "cache"}
+    assert "removed left from the cache" in " ".join(bench.said)
+    assert (bench.cache / "left").read_bytes() == program_text("left")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(
+            lambda cache: (cache / "manifest.json").unlink(), id="no-manifest"
+        ),
+        pytest.param(
+            lambda cache: (cache / "manifest.json").write_text("{"),
+            id="half-a-manifest",
+        ),
+        pytest.param(
+            lambda cache: (cache / "manifest.json").write_text('{"left": []}'),
+            id="another-manifest",
+        ),
+        pytest.param(lambda cache: (cache / "left").unlink(), id="no-program"),
+        pytest.param(
+            lambda cache: put(cache / ".new-killed", "left"), id="work-of-a-killed-run"
+        ),
+    ],
+)
+def test_damaged_cache_heals(bench: Bench, damage: Callable[[Path], object]) -> None:
+    """Whatever is missing or half there, the next search makes the cache whole."""
+    bench.steps()
+    damage(bench.cache)
+    bench.steps()
+
+    assert set(bench.steps().values()) == {"cache"}
+    written = json.loads((bench.cache / "manifest.json").read_text())
+    assert sorted(written) == ["left", "right"]
+
+
+def test_new_pin_is_fetched(bench: Bench) -> None:
+    """A cached program of another version than the pinned one is not used."""
+    bench.steps()
+    bench.part = replace(bench.part, version="v1.4.9")
+
+    remarks = [outlook.remark for outlook in foresee(bench.search())]
+    assert all("cache: there as v1.4.2" in remark for remark in remarks)
+
+
+def test_wrong_archive(bench: Bench) -> None:
+    """An archive that is not the pinned one is never unpacked; the build comes next."""
+    archive = replace(bench.part.archive, checksums={"amd64": "sha256:00"})
+    bench.part = replace(bench.part, archive=archive)
+
+    with pytest.raises(ProgramsError) as raised:
+        bench.steps(CMHOT_SOURCES="archive")
+
+    assert "no source has left, right v1.4.2" in str(raised.value)
+    assert "expected sha256:00" in str(raised.value)
+    assert sorted(path.name for path in bench.cache.iterdir()) == [".lock"]
+
+
+def test_program_that_does_not_answer(bench: Bench) -> None:
+    """A fetched program must say the pinned version before it enters the cache."""
+    bench.part = replace(bench.part, says=r"of trio (v\S+)")
+
+    with pytest.raises(
+        ProgramsError, match=r"left does not answer that it is v1\.4\.2"
+    ):
+        bench.steps(CMHOT_SOURCES="archive")
+
+    assert not (bench.cache / "left").exists()
+
+
+def test_bin_dir_first(bench: Bench, tmp_path: Path) -> None:
+    """The folder that the user gives comes before PATH, and nothing is fetched."""
+    for folder in ("given", "path"):
+        for name in ("left", "right"):
+            put(tmp_path / folder, name, version="v1.3.0")
+    found = find_all(bench.search(bin_dir=tmp_path / "given"))
+
+    assert {source.step for source in found.sources.values()} == {"bin-dir"}
+    assert found["left"] == tmp_path / "given" / "left"
+    assert found.sources["left"].version == "v1.3.0"
+    assert bench.asked == []
+    assert not bench.cache.exists()
+
+
+def test_path_too_old(bench: Bench, tmp_path: Path) -> None:
+    """A program that is too old is passed over, and the reason is kept."""
+    old = put(tmp_path / "path", "left", version="v1.1.9")
+    put(tmp_path / "path", "right", version="v1.1.9")
+    found = find_all(bench.search())
+
+    assert found.sources["left"].step == "archive"
+    reason = f"path: {old} is v1.1.9, needed is 1.2 or newer, below 2"
+    assert found.sources["left"].why.startswith(reason)
+    assert any(reason in sentence for sentence in bench.said)
+
+
+def test_other_program_of_that_name(bench: Bench, tmp_path: Path) -> None:
+    """A namesake, as iproute2's bridge is of CNI's, is looked past on PATH."""
+    put(tmp_path / "path", "left").write_text("#!/bin/sh\necho left 5.2\n")
+    put(tmp_path / "opt", "left")
+    put(tmp_path / "opt", "right")
+    path = f"{tmp_path / 'path'}:{tmp_path / 'opt'}"
+
+    assert find_all(bench.search(PATH=path))["left"] == tmp_path / "opt" / "left"
+
+
+def test_incomplete_set_of_the_pinned_version(bench: Bench, tmp_path: Path) -> None:
+    """A lone program of the pinned version is used; the rest is fetched."""
+    put(tmp_path / "given", "left")
+
+    steps = bench.steps(bin_dir=tmp_path / "given")
+    assert steps == {"left": "bin-dir", "right": "archive"}
+
+
+def test_incomplete_set_of_another_version(bench: Bench, tmp_path: Path) -> None:
+    """A part is not mixed of two versions: a lone other one is passed over."""
+    path = put(tmp_path / "given", "left", version="v1.3.0")
+
+    steps = bench.steps(bin_dir=tmp_path / "given")
+    assert steps == {"left": "archive", "right": "archive"}
+    reason = f"not taken from --bin-dir: {path} is v1.3.0, but others of pair"
+    assert bench.said[0].startswith(reason)
+
+
+def test_sources_restricted(bench: Bench) -> None:
+    """CMHOT_SOURCES leaves sources out; with none left, the error goes through them."""
+    with pytest.raises(
+        ProgramsError,
+        match=r"no source has left, right v1\.4\.2: path: no left, no right",
+    ):
+        bench.steps(CMHOT_SOURCES="path, cache")
+    assert bench.asked == []
+
+
+def test_unknown_source(bench: Bench) -> None:
+    """A misspelt source is an error that lists them all."""
+    with pytest.raises(
+        UsageError, match="'archives': choose from bin-dir, path, cache"
+    ):
+        bench.steps(CMHOT_SOURCES="archives")
+
+
+def test_unreachable_leads_to_build(bench: Bench, tmp_path: Path) -> None:
+    """Without the archive the part is built; each step says why it was taken."""
+    # The fake `go` lists one package, and "compiles" programs that say their version.
+    go = put(tmp_path / "path", "go")
+    go.write_text(
+        "#!/bin/sh\n"
+        'case "$1" in\n'
+        "env) echo go1.99.0 ;;\n"
+        'list) echo "go: downloading example.org/pair v1.4.2"; echo "stale left" ;;\n'
+        "build) echo left\n"
+        'while [ "$1" != -o ]; do shift; done\n'
+        "for name in left right; do\n"
+        'printf "#!/bin/sh\\necho of pair v1.4.2\\n" > "$2/$name"\n'
+        'chmod 755 "$2/$name"; done ;;\n'
+        "esac\n"
+    )
+    found = find_all(
+        bench.search(
+            CMHOT_MIRROR_PAIR="http://127.0.0.1:9/",
+            PATH=f"{tmp_path}/path:{os.environ['PATH']}",
+        )
+    )
+
+    assert {source.step for source in found.sources.values()} == {"build"}
+    assert "archive: 127.0.0.1:9 is unreachable" in found.sources["left"].why
+    assert bench.said[-1].startswith("building pair v1.4.2 from its Go modules")
+    assert set(bench.steps().values()) == {"cache"}
+
+
+def test_two_at_once(bench: Bench, gate: threading.Event, tmp_path: Path) -> None:
+    """Of two processes on one cache one fetches, the other says that it waits."""
+    gate.clear()  # the mirror answers only once the second process waits
+    plan = tmp_path / "plan.pickle"
+    plan.write_bytes(pickle.dumps((bench.part, bench.cache, bench.environ)))
+    program = (
+        "import pathlib, pickle, sys\n"
+        "from functools import partial\n"
+        "from cmhot.testbed.programs import Search, find_all\n"
+        "part, cache, environ = pickle.loads(pathlib.Path(sys.argv[1]).read_bytes())\n"
+        "search = Search([part], 'amd64', cache, environ=environ,\n"
+        "                report=partial(print, flush=True))\n"
+        "print(*sorted(find_all(search).paths))\n"
+    )
+    environ = os.environ | {"PYTHONPATH": str(Path(cmhot.__file__).parents[1])}
+    start = partial(
+        subprocess.Popen,
+        [sys.executable, "-c", program, str(plan)],
+        env=environ,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with start() as one, start() as two:
+        assert one.stdout is not None
+        assert two.stdout is not None
+        first, second = one.stdout.readline(), two.stdout.readline()
+        gate.set()
+        said = [first + one.stdout.read(), second + two.stdout.read()]
+
+    assert sorted("waiting: another cmhot" in text for text in said) == [False, True]
+    assert all(text.endswith("left right\n") for text in said)
+    assert len(bench.asked) == 1
+
+
+def test_outlook(bench: Bench, tmp_path: Path) -> None:
+    """What would happen is told without a request or a file being made."""
+    put(tmp_path / "given", "left")
+    left, right = foresee(bench.search(bin_dir=tmp_path / "given"))
+
+    assert left.source is not None
+    assert left.source.step == "bin-dir"
+    assert right.source is None
+    assert right.remark.startswith(
+        "bin-dir: no right; path: no right; cache: not there; "
+        f"would be downloaded from {bench.environ['CMHOT_MIRROR_PAIR']}v1.4.2/pair-"
+    )
+    assert bench.asked == []
+    assert not bench.cache.exists()
+
+
+def test_unwritable_cache(bench: Bench, tmp_path: Path) -> None:
+    """A cache that cannot be made is an error with a remedy."""
+    (tmp_path / "cache").write_text("a file in the way")
+
+    with pytest.raises(ProgramsError, match=r"cannot be filled: .*XDG_CACHE_HOME"):
+        bench.steps()
+
+
+def test_wrong_bin_dir(tmp_path: Path) -> None:
+    """A folder that does not exist is not silently passed over."""
+    with pytest.raises(UsageError, match=r"--bin-dir .*nowhere is no folder"):
+        programs.ensure_programs(
+            kubernetes_version=KUBERNETES_VERSION, bin_dir=tmp_path / "nowhere"
+        )
+
+
+def test_unknown_kubernetes() -> None:
+    """A version that is not pinned is an error that names the pinned ones."""
+    with pytest.raises(
+        UsageError, match=r"'v1\.2\.3' is not pinned here: .* v1\.37\.1"
+    ):
+        programs.ensure_programs(kubernetes_version="v1.2.3")
+
+
+@pytest.mark.parametrize(
+    ("part", "answer", "version", "good"),
+    [
+        ("kubernetes", "Kubernetes v1.37.1\n", "v1.37.1", True),
+        ("kubernetes", "Kubernetes v1.37.1+k3s1\n", "v1.37.1+k3s1", False),
+        ("kubernetes", "Kubernetes v1.37.2\n", "v1.37.2", False),
+        ("etcd", "etcd Version: 3.6.14\nGit SHA: Not provided\n", "3.6.14", True),
+        ("etcd", "etcd Version: 3.4.23\nGit SHA: GitNotFound\n", "3.4.23", False),
+        (
+            "containerd",
+            "containerd github.com/containerd/containerd/v2 v2.3.4 \n",
+            "v2.3.4",
+            True,
+        ),
+        (
+            "containerd",
+            "ctr github.com/containerd/containerd/v2 v2.1.0",
+            "v2.1.0",
+            True,
+        ),
+        (
+            "containerd",
+            "containerd-shim-runc-v2:\n  Version:  v2.3.4\n  Revision: \n",
+            "v2.3.4",
+            True,
+        ),
+        (
+            "containerd",
+            "containerd github.com/containerd/containerd 1.6.20~ds1 1.6.20~ds1-1",
+            "1.6.20~ds1",
+            False,
+        ),
+        ("runc", "runc version 1.1.5+ds1\ncommit: 1.1.5+ds1-1\n", "1.1.5+ds1", True),
+        ("runc", "runc version 1.4.3\nspec: 1.3.0\n", "1.4.3", True),
+        ("runc", "runc version 1.0.3\n", "1.0.3", False),
+        ("cni", "CNI bridge plugin v1.9.1\nCNI protocol versions", "v1.9.1", True),
+        ("cni", "CNI host-local plugin v1.1.1\n", "v1.1.1", False),
+        ("cni", "CNI bridge plugin version unknown\n", None, False),
+        ("cni", 'Option "-version" is unknown, try "bridge help".\n', None, False),
+    ],
+)
+def test_answers(part: str, answer: str, version: str | None, good: object) -> None:
+    """The programs' real answers are read, and judged by the supported range."""
+    found = REAL[part].read_version(answer)
+
+    assert found == version
+    assert (found is not None and REAL[part].supports(found)) is good
+
+
+def test_numbers() -> None:
+    """Versions compare by their numbers, not as text."""
+    assert numbers("v1.10.0") > numbers("1.9.9")
+    assert numbers("1.1.5+ds1") == (1, 1, 5)
+    assert numbers("unknown") == ()
+
+
+def test_owner_under_sudo() -> None:
+    """Root called through sudo works for the user who called it."""
+    who = owner.decide_owner(
+        {"SUDO_UID": "1000", "SUDO_GID": "1001", "HOME": "/root"},
+        uid=0,
+        gid=0,
+        home_of={1000: Path("/home/ada")}.get,
+    )
+
+    assert who == owner.Owner(1000, 1001, Path("/home/ada"), through_sudo=True)
+
+
+@pytest.mark.parametrize(
+    ("environ", "uid"),
+    [
+        pytest.param({}, 0, id="root-itself"),
+        pytest.param({"SUDO_UID": "0", "SUDO_GID": "0"}, 0, id="root-through-sudo"),
+        pytest.param({"SUDO_UID": "1000"}, 0, id="half-an-identity"),
+        pytest.param({"SUDO_UID": "x", "SUDO_GID": "y"}, 0, id="no-numbers"),
+        pytest.param({"SUDO_UID": "7", "SUDO_GID": "7"}, 0, id="unknown-user"),
+        pytest.param({"SUDO_UID": "1000", "SUDO_GID": "1000"}, 1000, id="not-root"),
+    ],
+)
+def test_owner_without_sudo(environ: dict[str, str], uid: int) -> None:
+    """Without root called by a known user, the process works for itself."""
+    who = owner.decide_owner(
+        environ | {"HOME": "/somewhere"},
+        uid=uid,
+        gid=uid,
+        home_of={1000: Path("/home/ada")}.get,
+    )
+
+    assert who == owner.Owner(uid, uid, Path("/somewhere"), through_sudo=False)
+
+
+def test_given_back_under_sudo() -> None:
+    """A path and the folders above it, but not the home itself, go to the user."""
+    who = owner.Owner(1000, 1000, Path("/home/ada"), through_sudo=True)
+    own = replace(who, through_sudo=False)
+    path = Path("/home/ada/.cache/cmhot/runc")
+
+    assert owner.to_give_back(path, who=who) == [
+        path,
+        Path("/home/ada/.cache/cmhot"),
+        Path("/home/ada/.cache"),
+    ]
+    assert owner.to_give_back(Path("/srv/x"), who=who) == [Path("/srv/x")]
+    assert owner.to_give_back(path, who=own) == []
+
+
+def test_folders_under_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under sudo cache and state are the user's; XDG variables are root's then."""
+    who = owner.Owner(1000, 1000, Path("/home/ada"), through_sudo=True)
+    monkeypatch.setattr(owner, "owner", lambda: who)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/root/.cache")
+
+    assert owner.cache_dir() == Path("/home/ada/.cache/cmhot")
+    assert owner.state_dir() == Path("/home/ada/.local/state/cmhot")
+    assert owner.user_home() == Path("/home/ada")
+
+
+def test_folders_without_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without sudo the XDG variables say where cache and state are."""
+    for name in ("SUDO_UID", "SUDO_GID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/x/cache")
+    monkeypatch.setenv("XDG_STATE_HOME", "/x/state")
+
+    assert owner.cache_dir() == Path("/x/cache/cmhot")
+    assert owner.state_dir() == Path("/x/state/cmhot")
+
+
+def test_checksums_are_complete() -> None:
+    """Every part is pinned for both architectures by a checksum of full length."""
+    for part in REAL.values():
+        for arch in ("amd64", "arm64"):
+            algorithm, _, digest = part.archive.checksums[arch].partition(":")
+            assert len(digest) == {"sha256": 64, "sha512": 128}[algorithm]
+            assert set(digest) <= set("0123456789abcdef")
+
+
+def test_no_program_twice() -> None:
+    """One folder holds all the programs, so that no two may share a name."""
+    names = [program.name for part in REAL.values() for program in part.programs]
+
+    assert len(names) == len(set(names)) == 12
