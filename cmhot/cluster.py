@@ -55,15 +55,21 @@ class Cluster(Protocol):
     when the API server refuses or does not answer.
     """
 
-    target: str
-    """How the user named it: ``testbed``, ``context:NAME``, ``model``."""
-    modelled: bool
-    """Whether its numbers come from a model and must say so."""
-    clock: Clock
-    """The clock whose instants its delays refer to."""
+    @property
+    def target(self) -> str:
+        """How the user named it: ``testbed``, ``context:NAME``, ``model``."""
 
-    local_image: str | None
-    """An image that is on every node without a registry (testbed); None elsewhere."""
+    @property
+    def modelled(self) -> bool:
+        """Whether its numbers come from a model and must say so."""
+
+    @property
+    def clock(self) -> Clock:
+        """The clock whose instants its delays refer to."""
+
+    @property
+    def local_image(self) -> str | None:
+        """An image that is on every node without a registry; None: there is none."""
 
     def version(self) -> str:
         """Return the API server's version, such as ``v1.37.1``."""

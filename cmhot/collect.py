@@ -8,12 +8,14 @@ on whatever clock the cluster has: a real one, or the model's.
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import platform
 import secrets
+from collections import deque
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import metadata
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,18 +28,20 @@ from cmhot.cluster import CONFIG_MAP, DEPLOYMENT, MANAGED_BY, NAMESPACE, POD
 from cmhot.delays import delays
 from cmhot.errors import ClusterError, ForbiddenError, NotFoundError, TestbedError
 from cmhot.law import law_for
+from cmhot.nodes import group_by_setting, observe_settings, probe_image
 from cmhot.plan import DEFAULT_SYNC_S, update_offsets_ns
 from cmhot.rundir import RunWriter, read_run
 from cmhot.settings import Setting, Strategy
-from cmhot.nodes import group_by_setting, observe_settings, probe_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from cmhot.cluster import Cluster
-    from cmhot.plan import Plan
     from cmhot.nodes import Group
+
+    Write = Callable[[int], None]
+    from cmhot.plan import Plan
 
 CONFIG_MAP_NAME = "cmhot-probe"
 PODS_READY_S = 300.0
@@ -195,11 +199,15 @@ class Costs:
         """Say it in sentences."""
         return [
             f"settings: {'; '.join(self.settings)}",
-            f"{self.pods} probe pods for {self.duration_s / 60:.1f} minutes "
-            "once they are Ready",
-            f"{self.updates_per_s:.2f} writes/s, about "
-            f"{self.watch_events_per_s:.2f} watch events/s, "
-            f"{self.reads_per_s:.2f} log reads/s",
+            (
+                f"{self.pods} probe pods for {self.duration_s / 60:.1f} minutes "
+                "once they are Ready"
+            ),
+            (
+                f"{self.updates_per_s:.2f} writes/s, about "
+                f"{self.watch_events_per_s:.2f} watch events/s, "
+                f"{self.reads_per_s:.2f} log reads/s"
+            ),
         ]
 
 
@@ -248,6 +256,9 @@ class _Collector:
         self.acked: dict[int, int] = {}
         self.last_delay_s: float | None = None
         self.probes: list[_Probe] = []
+        self.writes: deque[tuple[int, Write]] = deque()
+        self.looks: deque[tuple[int, _Probe]] = deque()
+        self.end_ns = 0
         self.forced: list[tuple[_Probe, int, int]] = []
         self.meta = self._first_meta()
         if plan.namespace is not None:
@@ -288,7 +299,8 @@ class _Collector:
         try:
             self._create()
             self._await_probes()
-            self._follow(self._agenda())
+            self._make_agenda()
+            self._follow_agenda()
             status = "complete"
         finally:
             try:
@@ -385,16 +397,16 @@ class _Collector:
         ]
         self.writer.write_run(self.meta)
 
-    def _agenda(self) -> list[tuple[int, int, Callable[[int], None]]]:
-        """Put everything on the agenda: instants in UTC ns, and what to do then."""
+    def _make_agenda(self) -> None:
+        """Put all writes and looks on the agenda, with their instants."""
         begin = self.clock.utc_ns() + round(HEAD_START_S * NS_PER_S)
-        entries: list[tuple[int, Callable[[int], None]]] = []
+        writes: list[tuple[int, Write]] = []
         for one in self.probes:
             law = law_for(one.group.setting) if one.group.setting else None
             if law is not None:
                 (wait_s,) = law.equilibrium(self.rng, 1)
                 at = begin + round(float(wait_s) * NS_PER_S)
-                entries.append((at, _Scramble(self, one)))
+                writes.append((at, partial(self._scramble, one)))
         first = begin + round(_burn_in_s(self.settings) * NS_PER_S)
         offsets = update_offsets_ns(
             self.rng,
@@ -402,46 +414,43 @@ class _Collector:
             gap_s=self.plan.mean_gap_s(self.settings),
         )
         self.total = len(offsets)
-        entries += [(first + offset, self._trial) for offset in offsets]
+        writes += [(first + offset, self._trial) for offset in offsets]
+        self.writes = deque(sorted(writes, key=itemgetter(0)))
         until = first + round(self.plan.duration_s * NS_PER_S)
-        end = until + round(_drain_s(self.settings) * NS_PER_S)
-        looks = np.arange(begin, end, LOOK_EVERY_S * NS_PER_S / len(self.probes))
+        self.end_ns = until + round(_drain_s(self.settings) * NS_PER_S)
+        # Every probe in turn; the first round is later, when there is something to see.
+        spacing = LOOK_EVERY_S * NS_PER_S / len(self.probes)
+        looks = np.arange(begin + LOOK_EVERY_S * NS_PER_S, self.end_ns, spacing)
         turn = itertools.cycle(self.probes)
-        # the first round is left out: there is nothing to see yet
-        entries += [
-            (int(at), _Look(self, one))
-            for at, one in zip(looks[len(self.probes) :], turn, strict=False)
-        ]
-        entries.append((end, self._end))
+        self.looks = deque((int(at), next(turn)) for at in looks)
         self.meta |= {
             "measure_from_ns": first,
             "measure_until_ns": until,
-            "observed_until_ns": end,
+            "observed_until_ns": self.end_ns,
             "planned_updates": len(offsets),
         }
-        self.end_ns = end
         self.writer.write_run(self.meta)
-        agenda = [(at, number, action) for number, (at, action) in enumerate(entries)]
-        heapq.heapify(agenda)
-        return agenda
 
-    def _follow(self, agenda: list[tuple[int, int, Callable[[int], None]]]) -> None:
-        number = itertools.count(len(agenda))
-        while agenda:
-            at, _, action = heapq.heappop(agenda)
-            if isinstance(action, _Look) and self._pressed(agenda):
-                again = at + round(LOOK_SLACK_S * NS_PER_S)
-                if again < self.end_ns:
-                    heapq.heappush(agenda, (again, next(number), action))
-                continue
+    def _follow_agenda(self) -> None:
+        """Do the writes at their instants, and looks where they delay no write."""
+        while self.writes:
+            at, write = self.writes[0]
+            self._look_until(at)
             self._sleep_until(at)
-            action(at)
+            self.writes.popleft()
+            write(at)
+        self._look_until(self.end_ns)
+        self._sleep_until(self.end_ns)
 
-    def _pressed(self, agenda: list[tuple[int, int, Callable[[int], None]]]) -> bool:
-        """Tell whether a write is due so soon that a look could delay it."""
-        soon = self.clock.utc_ns() + round(LOOK_SLACK_S * NS_PER_S)
-        following = (entry for entry in agenda if not isinstance(entry[2], _Look))
-        return next(following)[0] < soon if agenda else False
+    def _look_until(self, write_ns: int) -> None:
+        slack = round(LOOK_SLACK_S * NS_PER_S)
+        while self.looks:
+            at, one = self.looks[0]
+            if max(at, self.clock.utc_ns()) + slack > write_ns:
+                return
+            self._sleep_until(at)
+            self.looks.popleft()
+            self._look(one)
 
     def _sleep_until(self, at_ns: int) -> None:
         self.clock.sleep((at_ns - self.clock.utc_ns()) / NS_PER_S)
@@ -451,6 +460,25 @@ class _Collector:
         self._update(planned_ns, purpose="trial")
         phase = "updates" if self.done < self.total else "drain"
         self._tell(phase, (self.end_ns - self.clock.utc_ns()) / NS_PER_S)
+
+    def _scramble(self, one: _Probe, planned_ns: int) -> None:
+        """Sync one pod now, so that its phase is as of a random instant.
+
+        The annotation makes the kubelet sync the pod;
+        a new number, written before, makes the sync visible in the log.
+        """
+        seq = self._update(planned_ns, purpose="scramble")
+        if seq is None:
+            return
+        self.cluster.patch(
+            POD,
+            one.pod,
+            {"metadata": {"annotations": {probe.SCRAMBLE_ANNOTATION: str(seq)}}},
+            namespace=self.namespace,
+        )
+        now = self.clock.utc_ns()
+        self.forced.append((one, seq, now))
+        self._tell("phases", (self.end_ns - now) / NS_PER_S)
 
     def _update(self, planned_ns: int, *, purpose: str) -> int | None:
         """Write the next number; a write that fails is a row, not an end."""
@@ -543,9 +571,6 @@ class _Collector:
         for one in self.probes:
             self._look(one, whole=True)
 
-    def _end(self, _: int) -> None:
-        """Mark the end of the observation; the looks come after."""
-
     def _close(self, status: str) -> None:
         now = self.clock.utc_ns()
         self.meta["status"] = status
@@ -590,44 +615,6 @@ class _Collector:
         self.progress(
             Progress(phase, self.done, self.total, remaining_s, self.last_delay_s)
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Scramble:
-    """Sync one pod now, so that its phase is as of a random instant.
-
-    The annotation makes the kubelet sync the pod;
-    a new number, written before, makes the sync visible in the log.
-    """
-
-    collector: _Collector
-    one: _Probe
-
-    def __call__(self, planned_ns: int) -> None:
-        seq = self.collector._update(planned_ns, purpose="scramble")  # noqa: SLF001
-        if seq is None:
-            return
-        collector, one = self.collector, self.one
-        collector.cluster.patch(
-            POD,
-            one.pod,
-            {"metadata": {"annotations": {probe.SCRAMBLE_ANNOTATION: str(seq)}}},
-            namespace=collector.namespace,
-        )
-        now = collector.clock.utc_ns()
-        collector.forced.append((one, seq, now))
-        collector._tell("phases", (collector.end_ns - now) / NS_PER_S)  # noqa: SLF001
-
-
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """Read one probe's log for the progress."""
-
-    collector: _Collector
-    one: _Probe
-
-    def __call__(self, _: int) -> None:
-        self.collector._look(self.one)  # noqa: SLF001
 
 
 def is_pod_ready(pod: dict[str, Any]) -> bool:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from cmhot.errors import CmhotError
 from cmhot.nodes import observe_settings
 from cmhot.targets import connect
 from cmhot.testbed import host, spec
 from cmhot.testbed.host import Check
 from cmhot.testbed.programs import known_sources
+from cmhot.testbed.versions import KUBERNETES_VERSION
+
+if TYPE_CHECKING:
+    from cmhot.testbed.programs import Outlook
 
 
 def examine(target: str | None) -> list[Check]:
@@ -23,12 +29,21 @@ def examine(target: str | None) -> list[Check]:
 
 def _examine_machine() -> list[Check]:
     checks = host.checks(nodes=len(spec.DEFAULT_SETTINGS))
-    if checks[-1].ok or len(checks) > 1:
+    if host.runs_linux():
         checks += [
-            Check(f"program {name}", ok=True, detail=where)
-            for name, where in known_sources().items()
+            _describe(outlook)
+            for outlook in known_sources(kubernetes_version=KUBERNETES_VERSION)
         ]
     return checks
+
+
+def _describe(outlook: Outlook) -> Check:
+    """Say which file serves a program, or how it would be had."""
+    name, source = f"program {outlook.program}", outlook.source
+    if source is None:
+        return Check(name, ok=True, detail=outlook.remark)
+    why = f" ({source.why})" if source.why else ""
+    return Check(name, ok=True, detail=f"{source.version} from {source.step}{why}")
 
 
 def _examine_cluster(target: str) -> list[Check]:

@@ -7,11 +7,10 @@ Every error of the client and of the layers below it leaves here as one of ours.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import http.client
 import json
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -32,6 +31,7 @@ from cmhot.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
@@ -323,7 +323,7 @@ class Kube:
         query: dict[str, Any] = {"container": container, "timestamps": "true"}
         if since_ns is not None:
             seconds = math.floor(since_ns / NS_PER_S)
-            instant = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+            instant = dt.datetime.fromtimestamp(seconds, dt.UTC)
             query["sinceTime"] = instant.strftime("%Y-%m-%dT%H:%M:%SZ")
         path = f"{self._path(from_kind, pod, namespace)}/log"
         return self._request("GET", path, query=query).decode(errors="replace")
@@ -398,7 +398,7 @@ def connect(
         msg = f"there is no kubeconfig at {kubeconfig}"
         raise UsageError(msg)
     try:
-        api = config.new_client_from_config(
+        api = config.new_client_from_config(  # type: ignore[no-untyped-call] # theirs
             config_file=None if kubeconfig is None else str(kubeconfig),
             context=context,
         )

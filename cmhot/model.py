@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cmhot.clock import NS_PER_S, VirtualClock
-from cmhot.cluster import CONFIG_MAP, NODE, POD, Kind
+from cmhot.cluster import CONFIG_MAP, NODE, POD
 from cmhot.errors import ClusterError, NotFoundError, UsageError
 from cmhot.law import JITTER, LOOPS_S, TICK_S
 from cmhot.settings import Setting, Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from cmhot.cluster import Kind
 
 REQUEST_S = 0.005
 """Time a request takes, seconds: about what the testbed's API server needs."""

@@ -68,39 +68,36 @@ def read_manifests(
         except (OSError, UnicodeDecodeError) as error:
             msg = f"cannot read manifests from {source}: {error}"
             raise UsageError(msg) from error
-    documents: list[Any]
     if isinstance(source, str):
         try:
             documents = list(yaml.safe_load_all(source))
         except yaml.YAMLError as error:
             msg = f"the manifest is not YAML: {error}"
             raise UsageError(msg) from error
-    elif isinstance(source, list | tuple):
-        documents = list(source)
     else:
-        documents = [source]
-    manifests: list[dict[str, Any]] = []
-    for document in documents:
-        if isinstance(document, dict) and document.get("kind") == "List":
-            manifests += document["items"]
-        elif document is not None:
-            manifests.append(document)
-    for manifest in manifests:
-        if (
-            not isinstance(manifest, dict)
-            or not manifest.get("kind")
-            or not manifest.get("apiVersion")
-            or not (manifest.get("metadata") or {}).get("name")
-        ):
-            msg = (
-                "a manifest needs apiVersion, kind and metadata.name; "
-                f"this one begins {str(manifest)[:60]!r}"
-            )
-            raise UsageError(msg)
+        documents = [source] if hasattr(source, "keys") else list(source)
+    manifests = [found for document in documents for found in _flatten(document)]
     if not manifests:
         msg = "there is no manifest to apply: give a dict, a list, a path or YAML"
         raise UsageError(msg)
     return manifests
+
+
+def _flatten(document: object) -> list[dict[str, Any]]:
+    """Check one document; a List stands for its items, an empty one for nothing."""
+    if document is None:
+        return []
+    if isinstance(document, dict):
+        if document.get("kind") == "List":
+            return [found for item in document["items"] for found in _flatten(item)]
+        name = (document.get("metadata") or {}).get("name")
+        if name and document.get("kind") and document.get("apiVersion"):
+            return [document]
+    msg = (
+        "a manifest needs apiVersion, kind and metadata.name; "
+        f"this one begins {str(document)[:60]!r}"
+    )
+    raise UsageError(msg)
 
 
 def apply(
@@ -280,7 +277,7 @@ def observe(
     namespace: str = DEFAULT_NAMESPACE,
     labels: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
-    """Look into every running pod that uses a ConfigMap: what does it see now?
+    """Look into every running pod that uses a ConfigMap, at what it sees now.
 
     Files are read as they are in the container.
     Variables are read from ``/proc/1/environ``, what the process was started with:

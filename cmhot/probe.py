@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from cmhot.cluster import MANAGED_BY
 from cmhot.clock import NS_PER_S
+from cmhot.cluster import MANAGED_BY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -26,7 +26,7 @@ INTERRUPTED = 130
 )
 @click.version_option(__version__, prog_name="cmhot")
 def cli() -> None:
-    """Measure when pods see a changed ConfigMap, on real kubelets.
+    r"""Measure when pods see a changed ConfigMap, on real kubelets.
 
     \b
     Two commands answer the question on this machine:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import click
 
@@ -94,7 +94,7 @@ def collect(
 class Bar:
     """A progress bar on standard error: trials done, expected end, last delay."""
 
-    def __enter__(self) -> Bar:
+    def __enter__(self) -> Self:
         """Open the bar."""
         from tqdm import tqdm
 

@@ -98,7 +98,7 @@ def down(name: str) -> None:
 @testbed.command()
 @name_option
 def kubeconfig(name: str) -> None:
-    """Print the path of its kubeconfig.
+    r"""Print the path of its kubeconfig.
 
     \b
     Use it as:  export KUBECONFIG=$(cmhot testbed kubeconfig)
@@ -145,5 +145,5 @@ def _show(status: Status, *, as_json: bool) -> None:
     click.echo(f"testbed {status.name}: Kubernetes {status.kubernetes}")
     for node in status.nodes:
         ready = "Ready" if node.ready else "not Ready"
-        click.echo(f"  {node.name:24} {str(node.setting):24} {ready}")
+        click.echo(f"  {node.name:24} {node.setting!s:24} {ready}")
     click.echo(f"kubeconfig: {status.kubeconfig}")

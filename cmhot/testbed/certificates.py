@@ -6,7 +6,7 @@ than starting the API server.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,10 +19,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-LIFETIME = datetime.timedelta(days=365)
+LIFETIME = dt.timedelta(days=365)
 """A testbed is thrown away long before; a start makes everything anew."""
 
-CLOCK_SLACK = datetime.timedelta(minutes=5)
+CLOCK_SLACK = dt.timedelta(minutes=5)
 """Certificates begin this much earlier, should the clock be stepped back."""
 
 
@@ -77,7 +77,7 @@ class Authority:
         Instant from which the certificates are valid.
     """
 
-    def __init__(self, now: datetime.datetime) -> None:
+    def __init__(self, now: dt.datetime) -> None:
         self._now = now
         self._key = new_key()
         self._subject = _name("cmhot testbed CA", None)

@@ -16,7 +16,7 @@ from cmhot.testbed.certificates import Authority, key_pem, new_key, public_pem
 from cmhot.testbed.image import IMAGE_NAME
 
 if TYPE_CHECKING:
-    import datetime
+    import datetime as dt
     from collections.abc import Mapping
 
     from cmhot.testbed.certificates import Pair
@@ -208,7 +208,7 @@ def files(
     spec: TestbedSpec,
     *,
     api_address: str,
-    now: datetime.datetime,
+    now: dt.datetime,
     snapshotter: str,
     image: bytes,
 ) -> dict[str, bytes]:

@@ -49,11 +49,16 @@ class Check:
     remedy: str | None = None
 
 
+def runs_linux() -> bool:
+    """Tell whether this machine's kernel is Linux."""
+    return platform.system() == "Linux"
+
+
 def _check_linux() -> Check:
     system = platform.system()
     return Check(
         "Linux",
-        system == "Linux",
+        runs_linux(),
         f"this is {system}",
         "run it on a Linux machine, or measure an existing cluster: "
         "--target context:NAME",
@@ -164,9 +169,11 @@ def taken_ranges() -> list[ipaddress.IPv4Network]:
                 f"{info['local']}/{info['prefixlen']}"
                 for info in entry.get("addr_info", [])
             ]
-            for text in texts:
-                if text and text != "default":
-                    ranges.append(ipaddress.IPv4Network(text, strict=False))
+            ranges += [
+                ipaddress.IPv4Network(text, strict=False)
+                for text in texts
+                if text and text != "default"
+            ]
     return ranges
 
 
@@ -184,8 +191,7 @@ def free_link(
     for candidates in layout.HOST_RANGES:
         for link in candidates.subnets(new_prefix=_LINK_PREFIX):
             if not any(link.overlaps(other) for other in taken):
-                host, inside = link.hosts()
-                return host, inside
+                return link[1], link[2]
     tried = ", ".join(str(candidates) for candidates in layout.HOST_RANGES)
     msg = (
         f"no free address range for the link to the testbed: {tried} overlap routes "

@@ -11,12 +11,14 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from cmhot.testbed.owner import state_dir
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cmhot.testbed.spec import NodeSpec
 
 INSIDE = PurePosixPath("/run/cmhot")
@@ -30,15 +32,15 @@ SCHEDULER_PORT = 10259
 ETCD_PORT = 2379
 ETCD_PEER_PORT = 2380
 
-NODE_RANGE = ipaddress.ip_network("100.64.86.0/24")
+NODE_RANGE = ipaddress.IPv4Network("100.64.86.0/24")
 """Addresses of the kubelets, on the loopback interface inside the testbed."""
-POD_RANGE = ipaddress.ip_network("100.64.128.0/17")
+POD_RANGE = ipaddress.IPv4Network("100.64.128.0/17")
 """Each node takes a /24 of it, which bounds the pods of a node to about 250."""
-SERVICE_RANGE = ipaddress.ip_network("100.64.64.0/20")
+SERVICE_RANGE = ipaddress.IPv4Network("100.64.64.0/20")
 HOST_RANGES = (
-    ipaddress.ip_network("10.213.0.0/24"),
-    ipaddress.ip_network("172.31.213.0/24"),
-    ipaddress.ip_network("192.168.213.0/24"),
+    ipaddress.IPv4Network("10.213.0.0/24"),
+    ipaddress.IPv4Network("172.31.213.0/24"),
+    ipaddress.IPv4Network("192.168.213.0/24"),
 )
 """The link to the host takes the first free /30 of these; it alone is seen outside."""
 

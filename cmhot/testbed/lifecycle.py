@@ -10,7 +10,7 @@ keeps two of them from working on one testbed at once.
 from __future__ import annotations
 
 import contextlib
-import datetime
+import datetime as dt
 import fcntl
 import json
 import os
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cmhot.clock import NS_PER_S, Clock, SystemClock
+from cmhot.clock import NS_PER_S, SystemClock
 from cmhot.errors import TestbedError, UsageError
 from cmhot.settings import Setting, Strategy
 from cmhot.testbed import cgroups, configuration, host, layout, processes, supervisor
@@ -34,6 +34,7 @@ from cmhot.testbed.spec import check_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from cmhot.clock import Clock
     from cmhot.testbed.programs import Programs
     from cmhot.testbed.spec import TestbedSpec
 
@@ -334,7 +335,7 @@ def _write_files(
     files = configuration.files(
         spec,
         api_address=api_address,
-        now=datetime.datetime.fromtimestamp(clock.utc_ns() / NS_PER_S, datetime.UTC),
+        now=dt.datetime.fromtimestamp(clock.utc_ns() / NS_PER_S, dt.UTC),
         snapshotter=host.snapshotter(home.run),
         image=oci_archive(find_busybox(), architecture=host.architecture()),
     )

@@ -133,7 +133,7 @@ class Supervisor:
             if program["nice"]:
                 argv = ["nice", "-n", str(program["nice"]), *argv]
             with Path(program["log"]).open("ab") as log:
-                process = subprocess.Popen(  # noqa: S603 - what launch.json lists
+                process = subprocess.Popen(
                     argv,
                     stdin=subprocess.DEVNULL,
                     stdout=log,

@@ -1,0 +1,333 @@
+"""The notebooks as functions: found, checked, executed, turned into pages.
+
+The only module that imports papermill and what belongs to it.
+papermill only warns of a misspelt parameter, and starts whatever kernel a user
+has registered under the notebook's name; here the one is an error,
+and the kernel is always this very Python, with a profile of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import papermill
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from papermill.exceptions import PapermillExecutionError
+
+from cmhot.errors import CheckError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from types import FrameType
+
+_PACKAGE = Path(__file__).parent
+_FOLDERS = (_PACKAGE / "_notebooks", _PACKAGE.parent / "notebooks")
+"""Where they are in an installed wheel, and in a checkout."""
+
+_TEMPLATE = """
+{%- extends 'lab/index.html.j2' -%}
+{%- block html_head_js -%}<link rel="icon" href="data:,">{%- endblock -%}
+{%- block html_head_js_mathjax -%}{%- endblock -%}
+{%- block html_head_js_mermaidjs -%}{%- endblock -%}
+"""
+"""JupyterLab's look without its scripts: a page must not fetch from elsewhere."""
+
+
+class Parameter(NamedTuple):
+    """One parameter of a notebook, as its tagged cell declares it."""
+
+    type: str
+    default: str
+    help: str
+
+
+class NotebookError(CheckError):
+    """A notebook failed; what it had shown until then was saved.
+
+    Attributes
+    ----------
+    saved
+        The executed copy, with the error in it.
+    name, text
+        Class and message of the exception in the notebook.
+    """
+
+    def __init__(self, message: str, *, saved: Path, name: str, text: str) -> None:
+        super().__init__(message)
+        self.saved, self.name, self.text = saved, name, text
+
+
+class _InterruptedError(Exception):
+    """An interrupt came between two cells; no further one is to begin."""
+
+
+def names() -> list[str]:
+    """List the notebooks, in order: ``02-collect`` …"""
+    return sorted(path.stem for path in _folder().glob("*.ipynb"))
+
+
+def find(name: str) -> Path:
+    """Return the file of a notebook.
+
+    Raises
+    ------
+    UsageError
+        For an unknown name; the message lists the known ones.
+    """
+    if name not in names():
+        msg = f"unknown notebook {name!r}: there are {', '.join(names())}"
+        raise UsageError(msg)
+    return _folder() / f"{name}.ipynb"
+
+
+def _folder() -> Path:
+    return next((path for path in _FOLDERS if path.is_dir()), _FOLDERS[-1])
+
+
+def parameters(notebook: str | Path) -> dict[str, Parameter]:
+    """Read the parameters of a notebook from its tagged cell.
+
+    Parameters
+    ----------
+    notebook
+        A name, or the path of any notebook.
+    """
+    inspected = papermill.inspect_notebook(_literal(_path(notebook)))
+    return {
+        name: Parameter(found["inferred_type_name"], found["default"], found["help"])
+        for name, found in inspected.items()
+    }
+
+
+def execute(
+    notebook: str | Path,
+    values: Mapping[str, object],
+    *,
+    out: Path,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Path:
+    """Execute a notebook in a kernel of this environment, saving after each cell.
+
+    Relative paths in `values` are relative to the working directory,
+    which the kernel shares. An interrupt reaches the cell that runs, as in
+    JupyterLab, so that it can end properly; a second one stops at once.
+
+    Parameters
+    ----------
+    notebook
+        A name, or the path of any notebook.
+    values
+        By parameter; what is left out keeps the notebook's default.
+    out
+        Folder of the executed copy; made if it is not there.
+    progress
+        Told how many cells have begun, and how many there are.
+
+    Returns
+    -------
+    Path
+        The executed copy.
+
+    Raises
+    ------
+    UsageError
+        For a parameter that the notebook does not have, or an unwritable folder.
+    NotebookError
+        When a cell failed, or the kernel died.
+    KeyboardInterrupt
+        After an interrupt; the copy is saved.
+    """
+    source = _path(notebook)
+    known = parameters(source)
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        msg = (
+            f"notebook {source.stem} has no parameter {', '.join(unknown)}: "
+            f"it knows {', '.join(known)}"
+        )
+        raise UsageError(msg)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg = f"cannot write to {out}: {error.strerror}; choose another folder"
+        raise UsageError(msg) from error
+    saved = out / source.name
+    plain = {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in values.items()
+    }
+    with _Kernel() as kernel:
+        try:
+            _run(source, saved, plain, kernel, progress)
+        except PapermillExecutionError as error:
+            if error.ename == "KeyboardInterrupt":
+                raise KeyboardInterrupt from error
+            raise _failure(source, saved, error) from error
+        except _InterruptedError as error:
+            raise KeyboardInterrupt from error
+        except RuntimeError as error:  # of nbclient: no answer, or a dead kernel
+            msg = f"the kernel of notebook {source.stem} ended: {error}"
+            name, text = type(error).__name__, str(error)
+            raise NotebookError(msg, saved=saved, name=name, text=text) from error
+    return saved
+
+
+def to_html(executed: Path) -> Path:
+    """Write an executed notebook as a page beside it; no script, no request.
+
+    Returns
+    -------
+    Path
+        ``<executed>.html``.
+    """
+    from nbconvert import HTMLExporter  # noqa: PLC0415 - takes half a second
+
+    body, _ = HTMLExporter(raw_template=_TEMPLATE).from_filename(str(executed))
+    page = executed.with_suffix(".html")
+    page.write_text(body, encoding="utf-8")
+    return page
+
+
+def _path(notebook: str | Path) -> Path:
+    return notebook if isinstance(notebook, Path) else find(notebook)
+
+
+def _literal(path: Path) -> str:
+    """Keep papermill from filling in the braces of a path."""
+    return str(path.resolve()).replace("{", "{{").replace("}", "}}")
+
+
+def _run(
+    source: Path,
+    saved: Path,
+    values: Mapping[str, object],
+    kernel: _Kernel,
+    progress: Callable[[int, int], None],
+) -> None:
+    """Let papermill do it, with our kernel and our progress."""
+    total = 0
+
+    def count(notebook: Any) -> None:  # noqa: ANN401 - a NotebookNode
+        nonlocal total
+        total = len(notebook.cells)
+
+    def begin(cell: object, cell_index: int) -> None:  # noqa: ARG001 - by keyword
+        if kernel.interrupted:
+            raise _InterruptedError
+        progress(cell_index + 1, total)
+
+    with _interrupts_reach(kernel):
+        papermill.execute_notebook(
+            _literal(source),
+            _literal(saved),
+            dict(values),
+            kernel_name="python3",
+            language="python",
+            progress_bar=False,
+            kernel_manager_class=kernel.manager_class,
+            coalesce_streams=True,  # of a progress bar only the last state is kept
+            on_notebook_start=count,
+            on_cell_start=begin,
+        )
+
+
+def _failure(
+    source: Path, saved: Path, error: PapermillExecutionError
+) -> NotebookError:
+    what = f"{error.ename}: {error.evalue}".strip(": ").splitlines()[-1]
+    msg = (
+        f"notebook {source.stem} failed in cell {error.exec_count}: {what} "
+        f"(the executed copy is {saved})"
+    )
+    return NotebookError(msg, saved=saved, name=error.ename, text=error.evalue)
+
+
+class _ThisPython(KernelSpecManager):
+    """Knows one kernel: the Python that runs this, whatever the name asked for."""
+
+    environ: dict[str, str]
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:  # noqa: ARG002
+        command = [sys.executable, "-m", "ipykernel_launcher", "-f"]
+        return KernelSpec(
+            argv=[*command, "{connection_file}"],
+            display_name="cmhot",
+            language="python",
+            env=self.environ,
+        )
+
+
+class _Kernel:
+    """A kernel of this environment: on the loopback interface, with no profile.
+
+    Attributes
+    ----------
+    manager_class
+        What nbclient makes its kernel manager of.
+    interrupted
+        Whether an interrupt was passed on to it.
+    """
+
+    def __init__(self) -> None:
+        self.interrupted = False
+        self._folder = tempfile.TemporaryDirectory(prefix="cmhot-kernel-")
+        self._managers: list[AsyncKernelManager] = []
+
+    def __enter__(self) -> _Kernel:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._folder.cleanup()
+
+    def manager_class(self, **kwargs: Any) -> AsyncKernelManager:  # noqa: ANN401
+        """Make the manager; nbclient gives the name and its configuration."""
+        specs = _ThisPython()
+        searched = [str(_PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
+        specs.environ = {
+            "IPYTHONDIR": self._folder.name,  # nobody's start-up files
+            "PYTHONPATH": os.pathsep.join(filter(None, searched)),
+            "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # it would warn about nothing
+        }
+        manager = AsyncKernelManager(
+            ip="127.0.0.1",
+            connection_file=str(Path(self._folder.name, "connection.json")),
+            kernel_spec_manager=specs,
+            **kwargs,
+        )
+        self._managers.append(manager)
+        return manager
+
+    def interrupt(self) -> None:
+        """Pass an interrupt on to the cell that runs."""
+        self.interrupted = True
+        for manager in self._managers:
+            group = getattr(manager.provisioner, "pgid", None)
+            if group is not None:
+                os.killpg(group, signal.SIGINT)
+
+
+@contextmanager
+def _interrupts_reach(kernel: _Kernel) -> Iterator[None]:
+    """Send the first Ctrl-C to the kernel; the second one ends all."""
+
+    def pass_on(_signal: int, _frame: FrameType | None) -> None:
+        if kernel.interrupted:
+            raise KeyboardInterrupt
+        kernel.interrupt()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals arrive elsewhere
+        return
+    before = signal.signal(signal.SIGINT, pass_on)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
