@@ -12,7 +12,7 @@ import itertools
 import platform
 import secrets
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from operator import itemgetter
@@ -25,38 +25,33 @@ from cmhot import probe
 from cmhot._version import __version__
 from cmhot.clock import NS_PER_S
 from cmhot.cluster import CONFIG_MAP, DEPLOYMENT, MANAGED_BY, NAMESPACE, POD
+from cmhot.costs import LOOK_EVERY_S, burn_in_s, drain_s
 from cmhot.delays import delays
-from cmhot.errors import ClusterError, ForbiddenError, NotFoundError, TestbedError
+from cmhot.errors import ClusterError, ForbiddenError, NotFoundError
 from cmhot.law import law_for
 from cmhot.nodes import group_by_setting, observe_settings, probe_image
 from cmhot.plan import DEFAULT_SYNC_S, update_offsets_ns
+from cmhot.pods import await_ready
+from cmhot.reader import ProbeLog
 from cmhot.rundir import RunWriter, read_run
-from cmhot.settings import Setting, Strategy
+from cmhot.settings import Setting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from cmhot.cluster import Cluster
-    from cmhot.nodes import Group
 
     Write = Callable[[int], None]
     from cmhot.plan import Plan
 
 CONFIG_MAP_NAME = "cmhot-probe"
-PODS_READY_S = 300.0
-"""Longest time for the probes to become Ready: image pulls included."""
 HEAD_START_S = 2.0
 """From the last pod Ready to the first annotation: its start-up syncs are over."""
 FORCED_WITHIN_S = 1.0
 """An annotated pod publishes this soon: 0.1 s measured, and a relist at the most."""
-LOOK_EVERY_S = 45.0
-"""Each probe's log is read this often for the progress; two requests a minute at most
-is what a measurement may cost a cluster."""
 LOOK_SLACK_S = 0.1
 """A look is put off when the next update is due sooner than this."""
-DRAIN_FACTOR, DRAIN_S = 1.5, 2.0
-"""After the last update it waits 1.5 S + 2 s: longer than any healthy delay."""
 LATE_S = 0.25
 """Updates sent later than this after their planned instant are told as events."""
 PACKAGES = ("kubernetes", "numpy", "pandas", "scipy", "papermill", "matplotlib")
@@ -85,20 +80,6 @@ class Progress:
     last_delay_s: float | None
 
 
-@dataclass(slots=True)
-class _Probe:
-    """A probe pod and what has been read of it."""
-
-    node: str
-    pod: str
-    uid: str
-    group: Group
-    seen: set[int] = field(default_factory=set)
-    gaps: set[int] = field(default_factory=set)
-    supported: bool = True
-    last_ns: int | None = None
-
-
 def new_run_id(clock: clocks.Clock) -> str:
     """Make a name for a run: when it began, and a tail that keeps two apart."""
     seconds = clock.utc_ns() // NS_PER_S
@@ -109,23 +90,6 @@ def new_run_id(clock: clocks.Clock) -> str:
 def utc_text(at_ns: int) -> str:
     """Write an instant as ISO 8601 in UTC, to the millisecond."""
     return f"{np.datetime64(at_ns // 1_000_000, 'ms')}Z"
-
-
-def expected_duration_s(plan: Plan, settings: list[Setting]) -> float:
-    """Say how long a collection takes once its probes are Ready, in seconds."""
-    return _burn_in_s(settings) + plan.duration_s + _drain_s(settings)
-
-
-def _drain_s(settings: list[Setting]) -> float:
-    longest = max(setting.sync_frequency_s for setting in settings)
-    return DRAIN_FACTOR * longest + DRAIN_S
-
-
-def _burn_in_s(settings: list[Setting]) -> float:
-    """From the first annotation until every pod is in equilibrium."""
-    longest = max(setting.sync_frequency_s for setting in settings)
-    law = law_for(Setting(longest))
-    return 0.0 if law is None else law.max_s
 
 
 def collect(
@@ -168,70 +132,6 @@ def collect(
     return _Collector(cluster, plan, out, run_id, progress).run()
 
 
-@dataclass(frozen=True, slots=True)
-class Costs:
-    """What a collection will ask of a cluster.
-
-    Attributes
-    ----------
-    pods
-        Probe pods in all.
-    updates_per_s
-        Writes to the ConfigMap.
-    watch_events_per_s
-        Events that the writes cause: one for every kubelet that watches.
-    reads_per_s
-        Requests for probes' logs.
-    duration_s
-        From the first annotation to the end.
-    settings
-        What is measured, in words.
-    """
-
-    pods: int
-    updates_per_s: float
-    watch_events_per_s: float
-    reads_per_s: float
-    duration_s: float
-    settings: tuple[str, ...]
-
-    def lines(self) -> list[str]:
-        """Say it in sentences."""
-        return [
-            f"settings: {'; '.join(self.settings)}",
-            (
-                f"{self.pods} probe pods for {self.duration_s / 60:.1f} minutes "
-                "once they are Ready"
-            ),
-            (
-                f"{self.updates_per_s:.2f} writes/s, about "
-                f"{self.watch_events_per_s:.2f} watch events/s, "
-                f"{self.reads_per_s:.2f} log reads/s"
-            ),
-        ]
-
-
-def costs(cluster: Cluster, plan: Plan) -> Costs:
-    """Say what a collection would cost, without creating anything."""
-    observed = observe_settings(cluster)
-    groups = group_by_setting(observed)
-    settings = [group.setting or Setting(DEFAULT_SYNC_S) for group in groups]
-    rate = 1 / plan.mean_gap_s(settings)
-    watching = sum(
-        node.setting is None or node.setting.strategy is Strategy.WATCH
-        for node in observed
-    )
-    pods = plan.pods * len(groups)
-    return Costs(
-        pods=pods,
-        updates_per_s=rate,
-        watch_events_per_s=rate * watching,
-        reads_per_s=pods / LOOK_EVERY_S,
-        duration_s=expected_duration_s(plan, settings),
-        settings=tuple(str(group.setting or "unknown setting") for group in groups),
-    )
-
-
 class _Collector:
     def __init__(
         self,
@@ -255,11 +155,11 @@ class _Collector:
         self.done = self.total = 0
         self.acked: dict[int, int] = {}
         self.last_delay_s: float | None = None
-        self.probes: list[_Probe] = []
+        self.probes: list[ProbeLog] = []
         self.writes: deque[tuple[int, Write]] = deque()
-        self.looks: deque[tuple[int, _Probe]] = deque()
+        self.looks: deque[tuple[int, ProbeLog]] = deque()
         self.end_ns = 0
-        self.forced: list[tuple[_Probe, int, int]] = []
+        self.forced: list[tuple[ProbeLog, int, int]] = []
         self.meta = self._first_meta()
         if plan.namespace is not None:
             cluster.get(NAMESPACE, plan.namespace)
@@ -345,45 +245,24 @@ class _Collector:
             )
 
     def _await_probes(self) -> None:
-        wanted = self.plan.pods * len(self.groups)
         groups = {group.name: group for group in self.groups}
-        until = self.clock.monotonic() + PODS_READY_S
-        ready: dict[str, dict[str, Any]] = {}
-        labels = {probe.RUN_LABEL: self.run_id}
-        last: dict[str, Any] | None = None
-        while True:
-            pods, version = self.cluster.list(
-                POD, namespace=self.namespace, labels=labels
+        ready = await_ready(
+            self.cluster,
+            self.plan.pods * len(self.groups),
+            namespace=self.namespace,
+            labels={probe.RUN_LABEL: self.run_id},
+            tell=partial(self._tell, "pods"),
+        )
+        self.probes = [
+            ProbeLog(
+                node=pod["spec"]["nodeName"],
+                pod=pod["metadata"]["name"],
+                uid=pod["metadata"]["uid"],
+                configmap=CONFIG_MAP_NAME,
+                group=groups[pod["metadata"]["labels"][probe.GROUP_LABEL]],
             )
-            changes = self.cluster.watch(
-                POD, namespace=self.namespace, labels=labels, resource_version=version
-            )
-            for pod in itertools.chain(pods, changes):
-                last = pod
-                if is_pod_ready(pod):
-                    ready[pod["metadata"]["uid"]] = pod
-                self._tell("pods", until - self.clock.monotonic())
-                if len(ready) >= wanted or self.clock.monotonic() > until:
-                    break
-            if len(ready) >= wanted:
-                break
-            if self.clock.monotonic() > until:
-                msg = (
-                    f"only {len(ready)} of {wanted} probe pods became Ready within "
-                    f"{PODS_READY_S:.0f} s; {why_not_ready(last)}"
-                )
-                raise TestbedError(msg)
-        for uid, pod in sorted(
-            ready.items(), key=lambda item: item[1]["metadata"]["name"]
-        ):
-            self.probes.append(
-                _Probe(
-                    node=pod["spec"]["nodeName"],
-                    pod=pod["metadata"]["name"],
-                    uid=uid,
-                    group=groups[pod["metadata"]["labels"][probe.GROUP_LABEL]],
-                )
-            )
+            for pod in ready
+        ]
         self.meta["pods"] = [
             {
                 "node": one.node,
@@ -407,7 +286,7 @@ class _Collector:
                 (wait_s,) = law.equilibrium(self.rng, 1)
                 at = begin + round(float(wait_s) * NS_PER_S)
                 writes.append((at, partial(self._scramble, one)))
-        first = begin + round(_burn_in_s(self.settings) * NS_PER_S)
+        first = begin + round(burn_in_s(self.settings) * NS_PER_S)
         offsets = update_offsets_ns(
             self.rng,
             duration_s=self.plan.duration_s,
@@ -417,7 +296,7 @@ class _Collector:
         writes += [(first + offset, self._trial) for offset in offsets]
         self.writes = deque(sorted(writes, key=itemgetter(0)))
         until = first + round(self.plan.duration_s * NS_PER_S)
-        self.end_ns = until + round(_drain_s(self.settings) * NS_PER_S)
+        self.end_ns = until + round(drain_s(self.settings) * NS_PER_S)
         # Every probe in turn; the first round is later, when there is something to see.
         spacing = LOOK_EVERY_S * NS_PER_S / len(self.probes)
         looks = np.arange(begin + LOOK_EVERY_S * NS_PER_S, self.end_ns, spacing)
@@ -461,7 +340,7 @@ class _Collector:
         phase = "updates" if self.done < self.total else "drain"
         self._tell(phase, (self.end_ns - self.clock.utc_ns()) / NS_PER_S)
 
-    def _scramble(self, one: _Probe, planned_ns: int) -> None:
+    def _scramble(self, one: ProbeLog, planned_ns: int) -> None:
         """Sync one pod now, so that its phase is as of a random instant.
 
         The annotation makes the kubelet sync the pod;
@@ -522,49 +401,26 @@ class _Collector:
             }
         )
 
-    def _look(self, one: _Probe, *, whole: bool = False) -> None:
+    def _look(self, one: ProbeLog, *, whole: bool = False) -> None:
         """Read a probe's log and append what is new to the record."""
-        since = None if whole else one.last_ns
         try:
             text = self.cluster.log(
                 one.pod,
                 namespace=self.namespace,
                 container=probe.CONTAINER,
-                since_ns=since,
+                since_ns=None if whole else one.last_ns,
             )
         except ClusterError as error:
             self._event("log_unread", one.pod, {"error": str(error)})
             return
-        rows = []
-        for line in probe.parse_log(text):
-            one.last_ns = max(one.last_ns or 0, line.read_ns)
-            if line.kind == "gap" and line.read_ns not in one.gaps:
-                one.gaps.add(line.read_ns)
-                begin, end = probe.gap_bounds(line)
-                self._event("gap", one.pod, {"from_ns": begin, "to_ns": end})
-            if line.kind == "unsupported" and one.supported:
-                one.supported = False
-                self._event("unsupported", one.pod, {"why": line.detail})
-            if line.published_ns is None or line.published_ns in one.seen:
-                continue
-            one.seen.add(line.published_ns)
-            rows.append(
-                {
-                    "node": one.node,
-                    "pod": one.pod,
-                    "uid": one.uid,
-                    "container": probe.CONTAINER,
-                    "consumer": "volume",
-                    "configmap": CONFIG_MAP_NAME,
-                    "seq": line.seq,
-                    "published_ns": line.published_ns,
-                    "read_ns": line.read_ns,
-                }
-            )
-            acked = self.acked.get(line.seq or 0)
+        news = one.take(text)
+        for kind, detail in news.incidents:
+            self._event(kind, one.pod, detail)
+        self.writer.append_publications(news.publications)
+        for row in news.publications:
+            acked = self.acked.get(row["seq"])
             if acked is not None:
-                self.last_delay_s = (line.published_ns - acked) / NS_PER_S
-        self.writer.append_publications(rows)
+                self.last_delay_s = (row["published_ns"] - acked) / NS_PER_S
 
     def _look_at_all(self) -> None:
         """Read every log from its start: the container log is the record."""
@@ -587,7 +443,7 @@ class _Collector:
         forced_late = 0
         for one, seq, at_ns in self.forced:
             deadline = at_ns + round(FORCED_WITHIN_S * NS_PER_S)
-            if not any(at_ns - NS_PER_S < seen <= deadline for seen in one.seen):
+            if not any(at_ns - NS_PER_S < seen <= deadline for seen in one.published):
                 forced_late += 1
                 self._event("scramble_failed", one.pod, {"seq": seq})
         return {
@@ -615,29 +471,3 @@ class _Collector:
         self.progress(
             Progress(phase, self.done, self.total, remaining_s, self.last_delay_s)
         )
-
-
-def is_pod_ready(pod: dict[str, Any]) -> bool:
-    """Tell whether a pod's condition Ready is true and it is not going away."""
-    if pod["metadata"].get("deletionTimestamp"):
-        return False
-    return any(
-        condition["type"] == "Ready" and condition["status"] == "True"
-        for condition in pod.get("status", {}).get("conditions") or []
-    )
-
-
-def why_not_ready(pod: dict[str, Any] | None) -> str:
-    """Say what a pod's status tells of its waiting."""
-    if pod is None:
-        return "the cluster created none: look at the events of the namespace"
-    name, status = pod["metadata"]["name"], pod.get("status", {})
-    for container in status.get("containerStatuses") or []:
-        waiting = container.get("state", {}).get("waiting")
-        if waiting:
-            reason, text = waiting.get("reason"), waiting.get("message", "")
-            return f"{name} waits: {reason} {text}".strip()
-    for condition in status.get("conditions") or []:
-        if condition["status"] == "False" and condition.get("message"):
-            return f"{name}: {condition['message']}"
-    return f"{name} is {status.get('phase', 'unknown')}"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime as dt
 import http.client
 import json
-import math
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -322,7 +321,7 @@ class Kube:
         from_kind = Kind("v1", "pods")
         query: dict[str, Any] = {"container": container, "timestamps": "true"}
         if since_ns is not None:
-            seconds = math.floor(since_ns / NS_PER_S)
+            seconds = since_ns // NS_PER_S  # exact: a float would round up
             instant = dt.datetime.fromtimestamp(seconds, dt.UTC)
             query["sinceTime"] = instant.strftime("%Y-%m-%dT%H:%M:%SZ")
         path = f"{self._path(from_kind, pod, namespace)}/log"

@@ -70,7 +70,7 @@ class _InterruptedError(Exception):
 
 
 def names() -> list[str]:
-    """List the notebooks, in order: ``02-collect`` …"""
+    """List the notebooks, in order: such as ``02-collect``."""
     return sorted(path.stem for path in _folder().glob("*.ipynb"))
 
 
@@ -164,9 +164,9 @@ def execute(
         name: str(value) if isinstance(value, Path) else value
         for name, value in values.items()
     }
-    with _Kernel() as kernel:
+    with tempfile.TemporaryDirectory(prefix="cmhot-kernel-") as folder:
         try:
-            _run(source, saved, plain, kernel, progress)
+            _run(source, saved, plain, _Kernel(folder), progress)
         except PapermillExecutionError as error:
             if error.ename == "KeyboardInterrupt":
                 raise KeyboardInterrupt from error
@@ -190,7 +190,8 @@ def to_html(executed: Path) -> Path:
     """
     from nbconvert import HTMLExporter  # noqa: PLC0415 - takes half a second
 
-    body, _ = HTMLExporter(raw_template=_TEMPLATE).from_filename(str(executed))
+    exporter: Any = HTMLExporter  # it has no types
+    body, _ = exporter(raw_template=_TEMPLATE).from_filename(str(executed))
     page = executed.with_suffix(".html")
     page.write_text(body, encoding="utf-8")
     return page
@@ -232,7 +233,7 @@ def _run(
             kernel_name="python3",
             language="python",
             progress_bar=False,
-            kernel_manager_class=kernel.manager_class,
+            kernel_manager_class=kernel.manager_class(),
             coalesce_streams=True,  # of a progress bar only the last state is kept
             on_notebook_start=count,
             on_cell_start=begin,
@@ -266,52 +267,52 @@ class _ThisPython(KernelSpecManager):
 
 
 class _Kernel:
-    """A kernel of this environment: on the loopback interface, with no profile.
+    """A kernel of this environment: reached by sockets in a folder of ours, no profile.
 
     Attributes
     ----------
-    manager_class
-        What nbclient makes its kernel manager of.
     interrupted
         Whether an interrupt was passed on to it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, folder: str) -> None:
         self.interrupted = False
-        self._folder = tempfile.TemporaryDirectory(prefix="cmhot-kernel-")
-        self._managers: list[AsyncKernelManager] = []
+        self._folder = folder
+        self._manager: AsyncKernelManager | None = None
 
-    def __enter__(self) -> _Kernel:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._folder.cleanup()
-
-    def manager_class(self, **kwargs: Any) -> AsyncKernelManager:  # noqa: ANN401
-        """Make the manager; nbclient gives the name and its configuration."""
-        specs = _ThisPython()
+    def manager_class(self) -> type[AsyncKernelManager]:
+        """Return the class of which nbclient makes its manager of this kernel."""
         searched = [str(_PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
+        specs = _ThisPython()
         specs.environ = {
-            "IPYTHONDIR": self._folder.name,  # nobody's start-up files
+            "IPYTHONDIR": self._folder,  # nobody's start-up files
             "PYTHONPATH": os.pathsep.join(filter(None, searched)),
             "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # it would warn about nothing
         }
-        manager = AsyncKernelManager(
-            ip="127.0.0.1",
-            connection_file=str(Path(self._folder.name, "connection.json")),
-            kernel_spec_manager=specs,
-            **kwargs,
-        )
-        self._managers.append(manager)
-        return manager
+        connection = str(Path(self._folder, "connection.json"))
+        sockets = str(Path(self._folder, "ipc"))
+        kernel = self
+
+        class Manager(AsyncKernelManager):
+            def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - nbclient's
+                super().__init__(
+                    transport="ipc",
+                    ip=sockets,
+                    connection_file=connection,
+                    kernel_spec_manager=specs,
+                    **kwargs,
+                )
+                kernel._manager = self
+
+        return Manager
 
     def interrupt(self) -> None:
         """Pass an interrupt on to the cell that runs."""
         self.interrupted = True
-        for manager in self._managers:
-            group = getattr(manager.provisioner, "pgid", None)
-            if group is not None:
-                os.killpg(group, signal.SIGINT)
+        provisioner = getattr(self._manager, "provisioner", None)
+        group = getattr(provisioner, "pgid", None)
+        if group is not None:
+            os.killpg(group, signal.SIGINT)
 
 
 @contextmanager

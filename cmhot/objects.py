@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,14 +54,14 @@ def read_manifests(
 ) -> list[dict[str, Any]]:
     """Read manifests from a dict, a list of dicts, a path, or a YAML text.
 
-    A text without a line break that names an existing file is that file.
+    A text that names an existing file is that file.
 
     Raises
     ------
     UsageError
         When there is no manifest in it.
     """
-    if isinstance(source, str) and "\n" not in source and Path(source).exists():
+    if isinstance(source, str) and os.path.isfile(source):  # noqa: PTH113 - a long text
         source = Path(source)
     if isinstance(source, Path):
         try:

@@ -35,6 +35,7 @@ GROUP_LABEL = "cmhot.dev/group"
 SCRAMBLE_ANNOTATION = "cmhot.dev/scramble"
 
 _STAMPED = re.compile(r"(\S+Z) (start|publication|gap|unsupported) (.*)")
+_PUBLICATION = re.compile(r"(\d+) (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{9} [+-]\d{4})")
 
 
 def script() -> str:
@@ -206,16 +207,14 @@ def parse_log(text: str) -> Iterator[Line]:
         if kind != "publication":
             yield Line(kind=kind, read_ns=_epoch_ns(stamp), detail=rest)
             continue
-        number, _, modified = rest.partition(" ")
-        try:
+        published = _PUBLICATION.fullmatch(rest)
+        if published is not None:
             yield Line(
                 kind=kind,
                 read_ns=_epoch_ns(stamp),
-                seq=int(number),
-                published_ns=_epoch_ns(modified),
+                seq=int(published[1]),
+                published_ns=_epoch_ns(published[2]),
             )
-        except ValueError:
-            continue
 
 
 def gap_bounds(line: Line) -> tuple[int, int]:

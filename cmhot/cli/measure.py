@@ -81,7 +81,7 @@ def collect(
     )
     cluster = connect(choose_target(target, context))
     if dry_run:
-        from cmhot.collect import costs
+        from cmhot.costs import costs
 
         for line in costs(cluster, plan).lines():
             click.echo(line)

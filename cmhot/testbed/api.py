@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TIMEOUT_S = 5.0
+CLIENT_FILES = ("starter-ca.crt", "starter.crt", "starter.key")
+"""The authority's certificate, and the starter's own with its key."""
 
 
 class Api:
@@ -25,14 +27,15 @@ class Api:
     ----------
     address, port
         Where it answers.
-    pki
-        Folder with ``ca.crt``, ``starter.crt`` and ``starter.key``.
+    folder
+        Holds `CLIENT_FILES`.
     """
 
-    def __init__(self, address: str, port: int, *, pki: Path) -> None:
+    def __init__(self, address: str, port: int, *, folder: Path) -> None:
+        authority, certificate, key = (folder / name for name in CLIENT_FILES)
         self._address, self._port = address, port
-        self._context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
-        self._context.load_cert_chain(pki / "starter.crt", pki / "starter.key")
+        self._context = ssl.create_default_context(cafile=str(authority))
+        self._context.load_cert_chain(certificate, key)
 
     def request(
         self, method: str, path: str, body: dict[str, Any] | None = None

@@ -96,7 +96,7 @@ def kubelet_configuration(node: NodeSpec, *, cgroup_root: str) -> dict[str, Any]
         # The host's cgroup manager is not asked, whether it is systemd or not.
         "cgroupDriver": "cgroupfs",
         "cgroupRoot": cgroup_root,
-        "cgroupsPerQOS": False,
+        "cgroupsPerQOS": True,
         "enforceNodeAllocatable": [],
         "failCgroupV1": False,  # since 1.35 a kubelet refuses cgroup v1 otherwise
         "failSwapOn": False,
@@ -255,6 +255,7 @@ def files(
     put("apiserver-client", authority.issue("kube-apiserver", organisation=masters))
     put_kubeconfig("user.kubeconfig", outside_server, USER, masters)
     put("starter", authority.issue(STARTER, organisation=masters))
+    result["pki/starter-ca.crt"] = authority.certificate
     for component in ("kube-controller-manager", "kube-scheduler"):
         put_kubeconfig(
             f"{component}.kubeconfig", inside_server, f"system:{component}", ""

@@ -102,6 +102,11 @@ class Home:
         return self.run / "logs"
 
     @property
+    def client(self) -> Path:
+        """The starter's certificate, with which its owner may ask for the status."""
+        return self.folder / "client"
+
+    @property
     def kubeconfig(self) -> Path:
         """The only file a user needs; mode 0600."""
         return self.folder / "kubeconfig"

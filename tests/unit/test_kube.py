@@ -1,0 +1,281 @@
+"""The door to real clusters, against a small HTTP server that answers as told."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cmhot import kube
+from cmhot.cluster import CONFIG_MAP, POD, Kind
+from cmhot.errors import (
+    ClusterError,
+    ForbiddenError,
+    NotFoundError,
+    UnreachableError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Answers(ThreadingHTTPServer):
+    """An API server that gives one canned answer a path, and keeps what was asked."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.answers: dict[str, list[tuple[int, Any]]] = {}
+        self.asked: list[tuple[str, str, str | None, Any]] = []
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers every method alike."""
+
+    protocol_version = "HTTP/1.1"
+    server: Answers
+
+    def answer(self) -> None:
+        """Give the next answer for the path."""
+        length = int(self.headers.get("Content-Length") or 0)
+        body = json.loads(self.rfile.read(length)) if length else None
+        kind = self.headers.get("Content-Type")
+        self.server.asked.append((self.command, self.path, kind, body))
+        queue = self.server.answers[self.path.partition("?")[0]]
+        status, content = queue.pop(0) if len(queue) > 1 else queue[0]
+        data = content if isinstance(content, bytes) else json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    do_GET = do_PATCH = do_DELETE = answer  # noqa: N815 - http.server's names
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Say nothing."""
+
+
+@pytest.fixture
+def server() -> Iterator[Answers]:
+    """Serve on the loopback interface for one test."""
+    with Answers() as answers:
+        thread = threading.Thread(target=answers.serve_forever, args=(0.01,))
+        thread.start()
+        yield answers
+        answers.shutdown()
+        thread.join()
+
+
+def kubeconfig(path: Path, port: int) -> Path:
+    """Write a kubeconfig for a plain-HTTP server."""
+    path.write_text(
+        json.dumps(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "current-context": "c",
+                "clusters": [
+                    {"name": "c", "cluster": {"server": f"http://127.0.0.1:{port}"}}
+                ],
+                "users": [{"name": "u", "user": {"token": "secret-token"}}],
+                "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            }
+        )
+    )
+    return path
+
+
+@pytest.fixture
+def cluster(server: Answers, tmp_path: Path) -> kube.Kube:
+    """Connect to the server."""
+    file = kubeconfig(tmp_path / "config", server.server_port)
+    return kube.connect(target="context:c", context="c", kubeconfig=file)
+
+
+def test_a_list_is_read_to_its_last_page(server: Answers, cluster: kube.Kube) -> None:
+    """Pages are followed, and the last one's resource version counts."""
+    server.answers["/api/v1/namespaces/n/pods"] = [
+        (200, {"items": [{"a": 1}], "metadata": {"continue": "x"}}),
+        (200, {"items": [{"a": 2}], "metadata": {"resourceVersion": "7"}}),
+    ]
+
+    items, version = cluster.list(POD, namespace="n", labels={"l": "v"})
+
+    assert (items, version) == ([{"a": 1}, {"a": 2}], "7")
+    assert "labelSelector=l%3Dv" in server.asked[0][1]
+    assert "continue=x" in server.asked[1][1]
+
+
+def test_a_patch_is_a_merge_patch_of_ours(server: Answers, cluster: kube.Kube) -> None:
+    """The body goes as it is, owned by our field manager."""
+    path = "/api/v1/namespaces/n/configmaps/m"
+    server.answers[path] = [(200, {"metadata": {"resourceVersion": "9"}})]
+
+    stored = cluster.patch(CONFIG_MAP, "m", {"data": {"a": "1"}}, namespace="n")
+
+    assert stored["metadata"]["resourceVersion"] == "9"
+    assert server.asked == [
+        (
+            "PATCH",
+            f"{path}?fieldManager=cmhot",
+            "application/merge-patch+json",
+            {"data": {"a": "1"}},
+        )
+    ]
+
+
+def test_apply_finds_the_plural_by_discovery(
+    server: Answers, cluster: kube.Kube
+) -> None:
+    """A kind that we have never heard of can be applied; discovery is asked once."""
+    server.answers["/apis/x.io/v1"] = [
+        (
+            200,
+            {
+                "resources": [
+                    {"name": "mice/status", "kind": "Mouse", "namespaced": True},
+                    {"name": "mice", "kind": "Mouse", "namespaced": True},
+                ]
+            },
+        )
+    ]
+    server.answers["/apis/x.io/v1/namespaces/n/mice/m"] = [(200, {"ok": True})]
+    manifest = {"apiVersion": "x.io/v1", "kind": "Mouse", "metadata": {"name": "m"}}
+
+    cluster.apply(manifest, namespace="n")
+    cluster.apply(manifest, namespace="n")
+
+    assert [asked[0] for asked in server.asked] == ["GET", "PATCH", "PATCH"]
+    assert server.asked[1][2] == "application/apply-patch+yaml"
+    with pytest.raises(UsageError, match="knows no Rat"):
+        cluster.apply({**manifest, "kind": "Rat"}, namespace="n")
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "code"),
+    [
+        (404, NotFoundError, 2),
+        (403, ForbiddenError, 2),
+        (401, ForbiddenError, 2),
+        (409, ClusterError, 1),
+        (429, ClusterError, 1),
+        (500, ClusterError, 1),
+    ],
+)
+def test_statuses_become_our_errors(
+    server: Answers,
+    cluster: kube.Kube,
+    status: int,
+    error: type[ClusterError],
+    code: int,
+) -> None:
+    """The server's message is kept, the status is kept, the token is not."""
+    path = "/api/v1/namespaces/n/configmaps/m"
+    server.answers[path] = [(status, {"kind": "Status", "message": "no such luck"})]
+
+    with pytest.raises(error, match="no such luck") as raised:
+        cluster.get(CONFIG_MAP, "m", namespace="n")
+
+    assert type(raised.value) is error
+    assert raised.value.status == status
+    assert raised.value.exit_code == code
+    assert "secret-token" not in str(raised.value)
+
+
+def test_what_is_not_there_is_deleted_already(
+    server: Answers, cluster: kube.Kube
+) -> None:
+    """Deleting twice is no error."""
+    server.answers["/api/v1/namespaces/n/pods/p"] = [(404, {"message": "gone"})]
+
+    cluster.delete(POD, "p", namespace="n")
+
+
+def test_a_watch_yields_until_its_end_or_an_error(
+    server: Answers, cluster: kube.Kube
+) -> None:
+    """Objects come one by one; an ERROR event (410 Gone) ends the iteration."""
+    events = [
+        {"type": "ADDED", "object": {"n": 1}},
+        {"type": "MODIFIED", "object": {"n": 2}},
+        {"type": "ERROR", "object": {"code": 410}},
+        {"type": "ADDED", "object": {"n": 3}},
+    ]
+    lines = "".join(json.dumps(event) + "\n" for event in events).encode()
+    server.answers["/api/v1/namespaces/n/pods"] = [(200, lines)]
+
+    seen = list(
+        cluster.watch(POD, namespace="n", labels={"a": "b"}, resource_version="5")
+    )
+
+    assert seen == [{"n": 1}, {"n": 2}]
+    assert "resourceVersion=5" in server.asked[0][1]
+    assert "timeoutSeconds=60" in server.asked[0][1]
+
+
+def test_a_log_can_be_read_from_an_instant(server: Answers, cluster: kube.Kube) -> None:
+    """SinceTime has whole seconds, rounded down so that nothing is lost."""
+    server.answers["/api/v1/namespaces/n/pods/p/log"] = [(200, b"2026 line\n")]
+
+    text = cluster.log(
+        "p", namespace="n", container="c", since_ns=1_795_436_875_999_999_999
+    )
+
+    assert text == "2026 line\n"
+    assert "sinceTime=2026-11-23T12%3A27%3A55Z" in server.asked[0][1]
+
+
+def test_configz_is_asked_through_the_proxy(
+    server: Answers, cluster: kube.Kube
+) -> None:
+    """The kubelet's own configuration is unwrapped."""
+    server.answers["/api/v1/nodes/a%2Fb/proxy/configz"] = [
+        (200, {"kubeletconfig": {"syncFrequency": "1m0s"}})
+    ]
+
+    assert cluster.kubelet_configuration("a/b") == {"syncFrequency": "1m0s"}
+
+
+def test_no_server_is_one_sentence(tmp_path: Path) -> None:
+    """A closed port is an UnreachableError that names the address."""
+    with Answers() as closed:
+        port = closed.server_port
+    file = kubeconfig(tmp_path / "config", port)
+    cluster = kube.connect(target="context:c", context="c", kubeconfig=file)
+
+    with pytest.raises(UnreachableError, match=f"127.0.0.1:{port}"):
+        cluster.version()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("a: [", "not a kubeconfig"),
+        ("just words", "not a kubeconfig|no context"),
+        ("{}", "no context"),
+    ],
+)
+def test_a_bad_kubeconfig_is_wrong_use(tmp_path: Path, content: str, said: str) -> None:
+    """What is no kubeconfig, or lacks the context, says so and names the file."""
+    file = tmp_path / "config"
+    file.write_text(content)
+
+    with pytest.raises(UsageError, match=said):
+        kube.connect(target="context:c", context="c", kubeconfig=file)
+
+
+def test_a_missing_kubeconfig_is_wrong_use(tmp_path: Path) -> None:
+    """A file that is not there is named."""
+    with pytest.raises(UsageError, match="no kubeconfig at"):
+        kube.connect(target="t", context=None, kubeconfig=tmp_path / "absent")
+
+
+def test_cluster_scoped_paths_have_no_namespace() -> None:
+    """Nodes and namespaces are not looked for in a namespace."""
+    kind = Kind("v1", "nodes", namespaced=False)
+
+    assert kube.Kube._path(kind, "a", "n") == "/api/v1/nodes/a"

@@ -1,0 +1,54 @@
+"""The schedule is fixed beforehand, bounded and jittered."""
+
+import numpy as np
+import pytest
+
+from cmhot.errors import UsageError
+from cmhot.plan import Plan, update_offsets_ns
+from cmhot.settings import Setting
+
+
+def test_gaps_are_bounded_and_the_seed_decides() -> None:
+    """Every gap lies in [0.5, 1.5] of the mean, and a seed gives one schedule."""
+    offsets = update_offsets_ns(np.random.default_rng(3), duration_s=600, gap_s=2)
+    again = update_offsets_ns(np.random.default_rng(3), duration_s=600, gap_s=2)
+    gaps = np.diff(offsets) / 1e9
+
+    assert offsets == again
+    assert gaps.min() >= 1
+    assert gaps.max() <= 3
+    # 300 gaps of sd 0.58 s: four standard errors of their mean
+    assert abs(gaps.mean() - 2) < 4 * 0.58 / np.sqrt(300)
+    assert 0 <= offsets[0] <= 3e9
+    assert 597e9 < offsets[-1] < 600e9
+
+
+def test_a_window_shorter_than_a_gap_has_one_update() -> None:
+    """Some trial is always made."""
+    rng = np.random.default_rng(1)
+    assert len(update_offsets_ns(rng, duration_s=0.1, gap_s=60)) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"pods": 0}, "at least one"),
+        ({"pods": -3}, "at least one"),
+        ({"duration_s": 0.0}, "--duration"),
+        ({"duration_s": -5.0}, "--duration"),
+        ({"gap_s": 0.01}, "at least 0.2 s"),
+    ],
+)
+def test_impossible_plans_are_refused(given: dict[str, float], said: str) -> None:
+    """A plan that cannot be carried out says what would be possible."""
+    with pytest.raises(UsageError, match=said):
+        Plan(**given)  # type: ignore[arg-type] # parametrised
+
+
+def test_the_longest_gap_is_a_quarter_of_the_shortest_setting() -> None:
+    """1.5 g ≤ S/4, so that no sync finds nothing new."""
+    settings = [Setting(60), Setting(12)]
+
+    assert Plan().mean_gap_s(settings) == 2
+    assert Plan(gap_s=7).mean_gap_s(settings) == 7
+    assert Plan().mean_gap_s([Setting(1)]) == 0.2
