@@ -52,7 +52,8 @@ def test_a_report_can_be_made_from_it(wheel: Path, tmp_path: Path) -> None:
     environment = tmp_path / "env"
     venv.create(environment, with_pip=True)
     python = environment / "bin" / "python"
-    pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    quietly = ["--disable-pip-version-check", "--quiet"]
+    pip: list[str | Path] = [python, "-m", "pip", "install", *quietly]
     lock = ROOT / "requirements.lock"
     subprocess.run([*pip, "--require-hashes", "-r", lock], check=True)
     subprocess.run([*pip, "--no-deps", wheel], check=True)

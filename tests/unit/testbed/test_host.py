@@ -6,6 +6,7 @@ import ipaddress
 import os
 import platform
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -120,15 +121,11 @@ def test_forbidden_namespaces_say_privileged(monkeypatch: pytest.MonkeyPatch) ->
     check = host._check_namespaces
     all_well(monkeypatch)
     monkeypatch.setattr(host, "_check_namespaces", check)
+    refused = "unshare: unshare failed: Operation not permitted\n"
     monkeypatch.setattr(
-        host.subprocess,
+        subprocess,
         "run",
-        lambda *_, **__: host.subprocess.CompletedProcess(
-            [],
-            1,
-            stdout="",
-            stderr="unshare: unshare failed: Operation not permitted\n",
-        ),
+        lambda *_, **__: subprocess.CompletedProcess([], 1, stdout="", stderr=refused),
     )
 
     with pytest.raises(HostError, match=r"Operation not permitted; .*--privileged"):
