@@ -96,6 +96,8 @@ def kubelet_configuration(node: NodeSpec, *, cgroup_root: str) -> dict[str, Any]
         # The host's cgroup manager is not asked, whether it is systemd or not.
         "cgroupDriver": "cgroupfs",
         "cgroupRoot": cgroup_root,
+        # Without it runc puts containers below /k8s.io, outside the testbed's cgroup,
+        # and `down` would leave that behind.
         "cgroupsPerQOS": True,
         "enforceNodeAllocatable": [],
         "failCgroupV1": False,  # since 1.35 a kubelet refuses cgroup v1 otherwise

@@ -1,4 +1,4 @@
-"""A build is described exactly, fails with a remedy, and dies with its parent."""
+"""A build is described exactly, counted, and leaves its module as it was."""
 
 from __future__ import annotations
 
@@ -11,40 +11,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cmhot.errors import ProgramsError
-from cmhot.testbed import build
 from cmhot.testbed.owner import Owner
-from cmhot.testbed.versions import (
-    KUBERNETES_VERSION,
-    Archive,
-    Build,
-    Part,
-    Program,
-    catalogue,
-)
+from cmhot.testbed.parts import Archive, Build, Part, Program
+from cmhot.testbed.programs import build
+from cmhot.testbed.programs.child import answer
+from cmhot.testbed.programs.toolchain import packaged_go
+from cmhot.testbed.versions import KUBERNETES_VERSION, catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cmhot.testbed.download import Advance
+    from cmhot.testbed.programs.progress import Advance
 
 PARTS = {part.name: part for part in catalogue(KUBERNETES_VERSION)}
 USER = Owner(1000, 1000, Path("/home/ada"), through_sudo=False)
-
-
-def script(path: Path, text: str) -> Path:
-    """Write an executable shell script."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!/bin/sh\n{text}\n")
-    path.chmod(0o755)
-    return path
-
-
-def go_module(folder: Path, *, go: str = "1.24") -> Path:
-    """Write the go.mod of an empty module."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "go.mod").write_text(f"module example.org/tiny\n\ngo {go}\n")
-    return folder
 
 
 @pytest.mark.parametrize("name", sorted(PARTS))
@@ -172,118 +152,6 @@ def test_environment_under_sudo() -> None:
     assert "XDG_CACHE_HOME" not in result
 
 
-def test_go_on_path(tmp_path: Path) -> None:
-    """The toolchain on PATH is used where it is new enough."""
-    go = script(tmp_path / "bin" / "go", "echo go1.99.1")
-    environ = {"PATH": f"{tmp_path}/bin"}
-    found = build.find_go(
-        go_module(tmp_path / "m"), environ=environ, packaged=lambda: None
-    )
-
-    assert found == build.Go(go, "go1.99.1")
-
-
-def test_packaged_go(tmp_path: Path) -> None:
-    """An old toolchain on PATH gives way to the environment's package."""
-    script(tmp_path / "bin" / "go", "echo go1.19")
-    packaged = script(tmp_path / "site" / "go", "echo go1.26.0")
-    found = build.find_go(
-        go_module(tmp_path / "m"),
-        environ={"PATH": f"{tmp_path}/bin"},
-        packaged=lambda: packaged,
-    )
-
-    assert found == build.Go(packaged, "go1.26.0")
-
-
-def test_go_that_fetches_another(tmp_path: Path) -> None:
-    """An old toolchain that may fetch a newer one, by its GOTOOLCHAIN, will do."""
-    answer = 'test "$GOTOOLCHAIN" = local && echo go1.21.0 || echo go1.26.0'
-    script(tmp_path / "bin" / "go", answer)
-    module = go_module(tmp_path / "m")
-    environ = {"PATH": f"{tmp_path}/bin"}
-
-    found = build.find_go(module, environ=environ, packaged=lambda: None)
-    assert found.version == "go1.26.0"
-    with pytest.raises(ProgramsError):
-        build.find_go(module, environ=environ, packaged=lambda: None, may_fetch=False)
-
-
-@pytest.mark.parametrize(
-    ("answer", "seen"),
-    [
-        pytest.param(None, "no go is on PATH", id="none"),
-        pytest.param("echo go1.19", "go is go1.19", id="too-old"),
-        pytest.param("exit 1", "go is not working", id="broken"),
-    ],
-)
-def test_no_go(tmp_path: Path, answer: str | None, seen: str) -> None:
-    """Without a toolchain the error says what is there, and names both remedies."""
-    if answer:
-        script(tmp_path / "bin" / "go", answer)
-
-    with pytest.raises(ProgramsError) as raised:
-        build.find_go(
-            go_module(tmp_path / "m", go="1.26.3"),
-            environ={"PATH": f"{tmp_path}/bin"},
-            packaged=lambda: None,
-        )
-
-    assert "needs Go 1.26.3 or newer" in str(raised.value)
-    assert seen in str(raised.value)
-    assert "https://go.dev/dl/" in str(raised.value)
-    assert "pip install 'cmhot[build]'" in str(raised.value)
-
-
-def test_missing_library(tmp_path: Path) -> None:
-    """What the C compiler lacks is said before it is started, with the command."""
-    script(tmp_path / "pkg-config", "exit 1")
-    script(tmp_path / "gcc", "exit 0")
-
-    with pytest.raises(
-        ProgramsError,
-        match="needs the headers of libseccomp: apt-get install -y libseccomp-dev",
-    ):
-        build.require_libraries(PARTS["runc"].build, environ={"PATH": str(tmp_path)})
-
-
-def test_missing_compiler(tmp_path: Path) -> None:
-    """A missing compiler and a missing pkg-config are said together."""
-    with pytest.raises(ProgramsError, match="needs a C compiler and pkg-config"):
-        build.require_libraries(PARTS["runc"].build, environ={"PATH": str(tmp_path)})
-
-
-def test_child_dies_with_us(tmp_path: Path) -> None:
-    """Ctrl-C while a compiler runs ends its whole process group."""
-    pids: list[int] = []
-
-    def interrupt(line: str) -> None:
-        pids.append(int(line))
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        build.run(
-            ["sh", "-c", "echo $$; sleep 600 & exec sleep 600"],
-            folder=tmp_path,
-            environ=os.environ,
-            on_line=interrupt,
-        )
-
-    with pytest.raises(ProcessLookupError):
-        os.kill(pids[0], 0)
-
-
-def test_failure_is_told(tmp_path: Path) -> None:
-    """A command that fails is quoted with what it said last."""
-    with pytest.raises(ProgramsError, match=r"exit code 3; it said: .*no such module"):
-        build.run(
-            ["sh", "-c", "echo no such module >&2; exit 3"],
-            folder=tmp_path,
-            environ=os.environ,
-            on_line=lambda _: None,
-        )
-
-
 def tiny_part() -> Part:
     """Return a part whose module needs no network."""
     return Part(
@@ -299,13 +167,18 @@ def tiny_part() -> Part:
 
 
 @pytest.mark.skipif(
-    shutil.which("go") is None and build.packaged_go() is None,
+    shutil.which("go") is None and packaged_go() is None,
     reason="needs a Go toolchain; the other tests do without",
 )
 def test_real_build(tmp_path: Path) -> None:
     """A module without dependencies is built, stamped and counted; sources stay."""
-    module = go_module(tmp_path / "modules" / "tiny")
-    main = 'package main\nvar version = "?"\nfunc main() { println("tiny", version) }\n'
+    module = tmp_path / "modules" / "tiny"
+    module.mkdir(parents=True)
+    (module / "go.mod").write_text("module example.org/tiny\n\ngo 1.24\n")
+    main = (
+        'package main\nimport "os"\nvar version = "?"\n'
+        'func main() { os.Stdout.WriteString("tiny " + version) }\n'
+    )
     (module / "main.go").write_text(main)
     module.chmod(0o555)  # an installed package may not be writable
     folder = tmp_path / "work"
@@ -330,10 +203,8 @@ def test_real_build(tmp_path: Path) -> None:
         say=said.append,
         modules=tmp_path / "modules",
     )
-    answer: list[str] = []
-    build.run([str(folder / "tiny")], folder=folder, environ={}, on_line=answer.append)
 
-    assert answer == ["tiny v1.0.0"]
+    assert answer([folder / "tiny"], folder=folder, environ={}) == "tiny v1.0.0"
     assert said[0].startswith("building tiny v1.0.0 from its Go modules with go1.")
     what, done, total = shown[-1]
     assert what == "compiling tiny, packages"

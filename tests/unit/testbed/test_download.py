@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cmhot.errors import ProgramsError, UsageError
-from cmhot.testbed.download import (
+from cmhot.testbed.programs.download import (
     CUTS,
     Downloader,
     _resolve,
-    bar,
     checksum_of,
     unpack,
 )
@@ -290,11 +289,3 @@ def test_unpack_bare_program(tmp_path: Path) -> None:
 
     assert (tmp_path / "runc").read_bytes() == b"ELF"
     assert (tmp_path / "runc").stat().st_mode & 0o777 == 0o755
-
-
-def test_bar_is_silent_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    """Logs of a CI job are not filled with bars."""
-    with bar("downloading", unit="B") as advance:
-        advance(1, total=2)
-
-    assert capsys.readouterr() == ("", "")

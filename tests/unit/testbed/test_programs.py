@@ -21,23 +21,17 @@ import pytest
 
 import cmhot
 from cmhot.errors import ProgramsError, UsageError
-from cmhot.testbed import owner, programs
-from cmhot.testbed.programs import Search, find_all, foresee
-from cmhot.testbed.versions import (
-    KUBERNETES_VERSION,
-    Archive,
-    Build,
-    Part,
-    Program,
-    catalogue,
-    numbers,
-)
+from cmhot.testbed.parts import Archive, Build, Part, Program
+from cmhot.testbed.programs import ensure_programs
+from cmhot.testbed.programs.ensure import find_all
+from cmhot.testbed.programs.outlook import foresee
+from cmhot.testbed.programs.search import Search
+from cmhot.testbed.versions import KUBERNETES_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 PINNED = "v1.4.2"
-REAL = {part.name: part for part in catalogue(KUBERNETES_VERSION)}
 
 
 def program_text(name: str, *, version: str = PINNED) -> bytes:
@@ -156,42 +150,6 @@ def test_mirror_is_used(bench: Bench) -> None:
     """The archive comes from the mirror in the environment, at upstream's path."""
     assert bench.steps() == {"left": "archive", "right": "archive"}
     assert bench.asked == ["/v1.4.2/pair-1.4.2-amd64.tgz"]
-
-
-def test_upstream_without_mirror() -> None:
-    """Without a mirror the addresses are upstream's, for each architecture."""
-    urls = {name: part.url({}, arch="arm64") for name, part in REAL.items()}
-    etcd, containerd, runc, cni = (
-        f"https://github.com/{project}/releases/download"
-        for project in (
-            "etcd-io/etcd",
-            "containerd/containerd",
-            "opencontainers/runc",
-            "containernetworking/plugins",
-        )
-    )
-
-    assert urls == {
-        "kubernetes": "https://dl.k8s.io/v1.37.1/kubernetes-server-linux-arm64.tar.gz",
-        "etcd": f"{etcd}/v3.6.14/etcd-v3.6.14-linux-arm64.tar.gz",
-        "containerd": f"{containerd}/v2.3.4/containerd-2.3.4-linux-arm64.tar.gz",
-        "runc": f"{runc}/v1.4.3/runc.arm64",
-        "cni": f"{cni}/v1.9.1/cni-plugins-linux-arm64-v1.9.1.tgz",
-    }
-    assert urls["runc"].endswith(
-        "opencontainers/runc/releases/download/v1.4.3/runc.arm64"
-    )
-
-
-def test_each_mirror_has_its_variable() -> None:
-    """A mirror replaces the base of one part; the path after it stays."""
-    environ = {f"CMHOT_MIRROR_{name.upper()}": f"http://m/{name}/" for name in REAL}
-
-    assert REAL["runc"].url(environ, arch="amd64") == "http://m/runc/v1.4.3/runc.amd64"
-    assert all(
-        part.url(environ, arch="amd64").startswith(f"http://m/{name}/v")
-        for name, part in REAL.items()
-    )
 
 
 def test_cache_serves_the_second_time(bench: Bench) -> None:
@@ -405,7 +363,8 @@ def test_two_at_once(bench: Bench, gate: threading.Event, tmp_path: Path) -> Non
     program = (
         "import pathlib, pickle, sys\n"
         "from functools import partial\n"
-        "from cmhot.testbed.programs import Search, find_all\n"
+        "from cmhot.testbed.programs.ensure import find_all\n"
+        "from cmhot.testbed.programs.search import Search\n"
         "part, cache, environ = pickle.loads(pathlib.Path(sys.argv[1]).read_bytes())\n"
         "search = Search([part], 'amd64', cache, environ=environ,\n"
         "                report=partial(print, flush=True))\n"
@@ -458,7 +417,7 @@ def test_unwritable_cache(bench: Bench, tmp_path: Path) -> None:
 def test_wrong_bin_dir(tmp_path: Path) -> None:
     """A folder that does not exist is not silently passed over."""
     with pytest.raises(UsageError, match=r"--bin-dir .*nowhere is no folder"):
-        programs.ensure_programs(
+        ensure_programs(
             kubernetes_version=KUBERNETES_VERSION, bin_dir=tmp_path / "nowhere"
         )
 
@@ -468,148 +427,4 @@ def test_unknown_kubernetes() -> None:
     with pytest.raises(
         UsageError, match=r"'v1\.2\.3' is not pinned here: .* v1\.37\.1"
     ):
-        programs.ensure_programs(kubernetes_version="v1.2.3")
-
-
-@pytest.mark.parametrize(
-    ("part", "answer", "version", "good"),
-    [
-        ("kubernetes", "Kubernetes v1.37.1\n", "v1.37.1", True),
-        ("kubernetes", "Kubernetes v1.37.1+k3s1\n", "v1.37.1+k3s1", False),
-        ("kubernetes", "Kubernetes v1.37.2\n", "v1.37.2", False),
-        ("etcd", "etcd Version: 3.6.14\nGit SHA: Not provided\n", "3.6.14", True),
-        ("etcd", "etcd Version: 3.4.23\nGit SHA: GitNotFound\n", "3.4.23", False),
-        (
-            "containerd",
-            "containerd github.com/containerd/containerd/v2 v2.3.4 \n",
-            "v2.3.4",
-            True,
-        ),
-        (
-            "containerd",
-            "ctr github.com/containerd/containerd/v2 v2.1.0",
-            "v2.1.0",
-            True,
-        ),
-        (
-            "containerd",
-            "containerd-shim-runc-v2:\n  Version:  v2.3.4\n  Revision: \n",
-            "v2.3.4",
-            True,
-        ),
-        (
-            "containerd",
-            "containerd github.com/containerd/containerd 1.6.20~ds1 1.6.20~ds1-1",
-            "1.6.20~ds1",
-            False,
-        ),
-        ("runc", "runc version 1.1.5+ds1\ncommit: 1.1.5+ds1-1\n", "1.1.5+ds1", True),
-        ("runc", "runc version 1.4.3\nspec: 1.3.0\n", "1.4.3", True),
-        ("runc", "runc version 1.0.3\n", "1.0.3", False),
-        ("cni", "CNI bridge plugin v1.9.1\nCNI protocol versions", "v1.9.1", True),
-        ("cni", "CNI host-local plugin v1.1.1\n", "v1.1.1", False),
-        ("cni", "CNI bridge plugin version unknown\n", None, False),
-        ("cni", 'Option "-version" is unknown, try "bridge help".\n', None, False),
-    ],
-)
-def test_answers(part: str, answer: str, version: str | None, good: object) -> None:
-    """The programs' real answers are read, and judged by the supported range."""
-    found = REAL[part].read_version(answer)
-
-    assert found == version
-    assert (found is not None and REAL[part].supports(found)) is good
-
-
-def test_numbers() -> None:
-    """Versions compare by their numbers, not as text."""
-    assert numbers("v1.10.0") > numbers("1.9.9")
-    assert numbers("1.1.5+ds1") == (1, 1, 5)
-    assert numbers("unknown") == ()
-
-
-def test_owner_under_sudo() -> None:
-    """Root called through sudo works for the user who called it."""
-    who = owner.decide_owner(
-        {"SUDO_UID": "1000", "SUDO_GID": "1001", "HOME": "/root"},
-        uid=0,
-        gid=0,
-        home_of={1000: Path("/home/ada")}.get,
-    )
-
-    assert who == owner.Owner(1000, 1001, Path("/home/ada"), through_sudo=True)
-
-
-@pytest.mark.parametrize(
-    ("environ", "uid"),
-    [
-        pytest.param({}, 0, id="root-itself"),
-        pytest.param({"SUDO_UID": "0", "SUDO_GID": "0"}, 0, id="root-through-sudo"),
-        pytest.param({"SUDO_UID": "1000"}, 0, id="half-an-identity"),
-        pytest.param({"SUDO_UID": "x", "SUDO_GID": "y"}, 0, id="no-numbers"),
-        pytest.param({"SUDO_UID": "7", "SUDO_GID": "7"}, 0, id="unknown-user"),
-        pytest.param({"SUDO_UID": "1000", "SUDO_GID": "1000"}, 1000, id="not-root"),
-    ],
-)
-def test_owner_without_sudo(environ: dict[str, str], uid: int) -> None:
-    """Without root called by a known user, the process works for itself."""
-    who = owner.decide_owner(
-        environ | {"HOME": "/somewhere"},
-        uid=uid,
-        gid=uid,
-        home_of={1000: Path("/home/ada")}.get,
-    )
-
-    assert who == owner.Owner(uid, uid, Path("/somewhere"), through_sudo=False)
-
-
-def test_given_back_under_sudo() -> None:
-    """A path and the folders above it, but not the home itself, go to the user."""
-    who = owner.Owner(1000, 1000, Path("/home/ada"), through_sudo=True)
-    own = replace(who, through_sudo=False)
-    path = Path("/home/ada/.cache/cmhot/runc")
-
-    assert owner.to_give_back(path, who=who) == [
-        path,
-        Path("/home/ada/.cache/cmhot"),
-        Path("/home/ada/.cache"),
-    ]
-    assert owner.to_give_back(Path("/srv/x"), who=who) == [Path("/srv/x")]
-    assert owner.to_give_back(path, who=own) == []
-
-
-def test_folders_under_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Under sudo cache and state are the user's; XDG variables are root's then."""
-    who = owner.Owner(1000, 1000, Path("/home/ada"), through_sudo=True)
-    monkeypatch.setattr(owner, "owner", lambda: who)
-    monkeypatch.setenv("XDG_CACHE_HOME", "/root/.cache")
-
-    assert owner.cache_dir() == Path("/home/ada/.cache/cmhot")
-    assert owner.state_dir() == Path("/home/ada/.local/state/cmhot")
-    assert owner.user_home() == Path("/home/ada")
-
-
-def test_folders_without_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without sudo the XDG variables say where cache and state are."""
-    for name in ("SUDO_UID", "SUDO_GID"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", "/x/cache")
-    monkeypatch.setenv("XDG_STATE_HOME", "/x/state")
-
-    assert owner.cache_dir() == Path("/x/cache/cmhot")
-    assert owner.state_dir() == Path("/x/state/cmhot")
-
-
-def test_checksums_are_complete() -> None:
-    """Every part is pinned for both architectures by a checksum of full length."""
-    for part in REAL.values():
-        for arch in ("amd64", "arm64"):
-            algorithm, _, digest = part.archive.checksums[arch].partition(":")
-            assert len(digest) == {"sha256": 64, "sha512": 128}[algorithm]
-            assert set(digest) <= set("0123456789abcdef")
-
-
-def test_no_program_twice() -> None:
-    """One folder holds all the programs, so that no two may share a name."""
-    names = [program.name for part in REAL.values() for program in part.programs]
-
-    assert len(names) == len(set(names)) == 12
+        ensure_programs(kubernetes_version="v1.2.3")

@@ -20,15 +20,15 @@ import urllib.parse
 import urllib.request
 import zlib
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Protocol
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING
 
 from cmhot.errors import ProgramsError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from cmhot.testbed.programs.progress import Advance
 
 CONNECT_S = 5.0
 """Patience with the first host; a company's firewall drops instead of refusing."""
@@ -40,36 +40,6 @@ CUTS = 3
 """How many times a download that is cut short is resumed before giving up."""
 _CHUNK = 1 << 18
 _OK, _PARTIAL, _NO_SUCH_RANGE = 200, 206, 416
-
-
-class Advance(Protocol):
-    """Told how far something is."""
-
-    def __call__(self, done: int, *, total: int | None) -> None:
-        """Take the amount done so far; a total of None is not known yet."""
-
-
-class Progress(Protocol):
-    """Shows something long while it lasts."""
-
-    def __call__(
-        self, what: str, *, unit: str
-    ) -> contextlib.AbstractContextManager[Advance]:
-        """Begin to show `what`, counted in `unit` (``B`` for bytes)."""
-
-
-@contextlib.contextmanager
-def bar(what: str, *, unit: str) -> Iterator[Advance]:
-    """Show a bar on standard error where that is a terminal, else nothing."""
-    with tqdm(
-        desc=what, unit=unit, unit_scale=unit == "B", disable=None, leave=False
-    ) as shown:
-
-        def advance(done: int, *, total: int | None) -> None:
-            shown.total = total
-            shown.update(done - shown.n)
-
-        yield advance
 
 
 class _CutShortError(Exception):
