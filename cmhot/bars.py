@@ -32,6 +32,12 @@ def minutes(seconds: float) -> str:
 
 
 @contextmanager
+def no_bar() -> Iterator[Callable[[Progress], None]]:
+    """Show nothing."""
+    yield lambda _: None
+
+
+@contextmanager
 def collect_bar(file: TextIO | None = None) -> Iterator[Callable[[Progress], None]]:
     """Show trials done, the expected end and the last delay.
 
@@ -46,9 +52,9 @@ def collect_bar(file: TextIO | None = None) -> Iterator[Callable[[Progress], Non
         To be given to `cmhot.collect.collect` as its ``progress``.
     """
     # The end is what the plan says, not what tqdm would guess from the rate.
-    form = "{desc}: {n_fmt}/{total_fmt} |{bar}| {postfix}"
+    form = "{desc}: {n_fmt}/{total_fmt} |{bar}|{postfix}"
     out = sys.stdout if file is None else file
-    with tqdm(file=out, bar_format=form, ncols=100, total=0) as bar:
+    with tqdm(file=out, bar_format=form, ncols=100, total=0, desc="starting") as bar:
 
         def show(progress: Progress) -> None:
             bar.total, bar.n = progress.total, progress.done

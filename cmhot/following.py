@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from cmhot import schema
 from cmhot.clock import NS_PER_S
-from cmhot.pods import READY_TIMEOUT_S, Progress
+from cmhot.collect import Progress
+from cmhot.pods import READY_TIMEOUT_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,11 +74,8 @@ def read_progress(path: Path, *, clock: Clock) -> Progress | None:
 
 def _rows(content: bytes) -> list[dict[str, Any]]:
     """Parse the lines that are whole: the first and the last may be torn."""
-    rows = []
-    for line in content.split(b"\n")[:-1]:
-        if line.startswith(b"{"):
-            rows.append(json.loads(line))
-    return rows
+    lines = content.split(b"\n")[:-1]
+    return [json.loads(line) for line in lines if line.startswith(b"{")]
 
 
 @contextmanager
@@ -87,14 +85,16 @@ def followed(
     """Report the progress of a run from a thread, for as long as the context lasts."""
     over = threading.Event()
 
-    def look() -> None:
+    def look() -> str | None:
         seen = read_progress(path, clock=clock)
-        if seen is not None:
-            progress(seen)
+        if seen is None:
+            return None
+        progress(seen)
+        return seen.phase
 
     def follow() -> None:
-        while not over.wait(EVERY_S):
-            look()
+        while not over.wait(EVERY_S) and look() != "done":
+            pass
 
     thread = threading.Thread(target=follow, name="cmhot-follow", daemon=True)
     thread.start()
@@ -103,4 +103,3 @@ def followed(
     finally:
         over.set()
         thread.join()
-        look()

@@ -1,6 +1,6 @@
 """The notebooks as functions: found, checked, executed, turned into pages.
 
-The only module that imports papermill and what belongs to it.
+The only module that imports papermill.
 papermill only warns of a misspelt parameter, and starts whatever kernel a user
 has registered under the notebook's name; here the one is an error,
 and the kernel is always this very Python, with a profile of its own.
@@ -8,25 +8,18 @@ and the kernel is always this very Python, with a profile of its own.
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
 import tempfile
-import threading
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import papermill
-from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
-from jupyter_client.manager import AsyncKernelManager
 from papermill.exceptions import PapermillExecutionError
 
 from cmhot.errors import CheckError, UsageError
+from cmhot.kernels import Kernel, interrupts_reach
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from types import FrameType
+    from collections.abc import Callable, Mapping
 
 _PACKAGE = Path(__file__).parent
 _FOLDERS = (_PACKAGE / "_notebooks", _PACKAGE.parent / "notebooks")
@@ -166,7 +159,7 @@ def execute(
     }
     with tempfile.TemporaryDirectory(prefix="cmhot-kernel-") as folder:
         try:
-            _run(source, saved, plain, _Kernel(folder), progress)
+            _run(source, saved, plain, Kernel(folder), progress)
         except PapermillExecutionError as error:
             if error.ename == "KeyboardInterrupt":
                 raise KeyboardInterrupt from error
@@ -210,7 +203,7 @@ def _run(
     source: Path,
     saved: Path,
     values: Mapping[str, object],
-    kernel: _Kernel,
+    kernel: Kernel,
     progress: Callable[[int, int], None],
 ) -> None:
     """Let papermill do it, with our kernel and our progress."""
@@ -225,7 +218,7 @@ def _run(
             raise _InterruptedError
         progress(cell_index + 1, total)
 
-    with _interrupts_reach(kernel):
+    with interrupts_reach(kernel):
         papermill.execute_notebook(
             _literal(source),
             _literal(saved),
@@ -249,86 +242,3 @@ def _failure(
         f"(the executed copy is {saved})"
     )
     return NotebookError(msg, saved=saved, name=error.ename, text=error.evalue)
-
-
-class _ThisPython(KernelSpecManager):
-    """Knows one kernel: the Python that runs this, whatever the name asked for."""
-
-    environ: dict[str, str]
-
-    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:  # noqa: ARG002
-        command = [sys.executable, "-m", "ipykernel_launcher", "-f"]
-        return KernelSpec(
-            argv=[*command, "{connection_file}"],
-            display_name="cmhot",
-            language="python",
-            env=self.environ,
-        )
-
-
-class _Kernel:
-    """A kernel of this environment: reached by sockets in a folder of ours, no profile.
-
-    Attributes
-    ----------
-    interrupted
-        Whether an interrupt was passed on to it.
-    """
-
-    def __init__(self, folder: str) -> None:
-        self.interrupted = False
-        self._folder = folder
-        self._manager: AsyncKernelManager | None = None
-
-    def manager_class(self) -> type[AsyncKernelManager]:
-        """Return the class of which nbclient makes its manager of this kernel."""
-        searched = [str(_PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
-        specs = _ThisPython()
-        specs.environ = {
-            "IPYTHONDIR": self._folder,  # nobody's start-up files
-            "PYTHONPATH": os.pathsep.join(filter(None, searched)),
-            "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # it would warn about nothing
-        }
-        connection = str(Path(self._folder, "connection.json"))
-        sockets = str(Path(self._folder, "ipc"))
-        kernel = self
-
-        class Manager(AsyncKernelManager):
-            def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - nbclient's
-                super().__init__(
-                    transport="ipc",
-                    ip=sockets,
-                    connection_file=connection,
-                    kernel_spec_manager=specs,
-                    **kwargs,
-                )
-                kernel._manager = self
-
-        return Manager
-
-    def interrupt(self) -> None:
-        """Pass an interrupt on to the cell that runs."""
-        self.interrupted = True
-        provisioner = getattr(self._manager, "provisioner", None)
-        group = getattr(provisioner, "pgid", None)
-        if group is not None:
-            os.killpg(group, signal.SIGINT)
-
-
-@contextmanager
-def _interrupts_reach(kernel: _Kernel) -> Iterator[None]:
-    """Send the first Ctrl-C to the kernel; the second one ends all."""
-
-    def pass_on(_signal: int, _frame: FrameType | None) -> None:
-        if kernel.interrupted:
-            raise KeyboardInterrupt
-        kernel.interrupt()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals arrive elsewhere
-        return
-    before = signal.signal(signal.SIGINT, pass_on)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

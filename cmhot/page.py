@@ -9,6 +9,7 @@ All text is escaped.
 from __future__ import annotations
 
 import base64
+import re
 from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, ClassVar
@@ -18,6 +19,9 @@ from jinja2 import Environment, StrictUndefined
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+
+_UNIT = re.compile(r"(?<=\d) (?=(?:s|min|pods|delays)\b|%)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,10 +214,16 @@ def build_page(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=_keep_together,
     )
     folder = resources.files("cmhot").joinpath("templates")
     source = folder.joinpath("page.html.j2").read_text(encoding="utf-8")
     return environment.from_string(source).render(page=page)
+
+
+def _keep_together(value: object) -> object:
+    """Keep a line from breaking between a number and its unit."""
+    return _UNIT.sub("\N{NO-BREAK SPACE}", value) if type(value) is str else value
 
 
 def _svg_uri(path: Path) -> str:

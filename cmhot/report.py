@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cmhot import notebooks
-from cmhot.bars import minutes
+from cmhot.bars import minutes, no_bar
 from cmhot.clock import SystemClock
 from cmhot.collect import new_run_id, utc_text
 from cmhot.costs import expected_duration_s
 from cmhot.errors import CheckError, CmhotError, RunError, UsageError
 from cmhot.following import followed
 from cmhot.nodes import group_by_setting, observe_settings
+from cmhot.order import Order
 from cmhot.page import build_page
-from cmhot.plan import DEFAULT_SYNC_S, Plan
-from cmhot.report_page import Failure, Material, compose, provenance
+from cmhot.plan import DEFAULT_SYNC_S
+from cmhot.provenance import recorded
+from cmhot.report_page import Failure, Material, compose
 from cmhot.rundir import read_run
 from cmhot.settings import Setting
 from cmhot.summary import summarise
@@ -25,120 +26,59 @@ from cmhot.targets import connect
 from cmhot.wording import alt_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from cmhot.clock import Clock
     from cmhot.collect import Progress
     from cmhot.summary import Summary
 
+    Bar = Callable[[], AbstractContextManager[Callable[[Progress], None]]]
+
 COLLECT, DISTRIBUTION = "02-collect", "03-delay-distribution"
 
-NOTEBOOKS_S = 20.0
+NOTEBOOKS_S = 30.0
 """What the notebooks and the page take beside collecting, seconds, on 2 cores."""
-SHORTEST_S = 60.0
-"""A measuring window is at least this long, or twice the longest `syncFrequency`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """How much to collect for a report.
-
-    Attributes
-    ----------
-    pods
-        Probe pods per setting.
-    total_s
-        How long collecting is to take in all, in seconds, once the probes run:
-        what burn-in and drain leave of it is measured.
-    """
-
-    pods: int
-    total_s: float
-
-
-PROFILES: Mapping[str, Profile] = {
-    "quick": Profile(pods=20, total_s=240.0),
-    "full": Profile(pods=40, total_s=1800.0),
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What a report is to collect.
-
-    Attributes
-    ----------
-    target
-        Where; None: the caller gave none, which is an error unless there are runs.
-    profile
-        A name in `PROFILES`.
-    pods, duration_s
-        Instead of the profile's; None: the profile's.
-    gap_s, seed, namespace, probe_image
-        As in `cmhot.plan.Plan`.
-    """
-
-    target: str | None
-    profile: str = "quick"
-    pods: int | None = None
-    duration_s: float | None = None
-    gap_s: float | None = None
-    seed: int = 1
-    namespace: str | None = None
-    probe_image: str | None = None
-
-    def plan(self, settings: Sequence[Setting]) -> Plan:
-        """Fix the plan for the settings that were found.
-
-        Raises
-        ------
-        UsageError
-            For an unknown profile, or values that cannot be.
-        """
-        if self.profile not in PROFILES:
-            known = ", ".join(PROFILES)
-            msg = f"unknown profile {self.profile!r}: there are {known}"
-            raise UsageError(msg)
-        profile = PROFILES[self.profile]
-        duration_s = self.duration_s
-        if duration_s is None:
-            longest_s = max(setting.sync_frequency_s for setting in settings)
-            around_s = expected_duration_s(Plan(duration_s=1.0), [*settings]) - 1.0
-            duration_s = max(profile.total_s - around_s, SHORTEST_S, 2 * longest_s)
-        return Plan(
-            pods=profile.pods if self.pods is None else self.pods,
-            duration_s=round(duration_s, 1),
-            gap_s=self.gap_s,
-            seed=self.seed,
-            namespace=self.namespace,
-            probe_image=self.probe_image,
-        )
 
 
 def report(
-    order: Order,
     *,
     out: Path,
+    target: str | None = None,
     runs: Sequence[Path] = (),
+    profile: str = "quick",
+    pods: int | None = None,
+    duration_s: float | None = None,
+    gap_s: float | None = None,
+    seed: int = 1,
+    namespace: str | None = None,
+    probe_image: str | None = None,
     report_line: Callable[[str], None] = lambda _: None,
-    progress: Callable[[Progress], None] = lambda _: None,
+    bar: Bar = no_bar,
     clock: Clock | None = None,
 ) -> Path:
     """Make a report: a folder with the page, figures, numbers, notebooks and runs.
 
     Parameters
     ----------
-    order
-        What to collect.
     out
         Folder of reports; the report gets a new folder in it.
+    target
+        Where to collect, as `cmhot.targets.connect` takes it.
     runs
         Existing runs to report on; nothing is collected then.
+    profile
+        How much to collect: ``quick`` or ``full``, see `cmhot.order.PROFILES`.
+    pods, duration_s
+        Instead of the profile's; None: the profile's.
+    gap_s, seed, namespace, probe_image
+        As in `cmhot.plan.Plan`.
     report_line
         Told what is being done, a sentence at a time.
-    progress
-        Told how far collecting is, about once a second.
+    bar
+        Opened while the run is collected; what it gives is told about once a second
+        how far that is. `cmhot.bars.collect_bar` is one.
     clock
         Of this machine.
 
@@ -161,12 +101,31 @@ def report(
     clock = SystemClock() if clock is None else clock
     if runs:
         summary = summarise(runs)
+        if not _has_delays(summary):
+            msg = (
+                f"no delay was observed in {', '.join(summary.runs)}: "
+                "there is nothing to report; collect again"
+            )
+            raise RunError(msg)
         name = summary.runs[0] if len(runs) == 1 else new_run_id(clock)
-        folder = _make_folder(out, name)
-        paths = [_adopt(path, folder / "runs") for path in runs]
+        folder, _ = _make_folder(out, name)
+        # copied, so that the folder can be given away whole
+        paths = [folder / "runs" / run_id for run_id in summary.runs]
+        for path, copy in zip(runs, paths, strict=True):
+            shutil.copytree(path, copy)
         failures: list[Failure] = []
     else:
-        folder, failures = _collect(order, out, report_line, progress, clock)
+        order = Order(
+            target=target,
+            profile=profile,
+            pods=pods,
+            duration_s=duration_s,
+            gap_s=gap_s,
+            seed=seed,
+            namespace=namespace,
+            probe_image=probe_image,
+        )
+        folder, failures = _collect(order, out, report_line, bar, clock)
         paths = [path for path in (folder / "runs").glob("*") if path.is_dir()]
     summary_or_none = _summary(paths)
     if summary_or_none is not None:
@@ -194,7 +153,7 @@ def _collect(
     order: Order,
     out: Path,
     report_line: Callable[[str], None],
-    progress: Callable[[Progress], None],
+    bar: Bar,
     clock: Clock,
 ) -> tuple[Path, list[Failure]]:
     """Collect a run by notebook into a new report folder."""
@@ -203,13 +162,13 @@ def _collect(
     settings = [group.setting or Setting(DEFAULT_SYNC_S) for group in groups]
     plan = order.plan(settings)
     name = new_run_id(clock)
-    folder = _make_folder(out, name)
+    folder, made = _make_folder(out, name)
     takes_s = NOTEBOOKS_S
     if not cluster.modelled:
         takes_s += expected_duration_s(plan, settings)
     report_line(
         f"collecting from {plan.pods} pods at each of {len(settings)} settings "
-        f"({', '.join(str(setting) for setting in settings)}); "
+        f"({'; '.join(str(setting) for setting in settings)}): "
         f"the report will be ready in about {minutes(takes_s)}"
     )
     run = folder / "runs" / name
@@ -225,7 +184,7 @@ def _collect(
         "probe_image": plan.probe_image or "",
     }
     try:
-        with followed(run, clock=clock, progress=progress):
+        with bar() as progress, followed(run, clock=clock, progress=progress):
             return folder, _execute(COLLECT, values, folder, collected=run)
     except KeyboardInterrupt:
         if run.exists():
@@ -234,10 +193,10 @@ def _collect(
                 f"`cmhot report --run {run}` makes a page of it"
             )
         else:
-            shutil.rmtree(folder, ignore_errors=True)
+            _discard(folder, made)
         raise
     except CmhotError:
-        shutil.rmtree(folder, ignore_errors=True)
+        _discard(folder, made)
         raise
 
 
@@ -284,11 +243,21 @@ def _summary(paths: Sequence[Path]) -> Summary | None:
         summary = summarise(paths)
     except (RunError, UsageError):
         return None
-    return summary if any(s.counts["n_delays"] for s in summary.settings) else None
+    return summary if _has_delays(summary) else None
 
 
-def _make_folder(out: Path, name: str) -> Path:
-    """Make a new folder for a report; when that fails, nothing is left behind."""
+def _has_delays(summary: Summary) -> bool:
+    return any(own.counts["n_delays"] for own in summary.settings)
+
+
+def _make_folder(out: Path, name: str) -> tuple[Path, list[Path]]:
+    """Make a new folder for a report; when that fails, nothing is left behind.
+
+    Returns
+    -------
+    tuple
+        The folder, and those above it that were not there before.
+    """
     folder, number = out / name, 1
     while folder.exists():
         number += 1
@@ -298,27 +267,25 @@ def _make_folder(out: Path, name: str) -> Path:
         for part in ("figures", "notebooks", "runs"):
             (folder / part).mkdir(parents=True)
     except OSError as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        for path in absent:
-            if path.is_dir():
-                path.rmdir()
+        _discard(folder, absent)
         msg = (
             f"cannot write a report to {folder}: {error.strerror}; "
             "choose a writable folder with --out"
         )
         raise UsageError(msg) from error
-    return folder
+    return folder, absent
 
 
-def _adopt(run: Path, folder: Path) -> Path:
-    """Copy a run into the report, so that the folder can be given away whole."""
-    copy = folder / run.resolve().name
-    shutil.copytree(run, copy)
-    return copy
+def _discard(folder: Path, made: Sequence[Path]) -> None:
+    """Remove a report that came to nothing, and the folders made for it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for path in made:
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
 
 
 def _write(material: Material) -> Path:
-    """Write numbers.json and the page, each as a whole."""
+    """Write numbers.json and the page."""
     folder, summary = material.folder, material.summary
     numbers = {
         "report": material.name,
@@ -335,17 +302,10 @@ def _write(material: Material) -> Path:
             if summary is not None
         },
         "failures": [failure.text for failure in material.failures],
-        "provenance": {
-            str(run.meta["run_id"]): provenance(run) for run in material.runs
-        },
+        "provenance": {str(run.meta["run_id"]): recorded(run) for run in material.runs},
     }
     text = json.dumps(numbers, indent=2, ensure_ascii=False, allow_nan=False)
-    page = folder / "index.html"
-    for file, content in _both(folder, text + "\n", build_page(compose(material))):
-        file.write_text(content, encoding="utf-8")
-    return page
-
-
-def _both(folder: Path, numbers: str, page: str) -> Iterable[tuple[Path, str]]:
-    yield folder / "numbers.json", numbers
-    yield folder / "index.html", page
+    page = build_page(compose(material))
+    (folder / "numbers.json").write_text(text + "\n", encoding="utf-8")
+    (folder / "index.html").write_text(page, encoding="utf-8")
+    return folder / "index.html"

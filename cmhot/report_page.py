@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cmhot import wording
 from cmhot.page import (
-    Block,
-    Facts,
     Figure,
     Links,
     Notice,
@@ -19,17 +17,19 @@ from cmhot.page import (
     Table,
     Text,
 )
+from cmhot.provenance import kubelets, origins
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from cmhot.page import Block
     from cmhot.rundir import Run
     from cmhot.summary import SettingSummary, Summary
 
 HEADLINE_FIGURE = "delay-distribution"
 _COLUMNS = ("mean_s", "p50_s", "p90_s", "p95_s", "p99_s", "max_s")
-_NONE = "–"
+_NONE = "–"  # noqa: RUF001 - a dash, not a minus
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Material:
     @property
     def kubelets(self) -> list[str]:
         """Versions of the kubelets measured, or of the API server."""
-        found = [version for run in self.runs for version in _kubelets(run.meta)]
+        found = [version for run in self.runs for version in kubelets(run.meta)]
         return sorted(set(found))
 
     @property
@@ -108,38 +108,31 @@ def compose(material: Material) -> Page:
     summary = material.summary
     if summary is not None:
         first += [_figure(material, summary, name) for name in material.figures]
-        clocks = any(not run.clock.empty for run in material.runs)
-        limits = wording.not_measured(summary, clocks_compared=clocks)
+        known = all(_has_known_clocks(run) for run in material.runs)
+        limits = wording.not_measured(summary, clocks_known=known)
         sections += [
             Section("What it means", [Text([wording.plain_words(summary)])]),
             Section("The numbers", [_numbers(summary)]),
             Section("What was not measured", [Points(limits)]),
         ]
     if material.runs:
-        sections.append(
-            Section("Where the numbers come from", _provenance(material.runs))
-        )
+        sections.append(Section("Where the numbers come from", origins(material.runs)))
     sections.append(Section("Files", [_files(material)]))
     modelled = summary is not None and summary.modelled
     word = "modelled" if modelled else "measured"
+    made = material.created_utc[:16].replace("T", " ")
     return Page(
         title=f"ConfigMap update delay, {word} ({material.name})",
         headline=material.headline,
-        byline=f"cmhot report {material.name}, made {material.created_utc[:16]} UTC",
+        byline=f"cmhot report {material.name}, made {made} UTC",
         modelled=modelled,
         sections=sections,
     )
 
 
-def provenance(run: Run) -> dict[str, Any]:
-    """Return what run.json says of how a run was made, without its list of pods."""
-    return {key: value for key, value in run.meta.items() if key != "pods"}
-
-
-def _kubelets(meta: Mapping[str, Any]) -> list[str]:
-    """Give the kubelets' versions; a run of somebody else may only have one for all."""
-    known = (meta.get("kubelets") or {}).values()
-    return [str(version) for version in known or [meta.get("kubernetes")]]
+def _has_known_clocks(run: Run) -> bool:
+    """Tell whether clocks were compared; on a testbed there is only one."""
+    return str(run.meta.get("target")).startswith("testbed") or not run.clock.empty
 
 
 def _figure(material: Material, summary: Summary, name: str) -> Figure:
@@ -159,7 +152,7 @@ def _numbers(summary: Summary) -> Table:
     heads = [name.removesuffix("_s") for name in _COLUMNS]
     source = "Modelled, not measured" if summary.modelled else "Measured"
     return Table(
-        columns=["syncFrequency, strategy", "pods", "delays", *heads],
+        columns=["syncFrequency, strategy", *heads, "pods", "delays"],
         rows=rows,
         caption=(
             f"{source}: delay from the API server's answer to the new file in the "
@@ -170,15 +163,15 @@ def _numbers(summary: Summary) -> Table:
 
 
 def _rows(own: SettingSummary) -> list[Row]:
-    counts = [str(own.counts["pods"]), str(own.counts["n_delays"])]
-    rows = [Row(own.name, counts + [_cell(own.direct[name]) for name in _COLUMNS])]
+    counts = [str(own.counts["pods"]), f"{own.counts['n_delays']:,}"]
+    rows = [Row(own.name, [_cell(own.direct[name]) for name in _COLUMNS] + counts)]
     limits = [_limits(own.confidence.get(name)) for name in _COLUMNS]
     blank = ["", ""]
     if any(limit != _NONE for limit in limits):
-        rows.append(Row("95 % interval", blank + limits, tone="aside", first=False))
+        rows.append(Row("95 % interval", limits + blank, tone="aside", first=False))
     law = [_cell(own.law[name]) for name in _COLUMNS]
     if own.law["mean_s"] is not None:
-        rows.append(Row("law", blank + law, tone="aside", first=False))
+        rows.append(Row("law", law + blank, tone="aside", first=False))
     return rows
 
 
@@ -190,110 +183,7 @@ def _limits(pair: Sequence[float | None] | None) -> str:
     if pair is None or pair[0] is None:
         return _NONE
     low, high = pair
-    return f"≥ {low:.2f}" if high is None else f"{low:.2f}–{high:.2f}"
-
-
-def _provenance(runs: Sequence[Run]) -> list[Block]:
-    blocks: list[Block] = []
-    for run in runs:
-        meta = run.meta
-        blocks += [Facts(_facts(meta)), _settings(meta)]
-        if meta.get("sources"):
-            blocks.append(_sources(meta["sources"]))
-    return blocks
-
-
-def _facts(meta: Mapping[str, Any]) -> list[tuple[str, str]]:
-    plan, clock = meta.get("plan") or {}, meta.get("clock") or {}
-    host, packages = meta.get("host") or {}, meta.get("packages") or {}
-    resolution = clock.get("resolution_s")
-    ticks = "" if resolution is None else f", resolution {resolution:g} s"
-    checks = meta.get("checks") or {}
-    return [
-        (name, value)
-        for name, value in [
-            ("Kubelet", wording.listing(sorted(set(_kubelets(meta))))),
-            ("API server", str(meta.get("kubernetes", ""))),
-            ("Target", str(meta.get("target", ""))),
-            ("Run", f"{meta['run_id']}, {meta.get('status', 'status unknown')}"),
-            ("Collected", f"{meta.get('started_utc')} to {meta.get('ended_utc')}"),
-            ("Probe pods", f"{plan.get('pods', 'unknown')} per setting"),
-            (
-                "Updates",
-                f"{checks.get('trials_sent', 'unknown')} of "
-                f"{meta.get('planned_updates', 'unknown')} planned, in "
-                f"{plan.get('duration_s', 'unknown')} s",
-            ),
-            ("Seed", str(meta.get("seed", ""))),
-            ("Clock", f"{clock.get('name', 'unknown')}{ticks}"),
-            ("Collector", " ".join(str(value) for value in host.values())),
-            ("Packages", ", ".join(f"{k} {v}" for k, v in packages.items())),
-        ]
-        if value
-    ]
-
-
-def _settings(meta: Mapping[str, Any]) -> Table:
-    known = meta.get("settings") or {}
-
-    def text(value: object, unit: str = "") -> str:
-        return "unknown" if value is None else f"{value}{unit}"
-
-    def number(value: float | None) -> str:
-        return "unknown" if value is None else f"{value:g} s"
-
-    return Table(
-        columns=["node", "syncFrequency", "strategy", "TTL", "kubelet", "runtime"],
-        rows=[
-            Row(
-                node,
-                [
-                    number(entry.get("sync_frequency_s")),
-                    text(entry.get("strategy")),
-                    number(entry.get("ttl_s")),
-                    text(entry.get("kubelet")),
-                    text(entry.get("runtime")),
-                ],
-            )
-            for node, entry in known.items()
-        ],
-        caption=_how_known(known),
-        numeric=False,
-    )
-
-
-def _how_known(settings: Mapping[str, Any]) -> str:
-    said = {
-        "configz": "as each kubelet reports it (configz), and its TTL annotation",
-        "given": "as given by the user",
-        "inferred": "inferred from the intervals between syncs",
-        "unknown": "unknown: the cluster did not allow to ask",
-    }
-    sources = sorted({str(entry.get("source")) for entry in settings.values()})
-    return f"Setting of each node: {'; '.join(said.get(s, s) for s in sources)}."
-
-
-def _sources(sources: Mapping[str, Any]) -> Table:
-    return Table(
-        columns=["program", "version", "served by", "why"],
-        rows=[
-            Row(
-                name,
-                [
-                    str(source.get("version", "")),
-                    " of ".join(
-                        dict.fromkeys(
-                            [str(source.get("step", "")), str(source.get("origin", ""))]
-                        )
-                    ),
-                    str(source.get("why", "")),
-                ],
-            )
-            for name, source in sources.items()
-        ],
-        caption="Programs of the testbed, and which source served each.",
-        numeric=False,
-    )
+    return f"≥ {low:.2f}" if high is None else f"{low:.2f}{_NONE}{high:.2f}"
 
 
 def _files(material: Material) -> Links:

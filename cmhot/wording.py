@@ -46,21 +46,20 @@ def headline(summary: Summary, *, kubelets: Sequence[str]) -> str:
     chosen = _series(summary)
     if not chosen:
         return f"No delay was {source_word(summary)}: no pod showed any update."
+    at = [_frequency(chosen[0]), *(_sync_s(own) for own in chosen[1:])]
     said = [
-        f"{seconds(own.direct['p95_s'])} with {_frequency(own)}"
-        if number == 0
-        else f"{seconds(own.direct['p95_s'])} with {_sync_s(own)}"
-        for number, own in enumerate(chosen)
+        f"{seconds(own.direct['p95_s'])} at {sync}"
+        for own, sync in zip(chosen, at, strict=True)
     ]
-    begin = "Modelled, not measured: " if summary.modelled else ""
-    where = "" if summary.modelled else f", on kubelet {listing(kubelets)}"
     strategy = chosen[0].population["strategy"]
-    under = "" if strategy is None else f" ({strategy})"
-    sentence = (
-        f"19 in 20 delays from a changed ConfigMap to the pod that mounts it "
-        f"were below {listing(said)}{under}{where}."
-    )
-    return begin + sentence
+    where = [] if strategy is None else [str(strategy)]
+    if not summary.modelled:
+        where.append(f"kubelet {listing(kubelets)}")
+    within = f"95 % of the pods that mount it within {listing(said)}"
+    under = f" ({', '.join(where)})" if where else ""
+    if summary.modelled:
+        return f"Modelled, not measured: a changed ConfigMap reaches {within}{under}."
+    return f"A changed ConfigMap reached {within}{under}."
 
 
 def alt_text(summary: Summary) -> str:
@@ -95,8 +94,8 @@ def caption(summary: Summary, *, kubelets: Sequence[str]) -> str:
     )
     return (
         "Share of pods that have the update, against the time since the API server "
-        f"acknowledged it; dashed: the law. {source}; {delays} delays in {pods} pods; "
-        f"run {listing(summary.runs)}."
+        f"acknowledged it; dashed: the law. {source}; {delays:,} delays in {pods} "
+        f"pods; run {listing(summary.runs)}."
     )
 
 
@@ -117,7 +116,7 @@ def plain_words(summary: Summary) -> str:
             f"With {_frequency(last)}, half of the pods {verb} it after "
             f"{seconds(own['p50_s'])} and 99 in 100 after {seconds(own['p99_s'])}; "
             f"the mean is {seconds(own['mean_s'])}, the slowest of "
-            f"{last.counts['n_delays']} took {seconds(own['max_s'])}."
+            f"{last.counts['n_delays']:,} took {seconds(own['max_s'])}."
         ),
     ]
     sync_s = last.population["sync_frequency_s"]
@@ -132,15 +131,15 @@ def plain_words(summary: Summary) -> str:
     return " ".join(said)
 
 
-def not_measured(summary: Summary, *, clocks_compared: bool) -> list[str]:
+def not_measured(summary: Summary, *, clocks_known: bool) -> list[str]:
     """List what a reader may wrongly take from the page.
 
     Parameters
     ----------
     summary
         What was measured.
-    clocks_compared
-        Whether the run bounds how far the clocks involved differ.
+    clocks_known
+        Whether there is but one clock, or the runs bound how far they differ.
     """
     said = []
     if summary.modelled:
@@ -160,7 +159,7 @@ def not_measured(summary: Summary, *, clocks_compared: bool) -> list[str]:
     if not any(s and s.strategy is Strategy.CACHE and s.ttl_s for s in settings):
         said.append(
             "Cache with a TTL above 0, as on clusters of more than 100 nodes: "
-            "it adds up to the TTL."
+            "there the TTL adds to the delay."
         )
     consumers = {own.population["consumer"] for own in summary.settings}
     if consumers == {VOLUME}:
@@ -172,10 +171,10 @@ def not_measured(summary: Summary, *, clocks_compared: bool) -> list[str]:
         "Pods that are being restarted, edited or probed by exec: "
         "the probes were idle, and an edit of a pod syncs it at once."
     )
-    if not clocks_compared and not summary.modelled:
+    if not clocks_known and not summary.modelled:
         said.append(
             "The difference between the clocks of the nodes and of the collector: "
-            "on one machine there is none, elsewhere it adds to each delay."
+            "it adds to each delay."
         )
     for own in summary.settings:
         lost = [
@@ -241,8 +240,8 @@ def _agreement(summary: Summary) -> Iterable[str]:
     known = [float(distance) for distance in distances if distance is not None]
     if known:
         yield (
-            "Nowhere is a curve further from the law than "
-            f"{max(known) * 100:.1f} percentage points."
+            "Estimated from the intervals between syncs, no curve is further from "
+            f"the law than {max(known) * 100:.1f} percentage points."
         )
 
 

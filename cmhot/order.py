@@ -1,0 +1,94 @@
+"""What a report is to collect: a profile, and what is asked for instead of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cmhot.costs import expected_duration_s
+from cmhot.errors import UsageError
+from cmhot.plan import Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cmhot.settings import Setting
+
+SHORTEST_S = 60.0
+"""A measuring window is at least this long, or twice the longest `syncFrequency`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How much to collect for a report.
+
+    Attributes
+    ----------
+    pods
+        Probe pods per setting.
+    total_s
+        How long collecting is to take in all, in seconds, once the probes run:
+        what burn-in and drain leave of it is measured.
+    """
+
+    pods: int
+    total_s: float
+
+
+PROFILES: Mapping[str, Profile] = {
+    "quick": Profile(pods=20, total_s=240.0),
+    "full": Profile(pods=40, total_s=1800.0),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a report is to collect.
+
+    Attributes
+    ----------
+    target
+        Where; None: the caller gave none, which is an error unless there are runs.
+    profile
+        A name in `PROFILES`.
+    pods, duration_s
+        Instead of the profile's; None: the profile's.
+    gap_s, seed, namespace, probe_image
+        As in `cmhot.plan.Plan`.
+    """
+
+    target: str | None
+    profile: str = "quick"
+    pods: int | None = None
+    duration_s: float | None = None
+    gap_s: float | None = None
+    seed: int = 1
+    namespace: str | None = None
+    probe_image: str | None = None
+
+    def plan(self, settings: Sequence[Setting]) -> Plan:
+        """Fix the plan for the settings that were found.
+
+        Raises
+        ------
+        UsageError
+            For an unknown profile, or values that cannot be.
+        """
+        if self.profile not in PROFILES:
+            known = ", ".join(PROFILES)
+            msg = f"unknown profile {self.profile!r}: there are {known}"
+            raise UsageError(msg)
+        profile = PROFILES[self.profile]
+        duration_s = self.duration_s
+        if duration_s is None:
+            longest_s = max(setting.sync_frequency_s for setting in settings)
+            around_s = expected_duration_s(Plan(duration_s=1.0), [*settings]) - 1.0
+            duration_s = max(profile.total_s - around_s, SHORTEST_S, 2 * longest_s)
+        return Plan(
+            pods=profile.pods if self.pods is None else self.pods,
+            duration_s=round(duration_s, 1),
+            gap_s=self.gap_s,
+            seed=self.seed,
+            namespace=self.namespace,
+            probe_image=self.probe_image,
+        )

@@ -1,0 +1,70 @@
+"""Notebook parameters: found by name, documented, and never misspelt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cmhot import notebooks
+from cmhot.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_names_are_in_order() -> None:
+    """The notebooks are listed as a reader goes through them."""
+    names = notebooks.names()
+
+    assert names == sorted(names)
+    assert {"02-collect", "03-delay-distribution"} <= set(names)
+
+
+def test_unknown_notebook_is_wrong_use() -> None:
+    """A wrong name gets the known ones."""
+    with pytest.raises(UsageError, match=r"unknown notebook '04-x': .*02-collect"):
+        notebooks.find("04-x")
+
+
+def test_parameters_have_type_default_and_help() -> None:
+    """The tagged cell is the notebook's documentation."""
+    known = notebooks.parameters("02-collect")
+
+    assert known["pods"] == ("int", "20", "probe pods per setting")
+    assert known["target"].default == '"testbed"'
+    assert list(known) == [
+        "target",
+        "pods",
+        "duration_s",
+        "gap_s",
+        "seed",
+        "out",
+        "run_id",
+        "namespace",
+        "probe_image",
+    ]
+
+
+@pytest.mark.parametrize("name", notebooks.names())
+def test_every_parameter_is_documented(name: str) -> None:
+    """Each parameter has a type and a word of help."""
+    for parameter in notebooks.parameters(name).values():
+        assert parameter.type != "None"
+        assert parameter.help
+
+
+def test_unknown_parameter_is_refused(tmp_path: Path) -> None:
+    """A misspelt parameter is an error that names the known ones; nothing is made."""
+    with pytest.raises(UsageError, match=r"no parameter podz: it knows target, pods"):
+        notebooks.execute("02-collect", {"podz": 3}, out=tmp_path / "new")
+
+    assert not (tmp_path / "new").exists()
+
+
+def test_unwritable_folder_is_wrong_use(tmp_path: Path) -> None:
+    """Where the copy cannot be saved, nothing is executed."""
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(UsageError, match="cannot write to"):
+        notebooks.execute("02-collect", {}, out=tmp_path / "file" / "sub")
