@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
 
 import click
 
 from cmhot.cli.options import Duration, as_json, choose_target, say, target_options
-
-if TYPE_CHECKING:
-    from cmhot.collect import Progress
 
 runs_argument = click.argument(
     "runs", nargs=-1, required=True, type=click.Path(path_type=Path)
@@ -69,6 +66,7 @@ def collect(
     """
     from cmhot.collect import collect as collect_run
     from cmhot.plan import Plan
+    from cmhot.report.bars import collect_bar
     from cmhot.targets import connect
 
     plan = Plan(
@@ -86,36 +84,9 @@ def collect(
         for line in costs(cluster, plan).lines():
             click.echo(line)
         return
-    with Bar() as bar:
-        path = collect_run(cluster, plan, out=out, progress=bar.show)
+    with collect_bar(sys.stderr) as progress:
+        path = collect_run(cluster, plan, out=out, progress=progress)
     click.echo(path)
-
-
-class Bar:
-    """A progress bar on standard error: trials done, expected end, last delay."""
-
-    def __enter__(self) -> Self:
-        """Open the bar."""
-        from tqdm import tqdm
-
-        self._bar = tqdm(
-            total=1, unit="trial", bar_format="{desc} {bar} {n_fmt}/{total_fmt}"
-        )
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close the bar."""
-        self._bar.close()
-
-    def show(self, progress: Progress) -> None:
-        """Draw how far the collection is."""
-        self._bar.total = max(progress.total, 1)
-        self._bar.n = progress.done
-        words = {"pods": "waiting for pods", "phases": "scrambling phases"}
-        text = words.get(progress.phase, f"{progress.remaining_s:4.0f} s to go")
-        if progress.last_delay_s is not None:
-            text += f", last delay {progress.last_delay_s:.1f} s"
-        self._bar.set_description_str(text)
 
 
 @click.command()
@@ -185,15 +156,37 @@ def report(
 
     The path of the page is the last line printed.
     """
-    from cmhot.report import report as write_report
+    import contextlib
 
-    page = write_report(
-        target=choose_target(target, context),
-        profile=profile,
-        out=out,
-        runs=list(runs),
-        pods=pods,
-        duration_s=duration,
-        report_line=say,
-    )
+    from cmhot.report.bars import collect_bar, minutes
+    from cmhot.report.make import expected_s
+    from cmhot.report.make import report as write_report
+    from cmhot.report.order import Order
+    from cmhot.testbed import session, spec
+
+    chosen = choose_target(target, context)
+    needed: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+    if chosen == "testbed" and not runs:
+        # what cannot be done is refused before anything is started
+        order = Order(
+            target=chosen, profile=profile, pods=pods, duration_s=duration
+        ).plan(spec.DEFAULT_SETTINGS)
+        start_s = session.expected_start_s()
+        whole_s = start_s + expected_s(order, spec.DEFAULT_SETTINGS)
+        say(
+            f"this will take about {minutes(whole_s)}, "
+            f"{minutes(start_s)} of them to have the testbed"
+        )
+        needed = session.running(report=say)
+    with needed:
+        page = write_report(
+            target=chosen,
+            profile=profile,
+            out=out,
+            runs=list(runs),
+            pods=pods,
+            duration_s=duration,
+            report_line=say,
+            bar=lambda: collect_bar(sys.stderr),
+        )
     click.echo(page)

@@ -63,14 +63,26 @@ def _make(hierarchy: Path, folder: Path) -> None:
 
 
 def enter(name: str, pid: int) -> None:
-    """Move a process into the testbed's cgroup, out of its starter's.
+    """Move the testbed's first process into its cgroup, out of its starter's.
 
     A service manager ends a stopped service's whole cgroup;
     the testbed would go with the notebook server that started it.
+    So it would if only `unshare` stayed there, the parent that waits for it
+    and whose end is its own (``--kill-child``): both are moved.
     The leaf ``programs`` keeps v2's rule that only leaves hold processes.
     """
     for hierarchy in writable_hierarchies():
-        (hierarchy / name / "programs" / "cgroup.procs").write_text(str(pid))
+        for process in (_parent(pid), pid):
+            (hierarchy / name / "programs" / "cgroup.procs").write_text(str(process))
+
+
+def _parent(pid: int) -> int:
+    """Return the process's parent (PPid of proc_pid_status(5))."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("PPid:"):
+            return int(line.split()[1])
+    msg = f"/proc/{pid}/status names no parent"
+    raise ProcessLookupError(msg)
 
 
 def is_v2(hierarchy: Path) -> bool:

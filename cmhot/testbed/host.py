@@ -88,7 +88,7 @@ def _check_root() -> Check:
 def _check_tools() -> Check:
     missing = [
         tool
-        for tool in ("unshare", "nsenter", "ip", "nice", "mount")
+        for tool in ("unshare", "nsenter", "setsid", "ip", "nice", "mount")
         if shutil.which(tool) is None
     ]
     return Check(

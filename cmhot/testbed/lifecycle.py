@@ -311,7 +311,10 @@ def _start(
     cgroups.prepare(cgroup, [node.name for node in spec.nodes])
     _spawn(home)
     pid = _wait_for_first_process(home, clock=clock, timeout_s=timeout_s)
-    cgroups.enter(cgroup, pid)
+    try:
+        cgroups.enter(cgroup, pid)
+    except ProcessLookupError as error:
+        raise TestbedError(_why_ended(home)) from error
     _link(layout.link_name(spec.name), pid, str(host_end), str(inner_end))
     _wait_until_ready(
         spec, home, str(inner_end), report=report, clock=clock, timeout_s=timeout_s
@@ -373,13 +376,15 @@ def _spawn(home: layout.Home) -> None:
     isolate += ["--fork", "--kill-child", "--mount-proc"]
     python = [sys.executable, "-I", "-S", supervisor.__file__]
     with (home.logs / "supervisor.log").open("ab") as log:
-        subprocess.Popen(
-            [*isolate, *python, str(home.run)],
+        # forked once more, so that a starter that lives on (a notebook's kernel)
+        # need not wait for its end, and keeps no zombie of it
+        subprocess.run(
+            ["setsid", "--fork", *isolate, *python, str(home.run)],
+            check=True,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             env={"PATH": os.environ.get("PATH", os.defpath)},
-            start_new_session=True,
         )
 
 
@@ -388,9 +393,12 @@ def _wait_for_first_process(
 ) -> int:
     until = clock.monotonic() + timeout_s
     while clock.monotonic() < until:
-        pid = processes.first_process(home.run)
-        if pid is not None:
-            return pid
+        found = list(processes.of_testbed(home.run))
+        for process in found:
+            if process.is_first:
+                return process.pid
+        if not found:  # `unshare` has given up
+            break
         clock.sleep(POLL_S / 5)
     tail = _tail(home.logs / "supervisor.log")
     msg = f"the testbed's namespaces could not be made: {tail or 'no output'}"
@@ -460,9 +468,7 @@ def _wait_until_ready(
 def _fail_if_dying(home: layout.Home) -> None:
     """Give up early when a program keeps dying, with the end of its log."""
     if processes.first_process(home.run) is None:
-        tail = _tail(home.logs / "supervisor.log")
-        msg = f"the testbed ended while it was starting: {tail or 'it was killed'}"
-        raise TestbedError(msg)
+        raise TestbedError(_why_ended(home))
     exits = home.run / "exits.jsonl"
     if not exits.exists():
         return
@@ -477,6 +483,14 @@ def _fail_if_dying(home: layout.Home) -> None:
             tail = _tail(home.logs / f"{name}.log")
             msg = f"{name} of the testbed keeps ending; its log says: {tail}"
             raise TestbedError(msg)
+
+
+def _why_ended(home: layout.Home) -> str:
+    tail = _tail(home.logs / "supervisor.log")
+    return (
+        f"the testbed ended while it was starting: {tail or 'it was killed'}; "
+        "try `cmhot testbed up` again"
+    )
 
 
 def _tail(log: Path) -> str:

@@ -39,6 +39,10 @@ class Found:
     is_first: bool
 
 
+def _pids() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208
+
+
 def _arguments(pid: int) -> list[str]:
     try:
         text = Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -67,17 +71,14 @@ def of_testbed(run_dir: Path) -> Iterator[Found]:
     run_dir
         The run folder of the testbed, which both have as their last argument.
     """
-    for entry in os.scandir("/proc"):
-        if not entry.name.isdigit():
-            continue
-        arguments = _arguments(int(entry.name))
+    for pid in _pids():
+        arguments = _arguments(pid)
         if (
             len(arguments) > 1
             and arguments[-1] == str(run_dir)
             and Path(arguments[-2]).name == SUPERVISOR
         ):
-            inner = _inner_pid(int(entry.name))
-            yield Found(pid=int(entry.name), is_first=inner == 1)
+            yield Found(pid=pid, is_first=_inner_pid(pid) == 1)
 
 
 def first_process(run_dir: Path) -> int | None:
@@ -88,15 +89,13 @@ def first_process(run_dir: Path) -> int | None:
 def in_namespace(pid_namespace: str) -> list[int]:
     """List the processes whose PID namespace is the one named (``pid:[…]``)."""
     members = []
-    for entry in os.scandir("/proc"):
-        if not entry.name.isdigit():
-            continue
+    for pid in _pids():
         try:
-            namespace = os.readlink(f"/proc/{entry.name}/ns/pid")  # noqa: PTH115
+            namespace = os.readlink(f"/proc/{pid}/ns/pid")  # noqa: PTH115
         except OSError:
             continue
         if namespace == pid_namespace:
-            members.append(int(entry.name))
+            members.append(pid)
     return members
 
 

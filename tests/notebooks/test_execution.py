@@ -14,7 +14,7 @@ import pytest
 
 from cmhot import notebooks
 from cmhot.errors import CheckError, NotFoundError, RunError, UsageError
-from cmhot.report import report
+from cmhot.report.make import report
 from cmhot.rundir import read_run
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cmhot.clock import VirtualClock
-from cmhot.following import followed, read_progress
 from cmhot.model import ModelCluster
 from cmhot.plan import Plan
+from cmhot.report.following import followed, read_progress
 from cmhot.rundir import RunWriter
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def test_follows_until_it_is_done(
     """The last progress told is that it is done, and then no more."""
     from cmhot.collect import collect  # noqa: PLC0415 - shadowed by the package's name
 
-    monkeypatch.setattr("cmhot.following.EVERY_S", 0.0)
+    monkeypatch.setattr("cmhot.report.following.EVERY_S", 0.0)
     told: list[Progress] = []
     cluster = ModelCluster()
     with followed(tmp_path / "r", clock=cluster.clock, progress=told.append):

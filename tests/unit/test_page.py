@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cmhot.page import (
+from cmhot.report.page import (
     Facts,
     Figure,
     Links,
@@ -24,7 +24,7 @@ from cmhot.page import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cmhot.page import Block
+    from cmhot.report.page import Block
 
 VOID = {"meta", "link", "img", "source", "br"}
 

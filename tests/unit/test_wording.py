@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cmhot import wording
-from cmhot.bars import minutes
+from cmhot.report import wording
+from cmhot.report.bars import minutes
 from cmhot.summary import summarise
 
 if TYPE_CHECKING:

@@ -216,7 +216,7 @@ def build_page(page: Page) -> str:
         keep_trailing_newline=True,
         finalize=_keep_together,
     )
-    folder = resources.files("cmhot").joinpath("templates")
+    folder = resources.files("cmhot.report")
     source = folder.joinpath("page.html.j2").read_text(encoding="utf-8")
     return environment.from_string(source).render(page=page)
 

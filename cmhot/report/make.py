@@ -7,23 +7,23 @@ import shutil
 from typing import TYPE_CHECKING
 
 from cmhot import notebooks
-from cmhot.bars import minutes, no_bar
 from cmhot.clock import SystemClock
 from cmhot.collect import new_run_id, utc_text
 from cmhot.costs import expected_duration_s
 from cmhot.errors import CheckError, CmhotError, RunError, UsageError
-from cmhot.following import followed
 from cmhot.nodes import group_by_setting, observe_settings
-from cmhot.order import Order
-from cmhot.page import build_page
 from cmhot.plan import DEFAULT_SYNC_S
-from cmhot.provenance import recorded
-from cmhot.report_page import Failure, Material, compose
+from cmhot.report.bars import minutes, no_bar
+from cmhot.report.compose import Failure, Material, compose
+from cmhot.report.following import followed
+from cmhot.report.order import Order
+from cmhot.report.page import build_page
+from cmhot.report.provenance import recorded
+from cmhot.report.wording import alt_text
 from cmhot.rundir import read_run
 from cmhot.settings import Setting
 from cmhot.summary import summarise
 from cmhot.targets import connect
-from cmhot.wording import alt_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from cmhot.clock import Clock
     from cmhot.collect import Progress
+    from cmhot.plan import Plan
     from cmhot.summary import Summary
 
     Bar = Callable[[], AbstractContextManager[Callable[[Progress], None]]]
@@ -40,6 +41,23 @@ COLLECT, DISTRIBUTION = "02-collect", "03-delay-distribution"
 
 NOTEBOOKS_S = 30.0
 """What the notebooks and the page take beside collecting, seconds, on 2 cores."""
+
+POD_START_S = 0.25
+"""What a probe pod takes to start, seconds: 100 of them were Ready after 18 s."""
+
+
+def expected_s(plan: Plan, settings: Sequence[Setting]) -> float:
+    """Say how long a report on a real cluster takes, in seconds.
+
+    Parameters
+    ----------
+    plan
+        What is collected.
+    settings
+        One for each group of nodes.
+    """
+    pods_s = POD_START_S * plan.pods * len(settings)
+    return pods_s + expected_duration_s(plan, list(settings)) + NOTEBOOKS_S
 
 
 def report(
@@ -69,7 +87,7 @@ def report(
     runs
         Existing runs to report on; nothing is collected then.
     profile
-        How much to collect: ``quick`` or ``full``, see `cmhot.order.PROFILES`.
+        How much to collect: ``quick`` or ``full``, see `cmhot.report.order.PROFILES`.
     pods, duration_s
         Instead of the profile's; None: the profile's.
     gap_s, seed, namespace, probe_image
@@ -78,7 +96,7 @@ def report(
         Told what is being done, a sentence at a time.
     bar
         Opened while the run is collected; what it gives is told about once a second
-        how far that is. `cmhot.bars.collect_bar` is one.
+        how far that is. `cmhot.report.bars.collect_bar` is one.
     clock
         Of this machine.
 
@@ -163,9 +181,7 @@ def _collect(
     plan = order.plan(settings)
     name = new_run_id(clock)
     folder, made = _make_folder(out, name)
-    takes_s = NOTEBOOKS_S
-    if not cluster.modelled:
-        takes_s += expected_duration_s(plan, settings)
+    takes_s = NOTEBOOKS_S if cluster.modelled else expected_s(plan, settings)
     report_line(
         f"collecting from {plan.pods} pods at each of {len(settings)} settings "
         f"({'; '.join(str(setting) for setting in settings)}): "

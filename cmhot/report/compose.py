@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cmhot import wording
-from cmhot.page import (
+from cmhot.report import wording
+from cmhot.report.page import (
     Figure,
     Links,
     Notice,
@@ -17,13 +17,13 @@ from cmhot.page import (
     Table,
     Text,
 )
-from cmhot.provenance import kubelets, origins
+from cmhot.report.provenance import kubelets, origins
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from cmhot.page import Block
+    from cmhot.report.page import Block
     from cmhot.rundir import Run
     from cmhot.summary import SettingSummary, Summary
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cmhot import wording
-from cmhot.page import Facts, Row, Table
+from cmhot.report import wording
+from cmhot.report.page import Facts, Row, Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cmhot.page import Block
+    from cmhot.report.page import Block
     from cmhot.rundir import Run
 
 
