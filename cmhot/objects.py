@@ -22,7 +22,7 @@ DEFAULT_NAMESPACE = "default"
 
 OBSERVED_COLUMNS = (
     *("namespace", "pod", "node", "container", "consumer"),
-    *("key", "where", "content", "current"),
+    *("where", "content", "current"),
 )
 
 
@@ -298,11 +298,12 @@ def observe(
     Returns
     -------
     DataFrame
-        One row per pod, container, consumer and key, with columns
-        ``namespace``, ``pod``, ``node``, ``container``, ``consumer``, ``key``,
-        ``where`` (path or variable), ``content`` (what is there; None: nothing,
-        or it could not be looked at) and
-        ``current`` (whether that is the ConfigMap's content; None: not looked at).
+        One row per pod, container and consumer, with columns
+        ``namespace``, ``pod``, ``node``, ``container``, ``consumer``,
+        ``where`` (paths or variables), ``content`` (a dict from the ConfigMap's keys
+        to what is there; None: nothing, or it could not be looked at) and
+        ``current`` (whether all of that is the ConfigMap's content;
+        None: it could not be looked at).
 
     Raises
     ------
@@ -311,32 +312,49 @@ def observe(
     """
     stored = cluster.get(CONFIG_MAP, configmap, namespace=namespace)
     pods, _ = cluster.list(POD, namespace=namespace, labels=labels)
-    rows: list[dict[str, Any]] = []
-    for pod in pods:
-        if pod["status"].get("phase") != "Running":
-            continue
-        environments: dict[str, dict[str, str] | None] = {}
-        for use in consumptions(pod, stored):
-            name = pod["metadata"]["name"]
-            looked, content = _look(
-                cluster, name, use, namespace=namespace, environments=environments
-            )
-            rows.append(
-                {
-                    "namespace": namespace,
-                    "pod": name,
-                    "node": pod["spec"].get("nodeName"),
-                    "container": use.container,
-                    "consumer": use.consumer,
-                    "key": use.key,
-                    "where": use.where,
-                    "content": content,
-                    "current": content == stored["data"].get(use.key)
-                    if looked
-                    else None,
-                }
-            )
+    rows = [
+        row
+        for pod in pods
+        if pod["status"].get("phase") == "Running"
+        for row in _observe_pod(cluster, pod, stored)
+    ]
     return pd.DataFrame(rows, columns=list(OBSERVED_COLUMNS), dtype=object)
+
+
+def _observe_pod(
+    cluster: Cluster, pod: Mapping[str, Any], configmap: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Yield a row for each container and consumer of one pod."""
+    meta, data = pod["metadata"], configmap.get("data") or {}
+    uses: dict[tuple[str, str], list[Consumption]] = {}
+    for use in consumptions(pod, configmap):
+        uses.setdefault((use.container, use.consumer), []).append(use)
+    environments: dict[str, dict[str, str] | None] = {}
+    for (container, consumer), own in uses.items():
+        looks = {
+            use.key: _look(
+                cluster,
+                meta["name"],
+                use,
+                namespace=meta["namespace"],
+                environments=environments,
+            )
+            for use in own
+        }
+        seen = all(looked for looked, _ in looks.values())
+        content = {key: text for key, (_, text) in looks.items()}
+        yield {
+            "namespace": meta["namespace"],
+            "pod": meta["name"],
+            "node": pod["spec"].get("nodeName"),
+            "container": container,
+            "consumer": consumer,
+            "where": [use.where for use in own],
+            "content": content,
+            "current": all(data.get(key) == text for key, text in content.items())
+            if seen
+            else None,
+        }
 
 
 def _look(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,18 +72,13 @@ def enter(name: str, pid: int) -> None:
     and whose end is its own (``--kill-child``): both are moved.
     The leaf ``programs`` keeps v2's rule that only leaves hold processes.
     """
+    status = Path(f"/proc/{pid}/status").read_text()
+    (parent,) = re.findall(r"^PPid:\s+(\d+)$", status, flags=re.MULTILINE)
+    # had it died just now, the parent would be the machine's first process
+    waits = Path(f"/proc/{parent}/comm").read_text().strip() == "unshare"
     for hierarchy in writable_hierarchies():
-        for process in (_parent(pid), pid):
-            (hierarchy / name / "programs" / "cgroup.procs").write_text(str(process))
-
-
-def _parent(pid: int) -> int:
-    """Return the process's parent (PPid of proc_pid_status(5))."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("PPid:"):
-            return int(line.split()[1])
-    msg = f"/proc/{pid}/status names no parent"
-    raise ProcessLookupError(msg)
+        for process in (parent, str(pid)) if waits else (str(pid),):
+            (hierarchy / name / "programs" / "cgroup.procs").write_text(process)
 
 
 def is_v2(hierarchy: Path) -> bool:

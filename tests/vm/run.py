@@ -19,6 +19,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from packaging.requirements import Requirement
+
 from cmhot.errors import CmhotError, HostError
 from cmhot.testbed.owner import cache_dir
 from cmhot.testbed.programs import ensure_programs
@@ -118,9 +120,20 @@ def debian_mirror() -> list[str]:
 
 
 def pinned_versions() -> list[str]:
-    """Read the pins of the lock file, without hashes: pip takes them as constraints."""
+    """Read the lock file's pins for the Debian's Python, as constraints for pip.
+
+    Without hashes, which pip refuses there; the markers are decided here,
+    since pip would ask them of the Python that it runs on.
+    """
     lock = (CHECKOUT / "requirements.lock").read_text()
-    return re.findall(r"^[A-Za-z0-9_.-]+==[^\s;]+", lock, flags=re.MULTILINE)
+    lines = re.findall(r"^[\w.-]+==[^\\\n]+", lock, flags=re.MULTILINE)
+    pins = [Requirement(line) for line in lines]
+    python = {"python_version": SUITE_PYTHON, "python_full_version": SUITE_PYTHON}
+    return [
+        f"{pin.name}{pin.specifier}"
+        for pin in pins
+        if pin.marker is None or pin.marker.evaluate(dict(python))
+    ]
 
 
 def make_root() -> None:
@@ -199,6 +212,8 @@ def fill_root() -> None:
     unwanted = shutil.ignore_patterns("__pycache__")
     shutil.copytree(CHECKOUT / "cmhot", package, ignore=unwanted)
     shutil.copy(Path(__file__).with_name("inside.py"), ROOT / "opt" / "cmhot")
+    # debootstrap makes none, an installed Debian has one; containerd reads the host's
+    (ROOT / "etc" / "hosts").write_text("127.0.0.1 localhost\n")
     units = ROOT / "etc" / "systemd" / "system"
     wants = units / "multi-user.target.wants"
     wants.mkdir(exist_ok=True)
@@ -225,8 +240,18 @@ def make_image() -> None:
     run_logged(["mke2fs", "-q", "-t", "ext4", "-d", str(ROOT), str(IMAGE), blocks])
 
 
+def accelerator() -> str:
+    """Choose KVM where the processor has it.
+
+    The device alone says little: a virtual machine may offer one that hangs.
+    """
+    flags = set(Path("/proc/cpuinfo").read_text().split())
+    usable = os.access("/dev/kvm", os.R_OK | os.W_OK) and flags & {"vmx", "svm"}
+    return "kvm" if usable else "tcg"
+
+
 def qemu() -> list[str]:
-    """Return the command that boots it, with KVM where that works."""
+    """Return the command that boots it."""
     kernel = max(ROOT.glob("boot/vmlinuz-*"))
     initrd = max(ROOT.glob("boot/initrd.img-*"))
     append = "root=/dev/vda rw console=ttyS0 quiet panic=-1 systemd.show_status=false"
@@ -234,7 +259,7 @@ def qemu() -> list[str]:
         # an emulator takes what it gets: others may be measuring on this machine
         *("nice", "-n", "19", "qemu-system-x86_64"),
         # numpy asks for more than the default processor has
-        *("-accel", "kvm", "-accel", "tcg", "-cpu", "max"),
+        *("-accel", accelerator(), "-cpu", "max"),
         *("-smp", str(CPUS), "-m", str(MEMORY_MIB)),
         *("-nographic", "-no-reboot", "-nic", "none"),
         *("-drive", f"file={IMAGE},format=raw,if=virtio,cache=unsafe"),
@@ -256,7 +281,8 @@ def lines_of(process: subprocess.Popen[str]) -> Iterator[str]:
 
 def boot() -> str | None:
     """Boot the machine and show its console; return the verdict's line."""
-    say(f"booting (deadline {DEADLINE_S // 60} minutes; console kept in {SERIAL})")
+    minutes = DEADLINE_S // 60
+    say(f"booting by {accelerator()} ({minutes} minutes at most; console: {SERIAL})")
     began = time.monotonic()
     verdict = None
     with subprocess.Popen(
@@ -274,6 +300,7 @@ def boot() -> str | None:
                 say(f"[{time.monotonic() - began:6.1f}] {line}")
                 if line.startswith((PASSED, FAILED)):
                     verdict = line
+                    break  # nothing that comes after it is worth waiting for
         finally:
             guard.cancel()
             process.kill()

@@ -1,0 +1,25 @@
+"""What all tests have in common: the order, and the marks that follow the folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+def folder_of(item: pytest.Item) -> str:
+    """Return the folder below ``tests/`` that a test is in."""
+    if not item.path.is_relative_to(HERE):
+        return ""
+    return item.path.relative_to(HERE).parts[0]
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m looks at the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by their folder, and put those of the real testbed last."""
+    for item in items:
+        if folder_of(item) == "testbed":
+            item.add_marker(pytest.mark.testbed)
+    items.sort(key=lambda item: folder_of(item) == "testbed")

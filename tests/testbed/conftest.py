@@ -1,0 +1,162 @@
+"""The one real testbed that the tests of this folder share.
+
+Where it cannot start, its tests fail: with ``CI=true``, when they were asked for,
+and wherever a testbed ought to be possible.
+Only a plain ``pytest`` without root or without Linux skips them, and says so.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from benchmarks import probe as probe_benchmark
+from benchmarks.common import CLOCK, fresh_namespace
+from cmhot.rundir import read_run
+from cmhot.settings import parse_setting
+from cmhot.targets import connect
+from cmhot.testbed import host, lifecycle, spec
+from tests.testbed.command import start
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pandas as pd
+
+    from cmhot.cluster import Cluster
+    from cmhot.rundir import Run
+    from cmhot.testbed.lifecycle import Status
+
+HERE = Path(__file__).parent
+NAME = "test"
+NODES = (
+    "sync=2s,strategy=Watch",
+    "sync=2s,strategy=Get",
+    "sync=2s,strategy=Cache",
+    "sync=10s,strategy=Watch",
+)
+PODS = 20
+"""A setting; the default of `collect`."""
+
+
+def is_asked_for(config: pytest.Config) -> bool:
+    """Tell whether these tests were named on pytest's command line."""
+    if "testbed" in str(config.option.markexpr).split():
+        return "not" not in str(config.option.markexpr).split()
+    given = [Path(str(argument).partition("::")[0]) for argument in config.args]
+    return any(
+        (config.invocation_params.dir / path).resolve().is_relative_to(HERE)
+        for path in given
+    )
+
+
+def excuse(config: pytest.Config) -> str | None:
+    """Return why the tests may be skipped; None: they must run, or fail."""
+    if os.environ.get("CI") == "true" or is_asked_for(config):
+        return None
+    if not host.runs_linux():
+        return "a testbed needs Linux"
+    if os.geteuid() != 0:
+        return "a testbed needs root: run pytest through sudo"
+    return None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _may_skip(request: pytest.FixtureRequest) -> None:
+    """Skip where a testbed is not to be expected; elsewhere its failure is one."""
+    reason = excuse(request.config)
+    if reason is not None:
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def testbed(_may_skip: None) -> Iterator[Status]:
+    """Start the shared testbed, and take it down after the last test."""
+    wanted = spec.make_spec([parse_setting(node) for node in NODES], name=NAME)
+    lifecycle.down(NAME)  # what an interrupted session left
+    try:
+        yield lifecycle.up(wanted)
+    finally:
+        lifecycle.down(NAME)
+
+
+@pytest.fixture
+def own_name(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Name a testbed for one test, and leave nothing of it, whatever happens."""
+    name = f"test-{request.node.name.removeprefix('test_')[:20].split('[')[0]}"
+    name = name.replace("_", "-").rstrip("-")
+    lifecycle.down(name)
+    try:
+        yield name
+    finally:
+        lifecycle.down(name)
+
+
+@pytest.fixture(scope="session")
+def cluster(testbed: Status) -> Cluster:
+    """Connect to the shared testbed as its user."""
+    return connect(f"testbed:{testbed.name}")
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[str]:
+    """Give a namespace of one's own; it goes away even if the test fails."""
+    with fresh_namespace(cluster) as name:
+        yield name
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """A collection from the command line, and what the host saw meanwhile.
+
+    Attributes
+    ----------
+    run
+        The run directory that it left.
+    code
+        Its exit code.
+    output, messages
+        Standard output and standard error.
+    renames
+        What inotify saw on the first node: ``uid, swapped_ns``.
+    """
+
+    run: Run
+    code: int
+    output: str
+    messages: str
+    renames: pd.DataFrame
+
+
+@pytest.fixture(scope="session")
+def collected(testbed: Status, tmp_path_factory: pytest.TempPathFactory) -> Collected:
+    """Collect once, on all nodes, for all tests that look at a collection."""
+    out = tmp_path_factory.mktemp("collected")
+    command = [
+        *("collect", "--target", f"testbed:{testbed.name}", "--out", str(out)),
+        # half a minute gives some 240 publications a node of 2 s;
+        # the phases and the drain of the 10 s node come on top
+        *("--pods", str(PODS), "--duration", "30s"),
+    ]
+    with (
+        probe_benchmark.swaps(NAME, testbed.nodes[0].name) as seen,
+        start(*command) as running,
+    ):
+        while running.process.poll() is None:
+            # looking on when all are found would only delay the one that stamps
+            if seen.watch_new() == PODS:
+                break
+            CLOCK.sleep(0.2)
+        code = running.wait()
+    (run,) = out.iterdir()
+    return Collected(
+        run=read_run(run),
+        code=code,
+        output=running.output,
+        messages=running.messages,
+        renames=seen.table(),
+    )
