@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from cmhot.testbed import cgroups, layout
+from cmhot.testbed.configuration import KUBELET_KERNEL_SETTINGS
 
 FIXED_PATHS = (
     "/run/containerd",
@@ -49,6 +50,8 @@ class Traces:
         Top-level cgroups of every hierarchy, with the hierarchy.
     files
         Entries of the state folder, temporary files and `FIXED_PATHS`.
+    settings
+        The kernel settings that a kubelet would change for the whole machine.
     """
 
     processes: frozenset[str]
@@ -57,6 +60,7 @@ class Traces:
     routes: frozenset[str]
     cgroups: frozenset[str]
     files: frozenset[str]
+    settings: frozenset[str]
 
     def added_since(self, before: Traces) -> dict[str, list[str]]:
         """Return what is here now and was not before, by kind; empty: nothing."""
@@ -103,6 +107,11 @@ def look(name: str) -> Traces:
             )
         ),
         files=frozenset(_files(name)),
+        settings=frozenset(
+            f"{setting} = {path.read_text().strip()}"
+            for setting in KUBELET_KERNEL_SETTINGS
+            if (path := Path("/proc/sys", setting)).exists()
+        ),
     )
 
 
@@ -124,9 +133,11 @@ def _processes(name: str) -> list[str]:
             namespace = os.readlink(entry / "ns" / "pid")  # noqa: PTH115
             arguments = (entry / "cmdline").read_bytes().decode(errors="replace")
             groups = (entry / "cgroup").read_text()
-            started = (entry / "stat").read_text().rpartition(")")[2].split()[19]
+            state = (entry / "stat").read_text().rpartition(")")[2].split()
         except OSError:
             continue  # it has ended
+        if state[0] == "Z":
+            continue  # it has ended; the host's first process is to reap it
         program = Path(arguments.partition("\0")[0]).name
         stray = (
             namespace != mine
@@ -135,7 +146,7 @@ def _processes(name: str) -> list[str]:
         )
         if stray or folder in arguments or f":/{cgroup}/" in groups:
             command = arguments.replace("\0", " ").strip()
-            found.append(f"{entry.name} (since {started}): {command}")
+            found.append(f"{entry.name} (since {state[19]}): {command}")
     return found
 
 

@@ -7,7 +7,6 @@ Every error of the client and of the layers below it leaves here as one of ours.
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import http.client
 import json
@@ -353,23 +352,25 @@ class Kube:
                     stderr=False,
                     stdin=False,
                     tty=False,
-                    # the client would leave the socket open
+                    # reading it itself, the client leaves the socket open
                     _preload_content=False,
                 )
             except client.ApiException as error:
                 raise _explain(error.status or 0, str(error.reason), asked) from error
-        with contextlib.closing(conversation):
-            try:
-                conversation.run_forever(timeout=READ_TIMEOUT_S)
-                # before the output: reading that throws the other channels away
-                code = conversation.returncode
-                text = str(conversation.read_all())
-            except (WebSocketException, OSError) as error:
-                msg = f"the answer to {asked} broke off: {error}"
-                raise UnreachableError(msg) from error
-            except (TypeError, LookupError, ValueError) as error:
-                msg = f"{asked} ended without saying how: try again"
-                raise ClusterError(msg) from error
+        try:
+            conversation.run_forever(timeout=READ_TIMEOUT_S)
+            # before the output: reading that throws the other channels away
+            code = conversation.returncode
+            text = str(conversation.read_all())
+        except (WebSocketException, OSError) as error:
+            msg = f"the answer to {asked} broke off: {error}"
+            raise UnreachableError(msg) from error
+        except (TypeError, LookupError, ValueError) as error:
+            msg = f"{asked} ended without saying how: try again"
+            raise ClusterError(msg) from error
+        finally:
+            # its close() does nothing once the server has said goodbye
+            conversation.sock.shutdown()
         if code != 0:
             what = "did not end in time" if code is None else f"ended with {code}"
             msg = f"{asked}: `{' '.join(command)}` {what}"

@@ -184,6 +184,17 @@ AUDIT_POLICY = {
 }
 
 
+KUBELET_KERNEL_SETTINGS = {
+    "vm/overcommit_memory": "1",
+    "vm/panic_on_oom": "0",
+    "kernel/panic": "10",
+    "kernel/panic_on_oops": "1",
+    "kernel/keys/root_maxkeys": "1000000",
+    "kernel/keys/root_maxbytes": "25000000",
+}
+"""What a kubelet wants of the whole machine; it gets a private view of it instead."""
+
+
 def network_commands(spec: TestbedSpec, *, host_address: str) -> list[list[str]]:
     """List the `ip` commands that make the network inside the namespace."""
     commands = [
@@ -455,6 +466,7 @@ def launch_plan(
         "programs_found": dict(programs),
         "network": network_commands(spec, host_address=host_address),
         "sysctl": {"net/ipv4/ip_forward": "1"},
+        "shielded": KUBELET_KERNEL_SETTINGS,
         "environment": {
             "PATH": f"{layout.BIN}:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": str(layout.STATE),

@@ -79,6 +79,24 @@ def bind(descriptor: int, target: Path) -> None:
     os.close(descriptor)
 
 
+def shield_kernel_settings(values: dict[str, str], inside: str) -> None:
+    """Put private files over kernel settings that have no namespace of their own.
+
+    A kubelet sets them for the whole machine, and they would stay after the testbed
+    (`setupKernelTunables`, pkg/kubelet/cm/container_manager_linux.go):
+    with ``kernel/panic_on_oops`` a laptop would reboot at every oops.
+    It finds the values that it wants, and what it writes is ours.
+    """
+    folder = Path(inside, "sysctl")
+    folder.mkdir()
+    for name, value in values.items():
+        setting = Path("/proc/sys", name)
+        if setting.exists():
+            private = folder / name.replace("/", ".")
+            private.write_text(value + "\n")
+            mount(str(private), str(setting), "", MS_BIND, "")
+
+
 def run_all(commands: list[list[str]]) -> None:
     """Run short commands (the network's set-up) one after the other."""
     for command in commands:
@@ -181,6 +199,7 @@ def main(run_dir: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.umask(0o022)
     hide_fixed_paths(run_dir, launch["programs_found"], launch["inside"])
+    shield_kernel_settings(launch["shielded"], launch["inside"])
     os.chdir("/")
     run_all(launch["network"])
     for key, value in launch["sysctl"].items():

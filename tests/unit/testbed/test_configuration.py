@@ -150,6 +150,22 @@ def test_a_kubelet_waits_for_what_it_needs() -> None:
     ]
 
 
+def test_a_kubelet_changes_no_setting_of_the_whole_machine() -> None:
+    """What setupKernelTunables writes has a private view, so the host keeps its own."""
+    made = configuration.launch_plan(
+        SPEC, programs={}, api_address="10.213.0.2", host_address="10.213.0.1"
+    )
+
+    assert made["shielded"].keys() == {
+        "vm/overcommit_memory",
+        "vm/panic_on_oom",
+        "kernel/panic",
+        "kernel/panic_on_oops",
+        "kernel/keys/root_maxkeys",
+        "kernel/keys/root_maxbytes",
+    }
+
+
 def test_only_the_users_requests_are_audited() -> None:
     """The audit log counts what a measurement costs, and holds no bodies."""
     assert configuration.AUDIT_POLICY["rules"] == [
