@@ -43,10 +43,20 @@ def wait_until(
 
 
 @contextlib.contextmanager
-def fresh_namespace(cluster: Cluster, prefix: str = "cmhot-test") -> Iterator[str]:
-    """Make a namespace, delete it whatever happens, and wait until it is gone.
+def fresh_namespace(
+    cluster: Cluster, prefix: str = "cmhot-test", *, gone_within_s: float = 0
+) -> Iterator[str]:
+    """Make a namespace, and delete it whatever happens.
 
-    What is still being deleted would slow down whoever measures next.
+    Parameters
+    ----------
+    cluster
+        Where.
+    prefix
+        Of its name.
+    gone_within_s
+        How long to wait until it is gone: many pods that are still being deleted
+        would slow down whoever measures next.
     """
     name = f"{prefix}-{secrets.token_hex(3)}"
     cluster.apply(
@@ -67,9 +77,7 @@ def fresh_namespace(cluster: Cluster, prefix: str = "cmhot-test") -> Iterator[st
         yield name
     finally:
         cluster.delete(NAMESPACE, name)
-        wait_until(
-            lambda: not has_namespace(cluster, name), deadline_s=NAMESPACE_GONE_S
-        )
+        wait_until(lambda: not has_namespace(cluster, name), deadline_s=gone_within_s)
 
 
 def has_namespace(cluster: Cluster, name: str) -> bool:

@@ -20,7 +20,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from benchmarks.common import CLOCK, Result, await_ready, fresh_namespace, publish
+from benchmarks.common import (
+    CLOCK,
+    NAMESPACE_GONE_S,
+    Result,
+    await_ready,
+    fresh_namespace,
+    publish,
+)
 from cmhot import probe
 from cmhot.cluster import POD
 from cmhot.objects import patch
@@ -215,7 +222,9 @@ def running_probes(
     """Run probes on one node in a namespace of their own: its name and the pods."""
     image = cluster.local_image
     assert image is not None  # noqa: S101 - a testbed has one
-    with fresh_namespace(cluster, "cmhot-bench") as namespace:
+    with fresh_namespace(
+        cluster, "cmhot-bench", gone_within_s=NAMESPACE_GONE_S
+    ) as namespace:
         labels = {"run_id": "bench"}
         cluster.apply(probe.config_map("bench", **labels), namespace=namespace)
         cluster.apply(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cmhot.errors import TestbedError, UsageError
+from cmhot.errors import UsageError
 
 if TYPE_CHECKING:
     from cmhot.cluster import Cluster
@@ -30,9 +30,8 @@ def connect(target: str | None) -> Cluster:
     Raises
     ------
     UsageError
-        For any other name, none at all, or a kubeconfig that cannot be used.
-    TestbedError
-        When the testbed is not running.
+        For any other name, none at all, a kubeconfig that cannot be used,
+        or a testbed that is not running.
     """
     kind, _, name = (target or "").partition(":")
     if kind == "model" and not name:
@@ -61,7 +60,7 @@ def _connect_testbed(name: str) -> Cluster:
             f"testbed {name!r} is not running: start it with `cmhot testbed up`, or "
             "choose another target (context:NAME, or model for modelled numbers)"
         )
-        raise TestbedError(msg)
+        raise UsageError(msg)
     return kube.connect(
         target="testbed",
         context=None,

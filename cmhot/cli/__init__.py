@@ -26,7 +26,7 @@ INTERRUPTED = 130
 )
 @click.version_option(__version__, prog_name="cmhot")
 def cli() -> None:
-    r"""Measure when pods see a changed ConfigMap, on real kubelets.
+    """Measure when pods see a changed ConfigMap, on real kubelets.
 
     \b
     Two commands answer the question on this machine:
@@ -55,15 +55,14 @@ def main() -> None:
     # A service manager's or `timeout`'s polite end is an interruption, cleaned up after
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        cli(standalone_mode=False)
+        # click returns the code of an Exit here, and what a command returns: None
+        code = cli(standalone_mode=False)
     except CmhotError as error:
         click.echo(f"cmhot: {error}", err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except click.exceptions.Exit as ended:
-        sys.exit(ended.exit_code)
     except (KeyboardInterrupt, click.Abort):
         click.echo("cmhot: interrupted", err=True)
         sys.exit(INTERRUPTED)
@@ -71,3 +70,4 @@ def main() -> None:
         # the reader (`head`) has gone; nothing may be written at exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    sys.exit(code)

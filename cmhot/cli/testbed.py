@@ -98,18 +98,18 @@ def down(name: str) -> None:
 @testbed.command()
 @name_option
 def kubeconfig(name: str) -> None:
-    r"""Print the path of its kubeconfig.
+    """Print the path of its kubeconfig.
 
     \b
     Use it as:  export KUBECONFIG=$(cmhot testbed kubeconfig)
     """
-    from cmhot.errors import TestbedError
+    from cmhot.errors import UsageError
     from cmhot.testbed import lifecycle
 
     found = lifecycle.status(name)
     if found.kubeconfig is None:
         msg = f"testbed {name!r} is not running: start it with `cmhot testbed up`"
-        raise TestbedError(msg)
+        raise UsageError(msg)
     click.echo(found.kubeconfig)
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import TextIO
+    from typing import Never, TextIO
 
     from cmhot.collect import Progress
 
@@ -54,9 +54,15 @@ def collect_bar(file: TextIO | None = None) -> Iterator[Callable[[Progress], Non
     # The end is what the plan says, not what tqdm would guess from the rate.
     form = "{desc}: {n_fmt}/{total_fmt} |{bar}|{postfix}"
     out = sys.stdout if file is None else file
-    with tqdm(file=out, bar_format=form, ncols=100, total=0, desc="starting") as bar:
+    with ExitStack() as opened:
+        bar: tqdm[Never] | None = None
 
         def show(progress: Progress) -> None:
+            nonlocal bar
+            if bar is None:  # an error before the first trial needs no bar above it
+                bar = opened.enter_context(
+                    tqdm(file=out, bar_format=form, ncols=100, total=0)
+                )
             bar.total, bar.n = progress.total, progress.done
             bar.set_description_str(_PHASES[progress.phase], refresh=False)
             said = [f"{minutes(progress.remaining_s)} left"]

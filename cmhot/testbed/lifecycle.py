@@ -556,12 +556,12 @@ def log_files(name: str = "default") -> dict[str, Path]:
 
     Raises
     ------
-    TestbedError
+    UsageError
         When there is no such testbed.
     """
     check_name(name)
     folder = layout.home(name).logs
     if not folder.is_dir():
         msg = f"there is no testbed {name!r}: start it with `cmhot testbed up`"
-        raise TestbedError(msg)
+        raise UsageError(msg)
     return {path.stem: path for path in sorted(folder.iterdir())}
