@@ -10,112 +10,36 @@ keeps two of them from working on one testbed at once.
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import fcntl
-import json
 import os
 import shutil
 import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from cmhot.clock import NS_PER_S, SystemClock
+from cmhot.clock import SystemClock
 from cmhot.errors import TestbedError, UsageError
-from cmhot.settings import Setting, Strategy
-from cmhot.testbed import cgroups, configuration, host, layout, processes, supervisor
-from cmhot.testbed.api import CLIENT_FILES, Api, is_ready
-from cmhot.testbed.image import IMAGE_NAME, find_busybox, oci_archive
+from cmhot.testbed import cgroups, host, layout, processes
 from cmhot.testbed.owner import give_back
 from cmhot.testbed.programs import ensure_programs
 from cmhot.testbed.spec import check_name
+from cmhot.testbed.start import POLL_S, start
+from cmhot.testbed.status import Status, describe, read_record, status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from cmhot.clock import Clock
-    from cmhot.testbed.programs import Programs
     from cmhot.testbed.spec import TestbedSpec
 
     Report = Callable[[str], None]
+
+__all__ = ["Status", "down", "log_files", "status", "up"]
 
 START_TIMEOUT_S = 120.0
 """Ten times the longest start seen, for a slow or busy machine."""
 KILL_TIMEOUT_S = 5.0
 CLEAN_TIMEOUT_S = 10.0
-POLL_S = 0.05
-TOO_MANY_EXITS = 3
-"""A program that dies so often while starting will not come up by itself."""
-LOG_TAIL = 5
-
-
-@dataclass(frozen=True, slots=True)
-class NodeStatus:
-    """A node as it is now.
-
-    Attributes
-    ----------
-    name
-        Name of the Node object.
-    ready
-        Whether its condition Ready is true and it takes pods.
-    setting
-        What its kubelet was configured to.
-    """
-
-    name: str
-    ready: bool
-    setting: Setting
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """A testbed as it is now.
-
-    Attributes
-    ----------
-    name
-        Which one.
-    running
-        Whether it was started completely and its programs live.
-    kubernetes
-        Version of the Kubernetes programs; None when it is not running.
-    kubeconfig
-        The file to use it with; None when it is not running.
-    nodes
-        One entry a node.
-    sources
-        Where each program came from (see `cmhot.testbed.programs`).
-    """
-
-    name: str
-    running: bool
-    kubernetes: str | None = None
-    kubeconfig: Path | None = None
-    nodes: tuple[NodeStatus, ...] = ()
-    sources: dict[str, Any] | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the keys that programs rely on (`testbed status --json`)."""
-        return {
-            "name": self.name,
-            "running": self.running,
-            "kubernetes": self.kubernetes,
-            "kubeconfig": None if self.kubeconfig is None else str(self.kubeconfig),
-            "probe_image": IMAGE_NAME if self.running else None,
-            "nodes": [
-                {
-                    "name": node.name,
-                    "ready": node.ready,
-                    "sync_frequency_s": node.setting.sync_frequency_s,
-                    "strategy": node.setting.strategy.value,
-                    "ttl_s": node.setting.ttl_s,
-                }
-                for node in self.nodes
-            ],
-            "sources": self.sources,
-        }
 
 
 def _silent(_: str) -> None:
@@ -146,78 +70,6 @@ def _locked(home: layout.Home, *, report: Report) -> Iterator[None]:
         finally:
             os.close(descriptor)
         return
-
-
-def _read_record(home: layout.Home) -> dict[str, Any] | None:
-    try:
-        record: dict[str, Any] = json.loads(home.record.read_text())
-    except (FileNotFoundError, ValueError):
-        return None
-    return record
-
-
-def _describe(spec: TestbedSpec) -> dict[str, Any]:
-    return {
-        "name": spec.name,
-        "kubernetes": spec.kubernetes,
-        "nodes": [
-            {
-                "name": node.name,
-                "sync_frequency_s": node.setting.sync_frequency_s,
-                "strategy": node.setting.strategy.value,
-                "ttl_s": node.setting.ttl_s,
-            }
-            for node in spec.nodes
-        ],
-    }
-
-
-def _api(home: layout.Home, address: str) -> Api:
-    return Api(address, layout.API_PORT, folder=home.client)
-
-
-def status(name: str = "default") -> Status:
-    """Say what runs.
-
-    Raises
-    ------
-    UsageError
-        For a name that no testbed can have.
-    """
-    check_name(name)
-    home = layout.home(name)
-    record = _read_record(home)
-    if record is None or processes.first_process(home.run) is None:
-        return Status(name=name, running=False)
-    ready = {
-        node["metadata"]["name"]: is_ready(node)
-        for node in _api(home, record["api_address"]).nodes()
-    }
-    return Status(
-        name=name,
-        running=True,
-        kubernetes=record["spec"]["kubernetes"],
-        kubeconfig=home.kubeconfig,
-        nodes=tuple(
-            NodeStatus(
-                name=node["name"],
-                ready=ready.get(node["name"], False),
-                setting=Setting(
-                    node["sync_frequency_s"], Strategy(node["strategy"]), node["ttl_s"]
-                ),
-            )
-            for node in record["spec"]["nodes"]
-        ),
-        sources=record["sources"],
-    )
-
-
-def names() -> list[str]:
-    """List the testbeds of this user that exist, running or half gone."""
-    folder = layout.all_homes()
-    if not folder.is_dir():
-        return []
-    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
 
 
 def up(
@@ -262,9 +114,9 @@ def up(
     clock = clock or SystemClock()
     home = layout.home(spec.name)
     with _locked(home, report=report):
-        record = _read_record(home)
+        record = read_record(home)
         if record is not None and processes.first_process(home.run) is not None:
-            if record["spec"] != _describe(spec):
+            if record["spec"] != describe(spec):
                 running = ", ".join(node["name"] for node in record["spec"]["nodes"])
                 msg = (
                     f"testbed {spec.name!r} is running with other nodes ({running}): "
@@ -283,222 +135,13 @@ def up(
                 report=report,
             )
             try:
-                _start(
+                start(
                     spec, home, found, report=report, clock=clock, timeout_s=timeout_s
                 )
             except BaseException:
                 _clear(home, spec.name, clock=clock)
                 raise
     return status(spec.name)
-
-
-def _start(
-    spec: TestbedSpec,
-    home: layout.Home,
-    programs: Programs,
-    *,
-    report: Report,
-    clock: Clock,
-    timeout_s: float,
-) -> None:
-    began = clock.monotonic()
-    host_end, inner_end = host.free_link(host.taken_ranges())
-    home.logs.mkdir(parents=True)
-    home.client.mkdir(mode=0o700)
-    _write_files(spec, home, programs, str(host_end), str(inner_end), clock=clock)
-    report(f"starting Kubernetes {spec.kubernetes} with {len(spec.nodes)} nodes")
-    cgroup = layout.cgroup_name(spec.name)
-    cgroups.prepare(cgroup, [node.name for node in spec.nodes])
-    _spawn(home)
-    pid = _wait_for_first_process(home, clock=clock, timeout_s=timeout_s)
-    try:
-        cgroups.enter(cgroup, pid)
-    except ProcessLookupError as error:
-        raise TestbedError(_why_ended(home)) from error
-    _link(layout.link_name(spec.name), pid, str(host_end), str(inner_end))
-    _wait_until_ready(
-        spec, home, str(inner_end), report=report, clock=clock, timeout_s=timeout_s
-    )
-    home.kubeconfig.touch(mode=0o600)
-    home.kubeconfig.write_bytes((home.run / "user.kubeconfig").read_bytes())
-    record = {
-        "spec": _describe(spec),
-        "api_address": str(inner_end),
-        "sources": programs.to_dict(),
-        "ready_after_s": round(clock.monotonic() - began, 3),
-    }
-    partial = home.record.with_suffix(".part")
-    partial.write_text(json.dumps(record, indent=1))
-    partial.replace(home.record)
-    client = [home.client, *home.client.iterdir()]
-    for path in (home.folder, home.kubeconfig, home.record, *client):
-        give_back(path)
-    report(f"all nodes Ready after {record['ready_after_s']:.1f} s")
-
-
-def _write_files(
-    spec: TestbedSpec,
-    home: layout.Home,
-    programs: Programs,
-    host_address: str,
-    api_address: str,
-    *,
-    clock: Clock,
-) -> None:
-    files = configuration.files(
-        spec,
-        api_address=api_address,
-        now=dt.datetime.fromtimestamp(clock.utc_ns() / NS_PER_S, dt.UTC),
-        snapshotter=host.snapshotter(home.run),
-        image=oci_archive(find_busybox(), architecture=host.architecture()),
-    )
-    plan = configuration.launch_plan(
-        spec,
-        programs={name: str(path) for name, path in programs.paths.items()},
-        api_address=api_address,
-        host_address=host_address,
-    )
-    files["launch.json"] = json.dumps(plan, indent=1).encode()
-    # 0700 keeps the keys from other users of the machine, whatever the files' modes.
-    home.run.chmod(0o700)
-    for path, data in files.items():
-        target = home.run / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.touch(mode=0o600)
-        target.write_bytes(data)
-    for name in CLIENT_FILES:
-        (home.run / "pki" / name).replace(home.client / name)
-
-
-def _spawn(home: layout.Home) -> None:
-    """Start the namespaces; nothing ties them to this process."""
-    isolate = ["unshare", "--mount", "--net", "--pid", "--ipc", "--uts"]
-    isolate += ["--fork", "--kill-child", "--mount-proc"]
-    python = [sys.executable, "-I", "-S", supervisor.__file__]
-    with (home.logs / "supervisor.log").open("ab") as log:
-        # forked once more, so that a starter that lives on (a notebook's kernel)
-        # need not wait for its end, and keeps no zombie of it
-        subprocess.run(
-            ["setsid", "--fork", *isolate, *python, str(home.run)],
-            check=True,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env={"PATH": os.environ.get("PATH", os.defpath)},
-        )
-
-
-def _wait_for_first_process(
-    home: layout.Home, *, clock: Clock, timeout_s: float
-) -> int:
-    until = clock.monotonic() + timeout_s
-    while clock.monotonic() < until:
-        found = list(processes.of_testbed(home.run))
-        for process in found:
-            if process.is_first:
-                return process.pid
-        if not found:  # `unshare` has given up
-            break
-        clock.sleep(POLL_S / 5)
-    tail = _tail(home.logs / "supervisor.log")
-    msg = f"the testbed's namespaces could not be made: {tail or 'no output'}"
-    raise TestbedError(msg)
-
-
-def _link(name: str, pid: int, host_address: str, inner_address: str) -> None:
-    """Make the one link between the host and the testbed."""
-    peer = "host"
-    inside = ["nsenter", "--target", str(pid), "--net"]
-    commands = [
-        [
-            *("ip", "link", "add", name, "type", "veth"),
-            *("peer", "name", peer, "netns", str(pid)),
-        ],
-        ["ip", "addr", "add", f"{host_address}/30", "dev", name],
-        ["ip", "link", "set", name, "up"],
-        [*inside, "ip", "addr", "add", f"{inner_address}/30", "dev", peer],
-        [*inside, "ip", "link", "set", peer, "up"],
-    ]
-    for command in commands:
-        answer = subprocess.run(command, check=False, capture_output=True, text=True)
-        if answer.returncode != 0:
-            msg = (
-                f"the link to the testbed could not be made: `{' '.join(command)}` "
-                f"said {answer.stderr.strip()!r}; try `cmhot testbed down`, then again"
-            )
-            raise TestbedError(msg)
-
-
-def _wait_until_ready(
-    spec: TestbedSpec,
-    home: layout.Home,
-    address: str,
-    *,
-    report: Report,
-    clock: Clock,
-    timeout_s: float,
-) -> None:
-    api = _api(home, address)
-    until = clock.monotonic() + timeout_s
-    wanted = {node.name: node for node in spec.nodes}
-    annotated: set[str] = set()
-    told = -1
-    while clock.monotonic() < until:
-        nodes = {node["metadata"]["name"]: node for node in api.nodes()}
-        for name in wanted.keys() & nodes.keys() - annotated:
-            # 0 included: without the annotation a kubelet takes a TTL of 60 s
-            ttl = f"{wanted[name].setting.ttl_s:g}"
-            if api.annotate_node(name, {layout.TTL_ANNOTATION: ttl}):
-                annotated.add(name)
-        ready = sum(is_ready(node) for node in nodes.values())
-        if nodes and ready != told:
-            report(f"{ready} of {len(wanted)} nodes Ready")
-            told = ready
-        if ready == len(annotated) == len(wanted) and api.has_default_service_account():
-            return
-        _fail_if_dying(home)
-        clock.sleep(POLL_S)
-    msg = (
-        f"the testbed was not ready within {timeout_s:.0f} s "
-        f"({max(told, 0)} of {len(wanted)} nodes Ready); is the machine very busy?"
-    )
-    raise TestbedError(msg)
-
-
-def _fail_if_dying(home: layout.Home) -> None:
-    """Give up early when a program keeps dying, with the end of its log."""
-    if processes.first_process(home.run) is None:
-        raise TestbedError(_why_ended(home))
-    exits = home.run / "exits.jsonl"
-    if not exits.exists():
-        return
-    counts: dict[str, int] = {}
-    for line in exits.read_text().splitlines():
-        exited = json.loads(line)
-        if exited["code"] == 0:
-            continue
-        name = exited["name"]
-        counts[name] = counts.get(name, 0) + 1
-        if counts[name] >= TOO_MANY_EXITS:
-            tail = _tail(home.logs / f"{name}.log")
-            msg = f"{name} of the testbed keeps ending; its log says: {tail}"
-            raise TestbedError(msg)
-
-
-def _why_ended(home: layout.Home) -> str:
-    tail = _tail(home.logs / "supervisor.log")
-    return (
-        f"the testbed ended while it was starting: {tail or 'it was killed'}; "
-        "try `cmhot testbed up` again"
-    )
-
-
-def _tail(log: Path) -> str:
-    try:
-        lines = log.read_text(errors="replace").splitlines()
-    except FileNotFoundError:
-        return ""
-    return " | ".join(lines[-LOG_TAIL:])
 
 
 def down(

@@ -134,7 +134,7 @@ class Supervisor:
         self, programs: list[dict[str, Any]], exits: Path, environment: dict[str, str]
     ) -> None:
         self.waiting = [(program, 0.0) for program in programs]
-        self.running: dict[int, dict[str, Any]] = {}
+        self.running: dict[int, tuple[dict[str, Any], float]] = {}
         self.exits = exits
         self.environment = environment
 
@@ -159,7 +159,7 @@ class Supervisor:
                     env=self.environment,
                     start_new_session=True,
                 )
-            self.running[process.pid] = program
+            self.running[process.pid] = program, time.monotonic()
             # PID 1 reaps by waitpid(-1); Popen must not look for the child again.
             process.returncode = 0
         self.waiting = still_waiting
@@ -173,12 +173,18 @@ class Supervisor:
                 return
             if pid == 0:
                 return
-            program = self.running.pop(pid, None)
-            if program is None:
+            known = self.running.pop(pid, None)
+            if known is None:
                 continue
+            program, started = known
             code = os.waitstatus_to_exitcode(status)
             with self.exits.open("a") as file:
-                line = {"name": program["name"], "code": code, "at_ns": time.time_ns()}
+                line = {
+                    "name": program["name"],
+                    "code": code,
+                    "lived_s": time.monotonic() - started,
+                    "at_ns": time.time_ns(),
+                }
                 file.write(json.dumps(line) + "\n")
             if not program["once"] or code != 0:
                 again = time.monotonic() + RESTART_DELAY_S
