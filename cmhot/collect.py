@@ -27,7 +27,7 @@ from cmhot.clock import NS_PER_S
 from cmhot.cluster import CONFIG_MAP, DEPLOYMENT, MANAGED_BY, NAMESPACE, POD
 from cmhot.costs import LOOK_EVERY_S, burn_in_s, drain_s
 from cmhot.delays import delays
-from cmhot.errors import ClusterError, ForbiddenError, NotFoundError
+from cmhot.errors import ClusterError
 from cmhot.law import law_for
 from cmhot.nodes import group_by_setting, observe_settings, probe_image
 from cmhot.plan import DEFAULT_SYNC_S, update_offsets_ns
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from cmhot.cluster import Cluster
+    from cmhot.cluster import Cluster, Kind
 
     Write = Callable[[int], None]
     from cmhot.plan import Plan
@@ -195,9 +195,15 @@ class _Collector:
         }
 
     def run(self) -> Path:
-        status = "interrupted"
         try:
             self._create()
+        except BaseException:
+            # nothing was measured: what could be created goes, and so does the run
+            self._clean_up()
+            self.writer.discard()
+            raise
+        status = "interrupted"
+        try:
             self._await_probes()
             self._make_agenda()
             self._follow_agenda()
@@ -455,17 +461,21 @@ class _Collector:
         }
 
     def _clean_up(self) -> None:
+        """Delete what was created; what cannot be is told, and changes no outcome."""
+        ours: list[tuple[Kind, str, str | None]]
         if self.plan.namespace is None:
+            ours = [(NAMESPACE, self.namespace, None)]
+        else:
+            ours = [
+                (DEPLOYMENT, f"cmhot-{group.name}", self.namespace)
+                for group in self.groups
+            ]
+            ours.append((CONFIG_MAP, CONFIG_MAP_NAME, self.namespace))
+        for kind, name, namespace in ours:
             try:
-                self.cluster.delete(NAMESPACE, self.namespace)
-            except (ForbiddenError, NotFoundError):
-                return
-            return
-        for group in self.groups:
-            self.cluster.delete(
-                DEPLOYMENT, f"cmhot-{group.name}", namespace=self.namespace
-            )
-        self.cluster.delete(CONFIG_MAP, CONFIG_MAP_NAME, namespace=self.namespace)
+                self.cluster.delete(kind, name, namespace=namespace)
+            except ClusterError as error:
+                self._event("not_removed", name, {"error": str(error)})
 
     def _tell(self, phase: str, remaining_s: float) -> None:
         self.progress(

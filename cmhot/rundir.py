@@ -60,6 +60,7 @@ class RunWriter:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._made: list[Path] = []
 
     @classmethod
     def create(cls, out: Path, *, meta: Mapping[str, Any]) -> RunWriter:
@@ -88,22 +89,27 @@ class RunWriter:
             )
             raise UsageError(msg)
         writer = cls(path)
+        writer._made = absent
         try:
             path.mkdir(parents=True)
             for table in schema.RAW_TABLES:
                 (path / table.file).touch()
             _replace(path / schema.RUN_FILE, _run_json(meta))
         except OSError as error:
-            shutil.rmtree(path, ignore_errors=True)
-            for folder in absent:
-                if folder.is_dir():
-                    folder.rmdir()
+            writer.discard()
             msg = (
                 f"cannot write a run to {path}: {error.strerror}; "
                 "choose a writable folder with --out"
             )
             raise UsageError(msg) from error
         return writer
+
+    def discard(self) -> None:
+        """Remove a run in which nothing was done, and the folders made for it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        for folder in self._made:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
 
     def append_update(self, row: Mapping[str, Any]) -> None:
         """Add one row to updates.jsonl; it is on the disk on return."""

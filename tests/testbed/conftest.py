@@ -14,18 +14,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks import probe as probe_benchmark
-from benchmarks.common import CLOCK, fresh_namespace
+from benchmarks.common import fresh_namespace
 from cmhot.rundir import read_run
 from cmhot.settings import parse_setting
 from cmhot.targets import connect
 from cmhot.testbed import host, lifecycle, spec
-from tests.testbed.command import start
+from tests.testbed.command import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import pandas as pd
 
     from cmhot.cluster import Cluster
     from cmhot.rundir import Run
@@ -111,7 +108,7 @@ def namespace(cluster: Cluster) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """A collection from the command line, and what the host saw meanwhile.
+    """A collection from the command line.
 
     Attributes
     ----------
@@ -121,15 +118,12 @@ class Collected:
         Its exit code.
     output, messages
         Standard output and standard error.
-    renames
-        What inotify saw on the first node: ``uid, swapped_ns``.
     """
 
     run: Run
     code: int
     output: str
     messages: str
-    renames: pd.DataFrame
 
 
 @pytest.fixture(scope="session")
@@ -142,21 +136,11 @@ def collected(testbed: Status, tmp_path_factory: pytest.TempPathFactory) -> Coll
         # the phases and the drain of the 10 s node come on top
         *("--pods", str(PODS), "--duration", "30s"),
     ]
-    with (
-        probe_benchmark.swaps(NAME, testbed.nodes[0].name) as seen,
-        start(*command) as running,
-    ):
-        while running.process.poll() is None:
-            # looking on when all are found would only delay the one that stamps
-            if seen.watch_new() == PODS:
-                break
-            CLOCK.sleep(0.2)
-        code = running.wait()
-    (run,) = out.iterdir()
+    code, output, messages = run(*command)
+    (path,) = out.iterdir()
     return Collected(
-        run=read_run(run),
+        run=read_run(path),
         code=code,
-        output=running.output,
-        messages=running.messages,
-        renames=seen.table(),
+        output=output,
+        messages=messages,
     )

@@ -105,7 +105,11 @@ def test_no_delay_exceeds_a_sync(collected: Collected, node: str) -> None:
     rows = delays(collected)
     found = rows.loc[rows["node"] == node, "delay_s"]
 
-    assert found.max() < LONGEST_S + BUSY_S
+    # X = ⌊2 + U + ε⌋ + 1 s is 3, and 4 with the probability of a sync's own seconds,
+    # ε: some 0.01 on a quiet machine; 0.05 is a machine busy with other things
+    assert (found > LONGEST_S).mean() < 0.05
+    # 1.5 S + 1 s, and the volume loops
+    assert found.max() < 4.2 + BUSY_S
     # published before the acknowledgement came back, by a round trip at most
     assert found.min() > -0.1
     # uniform over intervals of 2 and 3 s: the mean is 1.0 to 1.5 s, and the loops

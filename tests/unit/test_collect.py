@@ -12,7 +12,7 @@ from cmhot.clock import NS_PER_S
 from cmhot.cluster import CONFIG_MAP, POD
 from cmhot.collect import collect
 from cmhot.costs import costs, expected_duration_s
-from cmhot.errors import ClusterError
+from cmhot.errors import ClusterError, ForbiddenError
 from cmhot.model import ModelCluster
 from cmhot.plan import Plan
 from cmhot.rundir import read_run
@@ -138,6 +138,25 @@ def test_an_interruption_keeps_the_data_and_cleans_up(tmp_path: Path) -> None:
     assert run.updates["seq"].max() == 39
     assert set(rows["status"]) <= {"observed", "timeout"}
     assert cluster.deleted == ("namespaces/cmhot-r",)
+
+
+class Forbidding(ModelCluster):
+    """A cluster that lets us look, and no more."""
+
+    def apply(
+        self, manifest: Mapping[str, Any], *, namespace: str | None = None
+    ) -> dict[str, Any]:
+        """Refuse."""
+        msg = f"PATCH {manifest['kind']} in {namespace} is not allowed: ask"
+        raise ForbiddenError(msg, status=403)
+
+
+def test_a_run_that_could_not_begin_leaves_nothing(tmp_path: Path) -> None:
+    """Without the right to create, no run directory is left, nor its folder."""
+    with pytest.raises(ForbiddenError, match="is not allowed"):
+        collect(Forbidding(SETTINGS), Plan(pods=1), out=tmp_path / "deep" / "runs")
+
+    assert list(tmp_path.iterdir()) == []
 
 
 class NeverReady(ModelCluster):
