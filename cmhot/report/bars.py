@@ -61,7 +61,13 @@ def collect_bar(file: TextIO | None = None) -> Iterator[Callable[[Progress], Non
             nonlocal bar
             if bar is None:  # an error before the first trial needs no bar above it
                 bar = opened.enter_context(
-                    tqdm(file=out, bar_format=form, ncols=100, total=0)
+                    tqdm(
+                        file=out,
+                        bar_format=form,
+                        ncols=100,
+                        total=progress.total,
+                        desc=_PHASES[progress.phase],
+                    )
                 )
             bar.total, bar.n = progress.total, progress.done
             bar.set_description_str(_PHASES[progress.phase], refresh=False)
