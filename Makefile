@@ -34,7 +34,9 @@ report: $(READY)  ## measure and write the report (TARGET=testbed, context:NAME 
 	@$(CMHOT) report --target '$(TARGET)' --profile $(PROFILE)
 
 jupyter: $(READY)  ## JupyterLab on the notebooks
-	@.venv/bin/jupyter lab --notebook-dir=notebooks
+	@# JupyterLab asks for --allow-root; it listens on this machine only, with a token
+	@.venv/bin/jupyter lab --notebook-dir=notebooks \
+	  $(if $(filter 0,$(shell id -u)),--allow-root)
 
 test: $(READY)  ## everything: unit, real testbed, notebooks, wheel
 	@tools/system-packages testbed browser
