@@ -33,6 +33,10 @@ TOO_MANY_EXITS = 3
 """A program that dies at once so often will not come up by itself."""
 AT_ONCE_S = 5.0
 """A program that lived longer was waiting for another one, on a slow machine."""
+GIVEN_UP_S = 1.0
+"""`unshare` has given up when it is not seen for so long; a busy machine may take
+some of it between two programs of the chain setsid, unshare, Python, during which
+/proc shows no arguments (see `processes.NO_ARGUMENTS_S`)."""
 LOG_TAIL = 5
 
 
@@ -155,13 +159,16 @@ def _spawn(home: layout.Home) -> None:
 def _wait_for_first_process(
     home: layout.Home, *, clock: Clock, timeout_s: float
 ) -> int:
-    until = clock.monotonic() + timeout_s
+    seen = clock.monotonic()
+    until = seen + timeout_s
     while clock.monotonic() < until:
         found = list(processes.of_testbed(home.run))
         for process in found:
             if process.is_first:
                 return process.pid
-        if not found:  # `unshare` has given up
+        if found:
+            seen = clock.monotonic()
+        elif clock.monotonic() - seen > GIVEN_UP_S:
             break
         clock.sleep(POLL_S / 5)
     tail = _tail(home.logs / "supervisor.log")
