@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from cmhot.errors import CmhotError
 from cmhot.nodes import observe_settings
+from cmhot.settings import DEFAULT_SETTINGS
 from cmhot.targets import connect
-from cmhot.testbed import host, spec
+from cmhot.testbed import host
 from cmhot.testbed.host import Check
 from cmhot.testbed.programs import known_sources
 from cmhot.testbed.versions import KUBERNETES_VERSION
@@ -28,7 +29,7 @@ def examine(target: str | None) -> list[Check]:
 
 
 def _examine_machine() -> list[Check]:
-    checks = host.checks(nodes=len(spec.DEFAULT_SETTINGS))
+    checks = host.checks(nodes=len(DEFAULT_SETTINGS))
     if host.runs_linux():
         checks += [
             _describe(outlook)

@@ -21,7 +21,7 @@ from kubernetes.stream import stream
 from websocket import WebSocketException  # what the client's streams are made of
 
 from cmhot.clock import NS_PER_S, SystemClock
-from cmhot.cluster import FIELD_MANAGER, Kind
+from cmhot.cluster import FIELD_MANAGER, POD, Kind
 from cmhot.errors import (
     ClusterError,
     ForbiddenError,
@@ -322,13 +322,12 @@ class Kube:
         since_ns: int | None = None,
     ) -> str:
         """Read a container's log from its start, or from an instant on."""
-        from_kind = Kind("v1", "pods")
         query: dict[str, Any] = {"container": container, "timestamps": "true"}
         if since_ns is not None:
             seconds = since_ns // NS_PER_S  # exact: a float would round up
             instant = dt.datetime.fromtimestamp(seconds, dt.UTC)
             query["sinceTime"] = instant.strftime("%Y-%m-%dT%H:%M:%SZ")
-        path = f"{self._path(from_kind, pod, namespace)}/log"
+        path = f"{self._path(POD, pod, namespace)}/log"
         return self._request("GET", path, query=query).decode(errors="replace")
 
     def run_in(

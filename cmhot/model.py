@@ -19,12 +19,13 @@ from cmhot.clock import NS_PER_S, VirtualClock
 from cmhot.cluster import CONFIG_MAP, NODE, POD
 from cmhot.errors import ClusterError, NotFoundError, UsageError
 from cmhot.law import JITTER, LOOPS_S, TICK_S
-from cmhot.settings import Setting, Strategy
+from cmhot.settings import DEFAULT_SETTINGS, TTL_ANNOTATION, Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from cmhot.cluster import Kind
+    from cmhot.settings import Setting
 
 REQUEST_S = 0.005
 """Time a request takes, seconds: about what the testbed's API server needs."""
@@ -32,14 +33,6 @@ FORCED_SYNC_S = (0.0, LOOPS_S)
 """From an annotation to the publication: the two volume loops, uniform in sum."""
 READ_AFTER_S = 0.1
 """From a publication to the probe's line: half of its pause, nearly."""
-
-DEFAULT_SETTINGS = (
-    Setting(5, Strategy.WATCH),
-    Setting(10, Strategy.WATCH),
-    Setting(20, Strategy.WATCH),
-    Setting(10, Strategy.GET),
-    Setting(10, Strategy.CACHE),
-)
 
 
 @dataclass(slots=True)
@@ -171,9 +164,7 @@ class ModelCluster:
             "metadata": {
                 "name": node.name,
                 "labels": {"kubernetes.io/hostname": node.name},
-                "annotations": {
-                    "node.alpha.kubernetes.io/ttl": f"{node.setting.ttl_s or 0:g}"
-                },
+                "annotations": {TTL_ANNOTATION: f"{node.setting.ttl_s or 0:g}"},
             },
             "spec": {},
             "status": {

@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Any
 from cmhot.cluster import NODE
 from cmhot.errors import ForbiddenError, UsageError
 from cmhot.probe import DEFAULT_IMAGE
-from cmhot.settings import Setting, parse_duration, parse_strategy
+from cmhot.settings import TTL_ANNOTATION, Setting, parse_duration, parse_strategy
 
 if TYPE_CHECKING:
     from cmhot.cluster import Cluster
-
-TTL_ANNOTATION = "node.alpha.kubernetes.io/ttl"
-"""Written by the TTL controller; read by kubelets under the Cache strategy."""
 
 DEFAULT_TTL_S = 60.0
 """What a kubelet takes without the annotation

@@ -58,6 +58,11 @@ def format_seconds(seconds: float) -> str:
     return f"{seconds:g}s"
 
 
+TTL_ANNOTATION = "node.alpha.kubernetes.io/ttl"
+"""On a Node: written by the TTL controller (on a testbed by its start),
+read by kubelets under the Cache strategy."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Setting:
     """The setting of one kubelet.
@@ -104,6 +109,17 @@ class Setting:
         if self.strategy is Strategy.CACHE and self.ttl_s is not None:
             text += f" (TTL {self.ttl_s:g} s)"
         return text
+
+
+DEFAULT_SETTINGS = (
+    Setting(5, Strategy.WATCH),
+    Setting(10, Strategy.WATCH),
+    Setting(20, Strategy.WATCH),
+    Setting(10, Strategy.GET),
+    Setting(10, Strategy.CACHE),
+)
+"""What a testbed and the model have unless told otherwise:
+a sweep of `syncFrequency` under Watch, and the three strategies at 10 s."""
 
 
 def parse_strategy(text: str) -> Strategy:

@@ -162,7 +162,8 @@ def report(
     from cmhot.report.make import expected_s
     from cmhot.report.make import report as write_report
     from cmhot.report.order import Order
-    from cmhot.testbed import session, spec
+    from cmhot.settings import DEFAULT_SETTINGS
+    from cmhot.testbed import session
 
     chosen = choose_target(target, context)
     needed: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
@@ -170,9 +171,9 @@ def report(
         # what cannot be done is refused before anything is started
         order = Order(
             target=chosen, profile=profile, pods=pods, duration_s=duration
-        ).plan(spec.DEFAULT_SETTINGS)
+        ).plan(DEFAULT_SETTINGS)
         start_s = session.expected_start_s()
-        whole_s = start_s + expected_s(order, spec.DEFAULT_SETTINGS)
+        whole_s = start_s + expected_s(order, DEFAULT_SETTINGS)
         say(
             f"this will take about {minutes(whole_s)}, "
             f"{minutes(start_s)} of them to have the testbed"

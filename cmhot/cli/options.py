@@ -12,8 +12,6 @@ from cmhot.settings import parse_duration
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-
 
 class Duration(click.ParamType[float]):
     """Seconds, or a duration as Go writes it."""

@@ -58,11 +58,11 @@ def up(
     release archives (checksums pinned, mirrors by CMHOT_MIRROR_*); a build from the
     Go module proxy, which takes about ten minutes once. It outlives this command.
     """
-    from cmhot.settings import parse_setting
+    from cmhot.settings import DEFAULT_SETTINGS, parse_setting
     from cmhot.testbed import lifecycle, spec
     from cmhot.testbed.versions import KUBERNETES_VERSION
 
-    settings = [parse_setting(node) for node in nodes] or spec.DEFAULT_SETTINGS
+    settings = [parse_setting(node) for node in nodes] or DEFAULT_SETTINGS
     wanted = spec.make_spec(
         settings, name=name, kubernetes=kubernetes or KUBERNETES_VERSION
     )

@@ -6,6 +6,7 @@ Each option that is not a default carries the reason why it is there.
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,6 @@ def kubeconfig(
     *, cluster: str, server: str, authority: bytes, user: str, pair: Pair
 ) -> dict[str, Any]:
     """Make a kubeconfig that carries its certificates in itself."""
-    import base64  # noqa: PLC0415
 
     def text(data: bytes) -> str:
         return base64.b64encode(data).decode()

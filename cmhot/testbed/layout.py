@@ -45,7 +45,6 @@ HOST_RANGES = (
 """The link to the host takes the first free /30 of these; it alone is seen outside."""
 
 SETTING_LABEL = "cmhot.dev/setting"
-TTL_ANNOTATION = "node.alpha.kubernetes.io/ttl"
 
 
 def node_address(node: NodeSpec) -> str:

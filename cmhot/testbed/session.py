@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from cmhot.errors import HostError, TestbedError
+from cmhot.settings import DEFAULT_SETTINGS
 from cmhot.testbed import host, lifecycle, spec
 from cmhot.testbed.programs import known_sources
 from cmhot.testbed.versions import KUBERNETES_VERSION, catalogue
@@ -95,7 +96,7 @@ def _is_root() -> bool:
 def _through_sudo(verb: str) -> None:
     if not host.runs_linux() or shutil.which("sudo") is None:
         # says what is missing, in the words of a testbed's start
-        host.require(nodes=len(spec.DEFAULT_SETTINGS))
+        host.require(nodes=len(DEFAULT_SETTINGS))
     command = ["sudo", sys.executable, "-m", "cmhot", "testbed", verb]
     code = subprocess.run(command, check=False).returncode
     if code != 0:

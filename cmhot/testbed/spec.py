@@ -8,20 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cmhot.errors import UsageError
-from cmhot.settings import Setting, Strategy
+from cmhot.settings import DEFAULT_SETTINGS
 from cmhot.testbed.versions import KUBERNETES_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-DEFAULT_SETTINGS = (
-    Setting(5, Strategy.WATCH),
-    Setting(10, Strategy.WATCH),
-    Setting(20, Strategy.WATCH),
-    Setting(10, Strategy.GET),
-    Setting(10, Strategy.CACHE),
-)
-"""A sweep of `syncFrequency` under Watch, and the three strategies at 10 s."""
+    from cmhot.settings import Setting
 
 MAX_NODES = 12
 """More kubelets than this disturb each other's ticks on an ordinary machine."""

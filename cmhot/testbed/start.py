@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from cmhot.clock import NS_PER_S
 from cmhot.errors import TestbedError
+from cmhot.settings import TTL_ANNOTATION
 from cmhot.testbed import cgroups, configuration, host, layout, processes, supervisor
 from cmhot.testbed.api import CLIENT_FILES, is_ready
 from cmhot.testbed.image import find_busybox, oci_archive
@@ -219,7 +220,7 @@ def _wait_until_ready(
         for name in wanted.keys() & nodes.keys() - annotated:
             # 0 included: without the annotation a kubelet takes a TTL of 60 s
             ttl = f"{wanted[name].setting.ttl_s:g}"
-            if api.annotate_node(name, {layout.TTL_ANNOTATION: ttl}):
+            if api.annotate_node(name, {TTL_ANNOTATION: ttl}):
                 annotated.add(name)
         ready = sum(is_ready(node) for node in nodes.values())
         if nodes and ready != told:
