@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from enum import StrEnum
@@ -86,13 +87,13 @@ class Setting:
 
     def __post_init__(self) -> None:
         """Refuse what no kubelet accepts."""
-        if not self.sync_frequency_s > 0:
+        if not 0 < self.sync_frequency_s < math.inf:
             msg = (
                 f"sync={self.sync_frequency_s:g} is not possible: a kubelet needs a "
                 "syncFrequency above zero, such as sync=10s"
             )
             raise UsageError(msg)
-        if self.ttl_s is not None and self.ttl_s < 0:
+        if self.ttl_s is not None and not 0 <= self.ttl_s < math.inf:
             msg = f"ttl={self.ttl_s:g} is not possible: a TTL is zero or more seconds"
             raise UsageError(msg)
 

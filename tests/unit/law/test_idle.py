@@ -1,4 +1,4 @@
-"""The law: closed forms, an independent simulation, and its own consistency."""
+"""The law of an idle pod: closed forms, an independent simulation, consistency."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from cmhot.errors import UsageError
-from cmhot.law import interval_pmf, law_for
+from cmhot.kubelet import Timing
+from cmhot.law import equilibrium, interval_pmf, law_for, mean_interval_s
 from cmhot.settings import Setting, Strategy
 
 if TYPE_CHECKING:
@@ -46,11 +47,19 @@ def test_intervals_lie_on_the_tick(
 
 def test_the_default_has_thirty_intervals() -> None:
     """At S = 60 s the interval is 61 … 90 s, equally likely, 75.5 s on average."""
-    law = known_law(60)
+    values, probabilities = interval_pmf(Setting(60))
 
-    assert law.interval_s.tolist() == list(range(61, 91))
-    assert law.probability.tolist() == pytest.approx([1 / 30] * 30)
-    assert law.mean_interval_s == pytest.approx(75.5)
+    assert values.tolist() == list(range(61, 91))
+    assert probabilities.tolist() == pytest.approx([1 / 30] * 30)
+    assert mean_interval_s(Setting(60)) == pytest.approx(75.5)
+
+
+def test_a_sync_that_takes_time_may_need_a_tick_more() -> None:
+    """With ε = 0.1 s at S = 10 s, X is 11 … 15, and 16 with probability ε / 5 s."""
+    values, probabilities = interval_pmf(Setting(10), timing=Timing(sync_s=0.1))
+
+    assert values.tolist() == [11, 12, 13, 14, 15, 16]
+    assert probabilities.tolist() == pytest.approx([0.18, 0.2, 0.2, 0.2, 0.2, 0.02])
 
 
 @pytest.mark.parametrize(
@@ -118,15 +127,37 @@ def test_a_quantile_outside_its_range_is_refused(p: float) -> None:
 def test_equilibrium_makes_a_stationary_start() -> None:
     """Pods started at equilibrium sync at the rate 1/μ in each later second."""
     rng = np.random.default_rng(3)
-    law = known_law(10)
-    first = law.equilibrium(rng, 40_000)
-    gaps = rng.choice(law.interval_s, p=law.probability, size=(40_000, 4))
+    values, probabilities = interval_pmf(Setting(10))
+    first = equilibrium(Setting(10), rng, 40_000)
+    gaps = rng.choice(values, p=probabilities, size=(40_000, 4))
     syncs = first[:, None] + np.cumsum(np.insert(gaps, 0, 0, axis=1), axis=1)
 
     counts, _ = np.histogram(syncs, bins=np.arange(0, 41))
 
     assert first.min() > 0
     assert counts / 40_000 * 13 == pytest.approx(np.ones(40), abs=0.06)  # 4.5 sd
+
+
+def test_uniform_starts_are_not_stationary() -> None:
+    """The counter-check: phases uniform over μ give rates far from 1/μ."""
+    rng = np.random.default_rng(3)
+    values, probabilities = interval_pmf(Setting(10))
+    first = rng.uniform(0, 15, 40_000)
+    gaps = rng.choice(values, p=probabilities, size=(40_000, 4))
+    syncs = first[:, None] + np.cumsum(np.insert(gaps, 0, 0, axis=1), axis=1)
+
+    counts, _ = np.histogram(syncs, bins=np.arange(0, 41))
+
+    assert np.abs(counts / 40_000 * 13 - 1).max() > 0.12
+
+
+def test_the_equilibrium_is_the_residual_life() -> None:
+    """Times until the next sync have the delay's own law under Watch."""
+    drawn = np.sort(equilibrium(Setting(10), np.random.default_rng(2), 200_000))
+
+    gap = np.abs(known_law(10).cdf(drawn) - np.arange(1, 200_001) / 200_000).max()
+
+    assert gap < 0.0044  # Kolmogorov's 99.9 % bound
 
 
 def test_all_strategies_that_read_at_each_sync_share_the_law() -> None:
@@ -139,7 +170,6 @@ def test_all_strategies_that_read_at_each_sync_share_the_law() -> None:
     assert [law and law.mean_s for law in laws] == pytest.approx([6.576923] * 3)
 
 
-@pytest.mark.parametrize("ttl_s", [60.0, None])
-def test_no_law_is_claimed_for_a_cache_with_ttl(ttl_s: float | None) -> None:
-    """Cache with a TTL above 0, or an unknown one, has no law here."""
-    assert law_for(Setting(10, Strategy.CACHE, ttl_s)) is None
+def test_no_law_is_claimed_for_an_unknown_ttl() -> None:
+    """Under Cache the TTL matters, so without it there is no law."""
+    assert law_for(Setting(10, Strategy.CACHE, None)) is None

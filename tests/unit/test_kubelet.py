@@ -1,0 +1,53 @@
+"""What is said of kubelets: eras by version, and costs that can be."""
+
+from __future__ import annotations
+
+import pytest
+
+from cmhot.errors import UsageError
+from cmhot.kubelet import CURRENT, ERAS, Invalidation, Timing, era_of
+
+
+@pytest.mark.parametrize(
+    ("version", "invalidation"),
+    [
+        ("v1.12.0", Invalidation.POD_UPDATE),
+        ("v1.20.2", Invalidation.POD_UPDATE),
+        ("1.23", Invalidation.POD_UPDATE),
+        ("v1.24.0", Invalidation.EVERY_SYNC),
+        ("v1.28.15", Invalidation.EVERY_SYNC),
+        ("v1.29.0-rc.1", Invalidation.NEW_POD),
+        ("v1.37.1+k3s1", Invalidation.NEW_POD),
+        ("modelled v1.28.15", Invalidation.EVERY_SYNC),
+    ],
+)
+def test_eras_by_version(version: str, invalidation: Invalidation) -> None:
+    """What forgets a cached entry changed in 1.24 and again in 1.29."""
+    assert era_of(version).invalidation is invalidation
+
+
+@pytest.mark.parametrize("version", [None, "modelled", ""])
+def test_an_unknown_version_is_current(version: str | None) -> None:
+    """Where no version is known, today's kubelet is meant."""
+    assert era_of(version) is CURRENT is ERAS[-1]
+
+
+def test_versions_before_the_strategies_are_refused() -> None:
+    """The blog post's 1.9.6 had no strategy to choose."""
+    with pytest.raises(UsageError, match=r"begins with 1\.12"):
+        era_of("v1.9.6")
+
+
+def test_eras_are_in_order() -> None:
+    """Each era begins after the one before."""
+    since = [era.since for era in ERAS]
+
+    assert since == sorted(set(since))
+    assert [era.probes_sync for era in ERAS] == [False, True, True, True, True]
+
+
+@pytest.mark.parametrize("wrong", [-0.001, 1.0, float("nan")])
+def test_costs_are_seconds_below_one(wrong: float) -> None:
+    """A sync that takes a tick or runs backwards is refused."""
+    with pytest.raises(UsageError, match="sync_s"):
+        Timing(sync_s=wrong)
