@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cmhot.errors import UsageError
-from cmhot.settings import parse_duration
+from cmhot.settings import Setting, parse_duration, parse_strategy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,8 +42,9 @@ def target_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--target",
         metavar="TARGET",
-        help="Where: testbed, testbed:NAME, context:NAME (of your kubeconfig), or "
-        "model (virtual kubelets; everything made from it says so).",
+        help="Where: testbed, testbed:NAME, context:NAME (of your kubeconfig), "
+        "in-cluster (from a pod), or model (virtual kubelets; everything made from it "
+        "says so).",
     )(function)
 
 
@@ -58,6 +60,59 @@ def choose_target(target: str | None, context: str | None) -> str | None:
         msg = "--context is short for --target context:NAME: give one of them"
         raise UsageError(msg)
     return target if context is None else f"context:{context}"
+
+
+def setting_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that make up a kubelet's setting; the command gets `setting`.
+
+    Beside it, it gets `sharers` and `kubernetes`.
+    """
+
+    @functools.wraps(function)
+    def command(sync: float, strategy: str, ttl: float, **rest: object) -> Any:  # noqa: ANN401 - of whatever it wraps
+        setting = Setting(sync, parse_strategy(strategy), ttl)
+        return function(setting=setting, **rest)
+
+    for option in reversed(_SETTING_OPTIONS):
+        command = option(command)
+    return command
+
+
+_SETTING_OPTIONS = (
+    click.option(
+        "--sync",
+        type=Duration(),
+        default="60s",
+        show_default=True,
+        help="syncFrequency of the kubelets.",
+    ),
+    click.option(
+        "--strategy",
+        default="Watch",
+        show_default=True,
+        help="configMapAndSecretChangeDetectionStrategy: Watch, Get or Cache.",
+    ),
+    click.option(
+        "--ttl",
+        type=Duration(),
+        default="0s",
+        show_default=True,
+        help="TTL of the Cache strategy: the nodes' annotation "
+        "node.alpha.kubernetes.io/ttl; 0 on clusters of up to 100 nodes, "
+        "60s where the annotation is missing.",
+    ),
+    click.option(
+        "--sharers",
+        default=1,
+        show_default=True,
+        help="Pods per node that share the ConfigMap; matters most under a TTL.",
+    ),
+    click.option(
+        "--kubernetes",
+        metavar="VERSION",
+        help="Of the kubelets, such as v1.28.15. Default: current.",
+    ),
+)
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="For programs.")

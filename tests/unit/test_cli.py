@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import subprocess
@@ -146,15 +147,15 @@ IN_OWN_WORDS = {
     "unknown-target": (
         ("collect", "--target", "moon"),
         (
-            "cmhot: unknown target 'moon': choose testbed, testbed:NAME, context:NAME "
-            "or model"
+            "cmhot: unknown target 'moon': choose testbed, testbed:NAME, context:NAME, "
+            "in-cluster or model"
         ),
     ),
     "no-target": (
         ("collect",),
         (
-            "cmhot: no target is given: choose testbed, testbed:NAME, context:NAME "
-            "or model"
+            "cmhot: no target is given: choose testbed, testbed:NAME, context:NAME, "
+            "in-cluster or model"
         ),
     ),
     "two-targets": (
@@ -298,3 +299,49 @@ def test_exit_codes_reach_the_shell() -> None:
     assert answer.returncode == 2
     assert answer.stdout == ""
     assert len(answer.stderr.splitlines()) == 1
+
+
+def test_predict_answers_without_a_cluster(run: Run) -> None:
+    """The kubelet's defaults, for programs and for people."""
+    code, output, messages = run("predict", "--json", "--quantile", ".999")
+
+    assert (code, messages) == (0, "")
+    found = json.loads(output)
+    assert found["p50_s"] == pytest.approx(37.75)
+    assert found["quantiles"] == {"0.999": pytest.approx(88.4, abs=0.05)}
+    _, text, _ = run("predict", "--strategy", "cache", "--ttl", "60s", "--sharers", "5")
+    assert "60 s, Cache (TTL 60 s), 5 pods a node share the ConfigMap" in text
+    assert "59.43" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("predict", "--sync", "0"), "a kubelet needs a syncFrequency above zero"),
+        (("predict", "--sync", "nan"), "is not a duration"),
+        (("predict", "--quantile", "1.2"), "between 0 and 1"),
+        (("predict", "--ttl", "-1"), "it cannot be negative"),
+        (("predict", "--strategy", "Push"), "the kubelet knows Watch, Get, Cache"),
+        (("plan", "--width", "0s"), "the width is above 0"),
+        (("plan",), "Missing option '--width'"),
+        (("summarise", "x", "--json", "--openmetrics"), "choose one"),
+    ],
+    ids=lambda given: " ".join(given) if isinstance(given, tuple) else "",
+)
+def test_nonsense_is_answered_in_a_sentence(
+    arguments: tuple[str, ...], says: str, run: Run
+) -> None:
+    """Wrong use ends with 2, and the sentence says what would be right."""
+    code, output, messages = run(*arguments)
+
+    assert (code, output) == (2, "")
+    assert says in messages
+    assert "Traceback" not in messages
+
+
+def test_plan_ends_with_a_command(run: Run) -> None:
+    """It says pods and minutes, and what to type."""
+    code, output, _ = run("plan", "--sync", "60s", "--width", "1s", "--quantile", ".99")
+
+    assert code == 0
+    assert output.splitlines()[-1].startswith("cmhot collect --target … --pods 20")
