@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import pytest
 
-from cmhot.law import law_for
+from cmhot.law import equilibrium, interval_pmf
 from cmhot.rundir import RunWriter
 from cmhot.settings import parse_setting
 
@@ -127,12 +127,11 @@ def simulate_run(tmp_path: Path) -> SimulateRun:
         until = int(acked[-1]) + round(start * S)
         publications, entries = [], []
         for node, setting in nodes.items():
-            law = law_for(setting)
-            assert law is not None
+            values, probabilities = interval_pmf(setting)
             for pod in (f"{node}-{k}" for k in range(pods)):
                 size = round((until - T0) / S / setting.sync_frequency_s) + 2
-                life = rng.choice(law.interval_s, p=law.probability, size=size)
-                at = law.equilibrium(rng, 1) + np.cumsum(life) - life[0]
+                life = rng.choice(values, p=probabilities, size=size)
+                at = equilibrium(setting, rng, 1) + np.cumsum(life) - life[0]
                 at_ns = T0 + ((at + rng.uniform(0, 0.2, size)) * S).astype(np.int64)
                 seqs, first = np.unique(
                     np.searchsorted(acked, at_ns, "right"), return_index=True

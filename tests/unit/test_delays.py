@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cmhot.delays import delays, observed_until_ns, sync_intervals
+from cmhot.delays import delays, observed_until_ns, refresh_intervals
 from cmhot.rundir import read_run
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def test_an_unknown_node_has_no_setting(write_run: WriteRun) -> None:
     table = delays(run)
 
     assert rows(table, "sync_frequency_s", "strategy", "ttl_s") == [(None, None, None)]
-    assert sync_intervals(run).empty
+    assert refresh_intervals(run).empty
 
 
 def test_a_killed_run_ends_with_its_last_stamp(write_run: WriteRun) -> None:
@@ -209,7 +209,7 @@ def test_a_run_without_records_is_empty(write_run: WriteRun) -> None:
     run = read_run(write_run().path)
 
     assert delays(run).empty
-    assert sync_intervals(run).empty
+    assert refresh_intervals(run).empty
     assert observed_until_ns(run) == 0
 
 
@@ -234,9 +234,9 @@ def test_intervals_count_by_where_they_begin(write_run: WriteRun) -> None:
         observed_until_ns=T0 + 70 * S,
     )
 
-    table = sync_intervals(read_run(writer.path))
+    table = refresh_intervals(read_run(writer.path))
 
-    assert rows(table, "start_ns", "interval_s") == [
+    assert rows(table, "start_ns", "most_s") == [
         (T0 + 15 * S, 13.5),
         (T0 + 28_500_000_000, 13.5),
         (T0 + 42 * S, 11.0),
@@ -255,13 +255,13 @@ def test_intervals_keep_away_from_breaks(
 ) -> None:
     """What begins less than b before a break is left out, however it ended."""
     writer = simulate_run("r", pods=2)
-    before = sync_intervals(read_run(writer.path))
+    before = refresh_intervals(read_run(writer.path))
     at, to = T0 + 60 * S, T0 + (60 + lasted_s) * S
     detail = {"from_ns": at, "to_ns": to}
     event = {"at_ns": at, "kind": kind, "object": "pod/n0-0", "detail": detail}
     writer.append_event(event)
 
-    after = sync_intervals(read_run(writer.path))
+    after = refresh_intervals(read_run(writer.path))
 
     near = (before["pod"] == "n0-0") & before["start_ns"].between(at - 16.2 * S, to)
     assert near.sum() >= 1
@@ -273,12 +273,12 @@ def test_a_gap_shorter_than_the_sync_frequency_hides_no_sync(
 ) -> None:
     """Two syncs are more than S apart, so a short gap costs no interval."""
     writer = simulate_run("r", pods=1)
-    before = sync_intervals(read_run(writer.path))
+    before = refresh_intervals(read_run(writer.path))
     detail = {"from_ns": T0 + 60 * S, "to_ns": T0 + 63 * S}
     event = {"at_ns": T0 + 63 * S, "kind": "gap", "object": "n0-0", "detail": detail}
     writer.append_event(event)
 
-    assert len(sync_intervals(read_run(writer.path))) == len(before)
+    assert len(refresh_intervals(read_run(writer.path))) == len(before)
 
 
 def test_a_cache_with_ttl_has_no_intervals(simulate_run: SimulateRun) -> None:
@@ -288,4 +288,4 @@ def test_a_cache_with_ttl_has_no_intervals(simulate_run: SimulateRun) -> None:
     meta["settings"]["n0"].update(strategy="Cache", ttl_s=60.0)
     writer.write_run(meta)
 
-    assert sync_intervals(read_run(writer.path)).empty
+    assert refresh_intervals(read_run(writer.path)).empty

@@ -1,0 +1,313 @@
+"""Blocks: what may be taken for independent when rows are not.
+
+Updates within one interval share a publication, so rows depend on each other.
+Where each sync reads what there is, pods do not: a block is a pod.
+Under Cache with a TTL the pods of a node share what one of them fetched:
+there a block is a stretch of time of one node's cache entry,
+long against the time from one fetch to the next.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cmhot import schema
+from cmhot.clock import NS_PER_S
+from cmhot.law import longest_interval_s, reads_at_every_sync
+from cmhot.statistics.population import (
+    codes_of,
+    observed_delays,
+    one_population,
+    refresh_ends,
+)
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import pandas as pd
+
+    from cmhot.law import Law
+    from cmhot.settings import Setting
+
+    Floats = npt.NDArray[np.float64]
+    Codes = npt.NDArray[np.int64]
+    Flags = npt.NDArray[np.bool_]
+
+MIN_BLOCKS = 6
+"""Fewest pods for an interval, a bound or a verdict; below it there is none.
+
+Found by simulation: docs/studies/coverage.md.
+"""
+
+MIN_TIME_BLOCKS = 10
+"""Fewest stretches of time of cache entries; found by simulation likewise."""
+
+TIME_BLOCKS = 20
+"""How many of them are made where time allows: few and long rather than many."""
+
+CYCLES = 2.0
+"""Length of a stretch of time at least, in longest times between two fetches."""
+
+MOST_BLOCKS = 1000
+"""Pods beyond these are put together in blocks of several, to save memory."""
+
+_GRID = 1001
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Blocks:
+    """A distribution estimated as a ratio of sums over m independent blocks.
+
+    Attributes
+    ----------
+    t
+        Delays in seconds at which it is looked at, ascending; shape (g,).
+    below
+        Numerators of F̂(t), per block; shape (m, g).
+    total
+        Its denominators; shape (m,).
+    moment
+        Numerators of the mean; shape (m,).
+    steps
+        Whether F̂ is a step function with all its steps at t; else it is taken to be
+        straight between them.
+    unit
+        What a block is, in the plural: for messages.
+    least
+        Fewest blocks that an interval is given for.
+    """
+
+    t: Floats
+    below: Floats
+    total: Floats
+    moment: Floats
+    steps: bool = False
+    unit: str = "pods"
+    least: int = MIN_BLOCKS
+
+    def cdf(self) -> Floats:
+        """Estimate F at each t."""
+        return np.asarray(self.below.sum(axis=0) / self.total.sum())
+
+    def mean_s(self) -> float:
+        """Estimate the mean, in seconds."""
+        return float(self.moment.sum() / self.total.sum())
+
+    def shortfall(self) -> str | None:
+        """Say why there is no interval; None: there are blocks enough."""
+        m = len(self.total)
+        if m >= self.least:
+            return None
+        return f"too few independent {self.unit}: {m}, and {self.least} are needed"
+
+    def at(self, weights: Floats) -> Floats:
+        """Estimate F with the blocks taken so many times; shapes (…, m) → (…, g)."""
+        return np.asarray((weights @ self.below) / (weights @ self.total)[..., None])
+
+
+def interval_blocks(
+    refresh: pd.DataFrame,
+    *,
+    law: Law | None = None,
+    kubernetes: str | None = None,
+) -> Blocks:
+    """Cut the refresh intervals of one setting into blocks.
+
+    F̂ is looked at on an even grid up to the largest delay,
+    and at the corners of the law it is to be compared with.
+
+    Parameters
+    ----------
+    refresh
+        Rows of one setting and consumer, as `cmhot.delays.refresh_intervals` has them.
+    law
+        Whose corners are looked at too.
+    kubernetes
+        Version of the kubelets, which decides what a TTL does; None: current.
+
+    Raises
+    ------
+    UsageError, RunError
+        For a table that is empty, damaged or of several populations.
+    """
+    key = one_population(refresh)
+    least, most = refresh_ends(refresh)
+    t = np.linspace(0.0, most.max(), _GRID)
+    if law is not None:
+        t = np.union1d(t, law.knots()[0])
+    block = assign(refresh, key, "start_ns", kubernetes)
+    # Σ [min(t, most) - min(t, least)]⁺ (statistics.md, interval estimator)
+    below = block.area(most, t)
+    if least.any():
+        below -= block.area(least, t)
+    return Blocks(
+        t=t,
+        below=below,
+        total=block.sums(most - least),
+        moment=block.sums((most**2 - least**2) / 2),
+        unit=block.unit,
+        least=block.least,
+    )
+
+
+def delay_blocks(
+    delays: pd.DataFrame,
+    *,
+    worst_case: bool = False,
+    kubernetes: str | None = None,
+) -> Blocks:
+    """Cut the delays of one setting into blocks.
+
+    F̂ is looked at at each delay that occurs, or at 1001 quantiles of them.
+    Without any observed delay there is nothing to look at: ``t`` is empty.
+
+    Parameters
+    ----------
+    delays
+        Rows of one setting and consumer.
+    worst_case
+        Whether a delay that was waited for in vain counts as endless;
+        else only observed delays count.
+    kubernetes
+        Version of the kubelets, which decides what a TTL does; None: current.
+
+    Raises
+    ------
+    UsageError, RunError
+        For a table that is empty, damaged or of several populations.
+    """
+    key = one_population(delays)
+    observed, seen = observed_delays(delays)
+    t = _looked_at(observed)
+    kept = seen
+    if worst_case:
+        kept = seen | delays["status"].isin(schema.DEAD_ENDS).to_numpy()
+    rows = delays if kept.all() else delays[kept]
+    if rows.empty:
+        nothing = np.zeros(0)
+        return Blocks(nothing, np.zeros((0, 0)), nothing, nothing)
+    waited = observed
+    if worst_case and not seen.all():
+        waited = rows["delay_s"].to_numpy(dtype=np.float64, na_value=np.nan)
+        waited = np.where(seen[kept], waited, np.inf)
+    block = assign(rows, key, "acked_ns", kubernetes)
+    return Blocks(
+        t=t,
+        below=block.counts(waited, t),
+        total=block.sums(None),
+        moment=block.sums(waited),
+        steps=len(t) < _GRID,
+        unit=block.unit,
+        least=block.least,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Assignment:
+    """Which block each row is in: ``code`` of shape (n,), from 0 to ``number`` - 1."""
+
+    code: Codes
+    number: int
+    unit: str
+    least: int
+
+    def sums(self, values: Floats | None) -> Floats:
+        """Sum values per block, or count rows; shape (m,)."""
+        return np.bincount(self.code, values, self.number).astype(np.float64)
+
+    def histogram(self, values: Floats, t: Floats, rows: Flags | None) -> Floats:
+        """Count, per block, the values of some rows between each t and the one before.
+
+        Parameters
+        ----------
+        values
+            Of those rows; shape (k,).
+        t
+            Ascending; shape (g,).
+        rows
+            Which ones; None: all.
+
+        Returns
+        -------
+        array
+            Shape (m, g); what lies beyond the last t is left out.
+        """
+        code = self.code if rows is None else self.code[rows]
+        place = np.searchsorted(t, values, "left") + code * (len(t) + 1)
+        flat = np.bincount(place, None, self.number * (len(t) + 1))
+        return flat.reshape(self.number, len(t) + 1)[:, : len(t)].astype(np.float64)
+
+    def counts(self, values: Floats, t: Floats) -> Floats:
+        """Count, per block, the values up to each t; shape (m, g)."""
+        return np.cumsum(self.histogram(values, t, None), axis=1)
+
+    def area(self, values: Floats, t: Floats) -> Floats:
+        """Sum min(value, t) per block at each t; shape (m, g)."""
+        place = np.searchsorted(t, values, "left") + self.code * (len(t) + 1)
+        flat = np.bincount(place, values, self.number * (len(t) + 1))
+        sums = flat.reshape(self.number, len(t) + 1)[:, : len(t)]
+        longer = self.sums(None)[:, None] - self.counts(values, t)
+        return np.asarray(np.cumsum(sums, axis=1) + t * longer)
+
+
+def assign(
+    rows: pd.DataFrame, key: dict[str, Any], stamp: str, kubernetes: str | None
+) -> Assignment:
+    """Put rows into blocks, by what their setting makes independent."""
+    setting = schema.setting_of(key) if set(schema.SETTING) <= set(key) else None
+    if setting is None or reads_at_every_sync(setting, kubernetes):
+        code, number = codes_of(rows["pod"])
+        if number > MOST_BLOCKS:
+            code, number = code % MOST_BLOCKS, MOST_BLOCKS
+        return Assignment(code, number, "pods", MIN_BLOCKS)
+    entry, entries = _entries(rows)
+    stamps = rows[stamp].to_numpy(dtype=np.int64)
+    begin, end = int(stamps.min()), int(stamps.max())
+    each = stretches((end - begin) / NS_PER_S, setting, entries=entries)
+    length = max((end - begin) / each, 1.0)
+    part = np.minimum((stamps - begin) / length, each - 1).astype(np.int64)
+    code, number = _dense(entry * each + part)
+    return Assignment(
+        code, number, "stretches of time of cache entries", MIN_TIME_BLOCKS
+    )
+
+
+def stretches(duration_s: float, setting: Setting, *, entries: int) -> int:
+    """Say into how many stretches of time each cache entry's rows are cut.
+
+    As many as make `TIME_BLOCKS` of them together, unless they would be shorter than
+    `CYCLES` longest times between two fetches, each T + 1.5 S + 1 s.
+    With an unknown TTL nothing is known of that time: one.
+    """
+    if setting.ttl_s is None:
+        return 1
+    cycle = setting.ttl_s + longest_interval_s(setting)
+    longest = math.floor(duration_s / (CYCLES * cycle))
+    return max(1, min(math.ceil(TIME_BLOCKS / entries), longest))
+
+
+def _entries(rows: pd.DataFrame) -> tuple[Codes, int]:
+    """Give each cache entry a number: one per node and ConfigMap."""
+    node, number = codes_of(rows["node"])
+    if "configmap" not in rows:
+        return node, number
+    configmap, maps = codes_of(rows["configmap"])
+    return _dense(node * maps + configmap)
+
+
+def _dense(code: Codes) -> tuple[Codes, int]:
+    """Give new numbers, leaving out what does not occur."""
+    occurs = np.bincount(code) > 0
+    return (np.cumsum(occurs) - 1)[code], int(occurs.sum())
+
+
+def _looked_at(observed: Floats) -> Floats:
+    """Choose where F̂ is looked at: everywhere, or at quantiles of many delays."""
+    t = np.sort(observed)
+    if len(t) > _GRID:
+        places = np.ceil(np.linspace(0, len(t) - 1, _GRID)).astype(np.int64)
+        return np.unique(t[places])
+    return np.unique(t)

@@ -1,0 +1,235 @@
+"""Confidence intervals from blocks: of F, of its quantiles and of the mean.
+
+Two ways that must agree: a binomial interval with the effective sample size,
+which is what summaries give, and a bootstrap of whole blocks, which is its check.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import stats
+
+from cmhot.law import QUANTILES
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from cmhot.statistics.blocks import Blocks
+
+    Floats = npt.NDArray[np.float64]
+    Bounds = tuple[float, float]
+
+RESAMPLES = 2000
+"""Of a bootstrap: enough for the outermost shares that few blocks ask for."""
+
+_MOST_EFFECTIVE = 1e8  # where blocks agree to rounding, the beta law needs a number
+_TINY = 1e-12  # the beta law has no parameter 0
+_ROWS = 250  # resamples at a time: bounds the memory
+
+
+def n_eff(blocks: Blocks) -> Floats:
+    """Give the number of independent delays that would say as much of F, at each t.
+
+    n_eff = F̂ (1 - F̂) / v, where v = m / (m - 1) · Σ (Aᵢ - F̂ Bᵢ)² / (Σ B)²
+    is the variance of a ratio of sums over m blocks
+    (Cochran, Sampling Techniques, 1977, section 6.3).
+    Where F̂ is 0 or 1, v says nothing: there the nearest inner t's size is taken.
+
+    Returns
+    -------
+    array
+        Of the shape of ``blocks.t``; NaN with fewer than two blocks.
+    """
+    m, total, f = len(blocks.total), blocks.total.sum(), blocks.cdf()
+    binomial = f * (1 - f)
+    inner = binomial > 0
+    if m < 2 or not inner.any():  # noqa: PLR2004 - one block has no variance
+        return np.full(len(f), np.nan)
+    residual = blocks.below - np.outer(blocks.total, f)
+    v = m / (m - 1) * (residual**2).sum(axis=0) / total**2
+    size = binomial / np.maximum(v, binomial / _MOST_EFFECTIVE + ~inner)
+    places = np.flatnonzero(inner)
+    return np.asarray(np.interp(np.arange(len(f)), places, size[inner]))
+
+
+def cdf_bounds(blocks: Blocks, *, level: float = 0.95) -> tuple[Floats, Floats]:
+    """Give pointwise confidence limits of F at each t of the blocks.
+
+    Clopper-Pearson with the effective sample size (`n_eff`),
+    reduced for the few blocks that this size itself rests on
+    (Korn and Graubard, Survey Methodology 24 (1998) 193-201).
+
+    Returns
+    -------
+    low, high
+        Each of the shape of ``blocks.t``.
+    """
+    m, f = len(blocks.total), blocks.cdf()
+    tail = (1 - level) / 2
+    size = n_eff(blocks) * (stats.norm.ppf(tail) / stats.t.ppf(tail, m - 1)) ** 2
+    yes, no = size * f, size * (1 - f)
+    low = np.where(f > 0, stats.beta.ppf(tail, np.maximum(yes, _TINY), no + 1), 0.0)
+    high = np.where(f < 1, stats.beta.isf(tail, yes + 1, np.maximum(no, _TINY)), 1.0)
+    return low, high
+
+
+def confidence(blocks: Blocks, *, level: float = 0.95) -> dict[str, Bounds | None]:
+    """Give confidence intervals of the mean and the quantiles.
+
+    A quantile's interval holds each t whose `cdf_bounds` enclose the quantile's share;
+    the mean's is that of a ratio of sums, with m - 1 degrees of freedom.
+
+    Returns
+    -------
+    dict
+        ``mean_s``, ``p50_s`` … to (low, high) in seconds;
+        high is NaN where the data set no upper limit.
+        None with too few blocks (``blocks.shortfall()`` says so),
+        or where all rows are equal.
+    """
+    m, total = len(blocks.total), blocks.total.sum()
+    if m < blocks.least or len(blocks.t) < 2:  # noqa: PLR2004 - two differ
+        return dict.fromkeys(["mean_s", *QUANTILES])
+    mean = blocks.mean_s()
+    with np.errstate(invalid="ignore"):  # the mean of endless delays is unknown
+        residual = blocks.moment - mean * blocks.total
+    spread = np.sqrt(m / (m - 1) * (residual**2).sum())
+    half = float(stats.t.ppf((1 + level) / 2, m - 1) * spread / total)
+    found: dict[str, Bounds | None] = {"mean_s": (mean - half, mean + half)}
+    low, high = cdf_bounds(blocks, level=level)
+    rising = np.maximum.accumulate(high), np.minimum.accumulate(low[::-1])[::-1]
+    for name, p in QUANTILES.items():
+        found[name] = _crossings(blocks, *rising, p)
+    return found
+
+
+def _crossings(blocks: Blocks, high: Floats, low: Floats, p: float) -> Bounds:
+    """Find from where on, and up to where, the limits of F enclose a share.
+
+    Where F̂ is a step function the ends are steps; else the limits, as F̂ itself,
+    are straight between the t that were looked at.
+    """
+    t = blocks.t
+    if low[-1] <= p:
+        end = float("nan")
+    elif blocks.steps:
+        end = float(t[np.searchsorted(low, p, "right")])
+    else:
+        end = float(np.interp(p, low, t))
+    if blocks.steps:
+        first = max(int(np.searchsorted(high, p)) - 1, 0)
+        return float(t[first]), end
+    return float(np.interp(p, high, t)), end
+
+
+def bootstrap_confidence(
+    blocks: Blocks, *, level: float = 0.95, seed: int = 0
+) -> dict[str, Bounds | None]:
+    """Give the same intervals by resampling whole blocks, sums and counts together.
+
+    Percentiles, moved outwards for few blocks: the share in each tail is
+    Φ(√(m / (m - 1)) t), t being Student's with m - 1 degrees of freedom
+    (Hesterberg, The American Statistician 69 (2015) 371-386, section 4.4).
+
+    Returns
+    -------
+    dict
+        As `confidence` has it; an end is NaN where resamples have none.
+    """
+    if blocks.shortfall() is not None or len(blocks.t) < 2:  # noqa: PLR2004 - two differ
+        return dict.fromkeys(["mean_s", *QUANTILES])
+    tail = tail_share(len(blocks.total), (1 - level) / 2)
+    draws: dict[str, list[Floats]] = {name: [] for name in ("mean_s", *QUANTILES)}
+    for weights in resamples(len(blocks.total), seed=seed):
+        with np.errstate(invalid="ignore"):
+            draws["mean_s"].append((weights @ blocks.moment) / (weights @ blocks.total))
+        again = quantiles_of(blocks.t, blocks.at(weights), [*QUANTILES.values()])
+        for name, column in zip(QUANTILES, again.T, strict=True):
+            draws[name].append(column)
+    found: dict[str, Bounds | None] = {}
+    for name, parts in draws.items():
+        low, high = np.quantile(
+            np.nan_to_num(np.concatenate(parts), nan=np.inf, posinf=np.inf),
+            [tail, 1 - tail],
+            method="nearest",
+        )
+        found[name] = (_finite(low), _finite(high))
+    return found
+
+
+def tail_share(m: int, share: float) -> float:
+    """Move a bootstrap's tail share outwards for m blocks (Hesterberg 2015)."""
+    student = stats.t.ppf(share, m - 1)
+    return float(stats.norm.cdf(np.sqrt(m / (m - 1)) * student))
+
+
+def resamples(m: int, *, seed: int, number: int = RESAMPLES) -> list[Floats]:
+    """Draw how often each of m blocks is taken, in parts of shape (≤ 250, m)."""
+    rng = np.random.default_rng(seed)
+    weights = rng.multinomial(m, np.full(m, 1 / m), number).astype(np.float64)
+    return [weights[at : at + _ROWS] for at in range(0, number, _ROWS)]
+
+
+def quantiles_of(t: Floats, f: Floats, shares: list[float]) -> Floats:
+    """Invert distribution functions: the least t at which F̂ is as large as a share.
+
+    Between two t a straight line is taken.
+
+    Parameters
+    ----------
+    t
+        Ascending; shape (g,).
+    f
+        Rising in its last place; shape (…, g).
+    shares
+        Shape (q,).
+
+    Returns
+    -------
+    array
+        Shape (…, q); inf where F̂ stays below.
+    """
+    found = np.empty((*f.shape[:-1], len(shares)))
+    for column, share in enumerate(shares):
+        place = first_reaching(f, share)
+        last = np.minimum(place, len(t) - 1)
+        first = np.maximum(last - 1, 0)
+        low = np.take_along_axis(f, first[..., None], -1)[..., 0]
+        high = np.take_along_axis(f, last[..., None], -1)[..., 0]
+        rise = np.where(high > low, high - low, 1.0)
+        part = np.where(high > low, np.clip((share - low) / rise, 0, 1), 1.0)
+        value = t[first] + part * (t[last] - t[first])
+        found[..., column] = np.where(place < len(t), value, np.inf)
+    return found
+
+
+def first_reaching(f: Floats, share: float) -> npt.NDArray[np.int64]:
+    """Find where distribution functions first are as large as a share, by halving.
+
+    Parameters
+    ----------
+    f
+        Rising in its last place; shape (…, g).
+    share
+        Between 0 and 1.
+
+    Returns
+    -------
+    array
+        Places from 0 to g, g where it stays below; shape (…,).
+    """
+    low = np.zeros(f.shape[:-1], dtype=np.int64)
+    high = np.full(f.shape[:-1], f.shape[-1], dtype=np.int64)
+    while (low < high).any():
+        middle = np.minimum((low + high) // 2, f.shape[-1] - 1)
+        below = np.take_along_axis(f, middle[..., None], -1)[..., 0] < share
+        open_ = low < high
+        low = np.where(open_ & below, middle + 1, low)
+        high = np.where(open_ & ~below, middle, high)
+    return low
+
+
+def _finite(value: float) -> float:
+    return float(value) if np.isfinite(value) else float("nan")

@@ -1,0 +1,161 @@
+"""Agreement is shown by bounds within margins, not by a test that did not reject."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cmhot.errors import UsageError
+from cmhot.settings import Setting
+from cmhot.statistics import (
+    bootstrap_confidence,
+    equivalence,
+    equivalence_of_samples,
+    interval_blocks,
+)
+from studies.draws import draw_refresh
+from tests.unit.statistics.tables import known_law, refreshes
+
+
+def test_data_that_obey_the_law_are_shown_equivalent() -> None:
+    """With enough syncs the bounds lie within the margins, each time the same."""
+    table = draw_refresh(
+        Setting(10), np.random.default_rng(8), pods=20, window_s=1800.0
+    )
+
+    fit = equivalence(table, known_law(), sync_frequency_s=10)
+
+    assert fit["equivalent"] is True
+    assert fit == equivalence(table, known_law(), sync_frequency_s=10)
+    assert isinstance(fit["sup_difference"], float)
+    assert isinstance(fit["upper_95"], float)
+    assert fit["sup_difference"] <= fit["upper_95"] <= 0.02
+
+
+def test_too_little_data_do_not_show_equivalence() -> None:
+    """A fit that looks good on few syncs is no agreement."""
+    table = draw_refresh(Setting(10), np.random.default_rng(8), pods=8, window_s=60.0)
+
+    fit = equivalence(table, known_law(), sync_frequency_s=10)
+
+    assert fit["equivalent"] is False
+
+
+def test_few_pods_have_no_verdict() -> None:
+    """Below the stated minimum of blocks there is none, however long."""
+    table = draw_refresh(Setting(10), np.random.default_rng(1), pods=5, window_s=2000.0)
+
+    fit = equivalence(table, known_law(), sync_frequency_s=10)
+
+    assert fit["upper_95"] is None
+    assert fit["equivalent"] is None
+
+
+@pytest.mark.parametrize("interval_s", [10.0, 16.0, 90.0])
+def test_other_periods_are_not_equivalent(interval_s: float) -> None:
+    """A fixed period, of whatever length, is told from the law."""
+    table = refreshes({f"p{k}": [interval_s] * 100 for k in range(20)})
+
+    fit = equivalence(table, known_law(), sync_frequency_s=10)
+
+    assert fit["equivalent"] is False
+
+
+def test_the_distance_from_the_law_by_hand() -> None:
+    """A fixed period of 13 s has the law's mean interval: they part at t = 13.
+
+    There F̂ = 1 and F = (11 + 0.8 + 0.6) / 13; before, the law is never ahead by more.
+    """
+    fit = equivalence(refreshes({"p": [13.0] * 3}), known_law(), sync_frequency_s=10)
+
+    assert fit["sup_difference"] == pytest.approx(0.6 / 13, abs=1e-6)
+    assert fit["p50_difference_s"] == pytest.approx(0.0, abs=1e-9)
+    assert fit["p99_difference_s"] == pytest.approx(12.87 - 14.35, abs=0.001)
+
+
+def test_the_bounds_are_those_of_the_bootstrap() -> None:
+    """Where p50 alone decides, the verdict is whether its 90 % limits keep the margin.
+
+    The law is moved until the bootstrap's limit of the median touches it.
+    """
+    table = draw_refresh(
+        Setting(60), np.random.default_rng(2), pods=30, window_s=6000.0
+    )
+    pair = bootstrap_confidence(interval_blocks(table), level=0.90)["p50_s"]
+    assert pair is not None
+    law = known_law(60)
+    shift = pair[1] - 0.5 - float(law.quantile(0.5))
+    for extra, expected in ((0.06, True), (-0.06, False)):
+        moved = type(law)(
+            np.append(0.0, law.t + shift + extra), np.append(0.0, law.share), law.max_s
+        )
+        fit = equivalence(table, moved, sync_frequency_s=60)
+        assert fit["equivalent"] is expected
+
+
+def test_two_samples_of_the_law_agree() -> None:
+    """Measured and modelled by the same law are shown to agree, in either order."""
+    rng = np.random.default_rng(3)
+    first, second = (
+        draw_refresh(Setting(10), rng, pods=20, window_s=3600.0) for _ in range(2)
+    )
+
+    one = equivalence_of_samples(first, second, sync_frequency_s=10)
+    other = equivalence_of_samples(second, first, sync_frequency_s=10)
+
+    assert one["equivalent"] is True
+    assert other["equivalent"] is True
+    for fit, sign in ((one, 1), (other, -1)):
+        assert isinstance(fit["p50_difference_s"], float)
+        assert isinstance(one["p50_difference_s"], float)
+        assert fit["p50_difference_s"] * sign == pytest.approx(one["p50_difference_s"])
+
+
+def test_a_sample_agrees_with_a_long_one_as_with_the_law() -> None:
+    """Against a very long sample the differences are those from the law."""
+    rng = np.random.default_rng(4)
+    table = draw_refresh(Setting(10), rng, pods=10, window_s=600.0)
+    long = draw_refresh(Setting(10), rng, pods=100, window_s=20_000.0)
+
+    by_sample = equivalence_of_samples(table, long, sync_frequency_s=10)
+    by_law = equivalence(table, known_law(), sync_frequency_s=10)
+
+    for name in ("p50_difference_s", "p99_difference_s"):
+        assert by_sample[name] == pytest.approx(by_law[name], abs=0.02)
+    assert by_sample["sup_difference"] == pytest.approx(
+        by_law["sup_difference"], abs=0.003
+    )
+
+
+def test_samples_that_differ_do_not_agree() -> None:
+    """Intervals a fifth of a second longer are beyond the margin at S = 10 s."""
+    rng = np.random.default_rng(5)
+    first, second = (
+        draw_refresh(Setting(10), rng, pods=20, window_s=3600.0) for _ in range(2)
+    )
+    second["most_s"] += 0.3
+
+    fit = equivalence_of_samples(first, second, sync_frequency_s=10)
+
+    assert fit["equivalent"] is False
+
+
+def test_samples_with_few_pods_have_no_verdict() -> None:
+    """Both need the stated minimum of blocks."""
+    rng = np.random.default_rng(6)
+    first = draw_refresh(Setting(10), rng, pods=20, window_s=300.0)
+    second = draw_refresh(Setting(10), rng, pods=5, window_s=300.0)
+
+    assert (
+        equivalence_of_samples(first, second, sync_frequency_s=10)["equivalent"] is None
+    )
+
+
+def test_samples_are_of_one_setting() -> None:
+    """Another setting is another population."""
+    first = refreshes({"p": [11.0]})
+
+    with pytest.raises(UsageError, match="not to be compared"):
+        equivalence_of_samples(
+            first, first.assign(sync_frequency_s=60.0), sync_frequency_s=10
+        )

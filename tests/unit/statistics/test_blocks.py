@@ -1,0 +1,150 @@
+"""Blocks: what they sum, and what is taken for independent."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cmhot.clock import NS_PER_S
+from cmhot.settings import Setting, Strategy
+from cmhot.statistics import delay_blocks, describe_intervals, interval_blocks
+from cmhot.statistics.blocks import MOST_BLOCKS, stretches
+from cmhot.statistics.limits import quantiles_of
+from studies.draws import draw_delays, draw_refresh
+from tests.unit.statistics.tables import CACHED, T0, delays, known_law, lost, refreshes
+
+CACHE = Setting(10, Strategy.CACHE, 60.0)
+
+
+def test_blocks_sum_what_each_pod_saw() -> None:
+    """Numerators are Σ min(X, t) per pod, denominators Σ X."""
+    blocks = interval_blocks(refreshes({"p": [11.0, 12.0], "q": [15.0]}))
+
+    at = [int(np.searchsorted(blocks.t, t)) for t in (0.0, 7.5, 15.0)]
+    assert blocks.below[:, at].tolist() == [[0, 15.0, 23.0], [0, 7.5, 15.0]]
+    assert blocks.total.tolist() == [23.0, 15.0]
+    assert blocks.moment.tolist() == [132.5, 112.5]
+    assert blocks.cdf()[at].tolist() == pytest.approx([0, 22.5 / 38, 1])
+    assert blocks.unit == "pods"
+
+
+def test_blocks_of_shared_fetches() -> None:
+    """With a least delay, what an update waits for anyway is taken off."""
+    blocks = interval_blocks(refreshes({"p": [10.0, 15.0]}, least={"p": [0.0, 5.0]}))
+
+    at = [int(np.searchsorted(blocks.t, t)) for t in (3.0, 7.5, 15.0)]
+    assert blocks.below[0, at].tolist() == pytest.approx([3.0, 10.0, 20.0])
+    assert blocks.total.tolist() == [20.0]
+    assert blocks.mean_s() == pytest.approx(7.5)
+
+
+def test_blocks_agree_with_the_estimator() -> None:
+    """Summed over all pods, blocks are the interval estimator, at the law's corners."""
+    table = draw_refresh(Setting(10), np.random.default_rng(2), pods=9, window_s=300.0)
+
+    blocks = interval_blocks(table, law=known_law())
+    (row,) = describe_intervals(table).to_dict("records")
+
+    assert set(known_law().t.tolist()) <= set(blocks.t.tolist())
+    assert blocks.mean_s() == pytest.approx(row["mean_s"])
+    quantiles = quantiles_of(blocks.t, blocks.cdf(), [0.5, 0.99])
+    assert quantiles == pytest.approx([row["p50_s"], row["p99_s"]], abs=0.001)
+
+
+def test_the_worst_case_counts_what_never_came() -> None:
+    """A timeout lies below no delay, however long."""
+    table = delays({"p": [1.0, 2.0], "q": [3.0]})
+    table = pd.concat([table, lost(table[-1:], "timeout", waited_s=9.0)])
+
+    assert delay_blocks(table).cdf().tolist() == pytest.approx([1 / 3, 2 / 3, 1])
+    worst = delay_blocks(table, worst_case=True)
+    assert worst.cdf().tolist() == [0.25, 0.5, 0.75]
+
+
+def test_many_delays_are_looked_at_on_quantiles() -> None:
+    """Beyond 1001 delays F̂ is exact at 1001 of them, per pod."""
+    table = draw_delays(Setting(10), np.random.default_rng(1), pods=7, window_s=900.0)
+    x = table["delay_s"].to_numpy()
+
+    blocks = delay_blocks(table)
+
+    assert len(blocks.t) == 1001
+    assert blocks.cdf() == pytest.approx(
+        [np.mean(x <= t) for t in blocks.t.tolist()], abs=1e-12
+    )
+    assert blocks.total.sum() == len(x)
+
+
+def test_pods_of_a_cache_are_not_apart() -> None:
+    """Under Cache with a TTL, blocks are stretches of time, long against a cycle."""
+    rng = np.random.default_rng(4)
+    table = draw_refresh(CACHE, rng, pods=20, window_s=3600.0, sharers=20)
+
+    blocks = interval_blocks(table)
+
+    assert blocks.unit == "stretches of time of cache entries"
+    assert len(blocks.total) == 20
+    assert (
+        len(interval_blocks(table[table["start_ns"] < T0 + 400 * NS_PER_S]).total) < 4
+    )
+
+
+def test_where_a_ttl_has_no_effect_pods_are_apart() -> None:
+    """From 1.24 to 1.28 each sync reads anew, whatever the TTL."""
+    rng = np.random.default_rng(4)
+    table = draw_refresh(CACHE, rng, pods=20, window_s=3600.0, sharers=20)
+
+    assert interval_blocks(table, kubernetes="v1.28.3").unit == "pods"
+
+
+def test_a_map_per_pod_makes_an_entry_per_pod() -> None:
+    """Pods that share a node but not a ConfigMap do not share a cache entry."""
+    table = pd.concat(
+        [
+            refreshes({f"p{k}": [66.0] * 5}).assign(**CACHED, configmap=f"map-{k}")
+            for k in range(12)
+        ]
+    )
+
+    assert len(interval_blocks(table).total) == 12
+    assert len(interval_blocks(table.assign(configmap="one")).total) == 1
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "entries", "ttl_s", "expected"),
+    [
+        (1530.0, 1, 60.0, 10),
+        (1e6, 1, 60.0, 20),
+        (1e6, 3, 60.0, 7),
+        (1e6, 50, 60.0, 1),
+        (100.0, 1, 60.0, 1),
+        (1e6, 1, None, 1),
+    ],
+)
+def test_stretches_of_time(
+    duration_s: float, entries: int, ttl_s: float | None, expected: int
+) -> None:
+    """About twenty blocks, none below two longest cycles of T + 1.5 S + 1.2 s."""
+    setting = Setting(10, Strategy.CACHE, ttl_s)
+
+    assert stretches(duration_s, setting, entries=entries) == expected
+
+
+def test_too_few_blocks_say_so() -> None:
+    """Below the stated minimum the blocks name it."""
+    few = interval_blocks(refreshes({f"p{k}": [11.0] for k in range(5)}))
+    enough = interval_blocks(refreshes({f"p{k}": [11.0] for k in range(6)}))
+
+    assert few.shortfall() == "too few independent pods: 5, and 6 are needed"
+    assert enough.shortfall() is None
+
+
+def test_very_many_pods_share_blocks() -> None:
+    """Beyond a thousand pods a block is some of them: memory stays bounded."""
+    table = refreshes({f"p{k}": [11.0] for k in range(MOST_BLOCKS + 500)})
+
+    blocks = interval_blocks(table)
+
+    assert len(blocks.total) == MOST_BLOCKS
+    assert blocks.total.sum() == 11.0 * (MOST_BLOCKS + 500)
