@@ -13,7 +13,7 @@ import numpy as np
 
 from cmhot import schema
 from cmhot.errors import UsageError
-from cmhot.law import law_for
+from cmhot.expected import expected_law
 from cmhot.statistics import GROUP
 
 if TYPE_CHECKING:
@@ -165,11 +165,10 @@ def _curves(
     for key, own in kept.groupby(GROUP, dropna=False):
         population = dict(zip(GROUP, key, strict=True))
         setting = schema.setting_of(population)
-        never = population["consumer"] in schema.NEVER_UPDATED
         label = "unknown setting" if setting is None else str(setting)
         yield (
             f"{label}, {population['consumer']}" if several else label,
-            None if setting is None or never else law_for(setting),
+            expected_law(own),
             np.sort(own["delay_s"].dropna().to_numpy(dtype=np.float64)),
             len(own),
         )

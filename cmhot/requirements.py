@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from cmhot import schema
 from cmhot.errors import UsageError
 from cmhot.settings import parse_duration
-from cmhot.statistics import MIN_BLOCKS
 from cmhot.summary import LOCATIONS
 
 if TYPE_CHECKING:
@@ -81,10 +80,9 @@ def _judge(
         sign = "<" if ok else "≥"
         detail = f"{where}: 95 % upper bound {bound:.2f} s {sign} {limit_s:g} s"
         return Judgement(requirement, ok, detail)
-    pods = own.counts["pods"]
+    why = own.too_few or "no upper limit follows from them"
     detail = (
-        f"{where}: too little data for a bound: {pods} pods (at least {MIN_BLOCKS} "
-        f"that are independent), {own.counts['n_delays']} delays observed, "
-        f"{sum(lost.values())} waited for in vain"
+        f"{where}: too little data for a bound: {why}; {own.counts['n_delays']} delays "
+        f"observed, {sum(lost.values())} waited for in vain"
     )
     return Judgement(requirement, ok=False, detail=detail)

@@ -7,6 +7,7 @@ What is derived from them can be computed again at any time.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -14,14 +15,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from cmhot import schema
 from cmhot.errors import RunError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    import io
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    import pandas as pd
+
+DERIVATION = 1
+"""Version of what is derived from the raw files: with another one it is made anew."""
+
+_MADE_OF = b"cmhot.made_of"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,6 +112,20 @@ class RunWriter:
             raise UsageError(msg) from error
         return writer
 
+    @classmethod
+    def reopen(cls, path: Path) -> RunWriter:
+        """Go on with a run; a last line that a crash tore is cut off first.
+
+        Raises
+        ------
+        RunError
+            When it cannot be written.
+        """
+        with _disk(path):
+            for table in schema.RAW_TABLES:
+                _cut_torn_line(path / table.file)
+        return cls(path)
+
     def discard(self) -> None:
         """Remove a run in which nothing was done, and the folders made for it."""
         shutil.rmtree(self.path, ignore_errors=True)
@@ -132,21 +154,37 @@ class RunWriter:
         with _disk(self.path):
             _replace(self.path / schema.RUN_FILE, _run_json(meta))
 
-    def write_delays(self, delays: pd.DataFrame) -> None:
-        """Replace delays.parquet as a whole."""
-        typed = schema.conform(delays, schema.DELAYS)
+    def write_derived(self, rows: pd.DataFrame, table: schema.Table) -> None:
+        """Replace a derived table as a whole, marked with the records it is made of."""
+        import pyarrow as pa  # noqa: PLC0415 - half a second that only who derives pays
+        import pyarrow.parquet as pq  # noqa: PLC0415
+
+        typed = schema.conform(rows, table)
+        content = pa.Table.from_pandas(typed, preserve_index=False)
+        content = content.replace_schema_metadata(
+            {**(content.schema.metadata or {}), _MADE_OF: _fingerprint(self.path)}
+        )
+        sink = pa.BufferOutputStream()
+        pq.write_table(content, sink, compression="zstd")
         with _disk(self.path):
-            content = typed.to_parquet(index=False)
-            _replace(self.path / schema.DELAYS_FILE, content)
+            _replace(self.path / table.file, sink.getvalue())
 
     def _append(self, rows: Iterable[Mapping[str, Any]], table: schema.Table) -> None:
         lines = [_line(schema.record(row, table)) for row in rows]
         if not lines:
             return
-        with _disk(self.path), (self.path / table.file).open("ab") as file:
-            file.write(b"".join(lines))
-            file.flush()
-            os.fsync(file.fileno())
+        with (
+            _disk(self.path),
+            (self.path / table.file).open("ab", buffering=0) as file,
+        ):
+            whole = file.tell()
+            try:
+                _write_all(file, b"".join(lines))
+                os.fsync(file.fileno())
+            except OSError:
+                # what a full disk took of it would tear the line that comes next
+                file.truncate(whole)
+                raise
 
 
 def read_run(path: Path) -> Run:
@@ -157,7 +195,7 @@ def read_run(path: Path) -> Run:
     RunError
         When it is missing, damaged or of another format.
     """
-    meta = _read_meta(path)
+    meta = read_meta(path)
     updates, publications, clock, events = (
         schema.frame(_read_lines(path / table.file), table)
         for table in schema.RAW_TABLES
@@ -174,7 +212,58 @@ def read_run(path: Path) -> Run:
     )
 
 
-def _read_meta(path: Path) -> dict[str, Any]:
+def read_derived(
+    path: Path, table: schema.Table, columns: Sequence[str]
+) -> pd.DataFrame | None:
+    """Read columns of a derived table; texts are categories, which is lean and quick.
+
+    Returns
+    -------
+    DataFrame or None
+        None where the table is not there, cannot be read,
+        or was made of other records than those in the directory now.
+    """
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    texts = [column.name for column in table.columns if column.dtype == "str"]
+    try:
+        file = pq.ParquetFile(path / table.file, read_dictionary=texts)
+        made_of = (file.schema_arrow.metadata or {}).get(_MADE_OF)
+        if made_of != _fingerprint(path):
+            return None
+        # one at a time: what a column needs while it is read is free for the next
+        found = {name: _column(file, name) for name in columns}
+    except (OSError, pa.ArrowException):
+        return None
+    return pd.DataFrame(found, copy=False)
+
+
+def _column(file: Any, name: str) -> Any:  # noqa: ANN401 - pyarrow ships no types
+    """Read one column of a Parquet file, and let go of what that took."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    content = file.read(columns=[name]).to_pandas(
+        self_destruct=True, ignore_metadata=True
+    )
+    pa.default_memory_pool().release_unused()
+    return content[name]
+
+
+def _fingerprint(path: Path) -> bytes:
+    """Tell by one word whether a run's records have changed.
+
+    Raw files only grow, so that their sizes say enough; run.json is taken whole.
+    """
+    sizes = [
+        (path / table.file).stat().st_size if (path / table.file).is_file() else 0
+        for table in schema.RAW_TABLES
+    ]
+    words = [DERIVATION, *sizes, (path / schema.RUN_FILE).read_bytes()]
+    return hashlib.sha256(repr(words).encode()).hexdigest().encode()
+
+
+def read_meta(path: Path) -> dict[str, Any]:
     """Read run.json and see that it is one that we know."""
     file = path / schema.RUN_FILE
     try:
@@ -222,6 +311,24 @@ def _read_lines(file: Path) -> list[dict[str, Any]]:
             msg = f"{file}, line {number}, is damaged: repair it or leave this run out"
             raise RunError(msg)
     return rows
+
+
+def _cut_torn_line(file: Path) -> None:
+    """Cut off what follows the last end of a line: nobody finished writing it."""
+    with file.open("ab+") as handle:
+        handle.seek(0)
+        content = handle.read()
+        whole = content.rfind(b"\n") + 1
+        if whole != len(content):
+            handle.truncate(whole)
+            os.fsync(handle.fileno())
+
+
+def _write_all(file: io.RawIOBase, content: bytes) -> None:
+    """Write all of it; a disk that is nearly full takes a part, and then refuses."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[file.write(rest) or 0 :]
 
 
 def _line(row: Mapping[str, Any]) -> bytes:

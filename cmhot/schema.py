@@ -211,6 +211,41 @@ DELAYS = Table(
 )
 
 
+REFRESH = Table(
+    "refresh.parquet",
+    (
+        *DELAYS.columns[:3],
+        _CONSUMER,
+        _NODE,
+        _POD,
+        _CONFIGMAP,
+        Column(
+            "start_ns",
+            "int64",
+            "ns",
+            "last instant whose content the publication before had",
+            required=True,
+        ),
+        Column("published_ns", "int64", "ns", "of the publication", required=True),
+        Column(
+            "least_s",
+            "float64",
+            "s",
+            "delay of the last update that it brought",
+            required=True,
+        ),
+        Column(
+            "most_s",
+            "float64",
+            "s",
+            "delay of the first update that it might have brought",
+            required=True,
+        ),
+    ),
+)
+"""Per publication, the delays of the updates that it brought, as of any instant."""
+
+
 def setting_of(row: Mapping[str, Any]) -> Setting | None:
     """Read the setting in a row of a table; None when it is not known.
 
@@ -274,13 +309,21 @@ def record(row: Mapping[str, Any], table: Table) -> dict[str, Any]:
 def conform(derived: pd.DataFrame, table: Table) -> pd.DataFrame:
     """Put a derived table's columns in order, with their dtypes.
 
+    Texts may be categories, which stay so.
+
     Raises
     ------
     RunError
         When a value is none of those allowed.
     """
     ordered = derived[[column.name for column in table.columns]]
-    typed = ordered.astype({column.name: column.dtype for column in table.columns})
+    typed = ordered.astype(
+        {
+            column.name: column.dtype
+            for column in table.columns
+            if not (column.dtype == "str" and ordered[column.name].dtype == "category")
+        }
+    )
     for column in table.columns:
         if column.allowed and not typed[column.name].isin(column.allowed).all():
             msg = f"{column.name} of {table.file} is one of {', '.join(column.allowed)}"

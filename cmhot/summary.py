@@ -2,44 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from cmhot import schema
-from cmhot.delays import delays, sync_intervals
-from cmhot.errors import RunError, UsageError
-from cmhot.law import QUANTILES, law_for
-from cmhot.rundir import read_run
-from cmhot.statistics import (
-    GROUP,
-    confidence,
-    delay_blocks,
-    describe_delays,
-    describe_intervals,
-    equivalence,
-    interval_blocks,
-)
+from cmhot.law import QUANTILES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-    from cmhot.rundir import Run
-    from cmhot.statistics import Bounds
+    from collections.abc import Mapping
 
 LOCATIONS = ("mean_s", *QUANTILES)
 STATISTICS = (*LOCATIONS, "max_s")
-_FIT = (
-    "sup_difference",
-    "upper_95",
-    "equivalent",
-    "p50_difference_s",
-    "p99_difference_s",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +31,8 @@ class SettingSummary:
     direct
         ``mean_s`` … ``max_s`` of the observed delays; None: nothing observed.
     confidence
-        95 % interval of each of them but the maximum; None: too few pods,
-        or pods that are not independent. An upper end None: no limit.
+        95 % interval of each of them but the maximum; None: too few independent
+        blocks (`statistics.blocks`). An upper end None: no limit.
     intervals
         ``n_syncs`` and ``mean_s`` … ``max_s`` by the interval estimator,
         and ``confidence`` as above; all None where it does not apply.
@@ -68,6 +43,14 @@ class SettingSummary:
     upper_95
         One-sided 95 % bounds that requirements are judged by;
         None: the data set no bound.
+    too_few
+        Why there are no limits; None: there are.
+    censoring
+        Where something was waited for in vain: ``p50_s`` … by Kaplan and Meier as
+        [value, low, high, best, worst] (None: endless, or no limit), and ``doubtful``.
+    never
+        Where nothing was ever seen: ``pods``, ``pods_updated``, ``waited_s`` and
+        ``upper``, the one-sided 95 % bound of the share of pods that would have.
     """
 
     population: dict[str, Any]
@@ -78,6 +61,9 @@ class SettingSummary:
     law: dict[str, float | None]
     fit: dict[str, float | bool | None]
     upper_95: dict[str, float | None]
+    too_few: str | None = None
+    censoring: dict[str, Any] | None = None
+    never: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Give it as ``summarise --json`` does."""
@@ -90,6 +76,8 @@ class SettingSummary:
             "law": self.law,
             "fit": self.fit,
             "upper_95": self.upper_95,
+            "censoring": self.censoring,
+            "never": self.never,
         }
 
     @property
@@ -162,127 +150,6 @@ class Summary:
         return "\n".join(lines)
 
 
-def summarise(paths: Sequence[Path]) -> Summary:
-    """Summarise runs; those of the same setting are pooled.
-
-    Delays are computed from the raw files each time.
-
-    Raises
-    ------
-    RunError
-        When a run cannot be read, or when runs differ in what must be equal:
-        a model is not pooled with a kubelet, nor one Kubernetes with another.
-    UsageError
-        When no run is given, or one twice.
-    """
-    runs = [read_run(path) for path in paths]
-    _check_together(runs)
-    all_delays = _pool(runs, [delays(run) for run in runs])
-    all_intervals = _pool(runs, [sync_intervals(run) for run in runs])
-    direct = describe_delays(all_delays).to_dict("records")
-    settings = tuple(
-        _summarise_one(row, _same(all_delays, row), _same(all_intervals, row))
-        for row in direct
-    )
-    return Summary(
-        runs=tuple(str(run.meta["run_id"]) for run in runs),
-        modelled=bool(runs[0].meta.get("modelled")),
-        kubernetes=runs[0].meta.get("kubernetes"),
-        settings=settings,
-    )
-
-
-def _check_together(runs: Sequence[Run]) -> None:
-    """Refuse to pool what was not measured under the same conditions."""
-    if not runs:
-        msg = "no run to summarise: give the path that cmhot collect printed"
-        raise UsageError(msg)
-    ids = [str(run.meta["run_id"]) for run in runs]
-    if len(set(ids)) < len(ids):
-        msg = f"a run is given twice among {', '.join(ids)}: give each once"
-        raise UsageError(msg)
-    for key in schema.FIXED_METADATA:
-        found = {str(run.meta["run_id"]): run.meta.get(key) for run in runs}
-        if len(set(found.values())) > 1:
-            said = ", ".join(f"{name}: {value}" for name, value in found.items())
-            msg = f"runs that differ in {key} ({said}) are not pooled: one at a time"
-            raise RunError(msg)
-
-
-def _pool(runs: Sequence[Run], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Join tables; pods of different runs are different pods."""
-    return pd.concat(
-        [
-            table.assign(pod=f"{run.meta['run_id']}/" + table["pod"])
-            for run, table in zip(runs, tables, strict=True)
-        ],
-        ignore_index=True,
-    )
-
-
-def _same(table: pd.DataFrame, population: Mapping[Any, Any]) -> pd.DataFrame:
-    """Pick the rows of one population; unknown equals unknown."""
-    keep = pd.Series(data=True, index=table.index)
-    for name in GROUP:
-        value = population[name]
-        keep &= table[name].isna() if pd.isna(value) else table[name] == value
-    return table[keep]
-
-
-def _summarise_one(
-    row: Mapping[Any, Any], own: pd.DataFrame, intervals: pd.DataFrame
-) -> SettingSummary:
-    population = {name: _known(row[name]) for name in GROUP}
-    counts = {
-        name: int(row[name]) for name in row if name == "pods" or name[:2] == "n_"
-    }
-    setting = schema.setting_of(population)
-    law = None if setting is None else law_for(setting)
-    shared = setting is not None and law is None  # pods share what the node cached
-    if population["consumer"] in schema.NEVER_UPDATED:
-        law = None
-    nothing: dict[str, Bounds | None] = dict.fromkeys(LOCATIONS)
-    described: dict[str, Any] = dict.fromkeys(["n_syncs", *STATISTICS])
-    fit: dict[str, float | bool | None] = dict.fromkeys(_FIT)
-    limits, bounds = nothing, nothing
-    if not shared:
-        bounds = confidence(delay_blocks(own, worst_case=True), level=0.90)
-    if setting is not None and law is not None and not intervals.empty:
-        (estimate,) = describe_intervals(intervals).to_dict("records")
-        described = {name: _known(estimate[name]) for name in described}
-        blocks = interval_blocks(intervals, law=law)
-        limits = confidence(blocks)
-        fit = equivalence(intervals, law, sync_frequency_s=setting.sync_frequency_s)
-        if not any(counts[f"n_{name}"] for name in schema.DEAD_ENDS):
-            bounds = confidence(blocks, level=0.90)
-    return SettingSummary(
-        population=population,
-        counts=counts,
-        direct={name: _known(row[name]) for name in STATISTICS},
-        confidence=_pairs(nothing if shared else confidence(delay_blocks(own))),
-        intervals={**described, "confidence": _pairs(limits)},
-        law=dict.fromkeys(STATISTICS) if law is None else {**law.summary()},
-        fit=fit,
-        upper_95={name: _known(pair and pair[1]) for name, pair in bounds.items()},
-    )
-
-
-def _known(value: Any) -> Any:  # noqa: ANN401 - a cell of a table
-    """Give a cell as JSON has it: None for what is missing or has no limit."""
-    if pd.isna(value) or value == math.inf:
-        return None
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _pairs(
-    limits: Mapping[str, Bounds | None],
-) -> dict[str, list[float | None] | None]:
-    return {
-        name: None if pair is None else [_known(end) for end in pair]
-        for name, pair in limits.items()
-    }
-
-
 def _prefixed(prefix: str, numbers: Mapping[str, Any]) -> dict[str, Any]:
     """Flatten numbers for a table; pairs become a column for each end."""
     flat = {}
@@ -315,12 +182,13 @@ def _block(own: SettingSummary) -> list[str]:
             ]
         ),
         _line("delays", own.direct),
-        *_limits(own.confidence),
+        *_limits(own.confidence, own.too_few),
     ]
+    lines += _censored(own)
     syncs = own.intervals["n_syncs"]
     if syncs is not None:
-        lines.append(_line(f"{syncs} sync intervals", own.intervals))
-        lines += _limits(own.intervals["confidence"])
+        lines.append(_line(f"{syncs} refreshes", own.intervals))
+        lines += _limits(own.intervals["confidence"], own.too_few)
     if own.law["mean_s"] is not None:
         lines.append(_line("law", own.law))
     if own.fit["upper_95"] is not None:
@@ -334,9 +202,32 @@ def _block(own: SettingSummary) -> list[str]:
     return lines
 
 
-def _limits(limits: Mapping[str, list[float | None] | None]) -> list[str]:
+def _censored(own: SettingSummary) -> list[str]:
+    """Write what was waited for in vain, as lines; none where nothing was."""
+    if own.never is not None:
+        line = (
+            f"    none of {own.never['pods']} pods saw an update within "
+            f"{own.never['waited_s']:.1f} s: fewer than {own.never['upper']:.0%} would "
+            "have (95 %)"
+        )
+        return [line]
+    if own.censoring is None:
+        return []
+    rows = {"Kaplan-Meier": 0, "  best case": 3, "  worst case": 4}
+    lines = [
+        _line(name, {key: own.censoring[key][place] for key in QUANTILES})
+        for name, place in rows.items()
+    ]
+    if own.censoring["doubtful"]:
+        lines.append("    best and worst case differ by more than the 95 % interval")
+    return lines
+
+
+def _limits(
+    limits: Mapping[str, list[float | None] | None], too_few: str | None
+) -> list[str]:
     if not any(limits.values()):
-        return ["    no 95 % limits: too few independent pods"]
+        return [f"    no 95 % limits: {too_few or 'all rows are equal'}"]
     lines = []
     for end, name in enumerate(["low", "high"]):
         ends = {key: pair[end] if pair else None for key, pair in limits.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cmhot import schema
-from cmhot.law import law_for
+from cmhot.law import law_for, reads_at_every_sync
 from cmhot.settings import Setting, Strategy
 
 if TYPE_CHECKING:
@@ -221,7 +221,8 @@ def _strategies(summary: Summary) -> Iterable[str]:
     by_sync: dict[float, list[SettingSummary]] = {}
     for own in summary.settings:
         setting = schema.setting_of(own.population)
-        if setting and own.direct["mean_s"] is not None and law_for(setting):
+        every = setting is not None and reads_at_every_sync(setting)
+        if setting and every and own.direct["mean_s"] is not None:
             by_sync.setdefault(setting.sync_frequency_s, []).append(own)
     for sync_s, several in by_sync.items():
         if len({own.population["strategy"] for own in several}) > 1:

@@ -44,6 +44,9 @@ def table(
         strategy=strategy,
         ttl_s=0.0,
         consumer=consumer,
+        node="n",
+        pod="p",
+        configmap="probe",
         status=["timeout" if math.isnan(value) else "observed" for value in delay_s],
     )
 

@@ -11,7 +11,7 @@ import pytest
 from cmhot import schema
 from cmhot.delays import delays
 from cmhot.errors import RunError, UsageError
-from cmhot.rundir import RunWriter, read_run
+from cmhot.rundir import RunWriter, read_derived, read_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -144,12 +144,55 @@ def test_delays_survive_parquet(simulate_run: SimulateRun) -> None:
     writer = simulate_run("r", pods=2, window_s=20)
     table = delays(read_run(writer.path))
 
-    writer.write_delays(table)
+    writer.write_derived(table, schema.DELAYS)
 
     again = pd.read_parquet(writer.path / "delays.parquet")
     assert again["acked_ns"].tolist() == table["acked_ns"].tolist()
     assert list(again) == [column.name for column in schema.DELAYS.columns]
     pd.testing.assert_frame_equal(again, table)
+
+
+@pytest.fixture
+def derived(simulate_run: SimulateRun) -> RunWriter:
+    """Write a run with its delays."""
+    writer = simulate_run("r", pods=2, window_s=20)
+    writer.write_derived(delays(read_run(writer.path)), schema.DELAYS)
+    return writer
+
+
+def test_a_derived_table_is_read_by_column(derived: RunWriter) -> None:
+    """Only the columns asked for are read, texts as categories."""
+    found = read_derived(derived.path, schema.DELAYS, ["pod", "delay_s"])
+
+    assert found is not None
+    assert list(found) == ["pod", "delay_s"]
+    assert isinstance(found["pod"].dtype, pd.CategoricalDtype)
+    again = delays(read_run(derived.path))
+    assert found["pod"].tolist() == again["pod"].tolist()
+    assert found["delay_s"].tolist() == again["delay_s"].tolist()
+
+
+@pytest.mark.parametrize("change", ["more records", "another run.json", "not there"])
+def test_a_table_of_other_records_is_not_read(derived: RunWriter, change: str) -> None:
+    """What was derived before the records changed has to be derived again."""
+    if change == "more records":
+        derived.append_update({**UPDATE, "seq": 10_000})
+    elif change == "another run.json":
+        derived.write_run({**read_run(derived.path).meta, "status": "complete"})
+    else:
+        (derived.path / "delays.parquet").unlink()
+
+    assert read_derived(derived.path, schema.DELAYS, ["delay_s"]) is None
+
+
+def test_a_foreign_table_is_not_trusted(derived: RunWriter) -> None:
+    """A Parquet file without the mark, and one that is none, are made anew."""
+    file = derived.path / "delays.parquet"
+    pd.read_parquet(file).to_parquet(file)
+    assert read_derived(derived.path, schema.DELAYS, ["delay_s"]) is None
+
+    file.write_bytes(b"no parquet")
+    assert read_derived(derived.path, schema.DELAYS, ["delay_s"]) is None
 
 
 def test_an_unknown_status_is_not_written(simulate_run: SimulateRun) -> None:
@@ -158,7 +201,7 @@ def test_an_unknown_status_is_not_written(simulate_run: SimulateRun) -> None:
     table = delays(read_run(writer.path)).assign(status="lost")
 
     with pytest.raises(RunError, match=r"status of delays\.parquet is one of observed"):
-        writer.write_delays(table)
+        writer.write_derived(table, schema.DELAYS)
 
 
 def test_a_run_is_never_overwritten(writer: RunWriter) -> None:

@@ -1,0 +1,267 @@
+"""From run directories to one summary: estimates, limits, law and verdict."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from cmhot import schema
+from cmhot.delays import (
+    REFRESH_COLUMNS,
+    delays,
+    kubelet_version,
+    pool,
+    refresh_intervals,
+    setting_columns,
+)
+from cmhot.errors import RunError, UsageError
+from cmhot.expected import expected_law
+from cmhot.law import QUANTILES
+from cmhot.rundir import read_derived, read_meta, read_run
+from cmhot.statistics import (
+    GROUP,
+    confidence,
+    delay_blocks,
+    describe_delays,
+    describe_intervals,
+    equivalence,
+    interval_blocks,
+    kaplan_meier,
+    never_updates,
+)
+from cmhot.statistics.population import populations
+from cmhot.summary import LOCATIONS, STATISTICS, SettingSummary, Summary
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from cmhot.statistics import Bounds
+
+NEEDED = ("node", "pod", "consumer", "configmap", "acked_ns", "status", "delay_s")
+"""Columns of the delays that a summary is made of; the rest is not read."""
+
+_OF_CENSORED = ("waited_s", "published_ns")
+"""Columns that are needed, too, where something was waited for in vain."""
+
+_FIT = (
+    "sup_difference",
+    "upper_95",
+    "equivalent",
+    "p50_difference_s",
+    "p99_difference_s",
+)
+
+
+def summarise(paths: Sequence[Path], *, force: bool = False) -> Summary:
+    """Summarise runs; those of the same setting are pooled.
+
+    The tables that a collection left are read where they fit its records,
+    else they are computed from them.
+
+    Parameters
+    ----------
+    paths
+        Run directories.
+    force
+        Whether to summarise a run whose checks failed, too.
+
+    Raises
+    ------
+    RunError
+        When a run cannot be read, is invalid or holds no trial,
+        or when runs differ in what must be equal:
+        a model is not pooled with a kubelet, nor one Kubernetes with another.
+    UsageError
+        When no run is given, or one twice.
+    """
+    metas = [read_meta(path) for path in paths]
+    _check_together(metas)
+    if not force:
+        _check_valid(metas)
+    tables = [_tables(path, meta) for path, meta in zip(paths, metas, strict=True)]
+    ids = [str(meta["run_id"]) for meta in metas]
+    by_run = dict(zip(ids, metas, strict=True))
+    all_delays = pool(dict(zip(ids, (own for own, _ in tables), strict=True)))
+    all_refresh = pool(dict(zip(ids, (own for _, own in tables), strict=True)))
+    if all_delays.empty:
+        msg = f"no trial in {', '.join(ids)}: nothing was measured, so collect again"
+        raise RunError(msg)
+    del tables  # ten million rows are not held twice
+    refreshes = [] if all_refresh.empty else [*populations(all_refresh)]
+    settings = tuple(
+        _summarise_one(key, own, _same(refreshes, key), by_run)
+        for key, own in populations(all_delays)
+    )
+    return Summary(
+        runs=tuple(ids),
+        modelled=bool(metas[0].get("modelled")),
+        kubernetes=metas[0].get("kubernetes"),
+        settings=settings,
+    )
+
+
+def _check_together(metas: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse to pool what was not measured under the same conditions."""
+    if not metas:
+        msg = "no run to summarise: give the path that cmhot collect printed"
+        raise UsageError(msg)
+    ids = [str(meta["run_id"]) for meta in metas]
+    if len(set(ids)) < len(ids):
+        msg = f"a run is given twice among {', '.join(ids)}: give each once"
+        raise UsageError(msg)
+    for key in schema.FIXED_METADATA:
+        found = {str(meta["run_id"]): meta.get(key) for meta in metas}
+        if len(set(found.values())) > 1:
+            said = ", ".join(f"{name}: {value}" for name, value in found.items())
+            msg = f"runs that differ in {key} ({said}) are not pooled: one at a time"
+            raise RunError(msg)
+
+
+def _check_valid(metas: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a run that found itself invalid, and say why it did."""
+    for meta in metas:
+        if meta.get("status") != "invalid":
+            continue
+        failed = [
+            name
+            for name, check in (meta.get("checks") or {}).items()
+            if isinstance(check, dict) and check.get("passed") is False
+        ]
+        why = f": {', '.join(failed)} failed" if failed else ""
+        msg = (
+            f"run {meta['run_id']} is invalid{why}; see checks in its run.json, "
+            "and use --force to summarise it all the same"
+        )
+        raise RunError(msg)
+
+
+def _tables(path: Path, meta: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read delays and refreshes as they were left, or derive them from the records."""
+    rows = read_derived(path, schema.DELAYS, NEEDED)
+    refresh = read_derived(path, schema.REFRESH, REFRESH_COLUMNS)
+    if rows is not None and rows["status"].isin(schema.DEAD_ENDS).any():
+        more = read_derived(path, schema.DELAYS, _OF_CENSORED)
+        rows = None if more is None else rows.assign(**more)
+    if rows is None or refresh is None:
+        run = read_run(path)
+        return delays(run), refresh_intervals(run)
+    return _with_setting(rows, meta), refresh
+
+
+def _with_setting(rows: pd.DataFrame, meta: Mapping[str, Any]) -> pd.DataFrame:
+    """Add the setting's columns, which follow from the node, as categories."""
+    nodes = rows["node"].cat
+    found = [setting_columns(dict(meta), str(name)) for name in nodes.categories]
+    columns = {}
+    for name in schema.SETTING:
+        codes, values = pd.factorize(pd.Series([one[name] for one in found]))
+        column = np.append(codes, -1).astype(np.int16)[nodes.codes]
+        columns[name] = pd.Categorical.from_codes(column, categories=values)
+    return rows.assign(**columns)
+
+
+def _same(
+    refreshes: Sequence[tuple[dict[str, Any], pd.DataFrame]], key: Mapping[str, Any]
+) -> pd.DataFrame | None:
+    """Pick the rows of one population; unknown equals unknown; None: there are none."""
+    for other, rows in refreshes:
+        if all(
+            other[name] == key[name] or (pd.isna(other[name]) and pd.isna(key[name]))
+            for name in GROUP
+        ):
+            return rows
+    return None
+
+
+def _summarise_one(
+    key: Mapping[str, Any],
+    own: pd.DataFrame,
+    refresh: pd.DataFrame | None,
+    metas: Mapping[str, Mapping[str, Any]],
+) -> SettingSummary:
+    population = {name: _known(key[name]) for name in GROUP}
+    (row,) = describe_delays(own).to_dict("records")
+    counts = {
+        str(name): int(row[name])
+        for name in row
+        if name == "pods" or str(name).startswith("n_")
+    }
+    setting = schema.setting_of(population)
+    version_of = partial(_version, metas)
+    version = version_of(str(own["node"].iloc[0]))
+    law = expected_law(own, version_of=version_of)
+    nothing: dict[str, Bounds | None] = dict.fromkeys(LOCATIONS)
+    described: dict[str, Any] = dict.fromkeys(["n_syncs", *STATISTICS])
+    fit: dict[str, float | bool | None] = dict.fromkeys(_FIT)
+    limits = nothing
+    lost = any(counts[f"n_{name}"] for name in schema.DEAD_ENDS)
+    direct = delay_blocks(own, kubernetes=version)
+    worst = delay_blocks(own, worst_case=True, kubernetes=version) if lost else direct
+    bounds = confidence(worst, level=0.90)
+    if setting is not None and law is not None and refresh is not None:
+        (estimate,) = describe_intervals(refresh).to_dict("records")
+        described = {name: _known(estimate[name]) for name in described}
+        blocks = interval_blocks(refresh, law=law, kubernetes=version)
+        limits = confidence(blocks)
+        sync_s = setting.sync_frequency_s
+        fit = equivalence(refresh, law, sync_frequency_s=sync_s, kubernetes=version)
+        if not lost:
+            bounds = confidence(blocks, level=0.90)
+    return SettingSummary(
+        population=population,
+        counts=counts,
+        direct={name: _known(row[name]) for name in STATISTICS},
+        confidence=_pairs(confidence(direct)),
+        intervals={**described, "confidence": _pairs(limits)},
+        law=dict.fromkeys(STATISTICS) if law is None else {**law.summary()},
+        fit=fit,
+        upper_95={name: _known(pair and pair[1]) for name, pair in bounds.items()},
+        too_few=direct.shortfall(),
+        censoring=_censoring(own, version) if lost and counts["n_delays"] else None,
+        never=_never(own) if lost and not counts["n_delays"] else None,
+    )
+
+
+def _censoring(own: pd.DataFrame, version: str | None) -> dict[str, Any]:
+    """Say what the delays that were waited for in vain leave open."""
+    table = kaplan_meier(own, kubernetes=version)
+    columns = ["value_s", "low_s", "high_s", "best_s", "worst_s"]
+    found: dict[str, Any] = {
+        name: [_known(value) for value in row]
+        for name, row in zip(QUANTILES, table[columns].to_numpy(), strict=True)
+    }
+    return {**found, "doubtful": bool(table["doubtful"].any())}
+
+
+def _never(own: pd.DataFrame) -> dict[str, Any]:
+    """Bound how many pods would have seen an update where none did."""
+    (row,) = never_updates(own).to_dict("records")
+    names = ("pods", "pods_updated", "waited_s", "upper")
+    return {name: _known(row[name]) for name in names}
+
+
+def _version(metas: Mapping[str, Mapping[str, Any]], node: str) -> str | None:
+    """Find the version of the kubelet of a node, named as in pooled tables."""
+    run_id, _, name = node.partition("/")
+    return kubelet_version(dict(metas[run_id]), name)
+
+
+def _known(value: Any) -> Any:  # noqa: ANN401 - a cell of a table
+    """Give a cell as JSON has it: None for what is missing or has no limit."""
+    if pd.isna(value) or value == math.inf:
+        return None
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _pairs(
+    limits: Mapping[str, Bounds | None],
+) -> dict[str, list[float | None] | None]:
+    return {
+        name: None if pair is None else [_known(end) for end in pair]
+        for name, pair in limits.items()
+    }
