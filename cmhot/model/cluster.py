@@ -1,61 +1,45 @@
 """Virtual kubelets behind the cluster port: for tests, and where no testbed can run.
 
-A renewal model: each pod syncs on its node's one-second tick,
-`syncFrequency` times U(1, 1.5) after the sync before (see `cmhot.law`),
-and an annotation syncs it at once.
 Time is virtual: a collection of minutes takes a second.
 Whatever is made from it must say "modelled".
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cmhot.clock import NS_PER_S, VirtualClock
 from cmhot.cluster import CONFIG_MAP, NODE, POD
-from cmhot.errors import ClusterError, NotFoundError, UsageError
-from cmhot.law import JITTER, LOOPS_S, TICK_S
-from cmhot.settings import DEFAULT_SETTINGS, TTL_ANNOTATION, Strategy
+from cmhot.errors import ClusterError, NotFoundError
+from cmhot.kubelet import TYPICAL
+from cmhot.model.contents import History
+from cmhot.model.kubelet import ns
+from cmhot.model.nodes import READ_AFTER_S, make_nodes, version_text
+from cmhot.settings import DEFAULT_SETTINGS, TTL_ANNOTATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from cmhot.cluster import Kind
+    from cmhot.kubelet import Timing
+    from cmhot.model.nodes import ModelNode
+    from cmhot.model.pods import ModelPod, Volume
     from cmhot.settings import Setting
 
 REQUEST_S = 0.005
 """Time a request takes, seconds: about what the testbed's API server needs."""
-FORCED_SYNC_S = (0.0, LOOPS_S)
-"""From an annotation to the publication: the two volume loops, uniform in sum."""
-READ_AFTER_S = 0.1
-"""From a publication to the probe's line: half of its pause, nearly."""
 
 
-@dataclass(slots=True)
-class _Node:
-    name: str
-    setting: Setting
-    tick_s: float
-    """Phase of the kubelet's ticker within the second."""
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Pod:
     name: str
-    node: _Node
     labels: dict[str, str]
-    configmap: str
-    next_sync_s: float
-    shown: int | None = None
-    log: list[str] = field(default_factory=list)
-
-
-def _stamp(at_ns: int, end: str) -> str:
-    return f"{np.datetime64(at_ns, 'ns')}{end}"
+    node: ModelNode
+    inside: ModelPod
 
 
 class ModelCluster:
@@ -67,11 +51,15 @@ class ModelCluster:
         One node is made for each.
     seed
         Of the kubelets' jitter and phases.
+    kubernetes
+        Version of the kubelets, such as ``v1.28.15``; None: current.
+    timing
+        What the kubelets' work costs.
 
     Raises
     ------
     UsageError
-        For Cache with a TTL above 0, which this model does not know.
+        For a version of which no behaviour is known.
     """
 
     target = "model"
@@ -79,28 +67,27 @@ class ModelCluster:
     local_image = "model"
 
     def __init__(
-        self, settings: Sequence[Setting] = DEFAULT_SETTINGS, *, seed: int = 1
+        self,
+        settings: Sequence[Setting] = DEFAULT_SETTINGS,
+        *,
+        seed: int = 1,
+        kubernetes: str | None = None,
+        timing: Timing = TYPICAL,
     ) -> None:
-        for setting in settings:
-            if setting.strategy is Strategy.CACHE and setting.ttl_s != 0:
-                msg = (
-                    f"the model does not know {setting}: measure it on a testbed "
-                    "(cmhot testbed up --node strategy=Cache,ttl=…)"
-                )
-                raise UsageError(msg)
         self.clock = VirtualClock()
-        self._rng = np.random.default_rng(seed)
-        self._nodes = [
-            _Node(f"model-{number}", setting, float(self._rng.random()))
-            for number, setting in enumerate(settings, start=1)
-        ]
+        self._start_ns = self.clock.utc_ns()
+        self._kubernetes = kubernetes
+        self._nodes = make_nodes(
+            settings, seed=seed, kubernetes=kubernetes, timing=timing
+        )
         self._pods: dict[str, _Pod] = {}
-        self._contents: dict[str, list[tuple[float, int]]] = {}
+        self._histories: dict[str, History] = {}
+        self._stored: dict[str, int] = {}
         self._version = 1
 
     def version(self) -> str:
-        """Say that there is no Kubernetes behind it."""
-        return "modelled"
+        """Say that there is no Kubernetes behind it, and which one is modelled."""
+        return version_text(self._kubernetes)
 
     def sources(self) -> None:
         """Return None: no programs were started."""
@@ -111,6 +98,11 @@ class ModelCluster:
         self.clock.sleep(REQUEST_S)
         self._version += 1
         return str(self._version)
+
+    @property
+    def _now_ns(self) -> int:
+        """Nanoseconds since the model's start."""
+        return self.clock.utc_ns() - self._start_ns
 
     def kubelet_configuration(self, node: str) -> dict[str, Any]:
         """Return the two fields that the modelled kubelet has."""
@@ -126,10 +118,9 @@ class ModelCluster:
     ) -> dict[str, Any]:
         """Return a ConfigMap's number; other kinds are not kept."""
         self._request()
-        if kind != CONFIG_MAP or name not in self._contents:
-            msg = f"the model has no {kind.plural}/{name} in {namespace}"
-            raise NotFoundError(msg)
-        _, seq = self._contents[name][-1]
+        if kind != CONFIG_MAP or name not in self._stored:
+            raise _absent(kind, name, namespace)
+        seq = self._stored[name]
         return {"metadata": {"name": name}, "data": {"seq": str(seq)}}
 
     def list(
@@ -158,18 +149,18 @@ class ModelCluster:
         """Yield nothing: modelled pods are Ready as soon as they are listed."""
         return iter(())
 
-    @staticmethod
-    def _node_object(node: _Node) -> dict[str, Any]:
+    def _node_object(self, node: ModelNode) -> dict[str, Any]:
+        ttl = node.setting.ttl_s
         return {
             "metadata": {
                 "name": node.name,
                 "labels": {"kubernetes.io/hostname": node.name},
-                "annotations": {TTL_ANNOTATION: f"{node.setting.ttl_s or 0:g}"},
+                "annotations": {} if ttl is None else {TTL_ANNOTATION: f"{ttl:g}"},
             },
             "spec": {},
             "status": {
                 "nodeInfo": {
-                    "kubeletVersion": "modelled",
+                    "kubeletVersion": self.version(),
                     "containerRuntimeVersion": "modelled",
                 }
             },
@@ -197,11 +188,18 @@ class ModelCluster:
         version = self._request()
         name = manifest["metadata"]["name"]
         if manifest["kind"] == "ConfigMap":
-            seq = int(manifest["data"]["seq"])
-            self._contents.setdefault(name, []).append((self.clock.monotonic(), seq))
+            self._write(name, manifest["data"])
         elif manifest["kind"] == "Deployment":
             self._start_pods(name, manifest["spec"])
         return {**manifest, "metadata": {"name": name, "resourceVersion": version}}
+
+    def _history(self, configmap: str) -> History:
+        """Find what a ConfigMap contained; one that is mounted may come later."""
+        return self._histories.setdefault(configmap, History())
+
+    def _write(self, configmap: str, data: Mapping[str, str]) -> None:
+        number = self._stored[configmap] = int(data["seq"])
+        self._history(configmap).write(number, at_ns=self._now_ns)
 
     def _start_pods(self, name: str, spec: Mapping[str, Any]) -> None:
         template = spec["template"]
@@ -210,17 +208,20 @@ class ModelCluster:
         ]
         hosts = required["nodeSelectorTerms"][0]["matchExpressions"][0]["values"]
         nodes = [node for node in self._nodes if node.name in hosts]
-        configmap = template["spec"]["volumes"][0]["configMap"]["name"]
-        for number in range(spec["replicas"]):
-            pod = _Pod(
-                name=f"{name}-{number}",
-                node=nodes[number % len(nodes)],
-                labels=dict(template["metadata"]["labels"]),
-                configmap=configmap,
-                next_sync_s=0.0,
-            )
-            self._sync(pod, self.clock.monotonic())
-            self._pods[pod.name] = pod
+        labels = dict(template["metadata"]["labels"])
+        mounts = [
+            self._history(volume["configMap"]["name"])
+            for volume in template["spec"]["volumes"]
+            if "configMap" in volume
+        ]
+        numbers = range(spec["replicas"])
+        for turn, node in enumerate(nodes):
+            own = numbers[turn :: len(nodes)]
+            started = node.kubelet.add([mounts] * len(own), at_ns=self._now_ns)
+            for number, pod in zip(own, started, strict=True):
+                self._pods[f"{name}-{number}"] = _Pod(
+                    f"{name}-{number}", labels, node, pod
+                )
 
     def patch(
         self,
@@ -228,18 +229,17 @@ class ModelCluster:
         name: str,
         body: Mapping[str, Any],
         *,
-        namespace: str | None = None,  # noqa: ARG002
+        namespace: str | None = None,
     ) -> dict[str, Any]:
         """Change a ConfigMap's number, or touch a pod, which syncs it."""
         version = self._request()
-        now = self.clock.monotonic()
-        if kind == CONFIG_MAP:
-            self._contents[name].append((now, int(body["data"]["seq"])))
-        elif kind == POD:
+        if kind == CONFIG_MAP and name in self._stored:
+            self._write(name, body["data"])
+        elif kind == POD and name in self._pods:
             pod = self._pods[name]
-            self._catch_up(pod)
-            low, high = FORCED_SYNC_S
-            self._sync(pod, now, read_s=now + float(self._rng.uniform(low, high)))
+            pod.node.kubelet.update(pod.inside, at_ns=self._now_ns)
+        else:
+            raise _absent(kind, name, namespace)
         return {"metadata": {"name": name, "resourceVersion": version}}
 
     def delete(
@@ -252,20 +252,52 @@ class ModelCluster:
         """Forget a ConfigMap; pods stay readable until the cluster goes."""
         self._request()
         if kind == CONFIG_MAP:
-            self._contents.pop(name, None)
+            self._stored.pop(name, None)
 
     def log(
         self,
         pod: str,
         *,
-        namespace: str,  # noqa: ARG002
-        container: str,  # noqa: ARG002
-        since_ns: int | None = None,  # noqa: ARG002 - the caller knows what it has seen
+        namespace: str,
+        container: str,  # noqa: ARG002 - a probe has but one
+        since_ns: int | None = None,
     ) -> str:
-        """Return what the pod's probe has printed so far."""
+        """Return what the pod's probe has printed so far of its first ConfigMap."""
         self._request()
-        self._catch_up(self._pods[pod])
-        return "".join(self._pods[pod].log)
+        if pod not in self._pods:
+            raise _absent(POD, pod, namespace)
+        known = self._pods[pod]
+        known.node.kubelet.run(self._now_ns)
+        if not known.inside.volumes:
+            return ""
+        return self._render(known.inside.volumes[0], since_ns)
+
+    def _render(self, volume: Volume, since_ns: int | None) -> str:
+        """Write the lines that the probe has printed since an instant, and no others.
+
+        As the kubelet does, it starts at the whole second.
+        """
+        instants, late = volume.instants_ns, ns(READ_AFTER_S)
+        first = 0
+        if since_ns is not None:
+            second_ns = since_ns // NS_PER_S * NS_PER_S
+            first = bisect_left(instants, second_ns - self._start_ns - late)
+        until = bisect_right(instants, self._now_ns - late)
+        if first >= until:
+            return ""
+        published_ns = np.array(instants[first:until]) + self._start_ns
+        read = np.datetime_as_string((published_ns + late).view("M8[ns]"))
+        published = np.datetime_as_string(published_ns.view("M8[ns]"))
+        lines = [
+            f"{stamp}Z publication {number} {modified.replace('T', ' ')} +0000\n"
+            for stamp, number, modified in zip(
+                read.tolist(),
+                volume.numbers[first:until],
+                published.tolist(),
+                strict=True,
+            )
+        ]
+        return "".join(lines)
 
     def run_in(
         self,
@@ -282,29 +314,7 @@ class ModelCluster:
         )
         raise ClusterError(msg)
 
-    def _catch_up(self, pod: _Pod) -> None:
-        """Do the periodic syncs that have become due."""
-        while pod.next_sync_s <= self.clock.monotonic():
-            due = pod.next_sync_s
-            delay = float(self._rng.uniform(0, LOOPS_S / 2, 2).sum())
-            self._sync(pod, due, read_s=due + delay)
 
-    def _sync(self, pod: _Pod, at_s: float, *, read_s: float | None = None) -> None:
-        """Read the content, note it if it is new, and set the next sync."""
-        read_s = at_s if read_s is None else read_s
-        history = self._contents.get(pod.configmap, [])
-        current = next((seq for when, seq in reversed(history) if when <= read_s), None)
-        if current is not None and current != pod.shown:
-            pod.shown = current
-            self._note(pod, current, read_s)
-        shortest = pod.node.setting.sync_frequency_s
-        ready = at_s + shortest * (1 + JITTER * float(self._rng.random()))
-        ticks = math.floor((ready - pod.node.tick_s) / TICK_S) + 1
-        pod.next_sync_s = ticks * TICK_S + pod.node.tick_s
-
-    def _note(self, pod: _Pod, seq: int, published_s: float) -> None:
-        start_ns = self.clock.utc_ns() - round(self.clock.monotonic() * NS_PER_S)
-        published_ns = start_ns + round(published_s * NS_PER_S)
-        read_ns = published_ns + round(READ_AFTER_S * NS_PER_S)
-        modified = _stamp(published_ns, " +0000").replace("T", " ")
-        pod.log.append(f"{_stamp(read_ns, 'Z')} publication {seq} {modified}\n")
+def _absent(kind: Kind, name: str, namespace: str | None) -> NotFoundError:
+    """Say that the model has no such object."""
+    return NotFoundError(f"the model has no {kind.plural}/{name} in {namespace}")
