@@ -19,10 +19,10 @@ def test_a_parser_reads_what_the_summary_says(simulate_run: SimulateRun) -> None
     summary = summarise([simulate_run("r").path])
     (own,) = summary.settings
 
-    families = {
-        family.name: family
-        for family in text_string_to_metric_families(to_openmetrics(summary))
-    }
+    parsed = text_string_to_metric_families(  # type: ignore[no-untyped-call]
+        to_openmetrics(summary)
+    )
+    families = {family.name: family for family in parsed}
 
     delay = families["cmhot_configmap_update_delay_seconds"]
     assert (delay.type, delay.unit) == ("summary", "seconds")
