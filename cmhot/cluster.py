@@ -8,12 +8,13 @@ Objects are plain dicts, as the API server sends them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from cmhot.clock import Clock
+    from cmhot.rights import Right
 
 FIELD_MANAGER = "cmhot"
 """Who owns the fields that server-side apply and patch write."""
@@ -46,6 +47,26 @@ POD = Kind("v1", "pods")
 NAMESPACE = Kind("v1", "namespaces", namespaced=False)
 NODE = Kind("v1", "nodes", namespaced=False)
 DEPLOYMENT = Kind("apps/v1", "deployments")
+SECRET = Kind("v1", "secrets")
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """What a command in a container did.
+
+    Attributes
+    ----------
+    code
+        Its exit code; None: it could not be started, or did not end in time.
+    output
+        Its standard output, byte by byte.
+    complaint
+        Its standard error, or why it could not be started.
+    """
+
+    code: int | None
+    output: bytes
+    complaint: str
 
 
 class Cluster(Protocol):
@@ -142,3 +163,38 @@ class Cluster(Protocol):
 
     def kubelet_configuration(self, node: str) -> dict[str, Any]:
         """Return the configuration that a kubelet itself reports (/configz)."""
+
+
+@runtime_checkable
+class Authorising(Protocol):
+    """A cluster that can be asked what its user may do; the model cannot."""
+
+    def may(self, right: Right, *, namespace: str | None = None) -> bool:
+        """Tell whether the user has a right, in a namespace or in every one (None)."""
+
+
+@runtime_checkable
+class Inspectable(Protocol):
+    """A cluster of real objects and containers, which the model has not."""
+
+    def pages(
+        self,
+        kind: Kind,
+        *,
+        namespace: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Iterator[Sequence[dict[str, Any]]]:
+        """Yield all objects page by page, so that no more than one need be kept."""
+
+    def names(self, kind: Kind, *, namespace: str) -> Sequence[str]:
+        """Return the names of a kind's objects, without asking for their content."""
+
+    def capture(
+        self, pod: str, command: Sequence[str], *, namespace: str, container: str
+    ) -> Captured:
+        """Run a command in a container; its failure is an answer, not an error."""
+
+    def add_ephemeral(
+        self, pod: str, container: Mapping[str, Any], *, namespace: str
+    ) -> None:
+        """Start an ephemeral container in a pod; it stays until the pod goes."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cmhot.errors import CmhotError
-from cmhot.nodes import observe_settings
+from cmhot.plan import Plan
 from cmhot.settings import DEFAULT_SETTINGS
+from cmhot.suitability import failed, suitability
 from cmhot.targets import connect
 from cmhot.testbed import host
 from cmhot.testbed.host import Check
@@ -17,15 +18,24 @@ if TYPE_CHECKING:
     from cmhot.testbed.programs import Outlook
 
 
-def examine(target: str | None) -> list[Check]:
+def examine(target: str | None, plan: Plan | None = None) -> list[Check]:
     """Look at a target, or at this machine when none is named.
+
+    Parameters
+    ----------
+    target
+        As `connect` takes it; None: this machine.
+    plan
+        What is to be collected there; None: the default, in a namespace of its own.
 
     Returns
     -------
     list of Check
         In the order in which they matter.
     """
-    return _examine_machine() if target is None else _examine_cluster(target)
+    if target is None:
+        return _examine_machine()
+    return _examine_cluster(target, plan or Plan())
 
 
 def _examine_machine() -> list[Check]:
@@ -47,25 +57,11 @@ def _describe(outlook: Outlook) -> Check:
     return Check(name, ok=True, detail=f"{source.version} from {source.step}{why}")
 
 
-def _examine_cluster(target: str) -> list[Check]:
+def _examine_cluster(target: str, plan: Plan) -> list[Check]:
     try:
         cluster = connect(target)
         version = cluster.version()
     except CmhotError as error:
-        detail, _, remedy = str(error).partition(": ")
-        return [Check("API server", ok=False, detail=detail, remedy=remedy)]
+        return [failed("API server", error)]
     checks = [Check("API server", ok=True, detail=f"{target} answers, {version}")]
-    try:
-        nodes = observe_settings(cluster)
-    except CmhotError as error:
-        detail, _, remedy = str(error).partition(": ")
-        return [*checks, Check("nodes", ok=False, detail=detail, remedy=remedy)]
-    checks += [
-        Check(
-            f"setting of {node.name}",
-            ok=True,
-            detail=f"{node.setting or 'not observable'} ({node.source})",
-        )
-        for node in nodes
-    ]
-    return checks
+    return checks + suitability(cluster, plan)

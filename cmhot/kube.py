@@ -8,8 +8,10 @@ Every error of the client and of the layers below it leaves here as one of ours.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import http.client
 import json
+import logging
 import os
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -18,10 +20,12 @@ import urllib3
 import yaml
 from kubernetes import client, config
 from kubernetes.stream import stream
+from kubernetes.stream.ws_client import ERROR_CHANNEL, STDERR_CHANNEL, STDOUT_CHANNEL
 from websocket import WebSocketException  # what the client's streams are made of
 
+from cmhot import answers
 from cmhot.clock import NS_PER_S, SystemClock
-from cmhot.cluster import FIELD_MANAGER, POD, Kind
+from cmhot.cluster import FIELD_MANAGER, NODE, POD, Captured, Kind
 from cmhot.errors import (
     ClusterError,
     ForbiddenError,
@@ -34,37 +38,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from cmhot.rights import Right
+
 DEFAULT = "~/.kube/config"
 """Where the kubeconfig is unless KUBECONFIG says otherwise, as for kubectl."""
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
+KUBELET_CONNECT_TIMEOUT_S = 2.0
+"""A kubelet is near, or cannot be reached from here at all."""
+PAGE = 500
+"""Objects that are asked for at once."""
 WATCH_S = 60
 """How long the API server keeps a watch open."""
 WATCH_GRACE_S = 6.0
 """A watch that is silent this long after its end has lost its connection."""
-BODY_EXCERPT = 300
-"""Characters of an answer without a Status in it that an error message quotes."""
-
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
-
-
-def _explain(status: int, text: str, asked: str) -> ClusterError:
-    """Turn an HTTP answer into one of our errors; nobody else looks at statuses."""
-    try:
-        message = str(json.loads(text).get("message") or text)
-    except (ValueError, AttributeError):
-        message = text
-    message = message.strip()[:BODY_EXCERPT]
-    if status == http.client.NOT_FOUND:
-        return NotFoundError(f"{asked}: {message}; check the name", status=status)
-    if status in {http.client.UNAUTHORIZED, http.client.FORBIDDEN}:
-        return ForbiddenError(
-            f"{asked} is not allowed: {message}; ask for the right, or use a "
-            "namespace in which you have it (--namespace)",
-            status=status,
-        )
-    return ClusterError(f"{asked} failed ({status}): {message}", status=status)
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+JSON = "application/json"
+NAMES_ONLY = f"{JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+""""Receiving resources as metadata": a list without what the objects contain."""
 
 
 class Kube:
@@ -107,17 +100,17 @@ class Kube:
         query: Mapping[str, Any] | None = None,
         body: object = None,
         content_type: str = "application/json",
+        accept: str = JSON,
         read_timeout_s: float = READ_TIMEOUT_S,
     ) -> urllib3.BaseHTTPResponse:
         serialised = self._api.param_serialize(
             method,
             path,
             query_params=list((query or {}).items()),
-            header_params={"Accept": "application/json", "Content-Type": content_type},
+            header_params={"Accept": accept, "Content-Type": content_type},
             auth_settings=["BearerToken"],
         )
         encoded = None if body is None else json.dumps(body)
-        asked = f"{method} {path}"
         try:
             answer = self._api.rest_client.pool_manager.request(
                 method,
@@ -131,13 +124,15 @@ class Kube:
             )
             if answer.status >= http.client.BAD_REQUEST:
                 text = answer.read().decode(errors="replace")
-                raise _explain(answer.status, text, asked)
+                raise answers.explain(answer.status, text, method, path)
         except urllib3.exceptions.HTTPError as error:
-            host = self._api.configuration.host
-            msg = (
-                f"no answer from the API server at {host} ({type(error).__name__}): "
-                "is the cluster running and the address in the kubeconfig right?"
-            )
+            settings = self._api.configuration
+            raise answers.no_answer(
+                error, host=settings.host, proxy=settings.proxy
+            ) from error
+        except OSError as error:
+            # such as a certificate file that has gone
+            msg = f"the API server cannot be asked: {error}; check the kubeconfig"
             raise UnreachableError(msg) from error
         return answer
 
@@ -149,9 +144,15 @@ class Kube:
         query: Mapping[str, Any] | None = None,
         body: object = None,
         content_type: str = "application/json",
+        accept: str = JSON,
     ) -> bytes:
         answer = self._open(
-            method, path, query=query, body=body, content_type=content_type
+            method,
+            path,
+            query=query,
+            body=body,
+            content_type=content_type,
+            accept=accept,
         )
         try:
             return answer.read()
@@ -208,17 +209,49 @@ class Kube:
         labels: Mapping[str, str] | None = None,
     ) -> tuple[list[dict[str, Any]], str]:
         """Return all objects with the labels, in pages of 500."""
-        query: dict[str, Any] = {"limit": 500}
+        items: list[dict[str, Any]] = []
+        version = ""
+        for page in self._pages(kind, namespace, labels):
+            items += page["items"]
+            version = page["metadata"]["resourceVersion"]
+        return items, version
+
+    def _pages(
+        self,
+        kind: Kind,
+        namespace: str | None,
+        labels: Mapping[str, str] | None = None,
+        *,
+        accept: str = JSON,
+    ) -> Iterator[dict[str, Any]]:
+        """Yield a list's pages, as the API server sends them."""
+        query: dict[str, Any] = {"limit": PAGE}
         if labels:
             query["labelSelector"] = _selector(labels)
-        items: list[dict[str, Any]] = []
+        path = self._path(kind, None, namespace)
         while True:
-            page = self._json("GET", self._path(kind, None, namespace), query=query)
-            items += page["items"]
+            page = json.loads(self._request("GET", path, query=query, accept=accept))
+            yield page
             following = page["metadata"].get("continue")
             if not following:
-                return items, page["metadata"]["resourceVersion"]
+                return
             query["continue"] = following
+
+    def pages(
+        self,
+        kind: Kind,
+        *,
+        namespace: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Iterator[Sequence[dict[str, Any]]]:
+        """Yield all objects in pages of 500."""
+        for page in self._pages(kind, namespace, labels):
+            yield page["items"]
+
+    def names(self, kind: Kind, *, namespace: str) -> Sequence[str]:
+        """Ask for metadata alone."""
+        pages = self._pages(kind, namespace, accept=NAMES_ONLY)
+        return [one["metadata"]["name"] for page in pages for one in page["items"]]
 
     def watch(
         self,
@@ -355,7 +388,8 @@ class Kube:
                     _preload_content=False,
                 )
             except client.ApiException as error:
-                raise _explain(error.status or 0, str(error.reason), asked) from error
+                path = f"{self._path(POD, pod, namespace)}/exec"
+                raise answers.refused_stream(error, path) from error
         try:
             conversation.run_forever(timeout=READ_TIMEOUT_S)
             # before the output: reading that throws the other channels away
@@ -376,12 +410,144 @@ class Kube:
             raise ClusterError(msg)
         return text
 
+    def capture(
+        self, pod: str, command: Sequence[str], *, namespace: str, container: str
+    ) -> Captured:
+        """Run a command as `run_in` does, but keep its bytes and how it ended."""
+        with client.ApiClient(self._api.configuration) as own:
+            try:
+                conversation = stream(
+                    client.CoreV1Api(own).connect_get_namespaced_pod_exec,
+                    pod,
+                    namespace,
+                    container=container,
+                    command=list(command),
+                    stdout=True,
+                    stderr=True,
+                    stdin=False,
+                    tty=False,
+                    binary=True,
+                    _preload_content=False,
+                )
+            except client.ApiException as error:
+                path = f"{self._path(POD, pod, namespace)}/exec"
+                raise answers.refused_stream(error, path) from error
+        try:
+            conversation.run_forever(timeout=READ_TIMEOUT_S)
+            ended = not conversation.is_open()
+            verdict = conversation.read_channel(ERROR_CHANNEL)
+            output = conversation.read_channel(STDOUT_CHANNEL)
+            complaint = conversation.read_channel(STDERR_CHANNEL)
+        except (WebSocketException, OSError) as error:
+            msg = f"the answer to exec in pod {namespace}/{pod} broke off: {error}"
+            raise UnreachableError(msg) from error
+        finally:
+            conversation.sock.shutdown()
+        code, why = answers.how_it_ended(verdict) if ended else (None, "no end in time")
+        said = complaint.decode(errors="replace")
+        return Captured(code, output, answers.shorten(said or why))
+
+    def add_ephemeral(
+        self, pod: str, container: Mapping[str, Any], *, namespace: str
+    ) -> None:
+        """Patch the subresource; the list is merged by the containers' names."""
+        self._json(
+            "PATCH",
+            f"{self._path(POD, pod, namespace)}/ephemeralcontainers",
+            query={"fieldManager": FIELD_MANAGER},
+            body={"spec": {"ephemeralContainers": [container]}},
+            content_type=STRATEGIC_PATCH,
+        )
+
     def kubelet_configuration(self, node: str) -> dict[str, Any]:
-        """Ask the kubelet through the API server's proxy; needs ``nodes/proxy``."""
+        """Ask the kubelet through the API server's proxy, or else the kubelet itself.
+
+        The one needs ``nodes/proxy``; the other ``nodes/configz``, a kubelet of
+        Kubernetes 1.33 or later that can be reached from here,
+        and a certificate of it that the cluster's authority signed.
+
+        Raises
+        ------
+        ForbiddenError
+            When neither is possible.
+        """
         path = f"/api/v1/nodes/{quote(node, safe='')}/proxy/configz"
-        answer = self._json("GET", path)
+        try:
+            answer = self._json("GET", path)
+        except ForbiddenError as refused:
+            found = self._ask_kubelet(node)
+            if found is None:
+                raise refused from None
+            answer = found
         settings: dict[str, Any] = answer["kubeletconfig"]
         return settings
+
+    def _ask_kubelet(self, node: str) -> dict[str, Any] | None:
+        """Ask a kubelet itself for /configz; None when that is not possible."""
+        settings = self._api.configuration
+        if not settings.verify_ssl or settings.ssl_ca_cert is None:
+            return None  # whoever answers there would be given our token
+        try:
+            status = self.get(NODE, node)["status"]
+            address = next(
+                found["address"]
+                for found in status["addresses"]
+                if found["type"] == "InternalIP"
+            )
+            port = status["daemonEndpoints"]["kubeletEndpoint"]["Port"]
+        except (ForbiddenError, LookupError, StopIteration):
+            return None
+        host = f"[{address}]" if ":" in address else address
+        token = settings.get_api_key_with_prefix("BearerToken")
+        try:
+            answer = self._kubelets.request(
+                "GET",
+                f"https://{host}:{port}/configz",
+                headers={"Authorization": token} if token else {},
+                timeout=urllib3.Timeout(
+                    connect=KUBELET_CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S
+                ),
+                retries=False,
+            )
+        except urllib3.exceptions.HTTPError:
+            return None
+        if answer.status != http.client.OK:
+            return None
+        decoded: dict[str, Any] = json.loads(answer.data)
+        return decoded
+
+    @functools.cached_property
+    def _kubelets(self) -> urllib3.PoolManager:
+        """Connections to kubelets: by no proxy, and by no name but their address."""
+        settings = self._api.configuration
+        return urllib3.PoolManager(
+            cert_reqs="CERT_REQUIRED",
+            ca_certs=settings.ssl_ca_cert,
+            cert_file=settings.cert_file,
+            key_file=settings.key_file,
+        )
+
+    def may(self, right: Right, *, namespace: str | None = None) -> bool:
+        """Ask by a SelfSubjectAccessReview, which every user may."""
+        resource, _, sub = right.resource.partition("/")
+        attributes = {
+            "verb": right.verb,
+            "group": right.group,
+            "resource": resource,
+            "subresource": sub,
+            "name": right.name or "",
+            "namespace": "" if right.cluster_wide else namespace or "",
+        }
+        answer = self._json(
+            "POST",
+            "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+            body={
+                "apiVersion": "authorization.k8s.io/v1",
+                "kind": "SelfSubjectAccessReview",
+                "spec": {"resourceAttributes": attributes},
+            },
+        )
+        return bool(answer["status"].get("allowed"))
 
 
 def _selector(labels: Mapping[str, str]) -> str:
@@ -419,11 +585,12 @@ def connect(
         msg = f"there is no kubeconfig at {kubeconfig}"
         raise UsageError(msg)
     try:
-        api = config.new_client_from_config(  # type: ignore[no-untyped-call] # theirs
-            # the client's own default is what KUBECONFIG was at its import
-            config_file=str(kubeconfig or os.environ.get("KUBECONFIG") or DEFAULT),
-            context=context,
-        )
+        with _Listener() as said:
+            api = config.new_client_from_config(  # type: ignore[no-untyped-call] # theirs
+                # the client's own default is what KUBECONFIG was at its import
+                config_file=str(kubeconfig or os.environ.get("KUBECONFIG") or DEFAULT),
+                context=context,
+            )
     except config.ConfigException as error:
         wanted = f"context {context!r}" if context else "a usable context"
         msg = (
@@ -437,4 +604,65 @@ def connect(
             "point KUBECONFIG at the file that kubectl uses"
         )
         raise UsageError(msg) from error
+    except OSError as error:
+        msg = f"{where} cannot be used: {error}"
+        raise UsageError(msg) from error
+    if said and not (api.configuration.api_key or api.configuration.cert_file):
+        msg = (
+            f"the kubeconfig's user of {context or 'its context'} has no credentials: "
+            f"its exec plugin failed ({'; '.join(said)}): run the command of the "
+            "kubeconfig by hand, or log in again"
+        )
+        raise UsageError(msg)
     return Kube(api, target=target, sources=sources, local_image=local_image)
+
+
+class _Listener(logging.Handler):
+    """Keeps what is logged while it listens: the client only logs why a plugin failed.
+
+    Attributes
+    ----------
+    said
+        The messages.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the beginning of a message."""
+        self.said.append(answers.shorten(record.getMessage()))
+
+    def __enter__(self) -> list[str]:
+        """Begin to listen, to the root logger; give what will be said."""
+        logging.getLogger().addHandler(self)
+        return self.said
+
+    def __exit__(self, *_: object) -> None:
+        """Stop listening."""
+        logging.getLogger().removeHandler(self)
+
+
+def connect_in_cluster() -> Kube:
+    """Connect with the service account of the pod that this runs in.
+
+    The token is read again every minute, since the kubelet renews it.
+
+    Raises
+    ------
+    UsageError
+        This is no pod, or one without a service account's token.
+    """
+    settings = client.Configuration()
+    try:
+        config.load_incluster_config(  # type: ignore[no-untyped-call] # theirs
+            client_configuration=settings
+        )
+    except (config.ConfigException, OSError) as error:
+        msg = (
+            f"this is no pod with a service account ({error}): `cmhot job` prints a "
+            "Job that is one; from outside, use --target context:NAME"
+        )
+        raise UsageError(msg) from error
+    return Kube(client.ApiClient(settings), target="in-cluster")

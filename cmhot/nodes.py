@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cmhot.cluster import NODE
-from cmhot.errors import ForbiddenError, UsageError
+from cmhot.errors import ClusterError, ForbiddenError, UnreachableError, UsageError
+from cmhot.kubelet import DEFAULT_TTL_S
+from cmhot.placement import ANYWHERE
 from cmhot.probe import DEFAULT_IMAGE
 from cmhot.settings import TTL_ANNOTATION, Setting, parse_duration, parse_strategy
 
 if TYPE_CHECKING:
-    from cmhot.cluster import Cluster
+    from collections.abc import Sequence
 
-DEFAULT_TTL_S = 60.0
-"""What a kubelet takes without the annotation
-(`defaultTTL`, pkg/kubelet/configmap/configmap_manager.go)."""
+    from cmhot.cluster import Cluster
+    from cmhot.placement import Placement
+
+HOSTNAME_LABEL = "kubernetes.io/hostname"
+UNLISTED = "*"
+"""Name of the one entry that stands for all nodes where nodes may not be listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,23 +30,24 @@ class ObservedNode:
     Attributes
     ----------
     name
-        Of the Node object.
+        Of the Node object; `UNLISTED` for all of them.
     hostname
-        Its label ``kubernetes.io/hostname``, by which pods are placed.
+        Its label ``kubernetes.io/hostname``, by which pods are placed;
+        empty for all of them.
     kubelet
-        Version that the kubelet reports.
+        Version that the kubelet reports; None: the node may not be looked at.
     runtime
-        Container runtime and version that the kubelet reports.
+        Container runtime and version that the kubelet reports; None: as above.
     setting
-        None when it could not be observed.
+        None when it is not known.
     source
-        ``configz`` or ``unknown``.
+        ``configz``, ``given`` (by the user) or ``unknown``.
     """
 
     name: str
     hostname: str
-    kubelet: str
-    runtime: str
+    kubelet: str | None
+    runtime: str | None
     setting: Setting | None
     source: str
 
@@ -69,7 +75,7 @@ class Group:
     setting
         None when it is not known.
     nodes
-        Host names.
+        Host names; none: wherever the scheduler puts the probes.
     """
 
     name: str
@@ -99,39 +105,87 @@ def setting_from_configz(
     )
 
 
-def observe_settings(cluster: Cluster) -> list[ObservedNode]:
-    """Ask every node that takes pods for its kubelet's setting.
+def observe_settings(
+    cluster: Cluster,
+    *,
+    given: Setting | None = None,
+    placement: Placement = ANYWHERE,
+) -> list[ObservedNode]:
+    """Ask every node that takes probes for its kubelet's setting.
 
-    A cluster that does not allow it yields ``unknown``, not an error.
+    What a kubelet reports counts before what is given by hand.
+    A cluster that does not allow it yields ``given`` or ``unknown``, not an error.
+
+    Parameters
+    ----------
+    cluster
+        Where.
+    given
+        The setting of the kubelets that may not be asked; None: it is not known.
+    placement
+        Where probes may run.
+
+    Returns
+    -------
+    list of ObservedNode
+        Where nodes may not be listed: one entry for all (see `name_by_pods`).
     """
-    nodes, _ = cluster.list(NODE)
-    observed = []
-    for node in nodes:
-        if node["spec"].get("unschedulable"):
-            continue
+    source = "unknown" if given is None else "given"
+    try:
+        nodes, _ = cluster.list(NODE)
+    except ForbiddenError:
+        return [ObservedNode(UNLISTED, "", None, None, given, source)]
+    observed, may_ask = [], True
+    for node in filter(placement.takes, nodes):
         meta, info = node["metadata"], node["status"]["nodeInfo"]
-        setting, source = None, "unknown"
-        try:
-            configuration = cluster.kubelet_configuration(meta["name"])
-        except ForbiddenError:
-            pass
-        else:
-            annotations = meta.get("annotations") or {}
-            setting, source = (
-                setting_from_configz(configuration, annotations),
-                "configz",
-            )
+        setting = None
+        if may_ask:
+            try:
+                setting = _ask(cluster, meta)
+            except UnreachableError:
+                raise
+            except ForbiddenError:
+                may_ask = False  # rights are the same for each of a thousand nodes
+            except ClusterError:
+                pass  # no kubelet as we know it: a virtual one, or one that is ill
         observed.append(
             ObservedNode(
                 name=meta["name"],
-                hostname=meta["labels"]["kubernetes.io/hostname"],
+                hostname=_hostname(meta),
                 kubelet=info["kubeletVersion"],
                 runtime=info["containerRuntimeVersion"],
-                setting=setting,
-                source=source,
+                setting=setting or given,
+                source=source if setting is None else "configz",
             )
         )
     return observed
+
+
+def _ask(cluster: Cluster, meta: dict[str, Any]) -> Setting:
+    configuration = cluster.kubelet_configuration(meta["name"])
+    return setting_from_configz(configuration, meta.get("annotations") or {})
+
+
+def _hostname(meta: dict[str, Any]) -> str:
+    return str((meta.get("labels") or {}).get(HOSTNAME_LABEL, meta["name"]))
+
+
+def name_by_pods(
+    observed: list[ObservedNode], pods: Sequence[dict[str, Any]]
+) -> list[ObservedNode]:
+    """Name the nodes by the pods that run on them, where they may not be listed.
+
+    Parameters
+    ----------
+    observed
+        From `observe_settings`; returned as it is where nodes could be listed.
+    pods
+        Probes, as the API server sends them, after they were scheduled.
+    """
+    if [node.name for node in observed] != [UNLISTED]:
+        return observed
+    names = sorted({pod["spec"]["nodeName"] for pod in pods})
+    return [replace(observed[0], name=name, hostname=name) for name in names]
 
 
 def group_by_setting(nodes: list[ObservedNode]) -> list[Group]:
@@ -143,11 +197,16 @@ def group_by_setting(nodes: list[ObservedNode]) -> list[Group]:
         When there is no node that takes pods.
     """
     if not nodes:
-        msg = "the cluster has no schedulable node: uncordon one, or start a testbed"
+        msg = (
+            "the cluster has no schedulable node for probes: uncordon one, allow a "
+            "taint (--toleration), or ask for another label (--node-selector)"
+        )
         raise UsageError(msg)
     by_setting: dict[Setting | None, list[str]] = {}
     for node in nodes:
-        by_setting.setdefault(node.setting, []).append(node.hostname)
+        hosts = by_setting.setdefault(node.setting, [])
+        if node.hostname:
+            hosts.append(node.hostname)
     known = sorted(setting for setting in by_setting if setting is not None)
     unknown = [None] if None in by_setting else []
     return [

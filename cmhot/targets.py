@@ -9,7 +9,7 @@ from cmhot.errors import UsageError
 if TYPE_CHECKING:
     from cmhot.cluster import Cluster
 
-TARGETS = "testbed, testbed:NAME, context:NAME or model"
+TARGETS = "testbed, testbed:NAME, context:NAME, in-cluster or model"
 
 
 def connect(target: str | None) -> Cluster:
@@ -20,6 +20,7 @@ def connect(target: str | None) -> Cluster:
     target
         ``testbed`` or ``testbed:NAME`` (started by `cmhot testbed up`),
         ``context:NAME`` (a context of the kubeconfig; never the current one unasked),
+        ``in-cluster`` (by the service account of the pod that this runs in),
         or ``model`` (virtual kubelets, labelled as such).
 
     Returns
@@ -44,6 +45,10 @@ def connect(target: str | None) -> Cluster:
         from cmhot import kube  # noqa: PLC0415 - importing the client takes a second
 
         return kube.connect(target=f"context:{name}", context=name)
+    if kind == "in-cluster" and not name:
+        from cmhot import kube  # noqa: PLC0415
+
+        return kube.connect_in_cluster()
     what = "no target is given" if target is None else f"unknown target {target!r}"
     msg = f"{what}: choose {TARGETS}"
     raise UsageError(msg)

@@ -13,8 +13,12 @@ import sys
 import click
 
 from cmhot._version import __version__
+from cmhot.cli.clean import clean
 from cmhot.cli.doctor import doctor
+from cmhot.cli.job import job
 from cmhot.cli.measure import collect, report, summarise
+from cmhot.cli.predict import plan, predict
+from cmhot.cli.rbac import rbac
 from cmhot.cli.testbed import testbed
 from cmhot.errors import CmhotError
 
@@ -34,6 +38,10 @@ def cli() -> None:
       cmhot report --target testbed     measure, and write an HTML report
 
     \b
+    What the law says, without measuring:
+      cmhot predict --sync 60s
+
+    \b
     On your own cluster:
       cmhot report --target context:NAME
 
@@ -45,9 +53,14 @@ def cli() -> None:
 
 cli.add_command(testbed)
 cli.add_command(doctor)
+cli.add_command(predict)
+cli.add_command(plan)
 cli.add_command(collect)
 cli.add_command(summarise)
 cli.add_command(report)
+cli.add_command(rbac)
+cli.add_command(job)
+cli.add_command(clean)
 
 
 def main() -> None:

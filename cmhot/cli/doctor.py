@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
 from cmhot.cli.options import as_json, choose_target, target_options
+from cmhot.cli.probes import probe_options
 
 
 @click.command()
 @target_options
+@probe_options
 @as_json
-def doctor(target: str | None, context: str | None, as_json: bool) -> None:
+def doctor(
+    target: str | None, context: str | None, probes: dict[str, Any], as_json: bool
+) -> None:
     """Say what works here and what is missing; changes nothing.
 
     Without a target it looks at this machine: can it run a testbed, and where would
-    the testbed's programs come from? With one it asks that cluster.
+    the testbed's programs come from? With one it asks that cluster whether a
+    collection with these options could run there: which rights are missing, how the
+    kubelets' settings will be known, whether there is room for the probes.
     """
     from cmhot.doctor import examine
+    from cmhot.plan import Plan
 
-    checks = examine(choose_target(target, context))
+    checks = examine(choose_target(target, context), Plan(**probes))
     ok = all(check.ok for check in checks)
     if as_json:
         rows = [
@@ -34,11 +42,12 @@ def doctor(target: str | None, context: str | None, as_json: bool) -> None:
         ]
         click.echo(json.dumps({"ok": ok, "checks": rows}, indent=2))
     else:
-        for check in checks:
+        for check, following in zip(checks, [*checks[1:], None], strict=True):
             click.echo(
                 f"{'ok  ' if check.ok else 'MISS'}  {check.name}: {check.detail}"
             )
-            if not check.ok:
+            # one remedy for many is told once, after the last of them
+            if not check.ok and (not following or following.remedy != check.remedy):
                 click.echo(f"      {check.remedy}")
     if not ok:
         raise click.exceptions.Exit(1)

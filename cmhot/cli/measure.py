@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from cmhot.cli.options import Duration, as_json, choose_target, say, target_options
+from cmhot.cli.probes import probe_options
+from cmhot.errors import UsageError
 
 runs_argument = click.argument(
     "runs", nargs=-1, required=True, type=click.Path(path_type=Path)
@@ -24,9 +27,7 @@ runs_argument = click.argument(
     show_default=True,
     help="Folder in which the run's directory is made.",
 )
-@click.option(
-    "--pods", default=20, show_default=True, help="Probe pods for each setting."
-)
+@probe_options
 @click.option(
     "--duration",
     type=Duration(),
@@ -40,43 +41,47 @@ runs_argument = click.argument(
     help="Mean time between updates. Default: a sixth of the shortest syncFrequency.",
 )
 @click.option("--seed", default=1, show_default=True, help="Of the random schedule.")
-@click.option(
-    "-n",
-    "--namespace",
-    help="Work in this existing namespace. Default: make one, and delete it.",
-)
-@click.option("--probe-image", help="An image with sh, stat and mkfifo.")
 @click.option("--dry-run", is_flag=True, help="Say what it would do and cost.")
+@click.option(
+    "--fetch",
+    "job",
+    metavar="JOB",
+    help="Bring home the run of a Job in --namespace; see cmhot job.",
+)
+@click.option("--print-run", is_flag=True, hidden=True, help="For cmhot job.")
+@click.option(
+    "--resume",
+    "resumed",
+    metavar="RUN",
+    type=click.Path(path_type=Path),
+    help="Go on with a run whose collector died; its plan holds, not the options.",
+)
 def collect(
     target: str | None,
     context: str | None,
     out: Path,
-    pods: int,
+    probes: dict[str, Any],
     duration: float,
     gap: float | None,
     seed: int,
-    namespace: str | None,
-    probe_image: str | None,
     dry_run: bool,
+    resumed: Path | None,
+    job: str | None,
+    print_run: bool,
 ) -> None:
     """Measure many trials into a run directory, whose path is printed.
 
     One shared ConfigMap, PODS probes for each setting on the target, all settings in
     parallel. The updates follow a random schedule that no outcome can change.
     """
-    from cmhot.collect import collect as collect_run
+    from cmhot.collecting import collect as collect_run
+    from cmhot.collecting import resume
     from cmhot.plan import Plan
     from cmhot.report.bars import collect_bar
+    from cmhot.rundir import read_meta
     from cmhot.targets import connect
 
-    plan = Plan(
-        pods=pods,
-        duration_s=duration,
-        gap_s=gap,
-        seed=seed,
-        namespace=namespace,
-        probe_image=probe_image,
-    )
+    plan = Plan(**probes, duration_s=duration, gap_s=gap, seed=seed)
     cluster = connect(choose_target(target, context))
     if dry_run:
         from cmhot.costs import costs
@@ -84,9 +89,37 @@ def collect(
         for line in costs(cluster, plan).lines():
             click.echo(line)
         return
+    if job is not None:
+        from cmhot.transfer import fetch
+
+        if plan.namespace is None:
+            msg = "a Job is fetched from its namespace: name it with --namespace"
+            raise UsageError(msg)
+        click.echo(fetch(cluster, job, namespace=plan.namespace, out=out))
+        return
     with collect_bar(sys.stderr) as progress:
-        path = collect_run(cluster, plan, out=out, progress=progress)
+        if resumed is None:
+            path = collect_run(cluster, plan, out=out, progress=progress)
+        else:
+            path = resume(cluster, resumed, progress=progress)
     click.echo(path)
+    if print_run:
+        from cmhot.transfer import pack
+
+        for line in pack(path):
+            click.echo(line)
+    meta = read_meta(path)
+    if meta["status"] == "invalid":
+        failed = [
+            name
+            for name, check in meta["checks"].items()
+            if isinstance(check, dict) and check["passed"] is False
+        ]
+        say(
+            f"the run is invalid, {', '.join(failed)} failed: "
+            "see checks in its run.json"
+        )
+        raise click.exceptions.Exit(1)
 
 
 @click.command()
@@ -100,17 +133,38 @@ def collect(
     help="Exit with 1 unless the one-sided 95 % bound of the quantity holds in every "
     "setting. Repeat it for more.",
 )
+@click.option(
+    "--openmetrics", is_flag=True, help="For a monitoring system, as OpenMetrics text."
+)
+@click.option("--force", is_flag=True, help="Summarise an invalid run all the same.")
 def summarise(
-    runs: tuple[Path, ...], as_json: bool, requirements: tuple[str, ...]
+    runs: tuple[Path, ...],
+    as_json: bool,
+    requirements: tuple[str, ...],
+    openmetrics: bool,
+    force: bool,
 ) -> None:
-    """Print delays with intervals, the law beside them. Needs no cluster."""
-    from cmhot.requirements import check_requirements
-    from cmhot.summary import summarise as summarise_runs
+    """Print delays with intervals, the law beside them. Needs no cluster.
 
-    summary = summarise_runs(list(runs))
-    click.echo(
-        json.dumps(summary.to_dict(), indent=2) if as_json else summary.to_text()
-    )
+    For each setting: the delays as observed; the same from the intervals between two
+    looks of the kubelet at new content, which tell more; the law; and whether the two
+    were shown to agree. Exit code 1 when a requirement does not hold.
+    """
+    from cmhot.requirements import check_requirements
+    from cmhot.summarising import summarise as summarise_runs
+
+    if as_json and openmetrics:
+        msg = "--json and --openmetrics are two forms of one answer: choose one"
+        raise UsageError(msg)
+    summary = summarise_runs(list(runs), force=force)
+    if openmetrics:
+        from cmhot.openmetrics import to_openmetrics
+
+        click.echo(to_openmetrics(summary), nl=False)
+    else:
+        click.echo(
+            json.dumps(summary.to_dict(), indent=2) if as_json else summary.to_text()
+        )
     judgements = check_requirements(summary, list(requirements))
     for judgement in judgements:
         say(f"{'holds' if judgement.ok else 'FAILS'}: {judgement.detail}")

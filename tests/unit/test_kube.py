@@ -53,7 +53,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    do_GET = do_PATCH = do_DELETE = answer  # noqa: N815 - http.server's names
+    do_GET = do_POST = do_PATCH = do_DELETE = answer  # noqa: N815 - http.server's names
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Say nothing."""
@@ -227,6 +227,32 @@ def test_a_log_can_be_read_from_an_instant(server: Answers, cluster: kube.Kube) 
 
     assert text == "2026 line\n"
     assert "sinceTime=2026-11-23T12%3A27%3A55Z" in server.asked[0][1]
+
+
+def test_a_refused_command_says_why(server: Answers, cluster: kube.Kube) -> None:
+    """The answer to a WebSocket's request is the API server's own, with its remedy."""
+    path = "/api/v1/namespaces/n/pods/p/exec"
+    server.answers[path] = [(403, {"kind": "Status", "message": "no such luck"})]
+
+    with pytest.raises(
+        ForbiddenError, match=r"no such luck.*bound the offset of the nodes' clocks"
+    ) as raised:
+        cluster.run_in("p", ["true"], namespace="n", container="c")
+
+    assert raised.value.status == 403
+
+
+def test_a_command_that_reaches_nobody_says_so(tmp_path: Path) -> None:
+    """A closed port is told as that, not as a status of 0."""
+    with Answers() as closed:
+        port = closed.server_port
+    file = kubeconfig(tmp_path / "config", port)
+    cluster = kube.connect(target="context:c", context="c", kubeconfig=file)
+
+    with pytest.raises(
+        UnreachableError, match=r"no answer to GET .*Connection refused"
+    ):
+        cluster.run_in("p", ["true"], namespace="n", container="c")
 
 
 def test_configz_is_asked_through_the_proxy(

@@ -1,0 +1,132 @@
+"""What an answer of the API server means, or that there was none: as one of our errors.
+
+Each is a sentence with its remedy; nobody else looks at HTTP statuses.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+
+import urllib3
+from websocket import WebSocketBadStatusException
+
+from cmhot import rights
+from cmhot.errors import (
+    ClusterError,
+    ForbiddenError,
+    NotFoundError,
+    UnreachableError,
+)
+
+EXCERPT = 300
+"""Characters of a foreign text that an error message quotes."""
+
+
+def shorten(text: str) -> str:
+    """Quote the beginning of a foreign text."""
+    return text.strip()[:EXCERPT]
+
+
+def explain(status: int, text: str, method: str, path: str) -> ClusterError:
+    """Turn an HTTP answer that is no success into an error.
+
+    Parameters
+    ----------
+    status, text
+        Of the answer; a text that is a Status has its message in it.
+    method, path
+        Of the request.
+    """
+    asked = f"{method} {path}"
+    try:
+        message = str(json.loads(text).get("message") or text)
+    except (ValueError, AttributeError):
+        message = text
+    message = shorten(message)
+    if status == http.client.NOT_FOUND:
+        return NotFoundError(f"{asked}: {message}; check the name", status=status)
+    if status == http.client.UNAUTHORIZED:
+        return ForbiddenError(
+            f"{asked} is not allowed: the API server does not accept the credentials "
+            f"({message}); log in again, or renew the token or certificate of the "
+            "kubeconfig",
+            status=status,
+        )
+    if status == http.client.FORBIDDEN:
+        purpose = rights.purpose_of(method, path)
+        why = "" if purpose is None else f" ({purpose}; `cmhot rbac` prints it)"
+        return ForbiddenError(
+            f"{asked} is not allowed: {message}; ask for the right{why}, or use a "
+            "namespace in which you have it (--namespace)",
+            status=status,
+        )
+    return ClusterError(f"{asked} failed ({status}): {message}", status=status)
+
+
+def no_answer(error: Exception, *, host: str, proxy: str | None) -> UnreachableError:
+    """Say what stood between us and the API server.
+
+    Parameters
+    ----------
+    error
+        Of urllib3.
+    host, proxy
+        Address of the API server, and of the proxy before it; None: there is none.
+    """
+    if isinstance(error, urllib3.exceptions.SSLError):
+        return UnreachableError(
+            f"the API server at {host} and this kubeconfig do not trust "
+            f"each other ({error}): does certificate-authority belong to it?"
+        )
+    if isinstance(error, urllib3.exceptions.ProxyError):
+        return UnreachableError(
+            f"the proxy {without_password(proxy)} does not let us "
+            f"through to the API server at {host} ({error}): check "
+            "proxy-url in the kubeconfig, HTTPS_PROXY and NO_PROXY"
+        )
+    return UnreachableError(
+        f"no answer from the API server at {host} ({type(error).__name__}): "
+        "is the cluster running and the address in the kubeconfig right?"
+    )
+
+
+def refused_stream(error: Exception, path: str) -> ClusterError:
+    """Find the answer to a stream's request below what the client makes of it.
+
+    The client tells of any failure as a status of 0, and prose;
+    what happened is the exception that it was handling.
+    """
+    refusal = error.__context__
+    if isinstance(refusal, WebSocketBadStatusException):
+        text = (refusal.resp_body or b"").decode(errors="replace")
+        return explain(refusal.status_code, text, "GET", path)
+    return UnreachableError(
+        f"no answer to GET {path} ({shorten(str(refusal or error))}): is the API "
+        "server running, and may WebSockets pass whatever is before it?"
+    )
+
+
+def how_it_ended(verdict: bytes) -> tuple[int | None, str]:
+    """Read the Status that ends an exec: exit code, or None and why it never started.
+
+    Parameters
+    ----------
+    verdict
+        What the stream's error channel carried.
+    """
+    try:
+        status = json.loads(verdict)
+        if status["status"] == "Success":
+            return 0, ""
+        message = str(status.get("message") or "")
+        if status.get("reason") == "NonZeroExitCode":
+            return int(status["details"]["causes"][0]["message"]), message
+    except (ValueError, LookupError, TypeError):
+        return None, "it ended without saying how"
+    return None, message
+
+
+def without_password(url: str | None) -> str:
+    """Name a proxy without the credentials that its address may carry."""
+    return urllib3.util.parse_url(url or "")._replace(auth=None).url

@@ -1,0 +1,131 @@
+"""A run directory as lines of text: a Job's log brings it home.
+
+A pod that has ended can be asked for nothing but its log, and needs no storage for it.
+What the log no longer has is noticed: lines are counted, and their sum is checked.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import re
+import tarfile
+from typing import TYPE_CHECKING
+
+from cmhot.cluster import POD
+from cmhot.errors import ClusterError, NotFoundError, RunError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from cmhot.cluster import Cluster
+
+JOB_LABEL = "job-name"
+JOB_CONTAINER = "collect"
+WIDTH = 4000
+"""Characters of a line: runtimes cut lines of 16 KiB."""
+
+_HEAD = re.compile(r"cmhot-run (?P<name>[\w.-]+) (?P<lines>\d+) (?P<sum>[0-9a-f]{64})$")
+_LINE = re.compile(r"cmhot-run\+(?P<number>\d+) (?P<text>[A-Za-z0-9+/=]+)$")
+
+
+def pack(run_dir: Path) -> Iterator[str]:
+    """Write a run directory as lines: a head, then numbered pieces of an archive."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for path in sorted(run_dir.iterdir()):
+            tar.add(path, arcname=path.name)
+    data = buffer.getvalue()
+    text = base64.b64encode(data).decode()
+    pieces = [text[at : at + WIDTH] for at in range(0, len(text), WIDTH)]
+    yield f"cmhot-run {run_dir.name} {len(pieces)} {hashlib.sha256(data).hexdigest()}"
+    for number, piece in enumerate(pieces):
+        yield f"cmhot-run+{number} {piece}"
+
+
+def unpack(text: str, out: Path) -> Path:
+    """Read a run directory out of a log.
+
+    Parameters
+    ----------
+    text
+        With or without time stamps before the lines, and with anything between them.
+    out
+        Folder of runs.
+
+    Returns
+    -------
+    Path
+        The run directory.
+
+    Raises
+    ------
+    RunError
+        There is no run in it, a part of it is missing, or it is there already.
+    """
+    head: re.Match[str] | None = None
+    pieces: dict[int, str] = {}
+    for line in text.splitlines():
+        if (found := _HEAD.search(line)) is not None:
+            head, pieces = found, {}
+        elif (found := _LINE.search(line)) is not None:
+            pieces[int(found["number"])] = found["text"]
+    if head is None and not pieces:
+        msg = "there is no run in the log: has the Job ended, and was it made for it?"
+        raise RunError(msg)
+    data = b""
+    if head is not None and len(pieces) == int(head["lines"]):
+        data = base64.b64decode("".join(pieces[number] for number in sorted(pieces)))
+    if head is None or hashlib.sha256(data).hexdigest() != head["sum"]:
+        msg = (
+            "a part of the run is no longer in the log, which its node has rotated: "
+            "measure again with `cmhot job --claim`, or for a shorter time"
+        )
+        raise RunError(msg)
+    path = out / head["name"]
+    if path.exists():
+        msg = f"{path} is there already: choose another folder with --out"
+        raise RunError(msg)
+    try:
+        path.mkdir(parents=True)
+        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+            tar.extractall(path, filter="data")
+    except (OSError, tarfile.TarError) as error:
+        msg = f"the run cannot be written to {path}: {error}; choose another --out"
+        raise RunError(msg) from error
+    return path
+
+
+def fetch(cluster: Cluster, job: str, *, namespace: str, out: Path) -> Path:
+    """Bring home the run of a Job that `cmhot job` made without a claim.
+
+    Parameters
+    ----------
+    cluster
+        Where it ran.
+    job, namespace
+        Which.
+    out
+        Folder of runs.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such Job, or its pod is gone.
+    ClusterError
+        It has not ended yet.
+    RunError
+        See `unpack`.
+    """
+    pods, _ = cluster.list(POD, namespace=namespace, labels={JOB_LABEL: job})
+    if not pods:
+        msg = f"there is no pod of a Job {job!r} in {namespace}: check the name"
+        raise NotFoundError(msg)
+    newest = max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
+    name, phase = newest["metadata"]["name"], newest["status"].get("phase")
+    if phase in {"Pending", "Running"}:
+        msg = f"pod {name} of the Job is {phase}: fetch its run when it has ended"
+        raise ClusterError(msg)
+    return unpack(cluster.log(name, namespace=namespace, container=JOB_CONTAINER), out)
