@@ -133,4 +133,6 @@ def arguments(plan: Plan) -> list[str]:
         given += ["--node-selector", text]
     for text in plan.tolerations:
         given += ["--toleration", text]
+    for text in plan.node_labels:
+        given += ["--node-label", text]
     return given

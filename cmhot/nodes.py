@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cmhot.cluster import NODE
@@ -13,7 +13,7 @@ from cmhot.probe import DEFAULT_IMAGE
 from cmhot.settings import TTL_ANNOTATION, Setting, parse_duration, parse_strategy
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from cmhot.cluster import Cluster
     from cmhot.placement import Placement
@@ -21,6 +21,18 @@ if TYPE_CHECKING:
 HOSTNAME_LABEL = "kubernetes.io/hostname"
 UNLISTED = "*"
 """Name of the one entry that stands for all nodes where nodes may not be listed."""
+
+RECORDED_LABELS = (
+    "kubernetes.io/arch",
+    "kubernetes.io/os",
+    "node.kubernetes.io/instance-type",
+    "topology.kubernetes.io/region",
+    "topology.kubernetes.io/zone",
+)
+"""Labels that make pools of nodes, and say nothing of whose they are
+(https://kubernetes.io/docs/reference/labels-annotations-taints/)."""
+OUR_LABELS = "cmhot.dev/"
+"""Labels with this prefix are recorded, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +54,8 @@ class ObservedNode:
         None when it is not known.
     source
         ``configz``, ``given`` (by the user) or ``unknown``.
+    labels
+        Those that are recorded; see `RECORDED_LABELS`.
     """
 
     name: str
@@ -50,6 +64,7 @@ class ObservedNode:
     runtime: str | None
     setting: Setting | None
     source: str
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the entry of run.json's ``settings``."""
@@ -110,6 +125,7 @@ def observe_settings(
     *,
     given: Setting | None = None,
     placement: Placement = ANYWHERE,
+    labels: Collection[str] = (),
 ) -> list[ObservedNode]:
     """Ask every node that takes probes for its kubelet's setting.
 
@@ -124,6 +140,8 @@ def observe_settings(
         The setting of the kubelets that may not be asked; None: it is not known.
     placement
         Where probes may run.
+    labels
+        Labels of the nodes to be kept beside `RECORDED_LABELS`; never all.
 
     Returns
     -------
@@ -156,6 +174,7 @@ def observe_settings(
                 runtime=info["containerRuntimeVersion"],
                 setting=setting or given,
                 source=source if setting is None else "configz",
+                labels=_recorded(meta.get("labels") or {}, labels),
             )
         )
     return observed
@@ -164,6 +183,16 @@ def observe_settings(
 def _ask(cluster: Cluster, meta: dict[str, Any]) -> Setting:
     configuration = cluster.kubelet_configuration(meta["name"])
     return setting_from_configz(configuration, meta.get("annotations") or {})
+
+
+def _recorded(labels: Mapping[str, str], asked_for: Collection[str]) -> dict[str, str]:
+    """Keep the labels that may be recorded, sorted; others are nobody's business."""
+    wanted = {*RECORDED_LABELS, *asked_for}
+    return {
+        key: value
+        for key, value in sorted(labels.items())
+        if key in wanted or key.startswith(OUR_LABELS)
+    }
 
 
 def _hostname(meta: dict[str, Any]) -> str:

@@ -26,7 +26,8 @@ def to_openmetrics(summary: Summary) -> str:
     """Write a summary in the text format of OpenMetrics 1.0.
 
     What is not known has no sample. Labels are the setting's parts, the consumer,
-    and ``source``: ``measured`` or ``modelled``.
+    and ``source``: ``measured`` or ``modelled``; ``setting_source`` where the setting
+    was inferred, and ``node_label`` where populations were split by one.
     """
     return str(generate_latest(_Metrics(summary)).decode())  # type: ignore[no-untyped-call]
 
@@ -54,13 +55,18 @@ class _Metrics:
 
 
 def _labels(own: SettingSummary) -> dict[str, str]:
-    return {
+    labels = {
         name.removesuffix("_s"): f"{value:g}"
         if isinstance(value, float)
         else str(value)
         for name, value in own.population.items()
         if value is not None
     }
+    if own.inferred is not None:
+        labels["setting_source"] = str(own.source)
+    for key, value in (own.by or {}).items():
+        labels["node_label"] = f"{key}={value or ''}"
+    return labels
 
 
 def _add_delays(metric: Metric, own: SettingSummary, labels: dict[str, str]) -> None:

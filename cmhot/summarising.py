@@ -20,8 +20,10 @@ from cmhot.delays import (
 )
 from cmhot.errors import RunError, UsageError
 from cmhot.expected import expected_law
+from cmhot.inferring import INFERRED, may_lack_settings, with_inferred
 from cmhot.law import QUANTILES
 from cmhot.rundir import read_derived, read_meta, read_run
+from cmhot.splitting import Nodes
 from cmhot.statistics import (
     GROUP,
     confidence,
@@ -33,13 +35,13 @@ from cmhot.statistics import (
     kaplan_meier,
     never_updates,
 )
-from cmhot.statistics.population import populations
 from cmhot.summary import LOCATIONS, STATISTICS, SettingSummary, Summary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from cmhot.splitting import Mark
     from cmhot.statistics import Bounds
 
 NEEDED = ("node", "pod", "consumer", "configmap", "acked_ns", "status", "delay_s")
@@ -57,11 +59,15 @@ _FIT = (
 )
 
 
-def summarise(paths: Sequence[Path], *, force: bool = False) -> Summary:
+def summarise(
+    paths: Sequence[Path], *, force: bool = False, by: str | None = None
+) -> Summary:
     """Summarise runs; those of the same setting are pooled.
 
     The tables that a collection left are read where they fit its records,
     else they are computed from them.
+    A setting that nobody told is inferred where the run shows it
+    (`cmhot.inferring`), and stays apart from those that are known.
 
     Parameters
     ----------
@@ -69,6 +75,8 @@ def summarise(paths: Sequence[Path], *, force: bool = False) -> Summary:
         Run directories.
     force
         Whether to summarise a run whose checks failed, too.
+    by
+        Label of nodes: each of its values is summarised by itself.
 
     Raises
     ------
@@ -77,25 +85,25 @@ def summarise(paths: Sequence[Path], *, force: bool = False) -> Summary:
         or when runs differ in what must be equal:
         a model is not pooled with a kubelet, nor one Kubernetes with another.
     UsageError
-        When no run is given, or one twice.
+        When no run is given, or one twice, or when no node has the label.
     """
     metas = [read_meta(path) for path in paths]
     _check_together(metas)
     if not force:
         _check_valid(metas)
-    tables = [_tables(path, meta) for path, meta in zip(paths, metas, strict=True)]
     ids = [str(meta["run_id"]) for meta in metas]
-    by_run = dict(zip(ids, metas, strict=True))
+    nodes = Nodes(dict(zip(ids, metas, strict=True)), by)
+    tables = [_tables(path, meta) for path, meta in zip(paths, metas, strict=True)]
     all_delays = pool(dict(zip(ids, (own for own, _ in tables), strict=True)))
     all_refresh = pool(dict(zip(ids, (own for _, own in tables), strict=True)))
     if all_delays.empty:
         msg = f"no trial in {', '.join(ids)}: nothing was measured, so collect again"
         raise RunError(msg)
     del tables  # ten million rows are not held twice
-    refreshes = [] if all_refresh.empty else [*populations(all_refresh)]
+    refreshes = [] if all_refresh.empty else [*nodes.populations(all_refresh)]
     settings = tuple(
-        _summarise_one(key, own, _same(refreshes, key), by_run)
-        for key, own in populations(all_delays)
+        _summarise_one(key, own, _same(refreshes, mark, key), nodes)
+        for mark, key, own in nodes.populations(all_delays)
     )
     return Summary(
         runs=tuple(ids),
@@ -140,8 +148,15 @@ def _check_valid(metas: Sequence[Mapping[str, Any]]) -> None:
         raise RunError(msg)
 
 
-def _tables(path: Path, meta: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read delays and refreshes as they were left, or derive them from the records."""
+def _tables(path: Path, meta: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read delays and refreshes as they were left, or derive them from the records.
+
+    What is inferred is added to the settings in `meta`.
+    """
+    if may_lack_settings(meta):
+        run = with_inferred(read_run(path))
+        meta["settings"] = run.meta["settings"]
+        return delays(run), refresh_intervals(run)
     rows = read_derived(path, schema.DELAYS, NEEDED)
     refresh = read_derived(path, schema.REFRESH, REFRESH_COLUMNS)
     if rows is not None and rows["status"].isin(schema.DEAD_ENDS).any():
@@ -166,11 +181,13 @@ def _with_setting(rows: pd.DataFrame, meta: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def _same(
-    refreshes: Sequence[tuple[dict[str, Any], pd.DataFrame]], key: Mapping[str, Any]
+    refreshes: Sequence[tuple[Mark, dict[str, Any], pd.DataFrame]],
+    mark: Mark,
+    key: Mapping[str, Any],
 ) -> pd.DataFrame | None:
     """Pick the rows of one population; unknown equals unknown; None: there are none."""
-    for other, rows in refreshes:
-        if all(
+    for its_mark, other, rows in refreshes:
+        if its_mark == mark and all(
             other[name] == key[name] or (pd.isna(other[name]) and pd.isna(key[name]))
             for name in GROUP
         ):
@@ -182,7 +199,7 @@ def _summarise_one(
     key: Mapping[str, Any],
     own: pd.DataFrame,
     refresh: pd.DataFrame | None,
-    metas: Mapping[str, Mapping[str, Any]],
+    nodes: Nodes,
 ) -> SettingSummary:
     population = {name: _known(key[name]) for name in GROUP}
     (row,) = describe_delays(own).to_dict("records")
@@ -192,8 +209,10 @@ def _summarise_one(
         if name == "pods" or str(name).startswith("n_")
     }
     setting = schema.setting_of(population)
-    version_of = partial(_version, metas)
-    version = version_of(str(own["node"].iloc[0]))
+    source = nodes.source(own)
+    version_of = partial(_version, nodes.metas)
+    first = str(own["node"].iloc[0])
+    version = version_of(first)
     law = expected_law(own, version_of=version_of)
     nothing: dict[str, Bounds | None] = dict.fromkeys(LOCATIONS)
     described: dict[str, Any] = dict.fromkeys(["n_syncs", *STATISTICS])
@@ -209,9 +228,13 @@ def _summarise_one(
         blocks = interval_blocks(refresh, law=law, kubernetes=version)
         limits = confidence(blocks)
         sync_s = setting.sync_frequency_s
-        fit = equivalence(refresh, law, sync_frequency_s=sync_s, kubernetes=version)
+        if source != INFERRED:  # a law made from the data cannot be held against them
+            fit = equivalence(refresh, law, sync_frequency_s=sync_s, kubernetes=version)
         if not lost:
             bounds = confidence(blocks, level=0.90)
+    inferred = nodes.inferred(own)
+    if inferred is not None:  # any strategy under which each sync reads has this law
+        population |= dict.fromkeys(("strategy", "ttl_s"))
     return SettingSummary(
         population=population,
         counts=counts,
@@ -224,6 +247,9 @@ def _summarise_one(
         too_few=direct.shortfall(),
         censoring=_censoring(own, version) if lost and counts["n_delays"] else None,
         never=_never(own) if lost and not counts["n_delays"] else None,
+        source=source,
+        inferred=inferred,
+        by=None if nodes.by is None else {nodes.by: nodes.mark(first).value or None},
     )
 
 

@@ -51,6 +51,17 @@ class SettingSummary:
     never
         Where nothing was ever seen: ``pods``, ``pods_updated``, ``waited_s`` and
         ``upper``, the one-sided 95 % bound of the share of pods that would have.
+    source
+        How the setting is known: ``configz`` (the kubelet said it), ``given``,
+        ``inferred`` or ``unknown``; None: the run does not say.
+    inferred
+        What an inferred `syncFrequency` rests on: ``low_s`` and ``high_s``, its 95 %
+        interval, and ``n``, the number of intervals between syncs. Its strategy is
+        not known, but one under which each sync reads what there is.
+        None: it was not inferred.
+    by
+        The label and its value (None: not there) that these nodes have;
+        None: no label was asked for.
     """
 
     population: dict[str, Any]
@@ -64,6 +75,9 @@ class SettingSummary:
     too_few: str | None = None
     censoring: dict[str, Any] | None = None
     never: dict[str, Any] | None = None
+    source: str | None = None
+    inferred: dict[str, Any] | None = None
+    by: dict[str, str | None] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Give it as ``summarise --json`` does."""
@@ -78,13 +92,25 @@ class SettingSummary:
             "upper_95": self.upper_95,
             "censoring": self.censoring,
             "never": self.never,
+            "setting_source": self.source,
+            "inferred": self.inferred,
+            "by": self.by,
         }
 
     @property
     def name(self) -> str:
-        """The setting in words: ``10 s, Watch``."""
-        setting = schema.setting_of(self.population)
-        return "unknown setting" if setting is None else str(setting)
+        """The setting in words: ``10 s, Watch``; then the label, if one was asked for.
+
+        One that was inferred says so: ``10 s (inferred)``.
+        """
+        if self.inferred is not None:
+            said = f"{self.population['sync_frequency_s']:g} s (inferred)"
+        else:
+            setting = schema.setting_of(self.population)
+            said = "unknown setting" if setting is None else str(setting)
+        return ", ".join(
+            [said, *(f"{key}={value or ''}" for key, value in (self.by or {}).items())]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +152,8 @@ class Summary:
         return pd.DataFrame(
             {
                 **own.population,
+                "setting_source": own.source,
+                **(own.by or {}),
                 **own.counts,
                 **own.direct,
                 **_prefixed("intervals", own.intervals),
@@ -181,6 +209,7 @@ def _block(own: SettingSummary) -> list[str]:
                 *lost,
             ]
         ),
+        *_inferred(own),
         _line("delays", own.direct),
         *_limits(own.confidence, own.too_few),
     ]
@@ -200,6 +229,18 @@ def _block(own: SettingSummary) -> list[str]:
             f"{own.fit['sup_difference']:.3f}, at most {own.fit['upper_95']:.3f} (95 %)"
         )
     return lines
+
+
+def _inferred(own: SettingSummary) -> list[str]:
+    """Write what an inferred setting rests on, as lines; none where it is known."""
+    if own.inferred is None:
+        return []
+    found = own.inferred
+    line = (
+        f"    syncFrequency inferred from {found['n']} intervals between syncs: "
+        f"{found['low_s']:.2f} to {found['high_s']:.2f} s (95 %); strategy unknown"
+    )
+    return [line]
 
 
 def _censored(own: SettingSummary) -> list[str]:

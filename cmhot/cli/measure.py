@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from cmhot.cli.options import Duration, as_json, choose_target, say, target_options
-from cmhot.cli.probes import probe_options
+from cmhot.cli.probes import namespace_option, probe_options, setting_option
 from cmhot.errors import UsageError
 
 runs_argument = click.argument(
@@ -99,7 +99,7 @@ def collect(
         return
     with collect_bar(sys.stderr) as progress:
         if resumed is None:
-            path = collect_run(cluster, plan, out=out, progress=progress)
+            path = collect_run(cluster, plan, out=out, progress=progress, tell=say)
         else:
             path = resume(cluster, resumed, progress=progress)
     click.echo(path)
@@ -137,18 +137,26 @@ def collect(
     "--openmetrics", is_flag=True, help="For a monitoring system, as OpenMetrics text."
 )
 @click.option("--force", is_flag=True, help="Summarise an invalid run all the same.")
+@click.option(
+    "--by",
+    metavar="LABEL",
+    help="Split each setting by this label of the nodes, such as "
+    "topology.kubernetes.io/zone.",
+)
 def summarise(
     runs: tuple[Path, ...],
     as_json: bool,
     requirements: tuple[str, ...],
     openmetrics: bool,
     force: bool,
+    by: str | None,
 ) -> None:
     """Print delays with intervals, the law beside them. Needs no cluster.
 
     For each setting: the delays as observed; the same from the intervals between two
     looks of the kubelet at new content, which tell more; the law; and whether the two
     were shown to agree. Exit code 1 when a requirement does not hold.
+    A setting that neither a kubelet nor anybody told is inferred, if the run shows it.
     """
     from cmhot.requirements import check_requirements
     from cmhot.summarising import summarise as summarise_runs
@@ -156,7 +164,7 @@ def summarise(
     if as_json and openmetrics:
         msg = "--json and --openmetrics are two forms of one answer: choose one"
         raise UsageError(msg)
-    summary = summarise_runs(list(runs), force=force)
+    summary = summarise_runs(list(runs), force=force, by=by)
     if openmetrics:
         from cmhot.openmetrics import to_openmetrics
 
@@ -197,6 +205,8 @@ def summarise(
 )
 @click.option("--pods", type=int, help="Instead of the profile's probes a setting.")
 @click.option("--duration", type=Duration(), help="Instead of the profile's.")
+@namespace_option
+@setting_option
 def report(
     target: str | None,
     context: str | None,
@@ -205,6 +215,8 @@ def report(
     runs: tuple[Path, ...],
     pods: int | None,
     duration: float | None,
+    namespace: str | None,
+    setting: str | None,
 ) -> None:
     """Measure, execute the notebooks, and write an HTML report.
 
@@ -224,7 +236,12 @@ def report(
     if chosen == "testbed" and not runs:
         # what cannot be done is refused before anything is started
         order = Order(
-            target=chosen, profile=profile, pods=pods, duration_s=duration
+            target=chosen,
+            profile=profile,
+            pods=pods,
+            duration_s=duration,
+            namespace=namespace,
+            setting=setting,
         ).plan(DEFAULT_SETTINGS)
         start_s = session.expected_start_s()
         whole_s = start_s + expected_s(order, DEFAULT_SETTINGS)
@@ -241,6 +258,8 @@ def report(
             runs=list(runs),
             pods=pods,
             duration_s=duration,
+            namespace=namespace,
+            setting=setting,
             report_line=say,
             bar=lambda: collect_bar(sys.stderr),
         )

@@ -18,6 +18,7 @@ FIELDS = {
     "node_selectors": "node_selector",
     "tolerations": "tolerations",
     "image_pull_secret": "image_pull_secret",
+    "node_labels": "node_labels",
 }
 """From the options to the fields of `cmhot.plan.Plan` that they fill."""
 
@@ -35,20 +36,25 @@ def probe_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+namespace_option = click.option(
+    "-n",
+    "--namespace",
+    help="Work in this existing namespace. Default: make one, and delete it.",
+)
+setting_option = click.option(
+    "--setting",
+    metavar="sync=10s,strategy=Watch",
+    help="The kubelets' setting, where they may not be asked for it. "
+    "What a kubelet says counts before it. Without either it is inferred from the "
+    "syncs, where they show it.",
+)
+
 _OPTIONS = (
     click.option(
         "--pods", default=20, show_default=True, help="Probe pods for each setting."
     ),
-    click.option(
-        "-n",
-        "--namespace",
-        help="Work in this existing namespace. Default: make one, and delete it.",
-    ),
-    click.option(
-        "--setting",
-        metavar="sync=10s,strategy=Watch",
-        help="The kubelets' setting, where they may not be asked for it.",
-    ),
+    namespace_option,
+    setting_option,
     click.option("--probe-image", help="An image with sh, stat and mkfifo."),
     click.option(
         "--node-selector",
@@ -68,5 +74,14 @@ _OPTIONS = (
         "--image-pull-secret",
         metavar="NAME",
         help="Secret of the namespace with which the probes' image is pulled.",
+    ),
+    click.option(
+        "--node-label",
+        "node_labels",
+        multiple=True,
+        metavar="LABEL",
+        help="Record this label of the nodes, too, for cmhot summarise --by. "
+        "Instance type, zone, region, architecture and cmhot.dev/... are recorded "
+        "anyway, where nodes may be listed. Repeat it for more.",
     ),
 )

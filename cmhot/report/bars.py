@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Never, TextIO
 
-    from cmhot.collect import Progress
+    from cmhot.collecting import Progress
 
 _PHASES = {
     "pods": "waiting for the probe pods",
@@ -49,7 +49,7 @@ def collect_bar(file: TextIO | None = None) -> Iterator[Callable[[Progress], Non
     Yields
     ------
     callable
-        To be given to `cmhot.collect.collect` as its ``progress``.
+        To be given to `cmhot.collecting.collect` as its ``progress``.
     """
     # The end is what the plan says, not what tqdm would guess from the rate.
     form = "{desc}: {n_fmt}/{total_fmt} |{bar}|{postfix}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cmhot import schema
 from cmhot.clock import NS_PER_S
-from cmhot.collect import Progress
+from cmhot.collecting import Progress
 from cmhot.pods import READY_TIMEOUT_S
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def read_progress(path: Path, *, clock: Clock) -> Progress | None:
         last_s = (shown[-1]["published_ns"] - acked[shown[-1]["seq"]]) / NS_PER_S
     remaining_s = READY_TIMEOUT_S
     if total:
-        remaining_s = (meta["observed_until_ns"] - clock.utc_ns()) / NS_PER_S
+        remaining_s = (_end_ns(meta) - clock.utc_ns()) / NS_PER_S
     if meta["status"] != "running":
         phase, remaining_s = "done", 0.0
     elif not total:
@@ -70,6 +70,11 @@ def read_progress(path: Path, *, clock: Clock) -> Progress | None:
     else:
         phase = "updates" if done < total else "drain"
     return Progress(phase, done, total, max(0.0, remaining_s), last_s)
+
+
+def _end_ns(meta: dict[str, Any]) -> int:
+    """Tell when the last look is due; a run that goes on knows it as planned only."""
+    return int(meta.get("observed_until_ns") or meta["ends_ns"])
 
 
 def _rows(content: bytes) -> list[dict[str, Any]]:

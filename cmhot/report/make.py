@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from cmhot import notebooks
 from cmhot.clock import SystemClock
-from cmhot.collect import new_run_id, utc_text
+from cmhot.collecting import new_run_id, utc_text
+from cmhot.contradicting import contradictions, warning
 from cmhot.costs import expected_duration_s
 from cmhot.errors import CheckError, CmhotError, RunError, UsageError
 from cmhot.nodes import group_by_setting, observe_settings
@@ -22,7 +23,7 @@ from cmhot.report.provenance import recorded
 from cmhot.report.wording import alt_text
 from cmhot.rundir import read_run
 from cmhot.settings import Setting
-from cmhot.summary import summarise
+from cmhot.summarising import summarise
 from cmhot.targets import connect
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cmhot.clock import Clock
-    from cmhot.collect import Progress
+    from cmhot.collecting import Progress
     from cmhot.plan import Plan
     from cmhot.summary import Summary
 
@@ -72,6 +73,7 @@ def report(
     seed: int = 1,
     namespace: str | None = None,
     probe_image: str | None = None,
+    setting: str | None = None,
     report_line: Callable[[str], None] = lambda _: None,
     bar: Bar = no_bar,
     clock: Clock | None = None,
@@ -90,7 +92,7 @@ def report(
         How much to collect: ``quick`` or ``full``, see `cmhot.report.order.PROFILES`.
     pods, duration_s
         Instead of the profile's; None: the profile's.
-    gap_s, seed, namespace, probe_image
+    gap_s, seed, namespace, probe_image, setting
         As in `cmhot.plan.Plan`.
     report_line
         Told what is being done, a sentence at a time.
@@ -142,6 +144,7 @@ def report(
             seed=seed,
             namespace=namespace,
             probe_image=probe_image,
+            setting=setting,
         )
         folder, failures = _collect(order, out, report_line, bar, clock)
         paths = [path for path in (folder / "runs").glob("*") if path.is_dir()]
@@ -176,7 +179,12 @@ def _collect(
 ) -> tuple[Path, list[Failure]]:
     """Collect a run by notebook into a new report folder."""
     cluster = connect(order.target)
-    groups = group_by_setting(observe_settings(cluster))
+    given = order.given_setting
+    observed = observe_settings(cluster, given=given)
+    against = contradictions(observed, given)
+    if against:
+        report_line(warning(against))
+    groups = group_by_setting(observed)
     settings = [group.setting or Setting(DEFAULT_SYNC_S) for group in groups]
     plan = order.plan(settings)
     name = new_run_id(clock)
@@ -198,6 +206,7 @@ def _collect(
         "run_id": name,
         "namespace": plan.namespace or "",
         "probe_image": plan.probe_image or "",
+        "setting": plan.setting or "",
     }
     try:
         with bar() as progress, followed(run, clock=clock, progress=progress):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cmhot.costs import expected_duration_s
 from cmhot.errors import UsageError
 from cmhot.plan import Plan
+from cmhot.settings import parse_setting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,7 +54,7 @@ class Order:
         A name in `PROFILES`.
     pods, duration_s
         Instead of the profile's; None: the profile's.
-    gap_s, seed, namespace, probe_image
+    gap_s, seed, namespace, probe_image, setting
         As in `cmhot.plan.Plan`.
     """
 
@@ -65,6 +66,18 @@ class Order:
     seed: int = 1
     namespace: str | None = None
     probe_image: str | None = None
+    setting: str | None = None
+
+    @property
+    def given_setting(self) -> Setting | None:
+        """The setting given by hand, read.
+
+        Raises
+        ------
+        UsageError
+            When it cannot be read.
+        """
+        return None if self.setting is None else parse_setting(self.setting)
 
     def plan(self, settings: Sequence[Setting]) -> Plan:
         """Fix the plan for the settings that were found.
@@ -91,4 +104,5 @@ class Order:
             seed=self.seed,
             namespace=self.namespace,
             probe_image=self.probe_image,
+            setting=self.setting,
         )

@@ -21,7 +21,7 @@ def recorded(run: Run) -> dict[str, Any]:
 
 def kubelets(meta: Mapping[str, Any]) -> list[str]:
     """Give the kubelets' versions; a run of somebody else may only have one for all."""
-    known = (meta.get("kubelets") or {}).values()
+    known = [version for version in (meta.get("kubelets") or {}).values() if version]
     return [str(version) for version in known or [meta.get("kubernetes")]]
 
 

@@ -1,24 +1,19 @@
 """The one container image of the testbed, made on the spot from a static busybox.
 
-An OCI archive is a tar of `oci-layout`, `index.json` and blobs
-(https://github.com/opencontainers/image-spec/blob/main/image-layout.md),
-so no registry and no image builder are needed.
 The same image serves as sandbox ("pause") and as probe.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import shutil
 import struct
 import subprocess
 import tarfile
 from pathlib import Path
-from typing import Any
 
 from cmhot.errors import HostError
+from cmhot.testbed.oci import Image, write_archive
 
 IMAGE_NAME = "cmhot.dev/testbed/busybox:local"
 """Reference of the image on every node; use it with ``imagePullPolicy: Never``."""
@@ -105,61 +100,13 @@ def oci_archive(busybox: Path, *, architecture: str) -> bytes:
     bytes
         A tar that ``ctr images import`` reads.
     """
-    layer = _layer(busybox)
-    blobs: dict[str, bytes] = {}
-
-    def blob(media_type: str, data: bytes) -> dict[str, Any]:
-        digest = hashlib.sha256(data).hexdigest()
-        blobs[f"blobs/sha256/{digest}"] = data
-        return {
-            "mediaType": media_type,
-            "digest": f"sha256:{digest}",
-            "size": len(data),
-        }
-
-    def as_json(value: object) -> bytes:
-        return json.dumps(value, sort_keys=True).encode()
-
-    kind = "application/vnd.oci.image"
-    config = blob(
-        f"{kind}.config.v1+json",
-        as_json(
-            {
-                "architecture": architecture,
-                "os": "linux",
-                "config": {
-                    "Env": ["PATH=/bin"],
-                    # what a sandbox runs; busybox's sleep takes "infinity"
-                    "Cmd": ["/bin/sleep", "infinity"],
-                },
-                "rootfs": {
-                    "type": "layers",
-                    "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"],
-                },
-            }
-        ),
+    out = io.BytesIO()
+    image = Image(
+        name=IMAGE_NAME,
+        architecture=architecture,
+        # what a sandbox runs; busybox's sleep takes "infinity"
+        command=["/bin/sleep", "infinity"],
+        environment={"PATH": "/bin"},
     )
-    manifest = blob(
-        f"{kind}.manifest.v1+json",
-        as_json(
-            {
-                "schemaVersion": 2,
-                "mediaType": f"{kind}.manifest.v1+json",
-                "config": config,
-                "layers": [blob(f"{kind}.layer.v1.tar", layer)],
-            }
-        ),
-    )
-    manifest["annotations"] = {"io.containerd.image.name": IMAGE_NAME}
-    files = {
-        "oci-layout": as_json({"imageLayoutVersion": "1.0.0"}),
-        "index.json": as_json({"schemaVersion": 2, "manifests": [manifest]}),
-        **blobs,
-    }
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, data in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            tar.addfile(entry, io.BytesIO(data))
-    return buffer.getvalue()
+    write_archive(out, io.BytesIO(_layer(busybox)), image)
+    return out.getvalue()

@@ -25,7 +25,11 @@ INSIDE = PurePosixPath("/run/cmhot")
 BIN = INSIDE / "bin"
 STATE = INSIDE / "state"
 
-API_PORT = 6443
+API_PORT = 443
+"""Of the Service `kubernetes`, too: its address is one of the testbed's own, so
+that pods reach the API server through it without a kube-proxy."""
+EARLIER_API_PORT = 6443
+"""Of a testbed whose record names no port."""
 KUBELET_PORT = 10250
 CONTROLLER_PORT = 10257
 SCHEDULER_PORT = 10259

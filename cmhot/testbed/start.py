@@ -93,6 +93,7 @@ def start(
     record = {
         "spec": describe(spec),
         "api_address": str(inner_end),
+        "api_port": layout.API_PORT,
         "sources": programs.to_dict(),
         "ready_after_s": round(clock.monotonic() - began, 3),
     }

@@ -112,9 +112,9 @@ def describe(spec: TestbedSpec) -> dict[str, Any]:
     }
 
 
-def connect(home: layout.Home, address: str) -> Api:
+def connect(home: layout.Home, address: str, *, port: int = layout.API_PORT) -> Api:
     """Speak to a testbed's API server as its starter."""
-    return Api(address, layout.API_PORT, folder=home.client)
+    return Api(address, port, folder=home.client)
 
 
 def status(name: str = "default") -> Status:
@@ -130,9 +130,11 @@ def status(name: str = "default") -> Status:
     record = read_record(home)
     if record is None or processes.first_process(home.run) is None:
         return Status(name=name, running=False)
+    # one that runs may have been started by an earlier cmhot
+    port = record.get("api_port", layout.EARLIER_API_PORT)
     ready = {
         node["metadata"]["name"]: is_ready(node)
-        for node in connect(home, record["api_address"]).nodes()
+        for node in connect(home, record["api_address"], port=port).nodes()
     }
     return Status(
         name=name,

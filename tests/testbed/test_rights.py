@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from cmhot.probe import RUN_LABEL
 from cmhot.roles import roles
 from cmhot.rundir import read_run
 from cmhot.suitability import suitability
+from tests.testbed import inside
 from tests.testbed.accounts import CONTEXT, write_kubeconfig
 from tests.testbed.command import ROOT, run, start
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
     from cmhot.cluster import Cluster
     from cmhot.testbed.lifecycle import Status
+    from tests.testbed.conftest import Collected
 
 NODE = "sync-2s-watch"
 ON_ONE_NODE = ("--node-selector", f"kubernetes.io/hostname={NODE}")
@@ -215,41 +218,18 @@ def test_clean_removes_what_a_killed_collection_left(
         cluster.delete(NAMESPACE, "copied-labels")
 
 
-def python_of_this_machine() -> dict[str, str]:
-    """Say which folders hold this Python, its libraries and its packages.
+def test_the_image_holds_what_a_collection_needs() -> None:
+    """Python, packages and libraries: no tests, no caches, nobody's files."""
+    placed = dict(inside.files(inside.needed()))
 
-    Returns
-    -------
-    dict
-        From folders of the machine to where they are to be in a pod.
-    """
-    found = {"/usr": "/usr", "/usr/lib": "/lib", "/usr/lib64": "/lib64"}
-    folders = {sys.base_prefix, sys.prefix, str(ROOT)}
-    return {path: place for path, place in found.items() if Path(path).is_dir()} | {
-        path: path for path in folders if not path.startswith("/usr")
-    }
-
-
-def on_this_machine(manifests: list[dict[str, Any]], image: str) -> None:
-    """Let a Job run this machine's Python instead of an image with `cmhot`.
-
-    An image of it would be a gigabyte; everything else of the Job stays as it is.
-    """
-    spec = manifests[-1]["spec"]["template"]["spec"]
-    (container,) = spec["containers"]
-    container |= {"image": image, "imagePullPolicy": "Never"}
-    container["command"] = [sys.executable, "-m", *container["command"]]
-    container["env"] += [
-        {"name": "PYTHONPATH", "value": str(ROOT)},
-        # there is no kube-proxy in the testbed that would lead from the Service's port
-        {"name": "KUBERNETES_SERVICE_PORT", "value": "6443"},
-    ]
-    for number, (path, place) in enumerate(python_of_this_machine().items()):
-        volume = {"name": f"host-{number}", "hostPath": {"path": path}}
-        spec["volumes"].append(volume)
-        container["volumeMounts"].append(
-            {"name": volume["name"], "mountPath": place, "readOnly": True}
-        )
+    ours = [ROOT / "cmhot", Path(sys.base_prefix), inside.site_packages()]
+    for place, file in placed.items():
+        assert not {"tests", "__pycache__", ".git"} & set(place.parts), place
+        is_library = ".so" in file.name or file.name.startswith("ld-")
+        assert is_library or any(file.is_relative_to(one) for one in ours), file
+    assert {"python3", "libc.so.6", "METADATA"} <= {place.name for place in placed}
+    # the Dockerfile's image is larger: it has JupyterLab as well
+    assert sum(file.stat().st_size for file in placed.values()) < 500e6
 
 
 def test_a_job_measures_from_within(
@@ -258,8 +238,9 @@ def test_a_job_measures_from_within(
     """By its service account, with the settings that the kubelets themselves tell it.
 
     `nodes/configz` is enough for that; `nodes/proxy` is not granted.
-    Its log brings the run home.
+    Its image is made of the files of this machine, and its log brings the run home.
     """
+    inside.put_on(testbed.name, [NODE])
     image = str(testbed.to_dict()["probe_image"])
     plan = Plan(
         namespace=namespace,
@@ -268,8 +249,9 @@ def test_a_job_measures_from_within(
         probe_image=image,
         node_selector=(f"kubernetes.io/hostname={NODE}",),
     )
-    manifests = job(plan, image=image, configz="kubelet")
-    on_this_machine(manifests, image)
+    manifests = job(plan, image=inside.NAME, configz="kubelet")
+    # half a gigabyte, which the other nodes have not
+    manifests[-1]["spec"]["template"]["spec"]["nodeName"] = NODE
     cluster_wide = [one for one in manifests if one["kind"].startswith("ClusterRole")]
 
     def ended() -> list[str]:
@@ -284,7 +266,8 @@ def test_a_job_measures_from_within(
 
     try:
         cmhot.apply(cluster, manifests)
-        assert wait_until(ended, deadline_s=60, poll_s=0.5)
+        # Python starts from an image without compiled files, on a busy machine
+        assert wait_until(ended, deadline_s=120, poll_s=0.5)
         assert "Complete" in ended(), said()
     finally:
         for one in cluster_wide:
@@ -306,6 +289,47 @@ def test_a_job_measures_from_within(
     assert os.environ.get("KUBERNETES_SERVICE_HOST") is None
     text = (path / "run.json").read_text()
     assert "KUBERNETES_SERVICE" not in text
+
+
+def test_what_nobody_told_is_inferred(collected: Collected, tmp_path: Path) -> None:
+    """Real kubelets' syncs show the `syncFrequency` of each, to the second."""
+    path = tmp_path / "silent"
+    shutil.copytree(collected.run.path, path)
+    meta = json.loads((path / "run.json").read_text())
+    known = {entry["sync_frequency_s"] for entry in meta["settings"].values()}
+    nothing = dict.fromkeys(("sync_frequency_s", "strategy", "ttl_s"))
+    for node in meta["settings"]:
+        meta["settings"][node] |= {**nothing, "source": "unknown"}
+    (path / "run.json").write_text(json.dumps(meta))
+
+    # whether a busy machine disturbed the run is not asked here
+    code, output, messages = run("summarise", str(path), "--json", "--force")
+
+    assert code == 0, messages
+    found = json.loads(output)["settings"]
+    assert {own["setting_source"] for own in found} == {"inferred"}
+    assert [own["sync_frequency_s"] for own in found] == sorted(known)
+    assert all(own["law"]["mean_s"] > 0 for own in found)
+
+
+def test_pools_of_nodes_are_summarised_apart(collected: Collected) -> None:
+    """The testbed's own label names the setting, so it splits no further than that."""
+    command = ("summarise", str(collected.run.path), "--json", "--force", "--by")
+    label = "cmhot.dev/setting"
+
+    code, output, messages = run(*command, label)
+    refused = run(*command, "pool")
+
+    assert code == 0, messages
+    found = [own["by"][label] for own in json.loads(output)["settings"]]
+    assert sorted(found) == [
+        "sync-10s.watch.ttl-0",
+        "sync-2s.cache.ttl-0",
+        "sync-2s.get.ttl-0",
+        "sync-2s.watch.ttl-0",
+    ]
+    assert refused[0] == 2
+    assert "recorded are cmhot.dev/setting, kubernetes.io/arch" in refused[2]
 
 
 def test_what_rbac_prints_can_be_applied(cluster: Cluster, namespace: str) -> None:

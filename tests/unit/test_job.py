@@ -26,6 +26,7 @@ PLAN = Plan(
     node_selector=("pool=a", "zone=b"),
     tolerations=("gpu",),
     image_pull_secret="s",  # noqa: S106 - a Secret's name
+    node_labels=("pool", "zone"),
 )
 
 
@@ -49,6 +50,7 @@ def test_the_options_are_the_plan() -> None:
     assert list(parsed["node_selectors"]) == ["pool=a", "zone=b"]
     assert list(parsed["tolerations"]) == ["gpu"]
     assert parsed["image_pull_secret"] == "s"  # noqa: S105 - a Secret's name
+    assert list(parsed["node_labels"]) == ["pool", "zone"]
 
 
 def test_a_default_plan_needs_few_options() -> None:

@@ -146,7 +146,7 @@ def test_a_kubelet_waits_for_what_it_needs() -> None:
     """It starts when its containerd and the API server listen."""
     assert plan()["sync-5s-watch.kubelet"]["after"] == [
         {"unix": "/run/cmhot/state/sync-5s-watch/containerd.sock"},
-        {"tcp": ["127.0.0.1", 6443]},
+        {"tcp": ["127.0.0.1", 443]},
     ]
 
 
@@ -195,7 +195,7 @@ def test_the_users_kubeconfig_names_the_link(files: dict[str, bytes]) -> None:
     """From outside the API server is at the link's inner end."""
     config = yaml.safe_load(files["user.kubeconfig"])
 
-    assert config["clusters"][0]["cluster"]["server"] == "https://10.213.0.2:6443"
+    assert config["clusters"][0]["cluster"]["server"] == "https://10.213.0.2:443"
     assert config["current-context"] == "cmhot-t"
 
 
