@@ -16,12 +16,16 @@ from cmhot._version import __version__
 
 if TYPE_CHECKING:
     from cmhot import law, plots
-    from cmhot.collect import collect
+    from cmhot.collecting import collect
+    from cmhot.explaining import explain
     from cmhot.objects import apply, observe, patch
     from cmhot.plan import Plan
+    from cmhot.prediction import predict
+    from cmhot.refreshing import refresh
     from cmhot.settings import Setting, Strategy
-    from cmhot.summary import summarise
+    from cmhot.summarising import summarise
     from cmhot.targets import connect
+    from cmhot.waiting import wait
 
 __all__ = [
     "Plan",
@@ -31,11 +35,15 @@ __all__ = [
     "apply",
     "collect",
     "connect",
+    "explain",
     "law",
     "observe",
     "patch",
     "plots",
+    "predict",
+    "refresh",
     "summarise",
+    "wait",
 ]
 
 _HOMES = {
@@ -43,11 +51,15 @@ _HOMES = {
     "Setting": "settings",
     "Strategy": "settings",
     "apply": "objects",
-    "collect": "collect",
+    "collect": "collecting",
     "connect": "targets",
+    "explain": "explaining",
     "observe": "objects",
     "patch": "objects",
-    "summarise": "summary",
+    "predict": "prediction",
+    "refresh": "refreshing",
+    "summarise": "summarising",
+    "wait": "waiting",
 }
 
 

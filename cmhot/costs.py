@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cmhot.law import law_for
 from cmhot.nodes import group_by_setting, observe_settings
-from cmhot.plan import DEFAULT_SYNC_S
+from cmhot.plan import DEFAULT_SYNC_S, burn_in_s, drain_s
 from cmhot.settings import Setting, Strategy
 
 if TYPE_CHECKING:
@@ -19,26 +18,19 @@ if TYPE_CHECKING:
 LOOK_EVERY_S = 45.0
 """Each probe's log is read this often for the progress; two requests a minute at most
 is what a measurement may cost a cluster."""
-DRAIN_FACTOR, DRAIN_S = 1.5, 2.0
-"""After the last update it waits 1.5 S + 2 s: longer than any healthy delay."""
+READS_PER_S = 5.0
+"""Of all probes' logs together, at most: with more than some two hundred probes each
+is read less often. The logs keep what is not read yet."""
 
 
 def expected_duration_s(plan: Plan, settings: Sequence[Setting]) -> float:
-    """Say how long a collection takes once its probes are Ready, in seconds."""
-    return burn_in_s(settings) + plan.duration_s + drain_s(settings)
+    """Say how long a collection takes at most once its probes are Ready, in seconds."""
+    return burn_in_s(settings, late=1.0) + plan.duration_s + drain_s(settings)
 
 
-def drain_s(settings: Sequence[Setting]) -> float:
-    """From the last update until every pod must have it, in seconds."""
-    longest = max(setting.sync_frequency_s for setting in settings)
-    return DRAIN_FACTOR * longest + DRAIN_S
-
-
-def burn_in_s(settings: Sequence[Setting]) -> float:
-    """From the first annotation until every pod is in equilibrium, in seconds."""
-    longest = max(setting.sync_frequency_s for setting in settings)
-    law = law_for(Setting(longest))
-    return 0.0 if law is None else law.max_s
+def look_every_s(pods: int) -> float:
+    """Say how often each of so many probes' logs is read, in seconds."""
+    return max(LOOK_EVERY_S, pods / READS_PER_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +78,23 @@ class Costs:
 
 def costs(cluster: Cluster, plan: Plan) -> Costs:
     """Say what a collection would cost, without creating anything."""
-    observed = observe_settings(cluster)
-    groups = group_by_setting(observed)
+    groups = group_by_setting(
+        observe_settings(cluster, given=plan.given_setting, placement=plan.placement)
+    )
     settings = [group.setting or Setting(DEFAULT_SYNC_S) for group in groups]
     rate = 1 / plan.mean_gap_s(settings)
+    # a kubelet watches what its pods use: at most one a probe
     watching = sum(
-        node.setting is None or node.setting.strategy is Strategy.WATCH
-        for node in observed
+        min(len(group.nodes) or plan.pods, plan.pods)
+        for group in groups
+        if group.setting is None or group.setting.strategy is Strategy.WATCH
     )
     pods = plan.pods * len(groups)
     return Costs(
         pods=pods,
         updates_per_s=rate,
         watch_events_per_s=rate * watching,
-        reads_per_s=pods / LOOK_EVERY_S,
+        reads_per_s=pods / look_every_s(pods),
         duration_s=expected_duration_s(plan, settings),
         settings=tuple(str(group.setting or "unknown setting") for group in groups),
     )

@@ -9,10 +9,15 @@ import numpy as np
 
 from cmhot.clock import NS_PER_S
 from cmhot.errors import UsageError
+from cmhot.kubelet import DEFAULT_TTL_S, JITTER
+from cmhot.law import longest_interval_s, reads_at_every_sync
+from cmhot.placement import make_placement
+from cmhot.settings import parse_setting
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from cmhot.placement import Placement
     from cmhot.settings import Setting
 
 GAP_SHARE = 1 / 6
@@ -24,6 +29,14 @@ SHORTEST_GAP_S = 0.2
 
 DEFAULT_SYNC_S = 60.0
 """Assumed for the gap where no setting is known: the kubelet's default."""
+
+
+CACHE_CYCLES = 3
+"""Fetches for which a cache is left alone before anything is measured."""
+
+DRAIN_S = 2.0
+"""After the last update it waits 1.5 S + 2 s: longer than any healthy delay.
+Under Cache, a TTL comes on top."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +59,13 @@ class Plan:
         None: one of our own, deleted at the end.
     probe_image
         Image of the probes; None: the testbed's own, else a pinned busybox.
+    setting
+        The setting of kubelets that may not be asked for it, as `parse_setting`
+        reads it; None: it stays unknown.
+    node_selector, tolerations, image_pull_secret
+        Where the probes may run, as `cmhot.placement` reads it.
+    node_labels
+        Labels of the nodes to be recorded beside `cmhot.nodes.RECORDED_LABELS`.
     """
 
     pods: int = 20
@@ -54,6 +74,11 @@ class Plan:
     seed: int = 1
     namespace: str | None = None
     probe_image: str | None = None
+    setting: str | None = None
+    node_selector: tuple[str, ...] = ()
+    tolerations: tuple[str, ...] = ()
+    image_pull_secret: str | None = None
+    node_labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what cannot be done."""
@@ -69,10 +94,44 @@ class Plan:
                 f"the gap is at least {SHORTEST_GAP_S:g} s"
             )
             raise UsageError(msg)
+        # as JSON gives them back, they are lists
+        object.__setattr__(self, "node_selector", tuple(self.node_selector))
+        object.__setattr__(self, "tolerations", tuple(self.tolerations))
+        object.__setattr__(self, "node_labels", tuple(self.node_labels))
+        _ = self.given_setting, self.placement  # what cannot be read is refused now
+
+    @property
+    def given_setting(self) -> Setting | None:
+        """The setting given by hand, read."""
+        return None if self.setting is None else parse_setting(self.setting)
+
+    @property
+    def placement(self) -> Placement:
+        """Where the probes may run, read."""
+        return make_placement(
+            node_selector=self.node_selector,
+            tolerations=self.tolerations,
+            image_pull_secret=self.image_pull_secret,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as run.json keeps it."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, kept: Mapping[str, Any]) -> Plan:
+        """Read the plan that run.json keeps; keys of a newer cmhot are an error.
+
+        Raises
+        ------
+        UsageError
+            When it is not one that this cmhot could have written.
+        """
+        try:
+            return cls(**kept)
+        except TypeError as error:
+            msg = f"the plan in run.json is of another cmhot ({error}): use that one"
+            raise UsageError(msg) from error
 
     def mean_gap_s(self, settings: Sequence[Setting]) -> float:
         """Return the mean gap between updates for these settings, in seconds."""
@@ -82,6 +141,48 @@ class Plan:
             (setting.sync_frequency_s for setting in settings), default=DEFAULT_SYNC_S
         )
         return max(shortest * GAP_SHARE, SHORTEST_GAP_S)
+
+
+def burn_in_s(
+    settings: Sequence[Setting], *, late: float, kubernetes: str | None = None
+) -> float:
+    """From the first annotation until every pod is in equilibrium, in seconds.
+
+    Annotations scramble the syncs, not what a node has cached: an entry forgets when it
+    was first filled over some times its TTL, and where S is far below the TTL, so that
+    fetches come almost exactly a TTL apart, it hardly does.
+    So the window begins at a random instant of a TTL.
+
+    Parameters
+    ----------
+    settings
+        All that are measured.
+    late
+        That instant, as a share of a TTL drawn uniformly from 0 to 1.
+    kubernetes
+        Version of the kubelets, which decides whether a TTL matters; None: current.
+    """
+    return max(
+        longest_interval_s(setting)
+        + (CACHE_CYCLES + late) * _ttl_s(setting, kubernetes)
+        for setting in settings
+    )
+
+
+def drain_s(settings: Sequence[Setting], *, kubernetes: str | None = None) -> float:
+    """From the last update until every pod must have it, in seconds."""
+    longest = [
+        setting.sync_frequency_s * (1 + JITTER) + _ttl_s(setting, kubernetes)
+        for setting in settings
+    ]
+    return max(longest) + DRAIN_S
+
+
+def _ttl_s(setting: Setting, kubernetes: str | None) -> float:
+    """Give the TTL where it may matter, seconds."""
+    if reads_at_every_sync(setting, kubernetes):
+        return 0.0
+    return DEFAULT_TTL_S if setting.ttl_s is None else setting.ttl_s
 
 
 def update_offsets_ns(

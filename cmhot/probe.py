@@ -11,9 +11,12 @@ import pandas as pd
 
 from cmhot.clock import NS_PER_S
 from cmhot.cluster import MANAGED_BY
+from cmhot.placement import ANYWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from cmhot.placement import Placement
 
 CONTAINER = "probe"
 FOLDER = "/etc/cmhot"
@@ -35,7 +38,7 @@ GROUP_LABEL = "cmhot.dev/group"
 SCRAMBLE_ANNOTATION = "cmhot.dev/scramble"
 
 _STAMPED = re.compile(r"(\S+Z) (start|publication|gap|unsupported) (.*)")
-_PUBLICATION = re.compile(r"(\d+) (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{9} [+-]\d{4})")
+_PUBLICATION = re.compile(r"(.*) (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{9} [+-]\d{4})")
 
 
 def script() -> str:
@@ -63,6 +66,7 @@ def deployment(
     replicas: int,
     image: str,
     pull_policy: str,
+    placement: Placement = ANYWHERE,
 ) -> dict[str, Any]:
     """Make the Deployment of one group's probes.
 
@@ -79,11 +83,14 @@ def deployment(
     configmap
         The shared ConfigMap.
     nodes
-        Node names on which the probes may run; spread evenly over them.
+        Host names of the nodes on which the probes may run, spread evenly over them;
+        none: wherever the scheduler puts them.
     replicas
         Number of probes.
     image, pull_policy
         The image has ``sh``, ``stat`` and ``mkfifo``.
+    placement
+        Node selector, tolerations and pull secret.
     """
     labels = {**MANAGED_BY, RUN_LABEL: run_id, GROUP_LABEL: group}
     container = {
@@ -130,7 +137,8 @@ def deployment(
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
             "terminationGracePeriodSeconds": 1,
-            "affinity": affinity,
+            **({"affinity": affinity} if nodes else {}),
+            **placement.to_pod_spec(),
             "topologySpreadConstraints": [
                 {
                     "maxSkew": 1,
@@ -174,7 +182,7 @@ class Line:
     read_ns
         When the runtime took the line, node clock, UTC epoch nanoseconds.
     seq
-        Number that appeared (publications only).
+        Number that appeared (publications only); None: something else, not ours.
     published_ns
         lstat mtime of ``..data``, node clock, UTC epoch ns (publications only).
     detail
@@ -188,7 +196,7 @@ class Line:
     detail: str = ""
 
 
-def _epoch_ns(text: str) -> int:
+def epoch_ns(text: str) -> int:
     """Read an instant with up to nine decimals exactly."""
     stamp = pd.Timestamp(text)
     return int(stamp.as_unit("ns").value)
@@ -205,15 +213,18 @@ def parse_log(text: str) -> Iterator[Line]:
             continue
         stamp, kind, rest = match.groups()
         if kind != "publication":
-            yield Line(kind=kind, read_ns=_epoch_ns(stamp), detail=rest)
+            yield Line(kind=kind, read_ns=epoch_ns(stamp), detail=rest)
             continue
         published = _PUBLICATION.fullmatch(rest)
         if published is not None:
+            content = published[1]
+            ours = content.isascii() and content.isdecimal()
             yield Line(
                 kind=kind,
-                read_ns=_epoch_ns(stamp),
-                seq=int(published[1]),
-                published_ns=_epoch_ns(published[2]),
+                read_ns=epoch_ns(stamp),
+                seq=int(content) if ours else None,
+                published_ns=epoch_ns(published[2]),
+                detail=content,
             )
 
 

@@ -1,4 +1,9 @@
-"""What has been read of one probe's log, and what is new in it."""
+"""What has been read of one probe's log, and what is new in it.
+
+A log only grows, and its lines are in the order of their stamps.
+Where the last line known is no longer in it (the runtime rotated the file,
+or the container started again), what stood between is lost: that is a gap.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +11,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cmhot import probe
+from cmhot.clock import NS_PER_S
 
 if TYPE_CHECKING:
-    from cmhot.nodes import Group
+    from collections.abc import Iterable, Mapping
+
+NOTICED_NS = 2 * NS_PER_S
+"""A publication is in the log this soon: the probe's pause, the runtime,
+and what the clocks of the node and the collector may differ by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +30,11 @@ class News:
     publications
         Rows of publications.jsonl.
     incidents
-        Kind and detail of each event.
+        Instant (node clock, UTC epoch ns; None: now), kind and detail of each event.
     """
 
     publications: list[dict[str, Any]]
-    incidents: list[tuple[str, dict[str, Any]]]
+    incidents: list[tuple[int | None, str, dict[str, Any]]]
 
 
 @dataclass(slots=True)
@@ -37,58 +47,159 @@ class ProbeLog:
         Which pod, and where.
     configmap
         What it consumes.
-    group
-        The setting that it measures.
     last_ns
         Stamp of the last line read, node clock, UTC epoch ns; None: none yet.
+    last_seq
+        Number last published; numbers only grow.
+    read_ns
+        When the log was last read, collector's clock, UTC epoch ns; None: never.
     supported
         Whether its volume can be measured.
-    published
-        Instants of the publications seen, node clock, UTC epoch ns.
+    gone
+        Whether the pod is there no more.
     """
 
     node: str
     pod: str
     uid: str
     configmap: str
-    group: Group
     last_ns: int | None = None
+    last_seq: int = 0
+    read_ns: int | None = None
     supported: bool = True
-    published: set[int] = field(default_factory=set)
-    _told: set[int] = field(default_factory=set)
+    gone: bool = False
+    _at_last: set[str] = field(default_factory=set)
+    _foreign_ns: int | None = None
 
-    def take(self, text: str) -> News:
-        """Read a log, the whole of it or its end; lines known already are no news."""
+    def take(self, text: str, *, at_ns: int, highest: int) -> News:
+        """Read a log, the whole of it or its end; lines known already are no news.
+
+        Parameters
+        ----------
+        text
+            As the API server gives it; from the last known line's second on,
+            or more.
+        at_ns
+            When it was asked for, collector's clock, UTC epoch ns.
+        highest
+            The highest number that we may have written by then.
+        """
         news = News([], [])
-        for line in probe.parse_log(text):
-            self.last_ns = max(self.last_ns or 0, line.read_ns)
-            if line.published_ns is not None:
-                if line.published_ns not in self.published:
-                    self.published.add(line.published_ns)
-                    news.publications.append(self._row(line))
-            elif line.read_ns not in self._told:
-                self._told.add(line.read_ns)
-                news.incidents.extend(self._incidents(line))
+        lines = list(probe.parse_log(text))
+        if self.last_ns is not None and all(
+            line.read_ns != self.last_ns for line in lines
+        ):
+            self._note_loss(lines, news)
+        for line in lines:
+            if self._is_new(line):
+                self._read(line, highest, news)
+        if lines or self.last_ns is None:
+            self.read_ns = at_ns
         return news
 
-    def _row(self, line: probe.Line) -> dict[str, Any]:
-        return {
-            "node": self.node,
-            "pod": self.pod,
-            "uid": self.uid,
-            "container": probe.CONTAINER,
-            "consumer": "volume",
-            "configmap": self.configmap,
-            "seq": line.seq,
-            "published_ns": line.published_ns,
-            "read_ns": line.read_ns,
-        }
+    def restore(
+        self, rows: Iterable[Mapping[str, Any]], events: Iterable[Mapping[str, Any]]
+    ) -> None:
+        """Take up what an earlier collector had recorded of this pod, in its order."""
+        for row in rows:
+            self._remember(row["read_ns"], f"{row['seq']} {row['published_ns']}")
+            self.last_seq = max(self.last_seq, row["seq"])
+        for event in events:
+            detail = event["detail"] or {}
+            if event["kind"] == "foreign":
+                self._foreign_ns = detail["published_ns"]
+                self._remember(detail["read_ns"], detail["line"])
+            elif event["kind"] == "gap":
+                self._remember(detail["to_ns"], detail.get("line", ""))
+            elif event["kind"] == "restart" and "line" in detail:
+                self._remember(event["at_ns"], detail["line"])
+            elif event["kind"] == "unsupported":
+                self.supported = False
+            elif event["kind"] == "gone":
+                self.gone = True
+        rows_ns = [row["published_ns"] for row in rows]
+        if self._foreign_ns is not None and max(rows_ns, default=0) > self._foreign_ns:
+            self._foreign_ns = None
 
-    def _incidents(self, line: probe.Line) -> list[tuple[str, dict[str, Any]]]:
-        if line.kind == "gap":
+    def _is_new(self, line: probe.Line) -> bool:
+        """Tell whether a line is later than all known; two may share a stamp."""
+        if self.last_ns is None or line.read_ns > self.last_ns:
+            return True
+        return line.read_ns == self.last_ns and _key(line) not in self._at_last
+
+    def _remember(self, read_ns: int, key: str) -> None:
+        if self.last_ns is None or read_ns > self.last_ns:
+            self.last_ns = read_ns
+            self._at_last = set()
+        if read_ns == self.last_ns:
+            self._at_last.add(key)
+
+    def _note_loss(self, lines: list[probe.Line], news: News) -> None:
+        """Tell of the stretch whose lines are lost, up to the first that is there."""
+        later = [line for line in lines if self._is_new(line)]
+        if not later or self.last_ns is None:
+            return  # nothing was printed since: whatever is lost is known
+        begin = max(self.last_ns, (self.read_ns or 0) - NOTICED_NS)
+        end = max(begin, later[0].read_ns)
+        detail = {"from_ns": begin, "to_ns": end, "why": "log lines are lost"}
+        news.incidents.append((end, "gap", detail))
+
+    def _read(self, line: probe.Line, highest: int, news: News) -> None:
+        started = self.last_ns is not None and line.kind == "start"
+        self._remember(line.read_ns, _key(line))
+        if line.published_ns is not None:
+            self._publication(line, line.published_ns, highest, news)
+        elif line.kind == "gap":
             begin, end = probe.gap_bounds(line)
-            return [("gap", {"from_ns": begin, "to_ns": end})]
-        if line.kind == "unsupported":
+            detail = {"from_ns": begin, "to_ns": end, "line": _key(line)}
+            news.incidents.append((end, "gap", detail))
+        elif line.kind == "unsupported":
             self.supported = False
-            return [("unsupported", {"why": line.detail})]
-        return []
+            news.incidents.append((None, "unsupported", {"why": line.detail}))
+        elif started:
+            detail = {"why": "the container started again", "line": _key(line)}
+            news.incidents.append((line.read_ns, "restart", detail))
+
+    def _publication(
+        self, line: probe.Line, published_ns: int, highest: int, news: News
+    ) -> None:
+        """Take a number that is ours; what somebody else wrote hides those before."""
+        if line.seq is None or line.seq > highest or line.seq < self.last_seq:
+            self._foreign_ns = self._foreign_ns or published_ns
+            detail = {
+                "content": line.detail[:40],
+                "published_ns": published_ns,
+                "read_ns": line.read_ns,
+                "line": _key(line),
+            }
+            news.incidents.append((published_ns, "foreign", detail))
+            return
+        if self._foreign_ns is not None:
+            detail = {
+                "from_ns": self._foreign_ns - 1,
+                "to_ns": published_ns,
+                "why": "somebody else's content was published between",
+            }
+            news.incidents.append((published_ns, "gap", detail))
+            self._foreign_ns = None
+        self.last_seq = line.seq
+        news.publications.append(
+            {
+                "node": self.node,
+                "pod": self.pod,
+                "uid": self.uid,
+                "container": probe.CONTAINER,
+                "consumer": "volume",
+                "configmap": self.configmap,
+                "seq": line.seq,
+                "published_ns": published_ns,
+                "read_ns": line.read_ns,
+            }
+        )
+
+
+def _key(line: probe.Line) -> str:
+    """Name a line among those of one stamp."""
+    if line.seq is not None:
+        return f"{line.seq} {line.published_ns}"
+    return f"{line.kind} {line.detail}"

@@ -14,13 +14,13 @@ import numpy as np
 from cmhot import probe, schema
 from cmhot.clock import NS_PER_S, VirtualClock
 from cmhot.errors import UsageError
-from cmhot.kubelet import JITTER, TYPICAL
-from cmhot.law import equilibrium, longest_interval_s, reads_at_every_sync
+from cmhot.kubelet import TYPICAL
+from cmhot.law import equilibrium
 from cmhot.model.contents import History
 from cmhot.model.frames import frame_of, published, repeated
 from cmhot.model.kubelet import ns, ttl_s
 from cmhot.model.nodes import READ_AFTER_S, make_nodes, version_text
-from cmhot.plan import Plan, update_offsets_ns
+from cmhot.plan import Plan, burn_in_s, drain_s, update_offsets_ns
 from cmhot.rundir import Run
 
 if TYPE_CHECKING:
@@ -36,10 +36,6 @@ if TYPE_CHECKING:
 CONFIG_MAP_NAME = "cmhot-probe"
 HEAD_START_S = 2.0
 """From the pods' creation to the first annotation: their start-up syncs are over."""
-CACHE_CYCLES = 3
-"""Fetches after which a cache no longer remembers when it was first filled."""
-DRAIN_S = 2.0
-"""After the last update it waits 1.5 S and a TTL, and so much more."""
 
 EPOCH_NS = VirtualClock().utc_ns()
 """The instant at which the model starts."""
@@ -188,17 +184,14 @@ class _Agenda:
         """Draw all instants before anything is known of their outcome."""
         rng = np.random.default_rng(plan.seed)
         begin = from_ns = ns(HEAD_START_S)
-        cached_s = 0.0
-        if not reads_at_every_sync(setting, kubernetes):
-            cached_s = ttl_s(setting)
         touched = begin + (equilibrium(setting, rng, pods) * NS_PER_S).astype(np.int64)
         if pods:
-            from_ns += ns(longest_interval_s(setting) + CACHE_CYCLES * cached_s)
+            late = float(rng.random())
+            from_ns += ns(burn_in_s([setting], late=late, kubernetes=kubernetes))
         offsets = update_offsets_ns(
             rng, duration_s=plan.duration_s, gap_s=plan.mean_gap_s([setting])
         )
         until_ns = from_ns + ns(plan.duration_s)
-        longest_s = setting.sync_frequency_s * (1 + JITTER) + cached_s
         return cls(
             touched_ns=touched,
             written_ns=np.append(
@@ -207,7 +200,7 @@ class _Agenda:
             trials=len(offsets),
             from_ns=from_ns,
             until_ns=until_ns,
-            end_ns=until_ns + ns(longest_s + DRAIN_S),
+            end_ns=until_ns + ns(drain_s([setting], kubernetes=kubernetes)),
         )
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from cmhot.collect import Progress
+    from cmhot.collecting import Progress
 
 T0 = VirtualClock().utc_ns()
 S = 1_000_000_000
@@ -92,7 +92,7 @@ def test_follows_until_it_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last progress told is that it is done, and then no more."""
-    from cmhot.collect import collect  # noqa: PLC0415 - shadowed by the package's name
+    from cmhot.collecting import collect  # noqa: PLC0415 - shadowed by the package's name
 
     monkeypatch.setattr("cmhot.report.following.EVERY_S", 0.0)
     told: list[Progress] = []

@@ -1,5 +1,8 @@
 """The schedule is fixed beforehand, bounded and jittered."""
 
+import json
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -52,3 +55,35 @@ def test_the_longest_gap_is_a_quarter_of_the_shortest_setting() -> None:
     assert Plan().mean_gap_s(settings) == 2
     assert Plan(gap_s=7).mean_gap_s(settings) == 7
     assert Plan().mean_gap_s([Setting(1)]) == 0.2
+
+
+def test_a_plan_survives_its_record() -> None:
+    """As JSON gives it back, it is the same plan, tuples included."""
+    plan = Plan(
+        setting="sync=10s",
+        node_selector=("pool=a",),
+        tolerations=("gpu", "*"),
+        node_labels=("pool",),
+    )
+
+    kept = json.loads(json.dumps(plan.to_dict()))
+
+    assert Plan.from_dict(kept) == plan
+    assert plan.given_setting == Setting(10)
+    assert plan.placement.node_selector == (("pool", "a"),)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"setting": "often"}, "cannot read 'often'"),
+        ({"tolerations": ("gpu:Maybe",)}, "cannot read the toleration"),
+        ({"node_selector": ("pool",)}, "LABEL=VALUE"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_at_once(
+    wrong: dict[str, Any], said: str
+) -> None:
+    """Before anything is asked of a cluster."""
+    with pytest.raises(UsageError, match=said):
+        Plan(**wrong)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -99,6 +101,38 @@ def test_a_torn_last_line_is_ignored(writer: RunWriter) -> None:
         file.write('{"node":"n","po')
 
     assert len(read_run(writer.path).publications) == 1
+
+
+def test_a_torn_line_is_cut_off_before_the_next(writer: RunWriter) -> None:
+    """A run that goes on after a crash has no damage in its middle."""
+    writer.append_update(UPDATE)
+    with (writer.path / "updates.jsonl").open("ab") as file:
+        file.write(b'{"seq":2,"conf')
+
+    again = RunWriter.reopen(writer.path)
+    again.append_update({**UPDATE, "seq": 3})
+
+    assert read_run(writer.path).updates["seq"].tolist() == [1, 3]
+
+
+def test_a_full_disk_tears_no_line(
+    writer: RunWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it took of a line is taken back, so that the next one is whole."""
+    writer.append_update(UPDATE)
+    size = (writer.path / "updates.jsonl").stat().st_size
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(RunError, match="No space left on device; what was"):
+            writer.append_update({**UPDATE, "seq": 2})
+
+    assert (writer.path / "updates.jsonl").stat().st_size == size
+    writer.append_update({**UPDATE, "seq": 3})
+    assert read_run(writer.path).updates["seq"].tolist() == [1, 3]
 
 
 def test_a_damaged_line_elsewhere_is_named(writer: RunWriter) -> None:

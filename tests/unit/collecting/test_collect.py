@@ -10,7 +10,7 @@ import pytest
 
 from cmhot.clock import NS_PER_S
 from cmhot.cluster import CONFIG_MAP, POD
-from cmhot.collect import collect
+from cmhot.collecting import collect
 from cmhot.costs import costs, expected_duration_s
 from cmhot.errors import ClusterError, ForbiddenError
 from cmhot.model import ModelCluster
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cmhot.cluster import Kind
-    from cmhot.collect import Progress
+    from cmhot.collecting import Progress
 
 SETTINGS = (Setting(5), Setting(10, Strategy.GET))
 

@@ -1,0 +1,147 @@
+"""Which syncs were extra: those of a kubelet that started, or of a pod that was edited.
+
+Both refresh volumes before their time, and what waited for them was lucky.
+Two signs show it, in the publications alone: one that comes sooner after the one before
+than any sync can, and more pods that publish within a second than chance allows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import stats
+
+from cmhot import schema
+from cmhot.clock import NS_PER_S
+from cmhot.collecting.incidents import Incident
+from cmhot.law import mean_interval_s
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import numpy.typing as npt
+    import pandas as pd
+
+    from cmhot.settings import Setting
+
+    Nanoseconds = npt.NDArray[np.int64]
+    Flags = npt.NDArray[np.bool_]
+
+EARLY_S = 0.25
+"""A sync comes at least `syncFrequency` after the one before, and its publication
+some tenths of a second after it: nearer together by this, one was extra."""
+AT_ONCE_S = 1.0
+"""A kubelet that starts syncs all of its pods within this: 20 took 0.1 s, measured."""
+ALLOWANCE_S = 0.3
+"""The tick and the two volume loops let a healthy window of `AT_ONCE_S` hold the
+publications of this much more."""
+BY_CHANCE = 1e-4
+"""Chance that a healthy node shows so many publications at once, in a whole run."""
+SEVERAL = 2
+"""Pods that are synced too soon at the same time: it was their kubelet."""
+SHARE = 0.3
+"""Of a node's pods, the least of those that are too soon."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """Publications of a node, in order.
+
+    Attributes
+    ----------
+    name
+        Of the node.
+    pods
+        Whose each is.
+    at_ns
+        When it was, node clock, UTC epoch ns; shape (n,).
+    early
+        Whether it came too soon; shape (n,).
+    crowd
+        How many within `AT_ONCE_S` are too many.
+    """
+
+    name: str
+    pods: list[str]
+    at_ns: Nanoseconds
+    early: Flags
+    crowd: int
+
+
+def extra_syncs(
+    publications: pd.DataFrame, meta: Mapping[str, Any], *, from_ns: int
+) -> list[Incident]:
+    """Find syncs that were extra: of all pods of a kubelet, or of a single one.
+
+    Parameters
+    ----------
+    publications
+        Of a run.
+    meta
+        Its run.json: the settings of the nodes; a node of unknown setting is passed
+        over.
+    from_ns
+        Earlier ones are not looked at: each pod was then synced on purpose.
+
+    Returns
+    -------
+    list of Incident
+        For a kubelet a ``restart`` of the node just before the first of its
+        publications, and of each other pod just before its own.
+    """
+    found: list[Incident] = []
+    for name, own in publications.groupby("node"):
+        known = meta["settings"].get(name)
+        setting = None if known is None else schema.setting_of(known)
+        if setting is not None:
+            found += _judged(_node(str(name), own, setting, from_ns))
+    return found
+
+
+def _node(name: str, own: pd.DataFrame, setting: Setting, from_ns: int) -> _Node:
+    """Look at a node's publications from an instant on."""
+    ordered = own.sort_values("published_ns")
+    since = ordered.groupby("pod")["published_ns"].diff()
+    least = (setting.sync_frequency_s - EARLY_S) * NS_PER_S
+    counted = ordered["published_ns"] >= from_ns
+    early = (since < least)[counted].to_numpy(dtype=np.bool_)
+    at_ns = ordered.loc[counted, "published_ns"].to_numpy(dtype=np.int64)
+    pods = ordered.loc[counted, "pod"].astype(str).to_list()
+    share = (AT_ONCE_S + ALLOWANCE_S) / mean_interval_s(setting)
+    lasts_s = (at_ns[-1] - at_ns[0]) / NS_PER_S if len(at_ns) else 0.0
+    each = BY_CHANCE / max(lasts_s / AT_ONCE_S, 1.0)
+    crowd = int(stats.binom.isf(each, len(set(pods)), min(share, 1.0))) + 1
+    return _Node(name, pods, at_ns, early, max(crowd, SEVERAL + 1))
+
+
+def _judged(node: _Node) -> Iterator[Incident]:
+    """Tell a kubelet's start from extra syncs of single pods."""
+    at_once = round(AT_ONCE_S * NS_PER_S)
+    enough = max(SEVERAL, SHARE * len(set(node.pods)))
+    taken = -1
+    for index, begin in enumerate(node.at_ns.tolist()):
+        if begin <= taken:
+            continue
+        end = int(np.searchsorted(node.at_ns, begin + at_once, "right"))
+        early = int(node.early[index:end].sum())
+        if len(set(node.pods[index:end])) >= node.crowd or early >= enough:
+            taken = begin + at_once
+            yield from _start(node, index, end)
+        elif node.early[index]:
+            detail = {"why": "it was synced before its time"}
+            name = f"pod/{node.pods[index]}"
+            yield Incident(begin - 1, "restart", name, detail)
+
+
+def _start(node: _Node, index: int, end: int) -> Iterator[Incident]:
+    """Tell of a kubelet that synced its pods at once."""
+    why = "its kubelet synced its pods at once"
+    detail: dict[str, Any] = {"why": why, "pods": end - index}
+    at_ns = node.at_ns.tolist()
+    yield Incident(at_ns[index] - 1, "restart", f"node/{node.name}", detail)
+    for pod, instant in zip(
+        node.pods[index + 1 : end], at_ns[index + 1 : end], strict=True
+    ):
+        yield Incident(instant - 1, "restart", f"pod/{pod}", {"why": why})

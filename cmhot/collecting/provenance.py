@@ -1,0 +1,92 @@
+"""What a run says of its circumstances, and whether two circumstances are the same."""
+
+from __future__ import annotations
+
+import platform
+import secrets
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cmhot import clock as clocks
+from cmhot._version import __version__
+from cmhot.clock import NS_PER_S
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cmhot.cluster import Cluster
+    from cmhot.nodes import ObservedNode
+    from cmhot.plan import Plan
+
+PACKAGES = ("kubernetes", "numpy", "pandas", "scipy", "papermill", "matplotlib")
+SAME = ("target", "kubernetes", "kubelets", "settings")
+"""Keys of run.json that a resumed run must find as they were."""
+
+
+def new_run_id(clock: clocks.Clock) -> str:
+    """Make a name for a run: when it began, and a tail that keeps two apart."""
+    seconds = clock.utc_ns() // NS_PER_S
+    stamp = np.datetime64(int(seconds), "s").astype(str)
+    return f"{stamp.replace('-', '').replace(':', '').lower()}-{secrets.token_hex(2)}"
+
+
+def utc_text(at_ns: int) -> str:
+    """Write an instant as ISO 8601 in UTC, to the millisecond."""
+    return f"{np.datetime64(at_ns // 1_000_000, 'ms')}Z"
+
+
+def first_meta(
+    cluster: Cluster, plan: Plan, observed: Sequence[ObservedNode], *, run_id: str
+) -> dict[str, Any]:
+    """Make the first content of run.json."""
+    return {
+        "format": 1,
+        "run_id": run_id,
+        "target": cluster.target,
+        "modelled": cluster.modelled,
+        "plan": plan.to_dict(),
+        "seed": plan.seed,
+        "started_utc": utc_text(cluster.clock.utc_ns()),
+        "ended_utc": None,
+        "status": "running",
+        **circumstances(cluster, observed),
+        "clock": clocks.describe(cluster.clock),
+        "packages": {
+            "cmhot": __version__,
+            **{name: metadata.version(name) for name in PACKAGES},
+        },
+        "host": {
+            "system": platform.system(),
+            "release": platform.release(),
+            "machine": platform.machine(),
+            "python": platform.python_version(),
+        },
+        "sources": cluster.sources(),
+        "checks": {},
+    }
+
+
+def circumstances(cluster: Cluster, observed: Sequence[ObservedNode]) -> dict[str, Any]:
+    """Say which versions and settings there are now, as run.json has them."""
+    return {
+        "kubernetes": cluster.version(),
+        "kubelets": {node.name: node.kubelet for node in observed},
+        "settings": {node.name: node.to_dict() for node in observed},
+        "node_labels": {node.name: {**node.labels} for node in observed if node.labels},
+    }
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Name what is no longer as a run found it, in words."""
+    found = []
+    for key in SAME:
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            # a node that went away is an incident, and a new one has no probes
+            both = sorted(old.keys() & new.keys())
+            found += [f"{key} of {name}" for name in both if old[name] != new[name]]
+        elif old != new:
+            found.append(f"{key} (was {old}, is {new})")
+    return found

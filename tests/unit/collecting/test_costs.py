@@ -1,0 +1,23 @@
+"""What a collection asks of a cluster stays little, however many probes there are."""
+
+from __future__ import annotations
+
+import pytest
+
+from cmhot.costs import costs, look_every_s
+from cmhot.model import ModelCluster
+from cmhot.plan import Plan
+from cmhot.settings import Setting
+
+
+@pytest.mark.parametrize(("pods", "every_s"), [(1, 45), (225, 45), (5000, 1000)])
+def test_logs_are_read_five_times_a_second_at_most(pods: int, every_s: float) -> None:
+    """Each twice a minute at most, and all together five times a second."""
+    assert look_every_s(pods) == every_s
+
+
+def test_a_dry_run_tells_so() -> None:
+    """The costs are those that will be."""
+    cost = costs(ModelCluster([Setting(60)]), Plan(pods=5000))
+
+    assert cost.reads_per_s == 5
