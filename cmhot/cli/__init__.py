@@ -19,6 +19,7 @@ from cmhot.cli.job import job
 from cmhot.cli.measure import collect, report, summarise
 from cmhot.cli.predict import plan, predict
 from cmhot.cli.rbac import rbac
+from cmhot.cli.remedies import apply, explain, refresh, wait
 from cmhot.cli.testbed import testbed
 from cmhot.errors import CmhotError
 
@@ -58,6 +59,10 @@ cli.add_command(plan)
 cli.add_command(collect)
 cli.add_command(summarise)
 cli.add_command(report)
+cli.add_command(apply)
+cli.add_command(explain)
+cli.add_command(wait)
+cli.add_command(refresh)
 cli.add_command(rbac)
 cli.add_command(job)
 cli.add_command(clean)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -31,6 +32,7 @@ class Answers(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.answers: dict[str, list[tuple[int, Any]]] = {}
         self.asked: list[tuple[str, str, str | None, Any]] = []
+        self.accepted: list[str] = []
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -45,6 +47,7 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(length)) if length else None
         kind = self.headers.get("Content-Type")
         self.server.asked.append((self.command, self.path, kind, body))
+        self.server.accepted.append(self.headers["Accept"])
         queue = self.server.answers[self.path.partition("?")[0]]
         status, content = queue.pop(0) if len(queue) > 1 else queue[0]
         data = content if isinstance(content, bytes) else json.dumps(content).encode()
@@ -108,6 +111,51 @@ def test_a_list_is_read_to_its_last_page(server: Answers, cluster: kube.Kube) ->
     assert (items, version) == ([{"a": 1}, {"a": 2}], "7")
     assert "labelSelector=l%3Dv" in server.asked[0][1]
     assert "continue=x" in server.asked[1][1]
+
+
+def test_names_are_asked_for_without_content(
+    server: Answers, cluster: kube.Kube
+) -> None:
+    """As metadata only: the content of a thousand Secrets is nobody's business."""
+    page = {"items": [{"metadata": {"name": "a"}}], "metadata": {}}
+    server.answers["/api/v1/namespaces/n/configmaps"] = [(200, page)]
+
+    assert cluster.names(CONFIG_MAP, namespace="n") == ["a"]
+    assert "as=PartialObjectMetadataList" in server.accepted[0]
+
+
+def test_pages_are_given_one_by_one(server: Answers, cluster: kube.Kube) -> None:
+    """The second is not asked for before the first was taken."""
+    server.answers["/api/v1/namespaces/n/pods"] = [
+        (200, {"items": [{"a": 1}], "metadata": {"continue": "x"}}),
+        (200, {"items": [{"a": 2}], "metadata": {}}),
+    ]
+
+    pages = cluster.pages(POD, namespace="n")
+
+    assert next(pages) == [{"a": 1}]
+    assert gc.isenabled()  # it was off only while the page was decoded
+    assert len(server.asked) == 1
+    assert list(pages) == [[{"a": 2}]]
+
+
+def test_an_ephemeral_container_is_merged_by_name(
+    server: Answers, cluster: kube.Kube
+) -> None:
+    """Those that are there already stay."""
+    path = "/api/v1/namespaces/n/pods/p/ephemeralcontainers"
+    server.answers[path] = [(200, {})]
+
+    cluster.add_ephemeral("p", {"name": "look"}, namespace="n")
+
+    assert server.asked == [
+        (
+            "PATCH",
+            f"{path}?fieldManager=cmhot",
+            "application/strategic-merge-patch+json",
+            {"spec": {"ephemeralContainers": [{"name": "look"}]}},
+        )
+    ]
 
 
 def test_a_patch_is_a_merge_patch_of_ours(server: Answers, cluster: kube.Kube) -> None:

@@ -1,0 +1,278 @@
+"""Does a container hold an object's content? Looked at from inside, byte by byte.
+
+Files are read by `cat`, which runs without a shell; variables from ``/proc/1/environ``,
+what the process was started with: a shell would hide names such as ``log-level``.
+The content of a Secret is compared by its hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from cmhot.consumers.contents import files_of, read_environ, variables_of
+from cmhot.consumers.fate import fate_of
+from cmhot.consumers.uses import Role, containers_of
+from cmhot.errors import ClusterError, ForbiddenError, UnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cmhot.cluster import Inspectable
+    from cmhot.consumers.uses import Object, Use
+
+FILES_AT_ONCE = 100
+"""Paths on one command line."""
+_NOT_RUN = {126, 127}
+"""Exit codes by which a runtime says that there is no such program."""
+
+
+class State(Enum):
+    """What a look found."""
+
+    FRESH = "holds the current content"
+    STALE = "holds other content"
+    WAITING = "is not running"
+    BLIND = "cannot be looked into"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Uses of one container that stand and fall together.
+
+    Attributes
+    ----------
+    pod
+        As the API server sent it.
+    container
+        Its name.
+    uses
+        Either such as an update reaches, or such as it never does;
+        either files, or variables.
+    updates
+        Whether an update reaches them while the container runs.
+    """
+
+    pod: Object
+    container: str
+    uses: tuple[Use, ...]
+    updates: bool
+
+    @property
+    def name(self) -> str:
+        """Name the pod."""
+        return str(self.pod["metadata"]["name"])
+
+    @property
+    def key(self) -> tuple[str, str, tuple[Use, ...]]:
+        """Tell it from others, and from the same one after a restart."""
+        state = _status(self.pod, self.container)
+        instance = state.get("containerID") or self.pod["metadata"].get("uid", "")
+        return str(instance), self.container, self.uses
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was found.
+
+    Attributes
+    ----------
+    state
+        In short.
+    why
+        In words, for all but `State.FRESH`.
+    """
+
+    state: State
+    why: str = ""
+
+
+def parts_of(pod: Object, uses: Sequence[Use], *, immutable: bool) -> list[Part]:
+    """Divide a pod's uses into what is looked at together.
+
+    Where a container has ended for good, there is nothing to look into: so it is with
+    init containers, and with ephemeral ones that are over.
+
+    Parameters
+    ----------
+    pod
+        As the API server sent it.
+    uses
+        From `cmhot.consumers.uses.uses_of`.
+    immutable
+        Whether the object is.
+    """
+    found: dict[tuple[str, bool, bool], list[Use]] = {}
+    for use in uses:
+        if use.role is Role.INIT or _has_ended(pod, use):
+            continue
+        updates = fate_of(use, immutable=immutable).update
+        place = use.container, updates, use.way.is_environment
+        found.setdefault(place, []).append(use)
+    return [
+        Part(pod, container, tuple(own), updates)
+        for (container, updates, _), own in found.items()
+    ]
+
+
+def _has_ended(pod: Object, use: Use) -> bool:
+    """Tell whether a container is over and will not be started again."""
+    state = _status(pod, use.container).get("state") or {}
+    if "terminated" not in state:
+        return False
+    if use.role is Role.EPHEMERAL:
+        return True
+    policy = pod["spec"].get("restartPolicy", "Always")
+    succeeded = bool(state["terminated"].get("exitCode") == 0)
+    return bool(policy == "Never" or (policy == "OnFailure" and succeeded))
+
+
+def look(
+    door: Inspectable,
+    part: Part,
+    content: Mapping[str, bytes],
+    *,
+    namespace: str,
+    through: str | None = None,
+) -> Look:
+    """Look into a container.
+
+    Parameters
+    ----------
+    door
+        Where.
+    part
+        Which container, and what in it.
+    content
+        Of the object.
+    namespace
+        Of the pod.
+    through
+        An ephemeral container that sees the other one's processes; None: go directly.
+
+    Raises
+    ------
+    ForbiddenError
+        Nobody lets us run a command in a pod.
+    UnreachableError
+        No API server answered.
+    """
+    if not _runs(part):
+        return Look(State.WAITING, _why_not(part))
+    if "$(" in part.uses[0].sub_path:
+        return Look(State.BLIND, "its subPathExpr is known to the container alone")
+    try:
+        if part.uses[0].way.is_environment:
+            return _environment(door, part, content, namespace, through)
+        return _files(door, part, content, namespace, through)
+    except (ForbiddenError, UnreachableError):
+        raise
+    except ClusterError as error:
+        return Look(State.WAITING, f"it could not be asked: {error}")
+
+
+def _files(
+    door: Inspectable,
+    part: Part,
+    content: Mapping[str, bytes],
+    namespace: str,
+    through: str | None,
+) -> Look:
+    wanted = files_of(part.uses, content)
+    paths = sorted(wanted)
+    root = "" if through is None else "/proc/1/root"
+    for start in range(0, len(paths), FILES_AT_ONCE):
+        some = paths[start : start + FILES_AT_ONCE]
+        answer = door.capture(
+            part.name,
+            ["cat", *(f"{root}{path}" for path in some)],
+            namespace=namespace,
+            container=through or part.container,
+        )
+        if answer.code is None or answer.code in _NOT_RUN:
+            return Look(State.BLIND, f"it has no cat ({answer.complaint})")
+        if answer.code != 0 and "ermission denied" in answer.complaint:
+            return Look(State.BLIND, answer.complaint)
+        if answer.code != 0:
+            return Look(State.STALE, f"a file is missing ({answer.complaint})")
+        if not _same(answer.output, b"".join(wanted[path] for path in some)):
+            return Look(State.STALE, "its files have other content")
+    return Look(State.FRESH)
+
+
+def _environment(
+    door: Inspectable,
+    part: Part,
+    content: Mapping[str, bytes],
+    namespace: str,
+    through: str | None,
+) -> Look:
+    spec = part.pod["spec"]
+    if spec.get("shareProcessNamespace") or spec.get("hostPID"):
+        return Look(State.BLIND, "its processes are numbered with those of others")
+    answer = door.capture(
+        part.name,
+        ["cat", "/proc/1/environ"],
+        namespace=namespace,
+        container=through or part.container,
+    )
+    if answer.code is None or answer.code in _NOT_RUN:
+        return Look(State.BLIND, f"it has no cat ({answer.complaint})")
+    if answer.code != 0:
+        return Look(State.BLIND, answer.complaint)
+    seen = read_environ(answer.output)
+    wanted = variables_of(
+        part.uses, content, explicit=_explicit(part.pod, part.container)
+    )
+    different = [
+        name
+        for name, value in sorted(wanted.items())
+        if name not in seen or not _same(seen[name], value)
+    ]
+    if not different:
+        return Look(State.FRESH)
+    return Look(State.STALE, f"its environment has another {', '.join(different[:5])}")
+
+
+def _same(one: bytes, other: bytes) -> bool:
+    """Compare by hash, so that what is secret stays in as few places as can be."""
+    return hashlib.sha256(one).digest() == hashlib.sha256(other).digest()
+
+
+def _explicit(pod: Object, container: str) -> frozenset[str]:
+    """Name the variables that a container's specification sets one by one."""
+    return frozenset(
+        variable["name"]
+        for one, _ in containers_of(pod["spec"])
+        if one["name"] == container
+        for variable in one.get("env") or ()
+    )
+
+
+def _status(pod: Object, container: str) -> Mapping[str, Any]:
+    status = pod.get("status") or {}
+    for field in (
+        "containerStatuses",
+        "initContainerStatuses",
+        "ephemeralContainerStatuses",
+    ):
+        for one in status.get(field) or ():
+            if one["name"] == container:
+                found: Mapping[str, Any] = one
+                return found
+    return {}
+
+
+def _runs(part: Part) -> bool:
+    return "running" in (_status(part.pod, part.container).get("state") or {})
+
+
+def _why_not(part: Part) -> str:
+    state = _status(part.pod, part.container).get("state") or {}
+    for words in state.values():
+        if words.get("reason"):
+            return f"it is not running ({words['reason']})"
+    phase = (part.pod.get("status") or {}).get("phase", "unknown")
+    return f"it is not running (the pod is {phase})"

@@ -1,0 +1,100 @@
+"""Ephemeral containers, by which one looks into containers that have no `cat`.
+
+Each changes its pod: that syncs it, and the container stays until the pod goes.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from cmhot.cluster import POD
+from cmhot.consumers.uses import containers_of
+from cmhot.nodes import probe_image
+
+if TYPE_CHECKING:
+    from cmhot.cluster import Cluster, Inspectable
+    from cmhot.landing.looking import Part
+
+START_S = 30.0
+"""Longest time for an ephemeral container to start: its image may be pulled."""
+POLL_S = 0.5
+
+
+@dataclass(slots=True)
+class Onlookers:
+    """Makes ephemeral containers, one beside each container that needs one.
+
+    Attributes
+    ----------
+    cluster, door
+        Where.
+    namespace
+        Of the pods.
+    """
+
+    cluster: Cluster
+    door: Inspectable
+    namespace: str
+    _made: dict[tuple[str, str], str] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """Name the pods that have been changed."""
+        return tuple(sorted({pod for pod, _ in self._made}))
+
+    def beside(self, part: Part) -> str | None:
+        """Give a running ephemeral container beside another; None: it did not start.
+
+        Parameters
+        ----------
+        part
+            The container, which it shares processes with.
+        """
+        with self._lock:
+            place = part.name, part.container
+            name = self._made.get(place) or self._add(part)
+            self._made[place] = name
+            return name if self._starts(part.name, name) else None
+
+    def _add(self, part: Part) -> str:
+        """Start one, or find that of an earlier call."""
+        name = f"cmhot-look-{part.container}"[:63].rstrip("-")
+        present = {one["name"] for one, _ in containers_of(part.pod["spec"])}
+        if name not in present:
+            image, policy = probe_image(self.cluster, None)
+            self.door.add_ephemeral(
+                part.name,
+                {
+                    "name": name,
+                    "image": image,
+                    "imagePullPolicy": policy,
+                    "command": ["sleep", "86400"],
+                    "targetContainerName": part.container,
+                    "securityContext": _user_of(part),
+                },
+                namespace=self.namespace,
+            )
+        return name
+
+    def _starts(self, pod: str, name: str) -> bool:
+        clock = self.cluster.clock
+        until = clock.monotonic() + START_S
+        while clock.monotonic() < until:
+            found = self.cluster.get(POD, pod, namespace=self.namespace)
+            status = found.get("status") or {}
+            for one in status.get("ephemeralContainerStatuses") or ():
+                if one["name"] == name and "running" in (one.get("state") or {}):
+                    return True
+            clock.sleep(POLL_S)
+        return False
+
+
+def _user_of(part: Part) -> dict[str, Any]:
+    """Be whoever the other container is: the kernel lets only them see its files."""
+    for one, _ in containers_of(part.pod["spec"]):
+        if one["name"] == part.container:
+            return dict(one.get("securityContext") or {})
+    return {}

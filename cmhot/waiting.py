@@ -1,0 +1,164 @@
+"""Wait until every container that uses an object holds its current content.
+
+What a container holds is looked at from inside it (`cmhot.landing`), never concluded.
+Nothing is changed, unless ephemeral containers are asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cmhot.consumers.owners import KINDS, parse_workload
+from cmhot.consumers.reference import Reference, parse_reference
+from cmhot.explaining import DEFAULT_NAMESPACE, inspectable
+from cmhot.landing.onlookers import Onlookers
+from cmhot.landing.waiter import UnusedError, Waiter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from cmhot.cluster import Cluster
+    from cmhot.consumers.owners import Owner
+    from cmhot.landing.outcome import Progress, Waited
+    from cmhot.settings import Setting
+
+DEFAULT_TIMEOUT_S = 180.0
+"""Twice what the default setting allows, 91 s."""
+
+
+def wait(
+    cluster: Cluster,
+    reference: str,
+    *,
+    workload: str | None = None,
+    namespace: str = DEFAULT_NAMESPACE,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+    updatable_only: bool = False,
+    ephemeral: bool = False,
+    given: Setting | None = None,
+    tell: Callable[[Progress], None] | None = None,
+) -> Waited:
+    """Wait until every consuming container holds the object's current content.
+
+    Files are compared byte by byte, as they are in the container; variables as the
+    container's first process got them. Keys that were removed are not looked for.
+    Containers that no update reaches (env, subPath) and that hold something else end
+    the wait at once.
+
+    Parameters
+    ----------
+    cluster
+        From `connect`.
+    reference
+        ``configmap/NAME`` or ``secret/NAME``.
+    workload
+        Only its pods, such as ``deployment/web``; None: all of the namespace.
+    namespace
+        Of the object and of the pods.
+    timeout_s
+        Longest time in seconds.
+    updatable_only
+        Leave out what no update reaches, and wait for the others.
+    ephemeral
+        Look into containers without `cat` through an ephemeral container.
+        That changes the pod, and syncs it.
+    given
+        Setting of the kubelets that may not be asked; None: it is not known.
+    tell
+        Called after each round.
+
+    Returns
+    -------
+    Waited
+        ``landed``, and who lags behind and why.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such object.
+    UsageError
+        No running pod uses it; the workload is none; the target is the model.
+    """
+    wanted = parse_reference(reference)
+    door = inspectable(cluster)
+    owner = None if workload is None else parse_workload(workload)
+    labels = None if owner is None else selector_of(cluster, owner, namespace)
+    waiter = Waiter(
+        cluster=cluster,
+        door=door,
+        reference=wanted,
+        owner=owner,
+        labels=labels,
+        namespace=namespace,
+        updatable_only=updatable_only,
+        given=given,
+        onlookers=Onlookers(cluster, door, namespace=namespace) if ephemeral else None,
+    )
+    return waiter.run(timeout_s, tell)
+
+
+def wait_for_applied(
+    cluster: Cluster,
+    applied: Sequence[Mapping[str, Any]],
+    *,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+    updatable_only: bool = False,
+    tell: Callable[[Progress], None] | None = None,
+) -> list[Waited]:
+    """Wait for each ConfigMap and Secret among what was applied.
+
+    Those that no running pod uses are left out: nothing is to be waited for.
+
+    Parameters
+    ----------
+    cluster
+        From `connect`.
+    applied
+        From `cmhot.apply`: objects as stored.
+    timeout_s
+        Longest time for each, seconds.
+    updatable_only, tell
+        As of `wait`.
+
+    Returns
+    -------
+    list of Waited
+        In the order given.
+    """
+    found = []
+    for one in applied:
+        meta = one["metadata"]
+        if one["kind"] not in {"ConfigMap", "Secret"}:
+            continue
+        reference = Reference(one["kind"].lower(), meta["name"])
+        try:
+            waited = wait(
+                cluster,
+                str(reference),
+                namespace=meta.get("namespace", DEFAULT_NAMESPACE),
+                timeout_s=timeout_s,
+                updatable_only=updatable_only,
+                tell=tell,
+            )
+        except UnusedError:
+            continue
+        found.append(waited)
+    return found
+
+
+def selector_of(
+    cluster: Cluster, owner: Owner, namespace: str
+) -> dict[str, str] | None:
+    """Give the labels of a workload's pods; None: they are not chosen by labels alone.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such workload.
+    """
+    found = cluster.get(KINDS[owner.kind], owner.name, namespace=namespace)
+    selector = found["spec"]["selector"]
+    if selector.get("matchExpressions"):
+        return None
+    labels: dict[str, str] = selector["matchLabels"]
+    return labels
