@@ -9,7 +9,8 @@ CMHOT   := $(RUN) cmhot
 READY   := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help report jupyter test check format bench soak vm-test lock wheel clean
+.PHONY: help report jupyter test check format bench studies coverage remedies faults \
+  load soak vm-test lock wheel clean
 
 help:  ## what there is
 	@echo 'cmhot: when do pods see a changed ConfigMap?'
@@ -48,17 +49,44 @@ check: $(READY)  ## ruff, format, mypy, import-linter, notebooks, spelling
 	@$(RUN) mypy
 	@.venv/bin/lint-imports
 	@$(RUN) pytest -q tests/notebooks/test_hygiene.py
-	@.venv/bin/codespell README.md CHANGELOG.md CONTRIBUTING.md docs cmhot notebooks tests
+	@.venv/bin/codespell README.md CHANGELOG.md CONTRIBUTING.md docs cmhot notebooks tests studies data/README.md
 
 format: $(READY)  ## let ruff format
 	@$(RUN) ruff format
 	@$(RUN) ruff check --fix
 
-bench: $(READY)  ## start-up, probe accuracy and cost, import times
+bench: $(READY)  ## speed: imports, law, model, summaries; the testbed's start, the probe
 	@tools/system-packages testbed
 	@$(RUN) benchmarks.imports
+	@$(RUN) benchmarks.law
+	@$(RUN) benchmarks.model
+	@$(RUN) benchmarks.summarise
+	@$(RUN) benchmarks.explain
 	@$(RUN) benchmarks.startup
 	@$(RUN) benchmarks.probe
+
+studies: $(READY)  ## law against model, model against measured runs (docs/studies/)
+	@$(RUN) studies.law
+	@$(RUN) studies.kubelet
+	@$(RUN) studies.hypotheses
+
+coverage: $(READY)  ## what each interval and test is worth, by simulation (docs/studies/)
+	@$(RUN) studies.coverage
+
+remedies: $(READY)  ## who sees an update, and what each remedy takes (docs/studies/)
+	@tools/system-packages testbed
+	@$(CMHOT) testbed up --name remedies --node sync=60s --node sync=5s
+	@$(RUN) studies.consumers --target testbed:remedies && \
+	  $(RUN) studies.remedies --target testbed:remedies; code=$$?; \
+	  $(CMHOT) testbed down --name remedies; exit $$code
+
+faults: $(READY)  ## faults in the middle of collections on a real testbed (docs/studies/)
+	@tools/system-packages testbed
+	@PYTHONPATH=. .venv/bin/python tests/testbed/faults.py
+
+load: $(READY)  ## 200 probes over 4 nodes for ten minutes
+	@tools/system-packages testbed
+	@PYTHONPATH=. .venv/bin/python tests/testbed/load.py
 
 soak: $(READY)  ## kill the testbed at random moments, twenty times
 	@tools/system-packages testbed

@@ -167,12 +167,14 @@ def delays(run: Run) -> pd.DataFrame:
     typed = (
         ("sent_ns", "no_sent"),
         ("acked_ns", "no_acked"),
-        ("published_ns", "unseen"),
-        ("sync", "unseen"),
+        ("published_ns", None),
+        ("sync", None),
     )
+    unseen = _joined(parts, "unseen", np.bool_)
     for name, absent in typed:
         values = _joined(parts, name, np.int64)
-        columns[name] = pd.arrays.IntegerArray(values, _joined(parts, absent, np.bool_))
+        null = unseen if absent is None else _joined(parts, absent, np.bool_)
+        columns[name] = pd.arrays.IntegerArray(values, null.copy())
     for name, dtype in (("seq", np.int64), ("delay_s", float), ("waited_s", float)):
         columns[name] = _joined(parts, name, dtype)
     columns["status"] = pd.Categorical.from_codes(
@@ -576,8 +578,8 @@ def _repeated(names: Names, sizes: Nanoseconds) -> pd.Categorical:
 
 
 def _joined(parts: Iterable[dict[str, Any]], name: str, dtype: Any) -> Any:  # noqa: ANN401
-    """Join one column of all parts."""
-    columns = [part[name] for part in parts]
+    """Join one column of all parts, and take it out of them: there may be many rows."""
+    columns = [part.pop(name) for part in parts]
     return np.concatenate([np.array([], dtype=dtype), *columns], dtype=dtype)
 
 

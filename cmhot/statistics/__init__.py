@@ -22,6 +22,7 @@ from cmhot.statistics.agreement import (
 )
 from cmhot.statistics.blocks import (
     MIN_BLOCKS,
+    MIN_RESAMPLED_BLOCKS,
     MIN_TIME_BLOCKS,
     Blocks,
     delay_blocks,
@@ -65,6 +66,7 @@ __all__ = [
     "MARGIN_P99",
     "MARGIN_SUP",
     "MIN_BLOCKS",
+    "MIN_RESAMPLED_BLOCKS",
     "MIN_TIME_BLOCKS",
     "Blocks",
     "Bounds",

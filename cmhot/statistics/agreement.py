@@ -34,6 +34,7 @@ MARGIN_P99 = 1.0 / 60
 """Largest difference of the 99 % quantiles, as a share of S: 1 s at S = 60 s."""
 
 _ERROR = 0.05
+_RESAMPLES = 1000
 _SHARES = [0.5, 0.99]
 
 
@@ -88,7 +89,7 @@ def equivalence(
         return _verdict(found, None, sync_frequency_s, len(blocks.total))
     again = [
         _differences(t, blocks.at(weights), expected, quantiles)
-        for weights in resamples(len(blocks.total), seed=seed)
+        for weights in resamples(len(blocks.total), seed=seed, number=_RESAMPLES)
     ]
     return _verdict(found, again, sync_frequency_s, len(blocks.total))
 
@@ -146,8 +147,8 @@ def equivalence_of_samples(
     if one.shortfall() is not None or two.shortfall() is not None:
         return _verdict(found, None, sync_frequency_s, fewest)
     pairs = zip(
-        resamples(len(one.total), seed=seed),
-        resamples(len(two.total), seed=seed + 1),
+        resamples(len(one.total), seed=seed, number=_RESAMPLES),
+        resamples(len(two.total), seed=seed + 1, number=_RESAMPLES),
         strict=True,
     )
     again = [differences(one.at(v), two.at(w)) for v, w in pairs]

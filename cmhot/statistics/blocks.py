@@ -18,6 +18,7 @@ import numpy as np
 from cmhot import schema
 from cmhot.clock import NS_PER_S
 from cmhot.law import longest_interval_s, reads_at_every_sync
+from cmhot.statistics.common import common_spread
 from cmhot.statistics.population import (
     codes_of,
     observed_delays,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from cmhot.law import Law
     from cmhot.settings import Setting
+    from cmhot.statistics.common import Common
 
     Floats = npt.NDArray[np.float64]
     Codes = npt.NDArray[np.int64]
@@ -45,6 +47,9 @@ Found by simulation: docs/studies/coverage.md.
 MIN_TIME_BLOCKS = 10
 """Fewest stretches of time of cache entries; found by simulation likewise."""
 
+MIN_RESAMPLED_BLOCKS = 15
+"""Fewest blocks, of either kind, for an interval by percentiles of a bootstrap."""
+
 TIME_BLOCKS = 20
 """How many of them are made where time allows: few and long rather than many."""
 
@@ -53,6 +58,9 @@ CYCLES = 2.0
 
 MOST_BLOCKS = 1000
 """Pods beyond these are put together in blocks of several, to save memory."""
+
+PODS = "pods"
+"""The unit of blocks where each sync of a pod reads what there is."""
 
 _GRID = 1001
 
@@ -71,6 +79,8 @@ class Blocks:
         Its denominators; shape (m,).
     moment
         Numerators of the mean; shape (m,).
+    common
+        What the blocks have in common; None: nothing.
     steps
         Whether F̂ is a step function with all its steps at t; else it is taken to be
         straight between them.
@@ -84,8 +94,9 @@ class Blocks:
     below: Floats
     total: Floats
     moment: Floats
+    common: Common | None = None
     steps: bool = False
-    unit: str = "pods"
+    unit: str = PODS
     least: int = MIN_BLOCKS
 
     def cdf(self) -> Floats:
@@ -95,6 +106,36 @@ class Blocks:
     def mean_s(self) -> float:
         """Estimate the mean, in seconds."""
         return float(self.moment.sum() / self.total.sum())
+
+    def spread(self) -> tuple[Floats, Floats]:
+        """Give the variance of the numerator less F̂ times the denominator, at each t.
+
+        m / (m - 1) · Σ (Aᵢ - F̂ Bᵢ)², and what the blocks have in common.
+
+        Returns
+        -------
+        variance, degrees
+            Each of shape (g,); the degrees of freedom are Satterthwaite's
+            (Biometrics Bulletin 2 (1946) 110-114), and m - 1 at most.
+        """
+        m = len(self.total)
+        residual = self.below - np.outer(self.total, self.cdf())
+        own = np.asarray(m / (m - 1) * (residual**2).sum(axis=0))
+        if self.common is None:
+            return own, np.full(len(own), m - 1.0)
+        return _together(own, m, self.common.below, self.common.noise)
+
+    def spread_of_mean(self) -> tuple[float, float]:
+        """Give the same for the mean; NaN where it is not known."""
+        m = len(self.total)
+        with np.errstate(invalid="ignore"):  # the mean of endless delays is unknown
+            residual = self.moment - self.mean_s() * self.total
+        own = float(m / (m - 1) * (residual**2).sum())
+        if self.common is None:
+            return own, m - 1.0
+        both = (self.common.moment, self.common.moment_noise)
+        variance, degrees = _together(np.array(own), m, *map(np.array, both))
+        return float(variance), float(degrees)
 
     def shortfall(self) -> str | None:
         """Say why there is no interval; None: there are blocks enough."""
@@ -106,6 +147,17 @@ class Blocks:
     def at(self, weights: Floats) -> Floats:
         """Estimate F with the blocks taken so many times; shapes (…, m) → (…, g)."""
         return np.asarray((weights @ self.below) / (weights @ self.total)[..., None])
+
+
+def _together(
+    own: Floats, m: int, common: Floats, noise: Floats
+) -> tuple[Floats, Floats]:
+    """Add two variances, and combine their degrees of freedom."""
+    both = own + common
+    with np.errstate(invalid="ignore", divide="ignore"):  # no variance, no doubt
+        degrees = both**2 / (own**2 / (m - 1) + noise)
+    degrees = np.where(np.isfinite(degrees), np.clip(degrees, 1.0, m - 1), m - 1.0)
+    return both, degrees
 
 
 def interval_blocks(
@@ -137,7 +189,8 @@ def interval_blocks(
     least, most = refresh_ends(refresh)
     t = np.linspace(0.0, most.max(), _GRID)
     if law is not None:
-        t = np.union1d(t, law.knots()[0])
+        corners, _ = law.knots()
+        t = np.union1d(t, corners[corners >= 0])
     block = assign(refresh, key, "start_ns", kubernetes)
     # Σ [min(t, most) - min(t, least)]⁺ (statistics.md, interval estimator)
     below = block.area(most, t)
@@ -199,6 +252,7 @@ def delay_blocks(
         below=block.counts(waited, t),
         total=block.sums(None),
         moment=block.sums(waited),
+        common=common_spread(rows, waited, t) if block.unit == PODS else None,
         steps=len(t) < _GRID,
         unit=block.unit,
         least=block.least,
@@ -262,14 +316,18 @@ def assign(
         code, number = codes_of(rows["pod"])
         if number > MOST_BLOCKS:
             code, number = code % MOST_BLOCKS, MOST_BLOCKS
-        return Assignment(code, number, "pods", MIN_BLOCKS)
+        return Assignment(code, number, PODS, MIN_BLOCKS)
     entry, entries = _entries(rows)
     stamps = rows[stamp].to_numpy(dtype=np.int64)
-    begin, end = int(stamps.min()), int(stamps.max())
-    each = stretches((end - begin) / NS_PER_S, setting, entries=entries)
-    length = max((end - begin) / each, 1.0)
-    part = np.minimum((stamps - begin) / length, each - 1).astype(np.int64)
-    code, number = _dense(entry * each + part)
+    at_s = (stamps - stamps.min()) / NS_PER_S
+    begin, end = np.full(entries, np.inf), np.zeros(entries)
+    np.minimum.at(begin, entry, at_s)
+    np.maximum.at(end, entry, at_s)
+    durations = (end - begin).tolist()
+    each = np.array([stretches(one, setting, entries=entries) for one in durations])
+    length = np.maximum((end - begin) / each, 1e-9)  # of one row it is none
+    part = ((at_s - begin[entry]) / length[entry]).astype(np.int64)
+    code, number = _dense(entry * TIME_BLOCKS + np.minimum(part, each[entry] - 1))
     return Assignment(
         code, number, "stretches of time of cache entries", MIN_TIME_BLOCKS
     )

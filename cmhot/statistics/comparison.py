@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import stats
 
 from cmhot.errors import UsageError
-from cmhot.statistics.limits import quantiles_of, resamples
+from cmhot.statistics.limits import quantiles_of, resamples, widening
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from cmhot.statistics.blocks import Blocks
 
     Floats = npt.NDArray[np.float64]
+
+_RESAMPLES = 500  # enough for a standard error
 
 
 def compare_quantiles(
@@ -70,12 +72,13 @@ def compare_quantiles(
         again = np.concatenate(
             [
                 quantiles_of(one.t, one.at(weights), shares)
-                for weights in resamples(m, seed=seed + number)
+                for weights in resamples(m, seed=seed + number, number=_RESAMPLES)
             ]
         )
         estimate[name] = quantiles_of(one.t, one.cdf(), shares)
         with np.errstate(invalid="ignore"):  # endless quantiles have no error
             error[name] = again.std(axis=0, ddof=1) * np.sqrt(m / (m - 1))
+        error[name] = error[name] * np.array(widening(one, estimate[name])[1:])
     rows = []
     for first, second in family:
         df = _welch(error, samples, first, second)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 NAMES = ("mean_s", "p50_s", "p95_s", "p99_s")
 """What is given of a fleet."""
 
-CYCLES = 8.0
+CYCLES = 12.0
 """Length of a stretch of time at least, in longest intervals: how the pods of a group
 stand to each other changes over a few syncs only (docs/studies/coverage.md)."""
 

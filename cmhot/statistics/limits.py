@@ -12,6 +12,7 @@ import numpy as np
 from scipy import stats
 
 from cmhot.law import QUANTILES
+from cmhot.statistics.blocks import MIN_RESAMPLED_BLOCKS
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -34,7 +35,8 @@ def n_eff(blocks: Blocks) -> Floats:
 
     n_eff = F̂ (1 - F̂) / v, where v = m / (m - 1) · Σ (Aᵢ - F̂ Bᵢ)² / (Σ B)²
     is the variance of a ratio of sums over m blocks
-    (Cochran, Sampling Techniques, 1977, section 6.3).
+    (Cochran, Sampling Techniques, 1977, section 6.3),
+    and what the blocks have in common is added (`Blocks.spread`).
     Where F̂ is 0 or 1, v says nothing: there the nearest inner t's size is taken.
 
     Returns
@@ -47,8 +49,7 @@ def n_eff(blocks: Blocks) -> Floats:
     inner = binomial > 0
     if m < 2 or not inner.any():  # noqa: PLR2004 - one block has no variance
         return np.full(len(f), np.nan)
-    residual = blocks.below - np.outer(blocks.total, f)
-    v = m / (m - 1) * (residual**2).sum(axis=0) / total**2
+    v = blocks.spread()[0] / total**2
     size = binomial / np.maximum(v, binomial / _MOST_EFFECTIVE + ~inner)
     places = np.flatnonzero(inner)
     return np.asarray(np.interp(np.arange(len(f)), places, size[inner]))
@@ -66,9 +67,10 @@ def cdf_bounds(blocks: Blocks, *, level: float = 0.95) -> tuple[Floats, Floats]:
     low, high
         Each of the shape of ``blocks.t``.
     """
-    m, f = len(blocks.total), blocks.cdf()
+    f = blocks.cdf()
     tail = (1 - level) / 2
-    size = n_eff(blocks) * (stats.norm.ppf(tail) / stats.t.ppf(tail, m - 1)) ** 2
+    _, degrees = blocks.spread()
+    size = n_eff(blocks) * (stats.norm.ppf(tail) / stats.t.ppf(tail, degrees)) ** 2
     yes, no = size * f, size * (1 - f)
     low = np.where(f > 0, stats.beta.ppf(tail, np.maximum(yes, _TINY), no + 1), 0.0)
     high = np.where(f < 1, stats.beta.isf(tail, yes + 1, np.maximum(no, _TINY)), 1.0)
@@ -93,10 +95,8 @@ def confidence(blocks: Blocks, *, level: float = 0.95) -> dict[str, Bounds | Non
     if m < blocks.least or len(blocks.t) < 2:  # noqa: PLR2004 - two differ
         return dict.fromkeys(["mean_s", *QUANTILES])
     mean = blocks.mean_s()
-    with np.errstate(invalid="ignore"):  # the mean of endless delays is unknown
-        residual = blocks.moment - mean * blocks.total
-    spread = np.sqrt(m / (m - 1) * (residual**2).sum())
-    half = float(stats.t.ppf((1 + level) / 2, m - 1) * spread / total)
+    spread, degrees = blocks.spread_of_mean()
+    half = float(stats.t.ppf((1 + level) / 2, degrees) * np.sqrt(spread) / total)
     found: dict[str, Bounds | None] = {"mean_s": (mean - half, mean + half)}
     low, high = cdf_bounds(blocks, level=level)
     rising = np.maximum.accumulate(high), np.minimum.accumulate(low[::-1])[::-1]
@@ -137,8 +137,10 @@ def bootstrap_confidence(
     -------
     dict
         As `confidence` has it; an end is NaN where resamples have none.
+        None with fewer than `MIN_RESAMPLED_BLOCKS`.
     """
-    if blocks.shortfall() is not None or len(blocks.t) < 2:  # noqa: PLR2004 - two differ
+    m = len(blocks.total)
+    if m < max(blocks.least, MIN_RESAMPLED_BLOCKS) or len(blocks.t) < 2:  # noqa: PLR2004 - two differ
         return dict.fromkeys(["mean_s", *QUANTILES])
     tail = tail_share(len(blocks.total), (1 - level) / 2)
     draws: dict[str, list[Floats]] = {name: [] for name in ("mean_s", *QUANTILES)}
@@ -148,15 +150,48 @@ def bootstrap_confidence(
         again = quantiles_of(blocks.t, blocks.at(weights), [*QUANTILES.values()])
         for name, column in zip(QUANTILES, again.T, strict=True):
             draws[name].append(column)
+    shares = [*QUANTILES.values()]
+    quantiles = quantiles_of(blocks.t, blocks.cdf(), shares)
+    centre = [blocks.mean_s(), *quantiles.tolist()]
+    wider = widening(blocks, quantiles, tail=(1 - level) / 2)
     found: dict[str, Bounds | None] = {}
-    for name, parts in draws.items():
-        low, high = np.quantile(
+    for (name, parts), at, factor in zip(draws.items(), centre, wider, strict=True):
+        ends = np.quantile(
             np.nan_to_num(np.concatenate(parts), nan=np.inf, posinf=np.inf),
             [tail, 1 - tail],
             method="nearest",
         )
+        low, high = widened(ends, at, factor)
         found[name] = (_finite(low), _finite(high))
     return found
+
+
+def widening(blocks: Blocks, at_s: Floats, *, tail: float = 0.025) -> list[float]:
+    """Say how much wider than resampled blocks intervals are, for what is in common.
+
+    Resampling pods leaves out what they have in common at an update:
+    the factors are √(all / own), times the ratio of Student's quantiles,
+    of the mean first and then of the quantiles that are estimated to be at some t.
+    """
+    if blocks.common is None:
+        return [1.0] * (1 + len(at_s))
+    below, moment = blocks.common.below, blocks.common.moment
+    all_, degrees = blocks.spread()
+    mean, mean_degrees = blocks.spread_of_mean()
+    places = np.minimum(np.searchsorted(blocks.t, at_s), len(blocks.t) - 1)
+    both = np.array([mean, *all_[places]])
+    own = both - np.array([moment, *below[places]])
+    scattered = own > _TINY * both  # NaN, the mean of endless delays, is not
+    ratio = np.where(scattered, both, 1.0) / np.where(scattered, own, 1.0)
+    df = np.array([mean_degrees, *degrees[places]])
+    student = stats.t.ppf(tail, df) / stats.t.ppf(tail, len(blocks.total) - 1)
+    return [float(one) for one in np.sqrt(ratio) * student]
+
+
+def widened(ends: Floats, at: float | Floats, factor: float | Floats) -> Floats:
+    """Move the ends of an interval away from a finite estimate, by a factor."""
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isfinite(at), at + factor * (ends - at), ends)
 
 
 def tail_share(m: int, share: float) -> float:

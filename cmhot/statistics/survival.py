@@ -16,8 +16,14 @@ from cmhot import schema
 from cmhot.clock import NS_PER_S
 from cmhot.errors import RunError
 from cmhot.law import QUANTILES
-from cmhot.statistics.blocks import assign
-from cmhot.statistics.limits import first_reaching, resamples, tail_share
+from cmhot.statistics.blocks import MIN_RESAMPLED_BLOCKS, PODS, assign, delay_blocks
+from cmhot.statistics.limits import (
+    first_reaching,
+    resamples,
+    tail_share,
+    widened,
+    widening,
+)
 from cmhot.statistics.population import observed_delays, one_population
 
 if TYPE_CHECKING:
@@ -33,6 +39,9 @@ if TYPE_CHECKING:
 
 _GRID = 1001
 _ROUNDING = 1e-12
+_COUNTED = MIN_RESAMPLED_BLOCKS
+"""Blocks beyond these move the tails no further inwards: percentiles of a product-limit
+estimate are a little short (docs/studies/coverage.md)."""
 
 
 def kaplan_meier(
@@ -73,8 +82,9 @@ def kaplan_meier(
     -------
     DataFrame
         One row per quantile: ``quantile``, ``value_s``, ``low_s``, ``high_s``
-        (NaN: too few blocks; inf: no limit), ``best_s``, ``worst_s``,
-        ``followed_s``, and ``doubtful``, whether best and worst case differ
+        (NaN: fewer than `MIN_RESAMPLED_BLOCKS`; inf: no limit),
+        ``best_s``, ``worst_s``, ``followed_s``, and ``doubtful``:
+        whether best and worst case differ
         by more than the interval is wide.
         A value of inf means longer than ``followed_s``, the longest wait of all.
 
@@ -88,9 +98,14 @@ def kaplan_meier(
     sent, times, event = _cases(delays, "likely")
     shares = np.asarray(quantiles, dtype=np.float64)
     block = assign(sent, key, "acked_ns", kubernetes)
+    value = _quantiles(*_curve(times, event), shares)
     low = high = np.full(len(shares), np.nan)
-    if block.number >= block.least:
+    if block.number >= max(block.least, MIN_RESAMPLED_BLOCKS):
         low, high = _limits(block, times, event, shares, level=level, seed=seed)
+        if event.any() and block.unit == PODS:
+            observed = delay_blocks(delays, kubernetes=kubernetes)
+            wider = np.array(widening(observed, value, tail=(1 - level) / 2)[1:])
+            low, high = (widened(end, value, wider) for end in (low, high))
     best, worst = (
         _quantiles(*_curve(*_cases(delays, case)[1:]), shares)
         for case in ("best", "worst")
@@ -101,7 +116,7 @@ def kaplan_meier(
     return pd.DataFrame(
         {
             "quantile": shares,
-            "value_s": _quantiles(*_curve(times, event), shares),
+            "value_s": value,
             "low_s": low,
             "high_s": high,
             "best_s": best,
@@ -187,10 +202,34 @@ def _limits(
     level: float,
     seed: int,
 ) -> tuple[Floats, Floats]:
-    """Give the percentile interval of each quantile, from resampled blocks.
+    """Give the percentile interval of each quantile, from resampled blocks."""
+    t, events, at_risk = hazards(block, times, event)
+    draws = []
+    for weights in resamples(block.number, seed=seed):
+        hazard = (weights @ events) / np.maximum(weights @ at_risk, _ROUNDING)
+        f: Floats = np.asarray(1.0 - np.cumprod(np.clip(1 - hazard, 0, 1), axis=1))
+        first = [first_reaching(f, share - _ROUNDING) for share in shares.tolist()]
+        draws.append(np.append(t, np.inf)[np.stack(first, axis=-1)])
+    tail = tail_share(min(block.number, _COUNTED), (1 - level) / 2)
+    low, high = np.quantile(
+        np.concatenate(draws), [tail, 1 - tail], axis=0, method="nearest"
+    )
+    return low, high
 
+
+def hazards(
+    block: Assignment, times: Floats, event: Flags
+) -> tuple[Floats, Floats, Floats]:
+    """Count events and those at risk at each time of an event, per block.
+
+    Their ratio, over all blocks, gives the product-limit estimate.
     Where more than 1000 different times occur, they are grouped by equal steps of F,
     and the censored of a group count half as at risk in it (actuarial estimate).
+
+    Returns
+    -------
+    t, events, at_risk
+        Ascending times, shape (g,), and the two counts, shape (m, g).
     """
     t = np.unique(times[event])
     grouped = len(t) > _GRID
@@ -200,20 +239,8 @@ def _limits(
     events = block.histogram(times[event], t, event)
     up_to = block.histogram(times, t, None)
     begin = block.sums(None)[:, None] - np.cumsum(up_to, axis=1) + up_to
-    lost = up_to - events  # censored in a group; those at its very end count as before
-    lost *= 0.5 if grouped else 1.0
-    if not grouped:
-        ties = np.isin(times, t) & ~event  # censored at an event's time: at risk there
-        lost -= block.histogram(times[ties], t, ties)
-    at_risk = begin - lost
-    draws = []
-    for weights in resamples(block.number, seed=seed):
-        hazard = (weights @ events) / np.maximum(weights @ at_risk, _ROUNDING)
-        f: Floats = np.asarray(1.0 - np.cumprod(np.clip(1 - hazard, 0, 1), axis=1))
-        first = [first_reaching(f, share - _ROUNDING) for share in shares.tolist()]
-        draws.append(np.append(t, np.inf)[np.stack(first, axis=-1)])
-    tail = tail_share(block.number, (1 - level) / 2)
-    low, high = np.quantile(
-        np.concatenate(draws), [tail, 1 - tail], axis=0, method="nearest"
-    )
-    return low, high
+    lost = up_to - events
+    if grouped:
+        return t, events, begin - lost / 2
+    ties = np.isin(times, t) & ~event  # censored at an event's time: at risk there
+    return t, events, begin - lost + block.histogram(times[ties], t, ties)

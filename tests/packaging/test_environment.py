@@ -8,7 +8,11 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 
-CONDA_NAMES = {"kubernetes": "python-kubernetes", "matplotlib": "matplotlib-base"}
+CONDA_NAMES = {
+    "kubernetes": "python-kubernetes",
+    "matplotlib": "matplotlib-base",
+    "prometheus-client": "prometheus_client",
+}
 """Where conda-forge's name differs: `kubernetes` there is Kubernetes itself."""
 
 

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import pytest
 
-from cmhot.delays import delays, observed_until_ns, refresh_intervals
+from cmhot import schema
+from cmhot.delays import (
+    REFRESH_COLUMNS,
+    delays,
+    kubelet_version,
+    observed_until_ns,
+    pool,
+    refresh_intervals,
+)
+from cmhot.errors import UsageError
+from cmhot.kubelet import TYPICAL
+from cmhot.law import law_for
+from cmhot.model.simulate import simulate
 from cmhot.rundir import read_run
+from cmhot.settings import Setting, Strategy
+from cmhot.statistics import describe_delays, describe_intervals
+from tests.unit.conftest import listed
 
 if TYPE_CHECKING:
-    import pandas as pd
-
+    from cmhot.rundir import Run
     from tests.unit.conftest import SimulateRun, WriteRun
 
 T0 = 1_767_225_600_000_000_000
@@ -281,11 +296,277 @@ def test_a_gap_shorter_than_the_sync_frequency_hides_no_sync(
     assert len(refresh_intervals(read_run(writer.path))) == len(before)
 
 
-def test_a_cache_with_ttl_has_no_intervals(simulate_run: SimulateRun) -> None:
-    """Where a sync may publish nothing, publications are not syncs."""
-    writer = simulate_run("r", pods=1)
-    meta = json.loads((writer.path / "run.json").read_text())
-    meta["settings"]["n0"].update(strategy="Cache", ttl_s=60.0)
-    writer.write_run(meta)
+CACHE = {"sync_frequency_s": 10.0, "strategy": "Cache", "ttl_s": 60.0}
+EVERY_2_S = [(i, 2.0 * i, 2.0 * i + 0.1) for i in range(1, 60)]
+SHARED = [
+    ("p", 3, 7.0),  # fetches: update 4 is made at 8 s
+    ("q", 3, 12.0),
+    ("q", 35, 71.0),  # fetches, more than the TTL later
+    ("p", 35, 76.0),
+]
 
-    assert refresh_intervals(read_run(writer.path)).empty
+
+def cached_run(write_run: WriteRun, **meta: Any) -> Run:  # noqa: ANN401 - of run.json
+    """Write two pods that share what their node fetched for 60 s."""
+    known = {"settings": {"n": CACHE}, "observed_until_ns": T0 + 150 * S, **meta}
+    pods = ["p", "q"]
+    writer = write_run(updates=EVERY_2_S, publications=SHARED, pods=pods, **known)
+    return read_run(writer.path)
+
+
+def test_pods_that_share_a_cache(write_run: WriteRun) -> None:
+    """What p shows at 76 s was fetched by q at 71 s, and before by p at 7 s.
+
+    So p shows updates of 7 … 71 s, 5 to 69 s late, and q the same, 0 to 64 s late.
+    """
+    table = refresh_intervals(cached_run(write_run))
+
+    assert rows(table, "pod", "start_ns", "published_ns", "least_s", "most_s") == [
+        ("p", T0 + 7 * S, T0 + 76 * S, 5.0, 69.0),
+        ("q", T0 + 7 * S, T0 + 71 * S, 0.0, 64.0),
+    ]
+
+
+def test_a_shared_interval_is_drained_by_the_law_of_the_cache(
+    write_run: WriteRun,
+) -> None:
+    """The longest delay is T + 1.5 S + 1.2 = 76.2 s: it must have been waited for."""
+    at_83_1, at_83_2 = (
+        refresh_intervals(
+            cached_run(write_run, run_id=str(end), observed_until_ns=T0 + end)
+        )
+        for end in (83_100_000_000, 83_200_000_000)
+    )
+
+    assert at_83_1.empty
+    assert len(at_83_2) == 2
+
+
+def test_what_something_else_fetched_is_placed_in_the_middle(
+    write_run: WriteRun,
+) -> None:
+    """A number that came after the next was sent was fetched before it.
+
+    Update 3 was acknowledged at 6.1 s and 4 sent at 8 s: the fetch is put at 7.05 s.
+    """
+    late = [("p", 3, 9.5), ("p", 35, 71.0)]
+    writer = write_run(
+        updates=EVERY_2_S,
+        publications=late,
+        pods=["p"],
+        settings={"n": CACHE},
+        observed_until_ns=T0 + 150 * S,
+    )
+
+    table = refresh_intervals(read_run(writer.path))
+
+    assert rows(table, "start_ns", "least_s", "most_s") == [
+        (T0 + 7_050_000_000, 0.0, 63.95)
+    ]
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        {"kubernetes": "v1.27.3"},
+        {"kubernetes": "v1.37.1", "kubelets": {"n": "v1.27.3"}},
+    ],
+    ids=["cluster", "node"],
+)
+def test_where_a_ttl_has_no_effect_each_publication_is_current(
+    write_run: WriteRun, meta: dict[str, Any]
+) -> None:
+    """From 1.24 to 1.28 Cache is Get; the node's own version counts.
+
+    So is its longest delay: 16.2 s after 12 s are over at 80 s, 76.2 s were not.
+    """
+    meta["observed_until_ns"] = T0 + 80 * S
+    table = refresh_intervals(cached_run(write_run, **meta))
+
+    assert rows(table, "pod", "least_s", "most_s") == [
+        ("p", 0.0, 69.0),
+        ("q", 0.0, 59.0),
+    ]
+
+
+def test_an_unknown_ttl_has_no_refreshes(write_run: WriteRun) -> None:
+    """Without the TTL no law says for how long to wait."""
+    unknown = {"n": {**CACHE, "ttl_s": None}}
+
+    assert refresh_intervals(cached_run(write_run, settings=unknown)).empty
+
+
+def test_only_updates_of_the_map_follow(write_run: WriteRun) -> None:
+    """An update of another ConfigMap gives this one's next fetch nothing to bring."""
+    pods = [{**listed("n", name), "configmap": f"map-{name}"} for name in ("p", "q")]
+    run = cached_run(write_run)
+    late = run.updates[(run.updates["seq"] <= 3) | (run.updates["seq"] > 12)]
+    run = replace(
+        run,
+        meta={**run.meta, "pods": pods},
+        updates=pd.concat(
+            [run.updates.assign(configmap="map-p"), late.assign(configmap="map-q")]
+        ),
+    )
+
+    assert refresh_intervals(run)["pod"].tolist() == ["p"]
+
+
+def test_a_number_that_nothing_tells_of_is_not_placed(write_run: WriteRun) -> None:
+    """The content from before the first update was current at an unknown instant."""
+    shown = [("p", 0, 5.0), ("p", 5, 15.0), ("p", 40, 81.0)]
+    writer = write_run(
+        updates=EVERY_2_S,
+        publications=shown,
+        pods=["p"],
+        settings={"n": CACHE},
+        observed_until_ns=T0 + 200 * S,
+    )
+
+    table = refresh_intervals(read_run(writer.path))
+
+    assert len(table) == 1
+    assert table["published_ns"].tolist() == [T0 + 81 * S]
+
+
+def test_sharers_may_fetch_sooner_than_a_pod_syncs(write_run: WriteRun) -> None:
+    """With a TTL of 5 s an update must follow within 5 s, or a fetch brought nothing.
+
+    After the fetch at 7 s the next update comes 6 s later; after that of 14 s, 2 s.
+    """
+    run = read_run(
+        write_run(
+            updates=[(1, 6.0, 6.0), (2, 13.0, 13.0), (3, 16.0, 16.0), (4, 30.0, 30.0)],
+            publications=[
+                ("p", 1, 7.0),
+                ("p", 2, 19.5),
+                ("q", 2, 14.0),
+                ("q", 3, 26.0),
+            ],
+            pods=["p", "q"],
+            settings={"n": {**CACHE, "ttl_s": 5.0}},
+            observed_until_ns=T0 + 150 * S,
+        ).path
+    )
+
+    table = refresh_intervals(run)
+
+    assert rows(table, "pod", "start_ns", "most_s") == [("q", T0 + 14 * S, 12.0)]
+
+
+def test_another_pods_map_is_no_matter(write_run: WriteRun) -> None:
+    """With a map per pod each publication that could be a fetch is one.
+
+    That of p at 76 s came after update 36 was sent, at 72 s;
+    35 was acknowledged at 70.1 s.
+    """
+    pods = [
+        {"node": "n", "pod": name, "consumer": "volume", "configmap": f"map-{name}"}
+        for name in ("p", "q")
+    ]
+    entries = [{**one, "container": "probe"} for one in pods]
+    run = cached_run(write_run)
+    run = replace(
+        run,
+        meta={**run.meta, "pods": entries},
+        updates=pd.concat(
+            run.updates.assign(configmap=one["configmap"]) for one in pods
+        ),
+    )
+
+    table = refresh_intervals(run)
+
+    assert rows(table, "configmap", "start_ns", "least_s", "most_s") == [
+        ("map-p", T0 + 7 * S, 4.95, 69.0),
+        ("map-q", T0 + 7_050_000_000, 0.0, 63.95),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("setting", "sharers"),
+    [
+        (Setting(10), 10),
+        (Setting(10, Strategy.GET), 10),
+        (Setting(10, Strategy.CACHE, 60.0), 1),
+        (Setting(10, Strategy.CACHE, 60.0), 10),
+        (Setting(10, Strategy.CACHE, 5.0), 10),
+    ],
+    ids=str,
+)
+def test_refreshes_and_delays_tell_the_same(setting: Setting, sharers: int) -> None:
+    """At any setting both estimators agree, and with the law.
+
+    Of modelled kubelets; refreshes of an hour on ten nodes are known to 0.3 s,
+    the delays of the same time to 1 s.
+    """
+    run = simulate(setting, pods=sharers, nodes=10, duration_s=3600.0, seed=3)
+
+    refreshed = describe_intervals(refresh_intervals(run)).iloc[0]
+    delayed = describe_delays(delays(run)).iloc[0]
+
+    law = law_for(setting, sharers=sharers, timing=TYPICAL)
+    assert law is not None
+    for name, value in law.summary().items():
+        if name != "max_s":
+            assert refreshed[name] == pytest.approx(value, abs=0.3)
+            assert delayed[name] == pytest.approx(value, abs=1.0)
+
+
+def test_names_are_categories(simulate_run: SimulateRun) -> None:
+    """A table of many rows holds each name once; columns are those of the schema."""
+    run = read_run(simulate_run("r", pods=3).path)
+
+    table, refresh = delays(run), refresh_intervals(run)
+
+    assert [*table] == [column.name for column in schema.DELAYS.columns]
+    assert [*refresh] == [*REFRESH_COLUMNS]
+    for name in ("strategy", "configmap", "node", "pod", "consumer", "status"):
+        assert isinstance(table[name].dtype, pd.CategoricalDtype)
+    typed = schema.conform(table, schema.DELAYS)
+    assert typed["seq"].tolist() == table["seq"].tolist()
+
+
+def test_pods_of_different_runs_are_different(simulate_run: SimulateRun) -> None:
+    """Pooled tables keep all rows, and name pods and nodes after their run."""
+    runs = {
+        name: read_run(simulate_run(name, pods=pods).path)
+        for name, pods in (("a", 2), ("b", 3))
+    }
+    tables = {name: delays(run) for name, run in runs.items()}
+
+    pooled = pool(tables)
+
+    assert len(pooled) == sum(map(len, tables.values()))
+    assert pooled["pod"].unique().tolist() == [
+        "a/n0-0",
+        "a/n0-1",
+        "b/n0-0",
+        "b/n0-1",
+        "b/n0-2",
+    ]
+    assert pooled["node"].unique().tolist() == ["a/n0", "b/n0"]
+    assert pooled["delay_s"].mean() == pytest.approx(
+        pd.concat(tables.values())["delay_s"].mean()
+    )
+    assert {*map(str, pooled.dtypes)} == {*map(str, tables["a"].dtypes)}
+
+
+def test_nothing_cannot_be_pooled() -> None:
+    """There is a table at least."""
+    with pytest.raises(UsageError, match="no table to pool"):
+        pool({})
+
+
+@pytest.mark.parametrize(
+    ("meta", "expected"),
+    [
+        ({}, None),
+        ({"kubernetes": "v1.30.0"}, "v1.30.0"),
+        ({"kubernetes": "v1.30.0", "kubelets": {"n": "v1.29.1"}}, "v1.29.1"),
+        ({"kubernetes": "v1.30.0", "kubelets": {"m": "v1.29.1"}}, "v1.30.0"),
+        ({"kubelets": None}, None),
+    ],
+)
+def test_the_version_of_a_kubelet(meta: dict[str, Any], expected: str | None) -> None:
+    """The node's own where it was recorded, else the cluster's."""
+    assert kubelet_version(meta, "n") == expected

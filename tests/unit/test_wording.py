@@ -8,7 +8,7 @@ import pytest
 
 from cmhot.report import wording
 from cmhot.report.bars import minutes
-from cmhot.summary import summarise
+from cmhot.summarising import summarise
 
 if TYPE_CHECKING:
     from cmhot.summary import Summary

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cmhot.errors import UsageError
+from cmhot.law import Law
 from cmhot.settings import Setting
 from cmhot.statistics import (
     bootstrap_confidence,
@@ -76,21 +77,43 @@ def test_the_distance_from_the_law_by_hand() -> None:
 def test_the_bounds_are_those_of_the_bootstrap() -> None:
     """Where p50 alone decides, the verdict is whether its 90 % limits keep the margin.
 
-    The law is moved until the bootstrap's limit of the median touches it.
+    The law is moved up and down until the bootstrap's limit of the median touches it,
+    which is known to 0.2 s: resamples differ, and the tail is moved for few blocks.
     """
     table = draw_refresh(
         Setting(60), np.random.default_rng(2), pods=30, window_s=6000.0
     )
     pair = bootstrap_confidence(interval_blocks(table), level=0.90)["p50_s"]
     assert pair is not None
+    for end, sign in ((pair[1], 1), (pair[0], -1)):
+        for extra, expected in ((0.2, True), (-0.2, False)):
+            median = end - sign * (0.5 - extra)
+            fit = equivalence(table, moved_law(median), sync_frequency_s=60)
+            assert fit["equivalent"] is expected
+
+
+def moved_law(median_s: float) -> Law:
+    """Give the law at 60 s with another median, and all else moved alike."""
     law = known_law(60)
-    shift = pair[1] - 0.5 - float(law.quantile(0.5))
-    for extra, expected in ((0.06, True), (-0.06, False)):
-        moved = type(law)(
-            np.append(0.0, law.t + shift + extra), np.append(0.0, law.share), law.max_s
-        )
-        fit = equivalence(table, moved, sync_frequency_s=60)
-        assert fit["equivalent"] is expected
+    t = law.t + median_s - float(law.quantile(0.5))
+    return Law(np.append(-100.0, t), np.append(0.0, law.share), law.max_s)
+
+
+def test_a_tail_that_differs_is_no_agreement() -> None:
+    """The last tenth twice as wide moves p99 beyond its margin, and little else."""
+    table = draw_refresh(
+        Setting(60), np.random.default_rng(2), pods=30, window_s=6000.0
+    )
+    law = known_law(60)
+    p97 = float(law.quantile(0.97))
+    t = np.union1d(law.t, p97)
+    wide = Law(t + np.maximum(t - p97, 0), law.cdf(t), 2 * law.max_s)
+
+    fit = equivalence(table, wide, sync_frequency_s=60)
+
+    assert isinstance(fit["upper_95"], float)
+    assert fit["upper_95"] <= 0.02
+    assert fit["equivalent"] is False
 
 
 def test_two_samples_of_the_law_agree() -> None:

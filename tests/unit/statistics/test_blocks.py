@@ -148,3 +148,17 @@ def test_very_many_pods_share_blocks() -> None:
 
     assert len(blocks.total) == MOST_BLOCKS
     assert blocks.total.sum() == 11.0 * (MOST_BLOCKS + 500)
+
+
+def test_runs_that_were_pooled_are_cut_one_by_one() -> None:
+    """A day between two runs makes no stretch of time longer, or shorter."""
+    rng = np.random.default_rng(6)
+    one, other = (
+        draw_refresh(CACHE, rng, pods=20, window_s=1700.0, sharers=20) for _ in range(2)
+    )
+    later = other.assign(node="m", start_ns=other["start_ns"] + 86_400 * NS_PER_S)
+
+    blocks = interval_blocks(pd.concat([one, later]))
+
+    assert len(blocks.total) == 20
+    assert blocks.total.min() > 0.5 * blocks.total.max()

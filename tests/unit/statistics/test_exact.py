@@ -33,6 +33,11 @@ def test_the_smallest_number(quantile: float, n: int) -> None:
         exact_quantile(table[1:], quantile=quantile)
 
 
+def test_low_quantiles_take_as_many_as_high_ones() -> None:
+    """The tenth part needs as many delays as the nine tenths."""
+    assert smallest_n(0.1) == 36
+
+
 def test_order_statistics_by_hand() -> None:
     """Of 1 … 10 the median's limits are the 2nd and the 9th: P(B ≤ 1) = 11/1024.
 

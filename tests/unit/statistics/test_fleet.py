@@ -47,7 +47,7 @@ def test_one_pod_is_the_interval_estimator() -> None:
 def test_fleets_follow_the_law() -> None:
     """Mean and quantiles of the largest of N are those of F(t)ᴺ, within the limits."""
     table = draw_refresh(
-        Setting(10), np.random.default_rng(3), pods=20, window_s=1800.0
+        Setting(10), np.random.default_rng(3), pods=20, window_s=2200.0
     )
 
     found = fleet_maximum(table)
@@ -82,6 +82,20 @@ def test_pods_that_share_a_cache_have_no_law_here() -> None:
 
     assert math.isnan(found["mean_law_s"][0])
     assert found["mean_s"][0] > describe_intervals(table)["mean_s"][0]
+
+
+def test_nodes_that_share_caches_are_cut_by_time() -> None:
+    """Pods of one cache are in different groups: groups are no blocks there."""
+    setting = Setting(10, Strategy.CACHE, 60.0)
+    table = draw_refresh(
+        setting, np.random.default_rng(7), pods=20, window_s=900.0, sharers=20
+    )
+
+    found = fleet_maximum(table, sizes=[1])
+
+    assert found["groups"].tolist() == [20]
+    assert found["blocks"].tolist() == [1]
+    assert math.isnan(found["p50_low_s"][0])
 
 
 def test_a_short_window_has_no_limits() -> None:

@@ -58,9 +58,11 @@ def test_repeated_rows_do_not_raise_the_effective_size() -> None:
     once = {f"p{k}": rng.uniform(0, 9, 5).round(3).tolist() for k in range(20)}
     often = {pod: values * 10 for pod, values in once.items()}
 
-    assert n_eff(delay_blocks(delays(often))) == pytest.approx(
-        n_eff(delay_blocks(delays(once)))
-    )
+    sizes = []
+    for table in (delays(once), delays(often)):
+        alone = table.assign(acked_ns=np.arange(len(table)))  # pods share no update
+        sizes.append(n_eff(delay_blocks(alone)))
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.2)
 
 
 def test_one_block_has_no_effective_size() -> None:
@@ -151,8 +153,8 @@ def test_few_pods_have_no_limits() -> None:
 
 def test_timeouts_leave_the_mean_without_limits() -> None:
     """In the worst case a timeout is endless, and so is the mean; the median is not."""
-    table = delays({f"p{k}": [1.0 + k, 2.0 + k, 3.0 + k, 4.0 + k] for k in range(12)})
-    late = table["sync"] == 4
+    table = delays({f"p{k}": [1.0 + k, 2.0 + k, 3.0 + k, 4.0 + k] for k in range(16)})
+    late = np.arange(len(table)) % 5 == 0  # of another update in each pod
     table = pd.concat([table[~late], lost(table[late], "timeout", waited_s=30.0)])
 
     blocks = delay_blocks(table, worst_case=True)

@@ -19,6 +19,8 @@ from cmhot.statistics import (
     kaplan_meier,
     survival_curve,
 )
+from cmhot.statistics.blocks import Assignment
+from cmhot.statistics.survival import hazards
 from studies.draws import draw_delays, truth
 from tests.unit.statistics.tables import delays, lost
 
@@ -171,3 +173,20 @@ def test_limits_are_no_narrower_for_what_is_not_known() -> None:
     assert one["high_s"][0] - one["low_s"][0] == pytest.approx(
         wide[1] - wide[0], rel=0.3
     )
+
+
+@pytest.mark.parametrize(("number", "far"), [(300, 1e-12), (5000, 0.005)])
+def test_hazards_of_all_blocks_make_the_curve(number: int, far: float) -> None:
+    """Counts per block add up to scipy's curve, ties and grouping included."""
+    rng = np.random.default_rng(7)
+    times = rng.exponential(10.0, number)
+    if number < 1000:
+        times = times.round(1)  # many ties, of events and censored
+    event = rng.random(number) < 0.6
+    block = Assignment(rng.integers(0, 5, number), 5, "pods", 6)
+
+    t, events, at_risk = hazards(block, times, event)
+
+    f = 1 - np.cumprod(1 - events.sum(axis=0) / at_risk.sum(axis=0))
+    data = stats.CensoredData(uncensored=times[event], right=times[~event])
+    assert f == pytest.approx(stats.ecdf(data).cdf.evaluate(t), abs=far)
