@@ -136,7 +136,7 @@ def test_a_clock_that_is_far_off_makes_the_run_invalid(tmp_path: Path) -> None:
     check = meta["checks"]["clock"]
     assert meta["status"] == "invalid"
     assert check["passed"] is False
-    # the offset as estimated, and its bound of at most 125 ms, which holds its error too
+    # the estimated offset, and its bound of at most 125 ms, which holds its error
     assert 0.4 <= check["value"] < 0.4 + 2 * 0.125
 
 
