@@ -19,6 +19,14 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from cmhot.statistics import (
+    MIN_BLOCKS,
+    MIN_RESAMPLED_BLOCKS,
+    MIN_TIME_BLOCKS,
+    blocks,
+    fleet,
+)
+from cmhot.statistics.inference import MIN_INTERVALS
 from studies import pages
 from studies.experiments import EXPERIMENTS
 
@@ -168,7 +176,15 @@ def _page(lines: list[Line]) -> str:
         )
         for one in lines
     ]
-    return _TEXT.format(table=pages.table(heads, rows))
+    return _TEXT.format(
+        table=pages.table(heads, rows),
+        pods=MIN_BLOCKS,
+        stretches=MIN_TIME_BLOCKS,
+        resampled=MIN_RESAMPLED_BLOCKS,
+        cycles=blocks.CYCLES,
+        fleet=fleet.CYCLES,
+        intervals=MIN_INTERVALS,
+    )
 
 
 _TEXT = """
@@ -179,8 +195,10 @@ Made by `python -m studies.coverage`; all of it is modelled, nothing measured.
 Tables of delays and refreshes were drawn from kubelets' own intervals:
 pods on a common tick with volume loops, updates that share publications,
 and under Cache pods that share what their node fetched.
-Of each the truth is known (the law), so it can be counted how often an interval
-held it, a test was wrong, or a false law was found out.
+Of each the truth is known, so it can be counted how often an interval held it,
+a test was wrong, or a false law was found out. The truth is the law;
+of pods that share a cache, and of fleets, it is a long draw of the same kubelets,
+since there the law is an approximation.
 Where an experiment has several statistics, the one that did worst is given;
 coverage.json has all of them.
 
@@ -189,6 +207,12 @@ coverage.json has all of them.
 * Tests may err as often as they say, and two standard errors more.
 * "Power" is how often a false law was rejected or a true agreement shown,
   where there are data enough: at least 80 %.
+
+Stated minima: {pods} pods, or {stretches} stretches of time of cache entries
+(each {cycles:g} longest cycles T + 1.5 S + 1.2 s or more) for an interval or a verdict;
+{resampled} blocks for percentiles of a bootstrap (`kaplan_meier`);
+for fleets {pods} groups of independent pods, or {stretches} stretches of time of
+{fleet:g} longest intervals each; {intervals} intervals to infer S.
 
 {table}
 """

@@ -73,10 +73,11 @@ class Design:
 
     def __str__(self) -> str:
         """Say it for the table."""
-        minutes = f"{self.window_s / 60:g} min"
+        minutes = f"{self.window_s / 60:.3g} min"
         if self.setting != CACHE:
             return f"{self.pods} pods, {minutes}"
-        return f"{self.pods // self.sharers} nodes of {self.sharers}, {minutes}"
+        nodes = self.pods // self.sharers
+        return f"{nodes} node{'s' * (nodes > 1)} of {self.sharers}, {minutes}"
 
     def refresh(self, rng: Rng) -> pd.DataFrame:
         """Draw refresh intervals."""
