@@ -30,6 +30,8 @@ LIST_EVERY_S, LIST_PER_ITEM_S = 45.0, 0.1
 """Pods and nodes are listed this often, and less often where the list is long."""
 CLOCK_EVERY_S = 300.0
 """Each node's clock is read again after this."""
+LAST_LOOKS_S = 15.0
+"""So shortly before the end no log is read: at the end all are."""
 STEP_S = 0.1
 """The collector's clock was set when it moves by more against what has passed."""
 PATIENCE_S, LAST_PAUSE_S = 15.0, 3.0
@@ -86,10 +88,9 @@ class Watch:
         now, count = self.clock.utc_ns(), len(self.probes)
         self._check_nodes()
         every_s = look_every_s(count)
-        soon_ns = now + round(every_s * NS_PER_S)
         errands.add(
             self._look_at_next,
-            first_ns=min(soon_ns, self.agenda.measure_from_ns),
+            first_ns=now + round(every_s * NS_PER_S),
             every_s=every_s / count,
             takes_s=LOOK_TAKES_S,
         )
@@ -113,7 +114,8 @@ class Watch:
         one = self.probes[self._turn % len(self.probes)]
         self._turn += 1
         self._check_own_clock()
-        if not (one.gone or self._is_silent(one.node)):
+        left_s = (self.agenda.end_ns - self.clock.utc_ns()) / NS_PER_S
+        if left_s > LAST_LOOKS_S and not (one.gone or self._is_silent(one.node)):
             self.look(one)
 
     def look(self, one: ProbeLog) -> bool:
