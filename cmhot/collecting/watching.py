@@ -30,6 +30,8 @@ LIST_EVERY_S, LIST_PER_ITEM_S = 45.0, 0.1
 """Pods and nodes are listed this often, and less often where the list is long."""
 CLOCK_EVERY_S = 300.0
 """Each node's clock is read again after this."""
+EARLY_LOOKS_S = 5.0
+"""Between two of the first looks, which begin with the measuring window."""
 LAST_LOOKS_S = 15.0
 """So shortly before the end no log is read: at the end all are."""
 STEP_S = 0.1
@@ -76,7 +78,7 @@ class Watch:
         self.unread: list[ProbeLog] = []
         self.last_delay_s: float | None = None
         self._turn = self._clock_turn = 0
-        self._stepped_ns = 0
+        self._stepped_ns = self._regular_ns = 0
         self._silent_until: dict[str, float] = {}
         self._boots: dict[str, str] | None = None
         self._may_list_nodes = self._may_exec = True
@@ -88,9 +90,16 @@ class Watch:
         now, count = self.clock.utc_ns(), len(self.probes)
         self._check_nodes()
         every_s = look_every_s(count)
+        self._regular_ns = now + round(every_s * NS_PER_S)
+        errands.add(
+            self._look_early,
+            first_ns=min(self._regular_ns, self.agenda.measure_from_ns),
+            every_s=max(EARLY_LOOKS_S, every_s / count),
+            takes_s=LOOK_TAKES_S,
+        )
         errands.add(
             self._look_at_next,
-            first_ns=now + round(every_s * NS_PER_S),
+            first_ns=self._regular_ns,
             every_s=every_s / count,
             takes_s=LOOK_TAKES_S,
         )
@@ -109,6 +118,11 @@ class Watch:
             every_s=max(CLOCK_EVERY_S, left_s / 2) / nodes,
             takes_s=EXEC_TAKES_S,
         )
+
+    def _look_early(self) -> None:
+        """Look at a few pods before the rounds begin, should the end come soon."""
+        if self.clock.utc_ns() < self._regular_ns:
+            self._look_at_next()
 
     def _look_at_next(self) -> None:
         one = self.probes[self._turn % len(self.probes)]

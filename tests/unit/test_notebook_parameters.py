@@ -43,6 +43,7 @@ def test_parameters_have_type_default_and_help() -> None:
         "run_id",
         "namespace",
         "probe_image",
+        "setting",
     ]
 
 
