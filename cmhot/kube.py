@@ -364,33 +364,49 @@ class Kube:
         path = f"{self._path(POD, pod, namespace)}/log"
         return self._request("GET", path, query=query).decode(errors="replace")
 
-    def run_in(
-        self, pod: str, command: Sequence[str], *, namespace: str, container: str
-    ) -> str:
-        """Run a command over a WebSocket, on a client of its own.
+    def _exec(
+        self,
+        pod: str,
+        command: Sequence[str],
+        *,
+        namespace: str,
+        container: str,
+        binary: bool,
+    ) -> Any:  # noqa: ANN401 - the client's stream has no types
+        """Begin to run a command over a WebSocket, on a client of its own.
 
         `stream` swaps a method of the client that it is given,
         so a shared one would break requests of other threads.
+        With `binary`, output is bytes, and what goes to standard error is kept.
         """
-        asked = f"exec in pod {namespace}/{pod}"
         with client.ApiClient(self._api.configuration) as own:
             try:
-                conversation = stream(
+                return stream(
                     client.CoreV1Api(own).connect_get_namespaced_pod_exec,
                     pod,
                     namespace,
                     container=container,
                     command=list(command),
                     stdout=True,
-                    stderr=False,
+                    stderr=binary,
                     stdin=False,
                     tty=False,
+                    binary=binary,
                     # reading it itself, the client leaves the socket open
                     _preload_content=False,
                 )
             except client.ApiException as error:
                 path = f"{self._path(POD, pod, namespace)}/exec"
                 raise answers.refused_stream(error, path) from error
+
+    def run_in(
+        self, pod: str, command: Sequence[str], *, namespace: str, container: str
+    ) -> str:
+        """Run a command; return what it printed."""
+        asked = f"exec in pod {namespace}/{pod}"
+        conversation = self._exec(
+            pod, command, namespace=namespace, container=container, binary=False
+        )
         try:
             conversation.run_forever(timeout=READ_TIMEOUT_S)
             # before the output: reading that throws the other channels away
@@ -415,24 +431,9 @@ class Kube:
         self, pod: str, command: Sequence[str], *, namespace: str, container: str
     ) -> Captured:
         """Run a command as `run_in` does, but keep its bytes and how it ended."""
-        with client.ApiClient(self._api.configuration) as own:
-            try:
-                conversation = stream(
-                    client.CoreV1Api(own).connect_get_namespaced_pod_exec,
-                    pod,
-                    namespace,
-                    container=container,
-                    command=list(command),
-                    stdout=True,
-                    stderr=True,
-                    stdin=False,
-                    tty=False,
-                    binary=True,
-                    _preload_content=False,
-                )
-            except client.ApiException as error:
-                path = f"{self._path(POD, pod, namespace)}/exec"
-                raise answers.refused_stream(error, path) from error
+        conversation = self._exec(
+            pod, command, namespace=namespace, container=container, binary=True
+        )
         try:
             conversation.run_forever(timeout=READ_TIMEOUT_S)
             ended = not conversation.is_open()
