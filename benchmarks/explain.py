@@ -33,7 +33,7 @@ from cmhot.testbed.versions import KUBERNETES_VERSION
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cmhot.cluster import Cluster
+    from cmhot.port.cluster import Cluster
 
 DEPLOYMENTS, PODS_EACH, NODES = 200, 25, 100
 MOST_S, MOST_MIB = 5.0, 300.0

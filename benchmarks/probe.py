@@ -28,9 +28,9 @@ from benchmarks.common import (
     fresh_namespace,
     publish,
 )
-from cmhot import probe
-from cmhot.cluster import CONFIG_MAP, POD
 from cmhot.objects import patch
+from cmhot.port import probe
+from cmhot.port.cluster import CONFIG_MAP, POD
 from cmhot.settings import parse_setting
 from cmhot.targets import connect
 from cmhot.testbed import cgroups, layout, lifecycle, spec
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from cmhot.cluster import Cluster
+    from cmhot.port.cluster import Cluster
 
 IN_MOVED_TO = 0x80
 _EVENT = struct.Struct("iIII")

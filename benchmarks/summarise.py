@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import CLOCK, Result, publish
-from cmhot import schema
-from cmhot.delays import REFRESH_COLUMNS, delays, refresh_intervals
 from cmhot.model.simulate import simulate
-from cmhot.rundir import RunWriter, read_derived
+from cmhot.runs import schema
+from cmhot.runs.delays import REFRESH_COLUMNS, delays, refresh_intervals
+from cmhot.runs.rundir import RunWriter, read_derived
 from cmhot.settings import Setting
-from cmhot.summarising import NEEDED, summarise
+from cmhot.summaries.summarising import NEEDED, summarise
 
 PODS, NODES = 20, 25
 UPDATES = 20_000

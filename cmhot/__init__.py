@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cmhot.prediction import predict
     from cmhot.refreshing import refresh
     from cmhot.settings import Setting, Strategy
-    from cmhot.summarising import summarise
+    from cmhot.summaries.summarising import summarise
     from cmhot.targets import connect
     from cmhot.waiting import wait
 
@@ -58,7 +58,7 @@ _HOMES = {
     "patch": "objects",
     "predict": "prediction",
     "refresh": "refreshing",
-    "summarise": "summarising",
+    "summarise": "summaries.summarising",
     "wait": "waiting",
 }
 

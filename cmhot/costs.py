@@ -12,8 +12,8 @@ from cmhot.settings import Setting, Strategy
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cmhot.cluster import Cluster
     from cmhot.plan import Plan
+    from cmhot.port.cluster import Cluster
 
 LOOK_EVERY_S = 45.0
 """Each probe's log is read this often for the progress; two requests a minute at most

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cmhot.cluster import NODE, POD, Inspectable
 from cmhot.consumers.expectation import NodeFacts, sampled
 from cmhot.consumers.explanation import explain_survey
 from cmhot.consumers.mistakes import UNREAD
@@ -22,14 +21,15 @@ from cmhot.errors import (
     UsageError,
 )
 from cmhot.nodes import setting_from_configz
+from cmhot.port.cluster import NODE, POD, Inspectable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from cmhot.cluster import Cluster, Kind
     from cmhot.consumers.explanation import Explanation
     from cmhot.consumers.owners import Owner, Workload
     from cmhot.consumers.reference import Reference
+    from cmhot.port.cluster import Cluster, Kind
     from cmhot.settings import Setting
 
 DEFAULT_NAMESPACE = "default"

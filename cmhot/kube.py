@@ -24,9 +24,7 @@ from kubernetes.stream import stream
 from kubernetes.stream.ws_client import ERROR_CHANNEL, STDERR_CHANNEL, STDOUT_CHANNEL
 from websocket import WebSocketException  # what the client's streams are made of
 
-from cmhot import answers
 from cmhot.clock import NS_PER_S, SystemClock
-from cmhot.cluster import FIELD_MANAGER, NODE, POD, Captured, Kind
 from cmhot.errors import (
     ClusterError,
     ForbiddenError,
@@ -34,12 +32,14 @@ from cmhot.errors import (
     UnreachableError,
     UsageError,
 )
+from cmhot.port import answers
+from cmhot.port.cluster import FIELD_MANAGER, NODE, POD, Captured, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from cmhot.rights import Right
+    from cmhot.port.rights import Right
 
 DEFAULT = "~/.kube/config"
 """Where the kubeconfig is unless KUBECONFIG says otherwise, as for kubectl."""
@@ -62,7 +62,7 @@ NAMES_ONLY = f"{JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
 class Kube:
-    """A cluster behind a kubeconfig; implements `cmhot.cluster.Cluster`.
+    """A cluster behind a kubeconfig; implements `cmhot.port.cluster.Cluster`.
 
     Parameters
     ----------

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from cmhot.cluster import NODE
 from cmhot.errors import ClusterError, ForbiddenError, UnreachableError, UsageError
 from cmhot.kubelet import DEFAULT_TTL_S
 from cmhot.placement import ANYWHERE
-from cmhot.probe import DEFAULT_IMAGE
+from cmhot.port.cluster import NODE
+from cmhot.port.probe import DEFAULT_IMAGE
 from cmhot.settings import TTL_ANNOTATION, Setting, parse_duration, parse_strategy
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from cmhot.cluster import Cluster
     from cmhot.placement import Placement
+    from cmhot.port.cluster import Cluster
 
 HOSTNAME_LABEL = "kubernetes.io/hostname"
 UNLISTED = "*"

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import yaml
 
-from cmhot.cluster import CONFIG_MAP, POD
 from cmhot.errors import ClusterError, UsageError
+from cmhot.port.cluster import CONFIG_MAP, POD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from cmhot.cluster import Cluster
+    from cmhot.port.cluster import Cluster
 
 DEFAULT_NAMESPACE = "default"
 

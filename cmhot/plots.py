@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import matplotlib.pyplot as plt
 import numpy as np
 
-from cmhot import schema
 from cmhot.errors import UsageError
-from cmhot.expected import expected_law
+from cmhot.runs import schema
+from cmhot.runs.expected import expected_law
 from cmhot.statistics import GROUP
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def delay_distribution(
     Parameters
     ----------
     delays
-        As `cmhot.delays.delays` gives it.
+        As `cmhot.runs.delays.delays` gives it.
     ax
         Where to draw; None: new Axes.
     laws
@@ -111,7 +111,7 @@ def delay_by_setting(
     Parameters
     ----------
     delays
-        As `cmhot.delays.delays` gives it.
+        As `cmhot.runs.delays.delays` gives it.
     axes
         Where to draw, at least one per setting and consumer; None: new Axes.
     laws

@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
-from cmhot.cluster import POD
 from cmhot.errors import ClusterError
+from cmhot.port.cluster import POD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from cmhot.cluster import Cluster
+    from cmhot.port.cluster import Cluster
 
 READY_TIMEOUT_S = 300.0
 """Longest time for pods to become Ready: image pulls included."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cmhot import probe
 from cmhot.clock import NS_PER_S
+from cmhot.port import probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cmhot.errors import UsageError
 
 if TYPE_CHECKING:
-    from cmhot.cluster import Cluster
+    from cmhot.port.cluster import Cluster
 
 TARGETS = "testbed, testbed:NAME, context:NAME, in-cluster or model"
 

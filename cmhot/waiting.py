@@ -17,9 +17,9 @@ from cmhot.landing.waiter import UnusedError, Waiter
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from cmhot.cluster import Cluster
     from cmhot.consumers.owners import Owner
     from cmhot.landing.outcome import Progress, Waited
+    from cmhot.port.cluster import Cluster
     from cmhot.settings import Setting
 
 DEFAULT_TIMEOUT_S = 180.0

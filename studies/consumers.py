@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchmarks.common import CLOCK, await_ready, fresh_namespace, wait_until
-from cmhot.cluster import CONFIG_MAP, POD
 from cmhot.errors import ClusterError
 from cmhot.explaining import explain, inspectable
 from cmhot.nodes import observe_settings, probe_image
+from cmhot.port.cluster import CONFIG_MAP, POD
 from cmhot.settings import Setting
 from cmhot.targets import connect
 from studies import pages
 
 if TYPE_CHECKING:
-    from cmhot.cluster import Cluster, Inspectable
+    from cmhot.port.cluster import Cluster, Inspectable
 
 MAP, LATER, FIXED, HIDDEN = "matrix", "matrix-later", "matrix-fixed", "matrix-secret"
 KEY = "log-level"

@@ -11,11 +11,11 @@ import sys
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from cmhot import schema
-from cmhot.delays import delays, refresh_intervals
 from cmhot.kubelet import TYPICAL
 from cmhot.law import reads_at_every_sync
-from cmhot.rundir import read_run
+from cmhot.runs import schema
+from cmhot.runs.delays import delays, refresh_intervals
+from cmhot.runs.rundir import read_run
 from cmhot.statistics import (
     KubeletLaw,
     compare_quantiles,

@@ -16,9 +16,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy import stats
 
-from cmhot import figures, plots, schema
+from cmhot import figures, plots
 from cmhot.clock import NS_PER_S
-from cmhot.delays import delays, refresh_intervals
 from cmhot.law import (
     QUANTILES,
     law_for,
@@ -27,7 +26,9 @@ from cmhot.law import (
     reads_at_every_sync,
 )
 from cmhot.model.simulate import simulate
-from cmhot.rundir import read_run
+from cmhot.runs import schema
+from cmhot.runs.delays import delays, refresh_intervals
+from cmhot.runs.rundir import read_run
 from cmhot.settings import Setting
 from cmhot.statistics import (
     confidence,
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from cmhot.rundir import Run
+    from cmhot.runs.rundir import Run
     from cmhot.statistics import Blocks
 
 DATA = Path(__file__).parents[1] / "data" / "testbed-2026-11-24"

@@ -14,11 +14,11 @@ from typing import Any
 import click
 import numpy as np
 
-from cmhot.delays import delays
 from cmhot.kubelet import TYPICAL
 from cmhot.law import mean_interval_s
 from cmhot.model.simulate import simulate
 from cmhot.prediction import predict
+from cmhot.runs.delays import delays
 from cmhot.settings import Setting, Strategy
 from studies import pages
 

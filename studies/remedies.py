@@ -17,19 +17,19 @@ import click
 
 from benchmarks.common import CLOCK, await_ready, fresh_namespace
 from cmhot.clock import NS_PER_S
-from cmhot.cluster import POD
 from cmhot.explaining import inspectable
 from cmhot.nodes import observe_settings, probe_image
 from cmhot.objects import patch
+from cmhot.port.cluster import POD
+from cmhot.port.probe import epoch_ns
 from cmhot.prediction import predict
-from cmhot.probe import epoch_ns
 from cmhot.refreshing import refresh
 from cmhot.settings import Setting
 from cmhot.targets import connect
 from studies import pages
 
 if TYPE_CHECKING:
-    from cmhot.cluster import Cluster
+    from cmhot.port.cluster import Cluster
     from cmhot.refreshing.outcome import Refreshed
 
 NAME = "remedies"

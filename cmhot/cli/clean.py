@@ -43,8 +43,8 @@ def clean(
     Only what `cmhot` itself has created and labelled is touched. A collection that is
     under way is found as well: its last write was seconds ago.
     """
-    from cmhot.clean import find_leftovers, remove
     from cmhot.targets import connect
+    from cmhot.visiting.clean import find_leftovers, remove
 
     cluster = connect(choose_target(target, context))
     leftovers = find_leftovers(cluster, namespace=namespace, idle_s=idle)

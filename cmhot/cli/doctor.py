@@ -25,8 +25,8 @@ def doctor(
     collection with these options could run there: which rights are missing, how the
     kubelets' settings will be known, whether there is room for the probes.
     """
-    from cmhot.doctor import examine
     from cmhot.plan import Plan
+    from cmhot.visiting.doctor import examine
 
     checks = examine(choose_target(target, context), Plan(**probes))
     ok = all(check.ok for check in checks)

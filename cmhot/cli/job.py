@@ -10,7 +10,7 @@ from cmhot.cli.options import Duration
 from cmhot.cli.probes import probe_options
 
 if TYPE_CHECKING:
-    from cmhot.rights import Configz
+    from cmhot.port.rights import Configz
 
 
 @click.command()
@@ -61,9 +61,9 @@ def job(
       cmhot job --image IMAGE -n measuring | kubectl apply -f -
       cmhot collect --fetch cmhot --context NAME -n measuring   # when it has ended
     """
-    from cmhot.job import job as make_job
     from cmhot.plan import Plan
-    from cmhot.roles import to_yaml
+    from cmhot.visiting.job import job as make_job
+    from cmhot.visiting.roles import to_yaml
 
     plan = Plan(**probes, duration_s=duration, gap_s=gap, seed=seed)
     manifests = make_job(

@@ -78,7 +78,7 @@ def collect(
     from cmhot.collecting import resume
     from cmhot.plan import Plan
     from cmhot.report.bars import collect_bar
-    from cmhot.rundir import read_meta
+    from cmhot.runs.rundir import read_meta
     from cmhot.targets import connect
 
     plan = Plan(**probes, duration_s=duration, gap_s=gap, seed=seed)
@@ -90,7 +90,7 @@ def collect(
             click.echo(line)
         return
     if job is not None:
-        from cmhot.transfer import fetch
+        from cmhot.visiting.transfer import fetch
 
         if plan.namespace is None:
             msg = "a Job is fetched from its namespace: name it with --namespace"
@@ -104,7 +104,7 @@ def collect(
             path = resume(cluster, resumed, progress=progress)
     click.echo(path)
     if print_run:
-        from cmhot.transfer import pack
+        from cmhot.visiting.transfer import pack
 
         for line in pack(path):
             click.echo(line)
@@ -158,15 +158,15 @@ def summarise(
     were shown to agree. Exit code 1 when a requirement does not hold.
     A setting that neither a kubelet nor anybody told is inferred, if the run shows it.
     """
-    from cmhot.requirements import check_requirements
-    from cmhot.summarising import summarise as summarise_runs
+    from cmhot.summaries.requirements import check_requirements
+    from cmhot.summaries.summarising import summarise as summarise_runs
 
     if as_json and openmetrics:
         msg = "--json and --openmetrics are two forms of one answer: choose one"
         raise UsageError(msg)
     summary = summarise_runs(list(runs), force=force, by=by)
     if openmetrics:
-        from cmhot.openmetrics import to_openmetrics
+        from cmhot.summaries.openmetrics import to_openmetrics
 
         click.echo(to_openmetrics(summary), nl=False)
     else:

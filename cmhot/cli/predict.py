@@ -104,7 +104,7 @@ def plan(
     Example:
       cmhot plan --sync 60s --width 1s --quantile .99
     """
-    from cmhot.precision import plan_precision
+    from cmhot.summaries.precision import plan_precision
 
     found = plan_precision(
         setting,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from cmhot.rights import Configz
+    from cmhot.port.rights import Configz
 
 
 @click.command()
@@ -57,7 +57,7 @@ def rbac(
       cmhot rbac -n measuring | kubectl apply -f -
       cmhot doctor --context NAME -n measuring     # is anything missing?
     """
-    from cmhot.roles import roles, to_yaml
+    from cmhot.visiting.roles import roles, to_yaml
 
     manifests = roles(
         namespace=namespace,

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cmhot import schema
 from cmhot.clock import NS_PER_S
 from cmhot.law import equilibrium
 from cmhot.plan import (
@@ -24,6 +23,7 @@ from cmhot.plan import (
     drain_s,
     update_offsets_ns,
 )
+from cmhot.runs import schema
 from cmhot.settings import Setting
 
 if TYPE_CHECKING:

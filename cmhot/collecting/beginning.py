@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cmhot import probe
 from cmhot.clock import NS_PER_S
 from cmhot.collecting.agenda import agenda_of
 from cmhot.collecting.progress import Progress
@@ -15,16 +14,17 @@ from cmhot.collecting.setup import CONFIG_MAP_NAME, Setup
 from cmhot.collecting.steady import SteadyClock
 from cmhot.contradicting import contradictions, warning
 from cmhot.nodes import group_by_setting, name_by_pods, observe_settings
+from cmhot.port import probe
 from cmhot.reader import ProbeLog
-from cmhot.rundir import RunWriter
+from cmhot.runs.rundir import RunWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from cmhot.cluster import Cluster
     from cmhot.nodes import ObservedNode
     from cmhot.plan import Plan
+    from cmhot.port.cluster import Cluster
 
 HEAD_START_S = 2.0
 """From the last pod Ready to the first annotation: its start-up syncs are over."""

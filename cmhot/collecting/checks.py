@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cmhot import schema
 from cmhot.clock import NS_PER_S
 from cmhot.collecting.nodeclock import clock_offset_at
 from cmhot.collecting.settle import LATE_S
-from cmhot.delays import kubelet_version
 from cmhot.law import mean_interval_s, reads_at_every_sync
+from cmhot.runs import schema
+from cmhot.runs.delays import kubelet_version
 from cmhot.statistics import coherence_by_sync
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from cmhot.rundir import Run
+    from cmhot.runs.rundir import Run
 
 LATE_SHARE = 0.1
 """Of the trials, sent late: their instants are still none that an outcome chose."""

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cmhot import schema
 from cmhot.clock import NS_PER_S
 from cmhot.collecting import checks, incidents
 from cmhot.collecting.agenda import SCRAMBLE, TRIAL
 from cmhot.collecting.extras import extra_syncs
 from cmhot.collecting.provenance import utc_text
-from cmhot.delays import delays, refresh_intervals
-from cmhot.rundir import read_run
+from cmhot.runs import schema
+from cmhot.runs.delays import delays, refresh_intervals
+from cmhot.runs.rundir import read_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cmhot.collecting.agenda import Agenda
     from cmhot.collecting.record import Record
     from cmhot.reader import ProbeLog
-    from cmhot.rundir import Run
+    from cmhot.runs.rundir import Run
 
 FORCED_WITHIN_S = 1.5
 """An annotated pod publishes this soon: after 0.1 s, measured; one that was synced just

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import stats
 
-from cmhot import schema
 from cmhot.clock import NS_PER_S
 from cmhot.collecting.incidents import Incident
 from cmhot.law import mean_interval_s
+from cmhot.runs import schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

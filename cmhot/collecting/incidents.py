@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cmhot.reader import ProbeLog
-    from cmhot.rundir import Run
+    from cmhot.runs.rundir import Run
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,14 +17,14 @@ import numpy as np
 
 from cmhot.clock import NS_PER_S
 from cmhot.errors import ClusterError
-from cmhot.probe import CONTAINER, epoch_ns
+from cmhot.port.probe import CONTAINER, epoch_ns
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
     from cmhot.clock import Clock
-    from cmhot.cluster import Cluster
+    from cmhot.port.cluster import Cluster
 
     Nanoseconds = npt.NDArray[np.int64]
 

@@ -16,9 +16,9 @@ from cmhot.clock import NS_PER_S
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cmhot.cluster import Cluster
     from cmhot.nodes import ObservedNode
     from cmhot.plan import Plan
+    from cmhot.port.cluster import Cluster
 
 PACKAGES = ("kubernetes", "numpy", "pandas", "scipy", "papermill", "matplotlib")
 SAME = ("target", "kubernetes", "kubelets", "settings")

@@ -9,7 +9,7 @@ from cmhot.collecting.incidents import Incident
 
 if TYPE_CHECKING:
     from cmhot.collecting.steady import SteadyClock
-    from cmhot.rundir import RunWriter
+    from cmhot.runs.rundir import RunWriter
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cmhot import schema
 from cmhot._version import __version__
-from cmhot.cluster import CONFIG_MAP, POD
 from cmhot.collecting.agenda import agenda_of
 from cmhot.collecting.beginning import logs_of
 from cmhot.collecting.provenance import differences
@@ -21,17 +19,19 @@ from cmhot.collecting.steady import SteadyClock
 from cmhot.errors import ClusterError, RunError, UsageError
 from cmhot.nodes import Group
 from cmhot.plan import Plan
-from cmhot.rundir import RunWriter, read_meta, read_run
+from cmhot.port.cluster import CONFIG_MAP, POD
+from cmhot.runs import schema
+from cmhot.runs.rundir import RunWriter, read_meta, read_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from cmhot.cluster import Cluster
     from cmhot.collecting.agenda import Agenda
     from cmhot.collecting.progress import Progress
+    from cmhot.port.cluster import Cluster
     from cmhot.reader import ProbeLog
-    from cmhot.rundir import Run
+    from cmhot.runs.rundir import Run
 
 
 def resume(

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cmhot import probe
 from cmhot.clock import NS_PER_S
-from cmhot.cluster import POD
 from cmhot.collecting.closing import close
 from cmhot.collecting.errands import Errands
 from cmhot.collecting.progress import Progress
@@ -21,6 +19,8 @@ from cmhot.collecting.settle import EndedError, Updater, may_be_resumed
 from cmhot.collecting.setup import CONFIG_MAP_NAME
 from cmhot.collecting.watching import Watch
 from cmhot.errors import ClusterError, ForbiddenError
+from cmhot.port import probe
+from cmhot.port.cluster import POD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from cmhot.collecting.setup import Setup
     from cmhot.collecting.steady import SteadyClock
     from cmhot.reader import ProbeLog
-    from cmhot.rundir import RunWriter
+    from cmhot.runs.rundir import RunWriter
 
 
 class Session:

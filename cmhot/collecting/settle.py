@@ -10,17 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cmhot import probe
 from cmhot.clock import NS_PER_S
-from cmhot.cluster import CONFIG_MAP
 from cmhot.errors import ClusterError, CmhotError, NotFoundError
+from cmhot.port import probe
+from cmhot.port.cluster import CONFIG_MAP
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cmhot.clock import Clock
-    from cmhot.cluster import Cluster
     from cmhot.collecting.agenda import Write
+    from cmhot.port.cluster import Cluster
 
     Tell = Callable[[str, str, dict[str, Any]], None]
 

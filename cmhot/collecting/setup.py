@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cmhot import probe
-from cmhot.cluster import CONFIG_MAP, DEPLOYMENT, MANAGED_BY, NAMESPACE
 from cmhot.collecting.provenance import circumstances
 from cmhot.errors import ClusterError
 from cmhot.nodes import observe_settings, probe_image
 from cmhot.pods import await_ready
+from cmhot.port import probe
+from cmhot.port.cluster import CONFIG_MAP, DEPLOYMENT, MANAGED_BY, NAMESPACE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cmhot.cluster import Cluster, Kind
     from cmhot.nodes import Group
     from cmhot.plan import Plan
+    from cmhot.port.cluster import Cluster, Kind
 
 CONFIG_MAP_NAME = "cmhot-probe"
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cmhot import probe
 from cmhot.clock import NS_PER_S
-from cmhot.cluster import NODE, POD
 from cmhot.collecting import incidents
 from cmhot.collecting.nodeclock import TRIES, Offsets, ask
 from cmhot.costs import look_every_s
 from cmhot.errors import ClusterError, ForbiddenError
+from cmhot.port import probe
+from cmhot.port.cluster import NODE, POD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cmhot.cluster import DEPLOYMENT, Kind
 from cmhot.consumers.uses import uses_of
 from cmhot.errors import UsageError
+from cmhot.port.cluster import DEPLOYMENT, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping

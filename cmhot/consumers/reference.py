@@ -6,13 +6,13 @@ import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cmhot.cluster import CONFIG_MAP, SECRET
 from cmhot.errors import UsageError
+from cmhot.port.cluster import CONFIG_MAP, SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from cmhot.cluster import Kind
+    from cmhot.port.cluster import Kind
 
 _KINDS = {
     **dict.fromkeys(["configmap", "configmaps", "cm"], "configmap"),

@@ -20,8 +20,8 @@ from cmhot.errors import ClusterError, ForbiddenError, UnreachableError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cmhot.cluster import Inspectable
     from cmhot.consumers.uses import Object, Use
+    from cmhot.port.cluster import Inspectable
 
 FILES_AT_ONCE = 100
 """Paths on one command line."""

@@ -9,13 +9,13 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cmhot.cluster import POD
 from cmhot.consumers.uses import containers_of
 from cmhot.nodes import probe_image
+from cmhot.port.cluster import POD
 
 if TYPE_CHECKING:
-    from cmhot.cluster import Cluster, Inspectable
     from cmhot.landing.looking import Part
+    from cmhot.port.cluster import Cluster, Inspectable
 
 START_S = 30.0
 """Longest time for an ephemeral container to start: its image may be pulled."""

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cmhot.clock import NS_PER_S
-from cmhot.cluster import POD
 from cmhot.consumers.contents import content_of
 from cmhot.consumers.expectation import remaining_s
 from cmhot.consumers.owners import REFRESHED, Owner, owner_of
@@ -22,15 +21,16 @@ from cmhot.errors import UsageError
 from cmhot.explaining import node_facts
 from cmhot.landing.looking import State, look, parts_of
 from cmhot.landing.outcome import Progress, Waited, laggard_of
+from cmhot.port.cluster import POD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from cmhot.cluster import Cluster, Inspectable
     from cmhot.consumers.expectation import NodeFacts
     from cmhot.consumers.reference import Reference
     from cmhot.landing.looking import Look, Part
     from cmhot.landing.onlookers import Onlookers
+    from cmhot.port.cluster import Cluster, Inspectable
     from cmhot.settings import Setting
 
 AT_ONCE = 8

@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cmhot.clock import NS_PER_S, VirtualClock
-from cmhot.cluster import CONFIG_MAP, NODE, POD
 from cmhot.errors import ClusterError, NotFoundError
 from cmhot.kubelet import TYPICAL
 from cmhot.model.contents import History
 from cmhot.model.kubelet import ns
 from cmhot.model.nodes import READ_AFTER_S, make_nodes, version_text
+from cmhot.port.cluster import CONFIG_MAP, NODE, POD
 from cmhot.settings import DEFAULT_SETTINGS, TTL_ANNOTATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from cmhot.cluster import Kind
     from cmhot.kubelet import Timing
     from cmhot.model.nodes import ModelNode
     from cmhot.model.pods import ModelPod, Volume
+    from cmhot.port.cluster import Kind
     from cmhot.settings import Setting
 
 REQUEST_S = 0.005
@@ -43,7 +43,7 @@ class _Pod:
 
 
 class ModelCluster:
-    """A modelled cluster; implements `cmhot.cluster.Cluster`.
+    """A modelled cluster; implements `cmhot.port.cluster.Cluster`.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from cmhot.model.pods import Volume
-    from cmhot.schema import Table
+    from cmhot.runs.schema import Table
 
     Integers = npt.NDArray[np.int64]
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cmhot import probe, schema
 from cmhot.clock import NS_PER_S, VirtualClock
 from cmhot.errors import UsageError
 from cmhot.kubelet import TYPICAL
@@ -21,7 +20,9 @@ from cmhot.model.frames import frame_of, published, repeated
 from cmhot.model.kubelet import ns, ttl_s
 from cmhot.model.nodes import READ_AFTER_S, make_nodes, version_text
 from cmhot.plan import Plan, burn_in_s, drain_s, update_offsets_ns
-from cmhot.rundir import Run
+from cmhot.port import probe
+from cmhot.runs import schema
+from cmhot.runs.rundir import Run
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -88,7 +89,7 @@ def simulate(
     Returns
     -------
     Run
-        With the columns of `cmhot.schema`; its path leads nowhere.
+        With the columns of `cmhot.runs.schema`; its path leads nowhere.
 
     Raises
     ------

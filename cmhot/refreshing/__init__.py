@@ -36,10 +36,10 @@ from cmhot.waiting import wait
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from cmhot.cluster import Cluster
     from cmhot.consumers.reference import Reference
     from cmhot.consumers.uses import Object
     from cmhot.landing.outcome import Waited
+    from cmhot.port.cluster import Cluster
     from cmhot.refreshing.circumstances import Circumstances
 
 DEFAULT_TIMEOUT_S = 300.0

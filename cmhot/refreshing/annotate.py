@@ -10,12 +10,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from cmhot.cluster import POD
 from cmhot.consumers.contents import content_of
 from cmhot.consumers.uses import uses_of
 from cmhot.errors import NotFoundError, UsageError
 from cmhot.explaining import node_facts
 from cmhot.landing.looking import State, look, parts_of
+from cmhot.port.cluster import POD
 from cmhot.refreshing.circumstances import TOUCHED
 
 if TYPE_CHECKING:

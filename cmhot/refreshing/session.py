@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cmhot.cluster import POD, Kind
 from cmhot.consumers.owners import KINDS, owner_of
 from cmhot.consumers.survey import is_leaving
 from cmhot.errors import ClusterError, ForbiddenError, NotFoundError
+from cmhot.port.cluster import POD, Kind
 from cmhot.refreshing.circumstances import (
     Circumstances,
     budgets_of,
@@ -19,9 +19,9 @@ from cmhot.refreshing.circumstances import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from cmhot.cluster import Cluster, Inspectable
     from cmhot.consumers.owners import Owner
     from cmhot.consumers.uses import Object
+    from cmhot.port.cluster import Cluster, Inspectable
 
 AUTOSCALER = Kind("autoscaling/v2", "horizontalpodautoscalers")
 BUDGET = Kind("policy/v1", "poddisruptionbudgets")

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cmhot.report.page import Block
-    from cmhot.rundir import Run
-    from cmhot.summary import SettingSummary, Summary
+    from cmhot.runs.rundir import Run
+    from cmhot.summaries.summary import SettingSummary, Summary
 
 HEADLINE_FIGURE = "delay-distribution"
 _COLUMNS = ("mean_s", "p50_s", "p90_s", "p95_s", "p99_s", "max_s")

@@ -11,10 +11,10 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from cmhot import schema
 from cmhot.clock import NS_PER_S
 from cmhot.collecting import Progress
 from cmhot.pods import READY_TIMEOUT_S
+from cmhot.runs import schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -21,9 +21,9 @@ from cmhot.report.order import Order
 from cmhot.report.page import build_page
 from cmhot.report.provenance import recorded
 from cmhot.report.wording import alt_text
-from cmhot.rundir import read_run
+from cmhot.runs.rundir import read_run
 from cmhot.settings import Setting
-from cmhot.summarising import summarise
+from cmhot.summaries.summarising import summarise
 from cmhot.targets import connect
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from cmhot.clock import Clock
     from cmhot.collecting import Progress
     from cmhot.plan import Plan
-    from cmhot.summary import Summary
+    from cmhot.summaries.summary import Summary
 
     Bar = Callable[[], AbstractContextManager[Callable[[Progress], None]]]
 

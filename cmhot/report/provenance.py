@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cmhot.report.page import Block
-    from cmhot.rundir import Run
+    from cmhot.runs.rundir import Run
 
 
 def recorded(run: Run) -> dict[str, Any]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cmhot import schema
 from cmhot.law import law_for, reads_at_every_sync
+from cmhot.runs import schema
 from cmhot.settings import Setting, Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from cmhot.summary import SettingSummary, Summary
+    from cmhot.summaries.summary import SettingSummary, Summary
 
 VOLUME = "volume"
 

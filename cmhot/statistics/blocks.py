@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cmhot import schema
 from cmhot.clock import NS_PER_S
 from cmhot.law import longest_interval_s, reads_at_every_sync
+from cmhot.runs import schema
 from cmhot.statistics.common import common_spread
 from cmhot.statistics.population import (
     codes_of,
@@ -174,7 +174,7 @@ def interval_blocks(
     Parameters
     ----------
     refresh
-        Rows of one setting and consumer, as `cmhot.delays.refresh_intervals` has them.
+        Rows of one setting and consumer, as `runs.delays.refresh_intervals` has them.
     law
         Whose corners are looked at too.
     kubernetes

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from cmhot import schema
 from cmhot.law import QUANTILES
+from cmhot.runs import schema
 from cmhot.statistics.population import (
     codes_of,
     observed_delays,
@@ -68,7 +68,7 @@ def describe_intervals(refresh: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     refresh
-        As `cmhot.delays.refresh_intervals` has it.
+        As `cmhot.runs.delays.refresh_intervals` has it.
 
     Returns
     -------

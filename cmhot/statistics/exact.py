@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from cmhot import schema
 from cmhot.errors import RunError, UsageError
+from cmhot.runs import schema
 from cmhot.statistics.population import (
     codes_of,
     observed_delays,

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from cmhot import schema
 from cmhot.clock import NS_PER_S
 from cmhot.errors import RunError, UsageError
 from cmhot.law import QUANTILES, fleet_law, longest_interval_s, reads_at_every_sync
+from cmhot.runs import schema
 from cmhot.statistics.blocks import (
     MIN_BLOCKS,
     MIN_TIME_BLOCKS,

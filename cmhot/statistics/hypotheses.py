@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import pandas as pd
 
-from cmhot import schema
 from cmhot.clock import NS_PER_S
 from cmhot.errors import RunError, UsageError
 from cmhot.kubelet import IDEAL
 from cmhot.law import law_for
+from cmhot.runs import schema
 from cmhot.statistics.comparison import holm
 from cmhot.statistics.population import codes_of, observed_delays, one_population
 from cmhot.statistics.replicate import draw_looks

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from cmhot import schema
 from cmhot.errors import RunError, UsageError
+from cmhot.runs import schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -138,7 +138,7 @@ def observed_delays(delays: pd.DataFrame) -> tuple[Floats, Flags]:
     if np.isnan(found).any():
         msg = (
             f"{int(np.isnan(found).sum())} observed rows have no delay: the table is "
-            "damaged; compute it again from the run with cmhot.delays.delays"
+            "damaged; compute it again from the run with cmhot.runs.delays.delays"
         )
         raise RunError(msg)
     return found, observed
@@ -158,7 +158,7 @@ def refresh_ends(refresh: pd.DataFrame) -> tuple[Floats, Floats]:
     if wrong.any():
         msg = (
             f"{int(wrong.sum())} refresh intervals have no length: the table is "
-            "damaged; compute it again with cmhot.delays.refresh_intervals"
+            "damaged; compute it again with cmhot.runs.delays.refresh_intervals"
         )
         raise RunError(msg)
     return least, most

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from cmhot import schema
 from cmhot.clock import NS_PER_S
 from cmhot.errors import RunError
 from cmhot.law import QUANTILES
+from cmhot.runs import schema
 from cmhot.statistics.blocks import MIN_RESAMPLED_BLOCKS, PODS, assign, delay_blocks
 from cmhot.statistics.limits import (
     first_reaching,

@@ -15,7 +15,7 @@ import pytest
 from cmhot import notebooks
 from cmhot.errors import CheckError, NotFoundError, RunError, UsageError
 from cmhot.report.make import report
-from cmhot.rundir import read_run
+from cmhot.runs.rundir import read_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -38,7 +38,7 @@ def test_it_holds_what_the_package_reads(wheel: Path) -> None:
 
     parts = ("kubernetes", "etcd", "containerd", "runc", "cni")
     assert {
-        "cmhot/probe.sh",
+        "cmhot/port/probe.sh",
         "cmhot/_notebooks/02-collect.ipynb",
         "cmhot/_notebooks/03-delay-distribution.ipynb",
         *(f"cmhot/testbed/modules/{part}/go.mod" for part in parts),

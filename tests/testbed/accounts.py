@@ -12,7 +12,7 @@ from tests.testbed.command import run
 from tests.testbed.conftest import NAME
 
 if TYPE_CHECKING:
-    from cmhot.cluster import Cluster
+    from cmhot.port.cluster import Cluster
 
 CONTEXT = "limited"
 

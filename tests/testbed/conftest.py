@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmarks.common import fresh_namespace
-from cmhot.rundir import read_run
+from cmhot.runs.rundir import read_run
 from cmhot.settings import parse_setting
 from cmhot.targets import connect
 from cmhot.testbed import host, lifecycle, spec
@@ -24,8 +24,8 @@ from tests.testbed.command import run
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cmhot.cluster import Cluster
-    from cmhot.rundir import Run
+    from cmhot.port.cluster import Cluster
+    from cmhot.runs.rundir import Run
     from cmhot.testbed.lifecycle import Status
 
 HERE = Path(__file__).parent

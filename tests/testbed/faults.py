@@ -24,15 +24,16 @@ import click
 import pandas as pd
 
 from benchmarks.common import CLOCK, wait_until
-from cmhot import kube, schema
+from cmhot import kube
 from cmhot.clock import NS_PER_S
-from cmhot.cluster import CONFIG_MAP, NAMESPACE, POD, Kind
-from cmhot.cluster import NODE as NODES
 from cmhot.collecting import collect, resume
 from cmhot.collecting.setup import CONFIG_MAP_NAME
 from cmhot.errors import ClusterError, CmhotError, UnreachableError
 from cmhot.plan import Plan
-from cmhot.rundir import read_run
+from cmhot.port.cluster import CONFIG_MAP, NAMESPACE, POD, Kind
+from cmhot.port.cluster import NODE as NODES
+from cmhot.runs import schema
+from cmhot.runs.rundir import read_run
 from cmhot.settings import parse_setting
 from cmhot.statistics import describe_delays, describe_intervals
 from cmhot.targets import connect
@@ -41,7 +42,7 @@ from cmhot.testbed import layout, lifecycle, processes, spec
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from cmhot.rundir import Run
+    from cmhot.runs.rundir import Run
 
 TESTBED = "faults"
 NODE = "sync=5s"

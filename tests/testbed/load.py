@@ -14,11 +14,11 @@ import click
 import numpy as np
 import pandas as pd
 
-from cmhot import schema
 from cmhot.clock import NS_PER_S
 from cmhot.collecting import collect
 from cmhot.plan import Plan
-from cmhot.rundir import read_run
+from cmhot.runs import schema
+from cmhot.runs.rundir import read_run
 from cmhot.settings import parse_setting
 from cmhot.statistics import coherence_by_sync
 from cmhot.targets import connect

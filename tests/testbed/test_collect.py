@@ -17,7 +17,7 @@ from benchmarks.common import (
     wait_until,
 )
 from cmhot.errors import NotFoundError
-from cmhot.rundir import read_run
+from cmhot.runs.rundir import read_run
 from tests.testbed.accounts import write_kubeconfig
 from tests.testbed.command import run, start
 from tests.testbed.conftest import NAME
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from cmhot.cluster import Cluster
+    from cmhot.port.cluster import Cluster
     from cmhot.testbed.lifecycle import Status
     from tests.testbed.conftest import Collected
 

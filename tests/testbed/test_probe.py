@@ -11,7 +11,7 @@ from benchmarks import probe as benchmark
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cmhot.cluster import Cluster
+    from cmhot.port.cluster import Cluster
     from cmhot.testbed.lifecycle import Status
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from benchmarks.common import await_ready, wait_until
-from cmhot.cluster import DEPLOYMENT
 from cmhot.explaining import explain
 from cmhot.objects import patch
+from cmhot.port.cluster import DEPLOYMENT
 from cmhot.refreshing.circumstances import REMEMBERED
 from cmhot.testbed import layout
 from cmhot.testbed.image import IMAGE_NAME
@@ -20,7 +20,7 @@ from studies.consumers import EVENTS, Matrix, cases
 from tests.testbed.command import run, start
 
 if TYPE_CHECKING:
-    from cmhot.cluster import Cluster
+    from cmhot.port.cluster import Cluster
     from cmhot.testbed.lifecycle import Status
 
 USER = "cmhot"

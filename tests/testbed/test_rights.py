@@ -20,15 +20,16 @@ import yaml
 
 import cmhot
 from benchmarks.common import CLOCK, fresh_namespace, has_namespace, wait_until
-from cmhot import kube, rights
-from cmhot.cluster import CONFIG_MAP, DEPLOYMENT, MANAGED_BY, NAMESPACE, POD, Kind
+from cmhot import kube
 from cmhot.errors import NotFoundError
-from cmhot.job import RUNS, job
 from cmhot.plan import Plan
-from cmhot.probe import RUN_LABEL
-from cmhot.roles import roles
-from cmhot.rundir import read_run
-from cmhot.suitability import suitability
+from cmhot.port import rights
+from cmhot.port.cluster import CONFIG_MAP, DEPLOYMENT, MANAGED_BY, NAMESPACE, POD, Kind
+from cmhot.port.probe import RUN_LABEL
+from cmhot.runs.rundir import read_run
+from cmhot.visiting.job import RUNS, job
+from cmhot.visiting.roles import roles
+from cmhot.visiting.suitability import suitability
 from tests.testbed import inside
 from tests.testbed.accounts import CONTEXT, write_kubeconfig
 from tests.testbed.command import ROOT, run, start
@@ -36,7 +37,7 @@ from tests.testbed.command import ROOT, run, start
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cmhot.cluster import Cluster
+    from cmhot.port.cluster import Cluster
     from cmhot.testbed.lifecycle import Status
     from tests.testbed.conftest import Collected
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cmhot.law import equilibrium, interval_pmf
-from cmhot.rundir import RunWriter
+from cmhot.runs.rundir import RunWriter
 from cmhot.settings import parse_setting
 
 if TYPE_CHECKING:

@@ -13,16 +13,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cmhot.clock import VirtualClock
-from cmhot.cluster import CONFIG_MAP, DEPLOYMENT, NODE, POD, Captured
 from cmhot.consumers.owners import KINDS
 from cmhot.errors import ClusterError, ForbiddenError, NotFoundError
+from cmhot.port.cluster import CONFIG_MAP, DEPLOYMENT, NODE, POD, Captured
 from cmhot.refreshing.session import AUTOSCALER, BUDGET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from cmhot.cluster import Kind
-    from cmhot.rights import Right
+    from cmhot.port.cluster import Kind
+    from cmhot.port.rights import Right
 
 Object = dict[str, Any]
 SYNC_S = 0.1

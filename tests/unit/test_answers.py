@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from cmhot.answers import how_it_ended
+from cmhot.port.answers import how_it_ended
 
 
 @pytest.mark.parametrize(

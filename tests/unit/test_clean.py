@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cmhot.clean import Leftover, find_leftovers, is_ours, remove
-from cmhot.cluster import CONFIG_MAP, DEPLOYMENT, NAMESPACE
 from cmhot.errors import ForbiddenError
 from cmhot.model import ModelCluster
+from cmhot.port.cluster import CONFIG_MAP, DEPLOYMENT, NAMESPACE
+from cmhot.visiting.clean import Leftover, find_leftovers, is_ours, remove
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cmhot.cluster import Kind
+    from cmhot.port.cluster import Kind
 
 OURS = {"app.kubernetes.io/managed-by": "cmhot", "cmhot.dev/run": "r1"}
 MADE = "2025-12-31T22:00:00Z"

@@ -11,12 +11,12 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from cmhot import clean as cleaning
 from cmhot.cli import cli
-from cmhot.cluster import NAMESPACE
 from cmhot.errors import UsageError
 from cmhot.model import ModelCluster
+from cmhot.port.cluster import NAMESPACE
 from cmhot.testbed.host import Check
+from cmhot.visiting import clean as cleaning
 
 if TYPE_CHECKING:
     from click.testing import Result
@@ -80,7 +80,7 @@ def test_a_remedy_for_many_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None
         Check("c", ok=False, detail="x", remedy="do that"),
         Check("d", ok=True, detail="y"),
     ]
-    monkeypatch.setattr("cmhot.doctor.examine", lambda *_: checks)
+    monkeypatch.setattr("cmhot.visiting.doctor.examine", lambda *_: checks)
 
     result = invoke("doctor", "--target", "model")
 
@@ -155,7 +155,7 @@ def test_fetching_needs_a_namespace() -> None:
 
 def test_a_run_can_be_printed(tmp_path: Path) -> None:
     """What a Job prints is what `unpack` reads."""
-    from cmhot.transfer import unpack  # noqa: PLC0415 - here only
+    from cmhot.visiting.transfer import unpack  # noqa: PLC0415 - here only
 
     result = invoke(
         *("collect", "--target", "model", "--pods", "1", "--duration", "30s"),

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from cmhot.cli import cli
 from cmhot.contradicting import contradictions, warning
 from cmhot.nodes import ObservedNode
-from cmhot.rundir import read_run
+from cmhot.runs.rundir import read_run
 from cmhot.settings import Setting, Strategy
 
 if TYPE_CHECKING:

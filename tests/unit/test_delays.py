@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
-from cmhot import schema
-from cmhot.delays import (
+from cmhot.errors import UsageError
+from cmhot.kubelet import TYPICAL
+from cmhot.law import law_for
+from cmhot.model.simulate import simulate
+from cmhot.runs import schema
+from cmhot.runs.delays import (
     REFRESH_COLUMNS,
     delays,
     kubelet_version,
@@ -17,17 +21,13 @@ from cmhot.delays import (
     pool,
     refresh_intervals,
 )
-from cmhot.errors import UsageError
-from cmhot.kubelet import TYPICAL
-from cmhot.law import law_for
-from cmhot.model.simulate import simulate
-from cmhot.rundir import read_run
+from cmhot.runs.rundir import read_run
 from cmhot.settings import Setting, Strategy
 from cmhot.statistics import describe_delays, describe_intervals
 from tests.unit.conftest import listed
 
 if TYPE_CHECKING:
-    from cmhot.rundir import Run
+    from cmhot.runs.rundir import Run
     from tests.unit.conftest import SimulateRun, WriteRun
 
 T0 = 1_767_225_600_000_000_000

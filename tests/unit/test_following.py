@@ -8,7 +8,7 @@ from cmhot.clock import VirtualClock
 from cmhot.model import ModelCluster
 from cmhot.plan import Plan
 from cmhot.report.following import followed, read_progress
-from cmhot.rundir import RunWriter
+from cmhot.runs.rundir import RunWriter
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,18 +9,18 @@ import pytest
 
 from cmhot.collecting import collect
 from cmhot.errors import ForbiddenError
-from cmhot.inferring import _roundest, may_lack_settings, with_inferred
 from cmhot.kubelet import Timing
 from cmhot.model import ModelCluster
 from cmhot.plan import Plan
-from cmhot.rundir import read_run
+from cmhot.runs.rundir import read_run
 from cmhot.settings import Setting, Strategy
-from cmhot.summarising import summarise
+from cmhot.summaries.inferring import _roundest, may_lack_settings, with_inferred
+from cmhot.summaries.summarising import summarise
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cmhot.rundir import RunWriter
+    from cmhot.runs.rundir import RunWriter
     from tests.unit.conftest import SimulateRun
 
 

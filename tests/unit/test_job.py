@@ -10,8 +10,8 @@ import pytest
 
 from cmhot.cli.measure import collect
 from cmhot.errors import UsageError
-from cmhot.job import arguments, job
 from cmhot.plan import Plan
+from cmhot.visiting.job import arguments, job
 
 ROOT = Path(__file__).parents[2]
 

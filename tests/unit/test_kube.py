@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cmhot import kube
-from cmhot.cluster import CONFIG_MAP, POD, Kind
 from cmhot.errors import (
     ClusterError,
     ForbiddenError,
@@ -19,6 +18,7 @@ from cmhot.errors import (
     UnreachableError,
     UsageError,
 )
+from cmhot.port.cluster import CONFIG_MAP, POD, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

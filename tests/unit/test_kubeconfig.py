@@ -20,7 +20,7 @@ from kubernetes.config import incluster_config
 
 from cmhot import kube
 from cmhot.errors import ForbiddenError, UnreachableError, UsageError
-from cmhot.rights import Right
+from cmhot.port.rights import Right
 from cmhot.targets import connect
 from cmhot.testbed.certificates import Authority
 

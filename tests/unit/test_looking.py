@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from cmhot.cluster import Captured
 from cmhot.consumers.reference import Reference
 from cmhot.consumers.uses import uses_of
 from cmhot.errors import ClusterError, ForbiddenError
 from cmhot.landing.looking import State, look, parts_of
+from cmhot.port.cluster import Captured
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cmhot.cluster import Inspectable
+    from cmhot.port.cluster import Inspectable
 
 SECRET = Reference("secret", "s")
 CONTENT = {"token": b"hunter2", "user": b"me"}

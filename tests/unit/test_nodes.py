@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cmhot.cluster import NODE
 from cmhot.errors import (
     ClusterError,
     ForbiddenError,
@@ -25,12 +24,13 @@ from cmhot.nodes import (
     setting_from_configz,
 )
 from cmhot.placement import make_placement
+from cmhot.port.cluster import NODE
 from cmhot.settings import Setting, Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cmhot.cluster import Kind
+    from cmhot.port.cluster import Kind
 
 
 @pytest.mark.parametrize(

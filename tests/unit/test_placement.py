@@ -14,7 +14,7 @@ from cmhot.placement import (
     parse_label,
     parse_toleration,
 )
-from cmhot.probe import deployment
+from cmhot.port.probe import deployment
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """The probe's log is read exactly, and its manifests ask for little."""
 
-from cmhot import probe
+from cmhot.port import probe
 
 LOG = """\
 2026-11-23T12:27:55.500000001Z start 2235.89

@@ -10,10 +10,10 @@ from click.testing import CliRunner
 
 from cmhot import explain, refresh, wait
 from cmhot.cli import cli
-from cmhot.cluster import Inspectable
 from cmhot.errors import ClusterError, NotFoundError, UsageError
 from cmhot.explaining import node_facts
 from cmhot.model import ModelCluster
+from cmhot.port.cluster import Inspectable
 from cmhot.refreshing.circumstances import REMEMBERED
 from cmhot.settings import Setting
 from cmhot.waiting import wait_for_applied
@@ -22,8 +22,8 @@ from tests.unit.living import Living, budget, scaler
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cmhot.cluster import Cluster
     from cmhot.landing.outcome import Progress
+    from cmhot.port.cluster import Cluster
 
 WRITES = {"patch", "ephemeral"}
 

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import cmhot
-from cmhot import rights
 from cmhot.model import ModelCluster
 from cmhot.plan import Plan
-from cmhot.roles import roles
+from cmhot.port import rights
 from cmhot.settings import Setting
+from cmhot.visiting.roles import roles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from cmhot.cluster import Kind
+    from cmhot.port.cluster import Kind
 
 Asked = set[tuple[str, str, str | None]]
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
-from cmhot import schema
-from cmhot.delays import delays
 from cmhot.errors import RunError, UsageError
-from cmhot.rundir import RunWriter, read_derived, read_run
+from cmhot.runs import schema
+from cmhot.runs.delays import delays
+from cmhot.runs.rundir import RunWriter, read_derived, read_run
 
 if TYPE_CHECKING:
     from pathlib import Path

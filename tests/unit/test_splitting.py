@@ -12,18 +12,18 @@ from cmhot.cli import cli
 from cmhot.collecting import collect
 from cmhot.errors import UsageError
 from cmhot.model import ModelCluster
-from cmhot.openmetrics import to_openmetrics
 from cmhot.plan import Plan
-from cmhot.rundir import read_run
+from cmhot.runs.rundir import read_run
 from cmhot.settings import Setting
-from cmhot.summarising import summarise
+from cmhot.summaries.openmetrics import to_openmetrics
+from cmhot.summaries.summarising import summarise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
     from typing import Any
 
-    from cmhot.cluster import Kind
+    from cmhot.port.cluster import Kind
     from tests.unit.conftest import SimulateRun
 
 ZONE = "topology.kubernetes.io/zone"

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from cmhot.delays import refresh_intervals
 from cmhot.kubelet import TYPICAL
 from cmhot.prediction import predict
-from cmhot.rundir import read_run
+from cmhot.runs.delays import refresh_intervals
+from cmhot.runs.rundir import read_run
 from cmhot.settings import Setting, Strategy
 from cmhot.statistics.population import populations
 from studies import hypotheses, kubelet, law, pages

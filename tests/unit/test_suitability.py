@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cmhot import rights
-from cmhot.cluster import NAMESPACE, NODE, Authorising
 from cmhot.errors import ForbiddenError, NotFoundError
 from cmhot.model import ModelCluster
 from cmhot.plan import Plan
+from cmhot.port import rights
+from cmhot.port.cluster import NAMESPACE, NODE, Authorising
 from cmhot.settings import Setting
-from cmhot.suitability import LIMITS, QUOTA, needs, suitability
+from cmhot.visiting.suitability import LIMITS, QUOTA, needs, suitability
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cmhot.cluster import Kind
+    from cmhot.port.cluster import Kind
     from cmhot.testbed.host import Check
 
 

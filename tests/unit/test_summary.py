@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cmhot import schema
-from cmhot.delays import delays, refresh_intervals
 from cmhot.errors import RunError, UsageError
-from cmhot.requirements import check_requirements
-from cmhot.rundir import read_run
-from cmhot.summarising import summarise
+from cmhot.runs import schema
+from cmhot.runs.delays import delays, refresh_intervals
+from cmhot.runs.rundir import read_run
+from cmhot.summaries.requirements import check_requirements
+from cmhot.summaries.summarising import summarise
 
 if TYPE_CHECKING:
     from tests.unit.conftest import SimulateRun, WriteRun

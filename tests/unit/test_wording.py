@@ -8,10 +8,10 @@ import pytest
 
 from cmhot.report import wording
 from cmhot.report.bars import minutes
-from cmhot.summarising import summarise
+from cmhot.summaries.summarising import summarise
 
 if TYPE_CHECKING:
-    from cmhot.summary import Summary
+    from cmhot.summaries.summary import Summary
     from tests.unit.conftest import SimulateRun
 
 SETTINGS = ("sync=5s", "sync=10s", "sync=10s,strategy=Get")

@@ -15,17 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cmhot import objects, probe, targets
+from cmhot import objects, targets
 from cmhot.clock import NS_PER_S
-from cmhot.cluster import POD
 from cmhot.errors import ClusterError, CmhotError
+from cmhot.port import probe
+from cmhot.port.cluster import POD
 from cmhot.settings import parse_setting
 from cmhot.testbed import layout, lifecycle, processes, spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cmhot.cluster import Cluster
+    from cmhot.port.cluster import Cluster
 
 NAME = "vm"
 SETTINGS = ("sync=2s", "sync=5s")

@@ -9,21 +9,21 @@ import pandas as pd
 import pytest
 
 from cmhot.clock import NS_PER_S
-from cmhot.cluster import CONFIG_MAP, POD
 from cmhot.collecting import collect
 from cmhot.costs import costs, expected_duration_s
 from cmhot.errors import ClusterError, ForbiddenError
 from cmhot.model import ModelCluster
 from cmhot.plan import Plan
-from cmhot.rundir import read_run
+from cmhot.port.cluster import CONFIG_MAP, POD
+from cmhot.runs.rundir import read_run
 from cmhot.settings import Setting, Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from cmhot.cluster import Kind
     from cmhot.collecting import Progress
+    from cmhot.port.cluster import Kind
 
 SETTINGS = (Setting(5), Setting(10, Strategy.GET))
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from cmhot.cli import cli
 from cmhot.errors import RunError
 from cmhot.model import ModelCluster
-from cmhot.rundir import read_run
+from cmhot.runs.rundir import read_run
 from cmhot.settings import Setting
 
 if TYPE_CHECKING:

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
-from cmhot import schema
-from cmhot.cluster import CONFIG_MAP, POD
 from cmhot.collecting import collect, resume
 from cmhot.collecting.settle import PATIENCE_S, EndedError
 from cmhot.errors import (
@@ -22,15 +20,17 @@ from cmhot.errors import (
 )
 from cmhot.model import ModelCluster
 from cmhot.plan import Plan
-from cmhot.rundir import read_run
+from cmhot.port.cluster import CONFIG_MAP, POD
+from cmhot.runs import schema
+from cmhot.runs.rundir import read_run
 from cmhot.settings import Setting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from cmhot.cluster import Kind
-    from cmhot.rundir import Run
+    from cmhot.port.cluster import Kind
+    from cmhot.runs.rundir import Run
 
 SETTINGS = (Setting(5),)
 PLAN = Plan(pods=3, duration_s=120, seed=7)

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cmhot import probe
 from cmhot.clock import NS_PER_S
 from cmhot.collecting import clock_offset_at, collect
 from cmhot.collecting.nodeclock import Bounds, ask
 from cmhot.errors import ClusterError, ForbiddenError
 from cmhot.model import ModelCluster
 from cmhot.plan import Plan
-from cmhot.rundir import read_run
+from cmhot.port import probe
+from cmhot.runs.rundir import read_run
 from cmhot.settings import Setting, Strategy
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from cmhot.errors import UsageError
 from cmhot.model import ModelCluster
 from cmhot.plan import Plan
 from cmhot.reader import ProbeLog
-from cmhot.rundir import RunWriter, read_run
+from cmhot.runs.rundir import RunWriter, read_run
 from cmhot.settings import Setting
 
 if TYPE_CHECKING:

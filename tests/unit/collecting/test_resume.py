@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cmhot import probe, schema
 from cmhot.collecting import collect, resume
-from cmhot.delays import delays
 from cmhot.errors import RunError, UsageError
 from cmhot.model import ModelCluster
 from cmhot.plan import Plan
-from cmhot.rundir import RunWriter, read_run
+from cmhot.port import probe
+from cmhot.runs import schema
+from cmhot.runs.delays import delays
+from cmhot.runs.rundir import RunWriter, read_run
 from cmhot.settings import Setting, Strategy
 
 if TYPE_CHECKING:

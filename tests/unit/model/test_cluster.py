@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cmhot import probe
-from cmhot.cluster import CONFIG_MAP, NODE, POD
 from cmhot.collecting import collect
 from cmhot.errors import ClusterError, NotFoundError, UsageError
 from cmhot.kubelet import era_of
 from cmhot.model import ModelCluster
 from cmhot.nodes import observe_settings
 from cmhot.plan import Plan
-from cmhot.rundir import read_run
+from cmhot.port import probe
+from cmhot.port.cluster import CONFIG_MAP, NODE, POD
+from cmhot.runs.rundir import read_run
 from cmhot.settings import Setting, Strategy
 
 if TYPE_CHECKING:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from cmhot import schema
 from cmhot.model.contents import Content, History
 from cmhot.model.frames import frame_of, published, repeated
 from cmhot.model.pods import Volume
+from cmhot.runs import schema
 
 
 def volume(*publications: tuple[int, int]) -> Volume:

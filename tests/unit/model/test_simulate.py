@@ -9,9 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cmhot import schema
 from cmhot.collecting import collect
-from cmhot.delays import delays, refresh_intervals
 from cmhot.errors import UsageError
 from cmhot.kubelet import TYPICAL
 from cmhot.law import law_for
@@ -19,7 +17,9 @@ from cmhot.model import ModelCluster, simulate
 from cmhot.model.contents import History
 from cmhot.model.kubelet import Kubelet, ns
 from cmhot.plan import Plan
-from cmhot.rundir import read_run
+from cmhot.runs import schema
+from cmhot.runs.delays import delays, refresh_intervals
+from cmhot.runs.rundir import read_run
 from cmhot.settings import Setting, Strategy
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cmhot.rundir import Run
+    from cmhot.runs.rundir import Run
 
 CACHED = Setting(10, Strategy.CACHE, 60)
 

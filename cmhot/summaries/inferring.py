@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cmhot import schema
 from cmhot.clock import NS_PER_S
-from cmhot.delays import refresh_intervals
 from cmhot.errors import CmhotError
 from cmhot.kubelet import IDEAL
 from cmhot.law import interval_pmf
+from cmhot.runs import schema
+from cmhot.runs.delays import refresh_intervals
 from cmhot.settings import Setting
 from cmhot.statistics import infer_sync_frequency
 from cmhot.statistics.inference import FOREIGN_SHARE, MIN_INTERVALS
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cmhot.kubelet import Timing
-    from cmhot.rundir import Run
+    from cmhot.runs.rundir import Run
 
     Nanoseconds = npt.NDArray[np.int64]
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cmhot import schema
 from cmhot.law import law_for, mixture
+from cmhot.runs import schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ def expected_law(
     Parameters
     ----------
     delays
-        Rows of one population, as `cmhot.delays.delays` gives them.
+        Rows of one population, as `cmhot.runs.delays.delays` gives them.
     version_of
         Gives the version of a node's kubelet; None: current.
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from cmhot import schema
-from cmhot.delays import (
+from cmhot.errors import RunError, UsageError
+from cmhot.law import QUANTILES
+from cmhot.runs import schema
+from cmhot.runs.delays import (
     REFRESH_COLUMNS,
     delays,
     kubelet_version,
@@ -18,12 +20,8 @@ from cmhot.delays import (
     refresh_intervals,
     setting_columns,
 )
-from cmhot.errors import RunError, UsageError
-from cmhot.expected import expected_law
-from cmhot.inferring import INFERRED, may_lack_settings, with_inferred
-from cmhot.law import QUANTILES
-from cmhot.rundir import read_derived, read_meta, read_run
-from cmhot.splitting import Nodes
+from cmhot.runs.expected import expected_law
+from cmhot.runs.rundir import read_derived, read_meta, read_run
 from cmhot.statistics import (
     GROUP,
     confidence,
@@ -35,14 +33,16 @@ from cmhot.statistics import (
     kaplan_meier,
     never_updates,
 )
-from cmhot.summary import LOCATIONS, STATISTICS, SettingSummary, Summary
+from cmhot.summaries.inferring import INFERRED, may_lack_settings, with_inferred
+from cmhot.summaries.splitting import Nodes
+from cmhot.summaries.summary import LOCATIONS, STATISTICS, SettingSummary, Summary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from cmhot.splitting import Mark
     from cmhot.statistics import Bounds
+    from cmhot.summaries.splitting import Mark
 
 NEEDED = ("node", "pod", "consumer", "configmap", "acked_ns", "status", "delay_s")
 """Columns of the delays that a summary is made of; the rest is not read."""
@@ -67,7 +67,7 @@ def summarise(
     The tables that a collection left are read where they fit its records,
     else they are computed from them.
     A setting that nobody told is inferred where the run shows it
-    (`cmhot.inferring`), and stays apart from those that are known.
+    (`cmhot.summaries.inferring`), and stays apart from those that are known.
 
     Parameters
     ----------

@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from cmhot.clock import NS_PER_S
-from cmhot.cluster import (
+from cmhot.port.cluster import (
     CONFIG_MAP,
     DEPLOYMENT,
     FIELD_MANAGER,
     MANAGED_BY,
     NAMESPACE,
 )
-from cmhot.probe import RUN_LABEL
+from cmhot.port.probe import RUN_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cmhot.cluster import Cluster, Kind
+    from cmhot.port.cluster import Cluster, Kind
 
 IN_ORDER = (DEPLOYMENT, CONFIG_MAP)
 """Probes first: without their ConfigMap they could not start again."""

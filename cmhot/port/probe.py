@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from cmhot.clock import NS_PER_S
-from cmhot.cluster import MANAGED_BY
 from cmhot.placement import ANYWHERE
+from cmhot.port.cluster import MANAGED_BY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -43,7 +43,7 @@ _PUBLICATION = re.compile(r"(.*) (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{9} [+-]\d{4
 
 def script() -> str:
     """Return the probe's shell program, which ships with the package."""
-    return resources.files("cmhot").joinpath("probe.sh").read_text()
+    return resources.files("cmhot.port").joinpath("probe.sh").read_text()
 
 
 def config_map(name: str, *, run_id: str) -> dict[str, Any]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cmhot.errors import UsageError
-from cmhot.roles import ACCOUNT, LABELS, roles
-from cmhot.transfer import JOB_CONTAINER
+from cmhot.visiting.roles import ACCOUNT, LABELS, roles
+from cmhot.visiting.transfer import JOB_CONTAINER
 
 if TYPE_CHECKING:
     from cmhot.plan import Plan
-    from cmhot.rights import Configz
+    from cmhot.port.rights import Configz
 
 RUNS = "/runs"
 """Where the Job keeps its run directory."""
@@ -49,7 +49,7 @@ def job(
         PersistentVolumeClaim of the namespace that takes the run directory;
         None: the pod's log has it at its end, for `cmhot collect --fetch`.
     nodes, configz
-        Rights in the whole cluster; see `cmhot.roles.roles`.
+        Rights in the whole cluster; see `cmhot.visiting.roles.roles`.
 
     Returns
     -------

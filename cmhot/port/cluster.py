@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from cmhot.clock import Clock
-    from cmhot.rights import Right
+    from cmhot.port.rights import Right
 
 FIELD_MANAGER = "cmhot"
 """Who owns the fields that server-side apply and patch write."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from cmhot import schema
 from cmhot.law import QUANTILES
+from cmhot.runs import schema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,7 +12,7 @@ from cmhot.law import QUANTILES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cmhot.summary import SettingSummary, Summary
+    from cmhot.summaries.summary import SettingSummary, Summary
 
 DELAY = "cmhot_configmap_update_delay"
 """The delays as observed, a summary."""

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from cmhot.errors import UsageError
-from cmhot.inferring import INFERRED
 from cmhot.statistics.population import populations
+from cmhot.summaries.inferring import INFERRED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -13,14 +13,14 @@ import re
 import tarfile
 from typing import TYPE_CHECKING
 
-from cmhot.cluster import POD
 from cmhot.errors import ClusterError, NotFoundError, RunError
+from cmhot.port.cluster import POD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from cmhot.cluster import Cluster
+    from cmhot.port.cluster import Cluster
 
 JOB_LABEL = "job-name"
 JOB_CONTAINER = "collect"

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from cmhot.errors import CmhotError
 from cmhot.plan import Plan
 from cmhot.settings import DEFAULT_SETTINGS
-from cmhot.suitability import failed, suitability
 from cmhot.targets import connect
 from cmhot.testbed import host
 from cmhot.testbed.host import Check
 from cmhot.testbed.programs import known_sources
 from cmhot.testbed.versions import KUBERNETES_VERSION
+from cmhot.visiting.suitability import failed, suitability
 
 if TYPE_CHECKING:
     from cmhot.testbed.programs import Outlook

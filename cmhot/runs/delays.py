@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from cmhot import schema
 from cmhot.clock import NS_PER_S
 from cmhot.errors import UsageError
 from cmhot.law import law_for, reads_at_every_sync
+from cmhot.runs import schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     import numpy.typing as npt
 
-    from cmhot.rundir import Run
+    from cmhot.runs.rundir import Run
 
     Nanoseconds = npt.NDArray[np.int64]
     Flags = npt.NDArray[np.bool_]

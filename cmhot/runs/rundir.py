@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from cmhot import schema
 from cmhot.errors import RunError, UsageError
+from cmhot.runs import schema
 
 if TYPE_CHECKING:
     import io
@@ -43,7 +43,7 @@ class Run:
     meta
         run.json as it is.
     updates, publications, events, clock
-        The raw files, typed as `cmhot.schema` says.
+        The raw files, typed as `cmhot.runs.schema` says.
         Of two updates with the same number for the same ConfigMap the later row
         holds (a write that was settled afterwards);
         a publication that was read twice appears once.

@@ -10,20 +10,20 @@ import operator
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
-from cmhot import probe, rights
-from cmhot.cluster import NAMESPACE, NODE, Authorising, Kind
 from cmhot.errors import ClusterError, CmhotError, ForbiddenError, NotFoundError
 from cmhot.nodes import UNLISTED, group_by_setting, observe_settings, probe_image
+from cmhot.port import probe, rights
+from cmhot.port.cluster import NAMESPACE, NODE, Authorising, Kind
 from cmhot.quantity import parse_quantity
 from cmhot.testbed.host import Check
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from cmhot.cluster import Cluster
     from cmhot.nodes import Group, ObservedNode
     from cmhot.plan import Plan
-    from cmhot.rights import Right
+    from cmhot.port.cluster import Cluster
+    from cmhot.port.rights import Right
 
 QUOTA = Kind("v1", "resourcequotas")
 LIMITS = Kind("v1", "limitranges")

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from cmhot import rights
+from cmhot.port import rights
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from cmhot.rights import Configz, Right
+    from cmhot.port.rights import Configz, Right
 
 API = "rbac.authorization.k8s.io"
 ACCOUNT = "cmhot"

@@ -6,15 +6,15 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cmhot import schema
 from cmhot.errors import UsageError
+from cmhot.runs import schema
 from cmhot.settings import parse_duration
-from cmhot.summary import LOCATIONS
+from cmhot.summaries.summary import LOCATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from cmhot.summary import SettingSummary, Summary
+    from cmhot.summaries.summary import SettingSummary, Summary
 
 
 @dataclass(frozen=True, slots=True)

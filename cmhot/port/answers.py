@@ -11,13 +11,13 @@ import json
 import urllib3
 from websocket import WebSocketBadStatusException
 
-from cmhot import rights
 from cmhot.errors import (
     ClusterError,
     ForbiddenError,
     NotFoundError,
     UnreachableError,
 )
+from cmhot.port import rights
 
 EXCERPT = 300
 """Characters of a foreign text that an error message quotes."""

@@ -1,0 +1,1 @@
+"""A run directory, and the delays that are read out of it."""
