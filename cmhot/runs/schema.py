@@ -300,9 +300,7 @@ def record(row: Mapping[str, Any], table: Table) -> dict[str, Any]:
     known = [column.name for column in table.columns]
     strangers = sorted(set(row) - set(known))
     if strangers:
-        msg = (
-            f"{table.file} has no column {', '.join(strangers)}: see runs.schema"
-        )
+        msg = f"{table.file} has no column {', '.join(strangers)}: see runs.schema"
         raise RunError(msg)
     _check(row, table, None)
     return {name: row.get(name) for name in known}
