@@ -1,8 +1,4 @@
-"""The figures: a table of delays in, Axes out.
-
-They draw on the Axes they are given and change nothing else:
-no file is written, no window opened, no style set (`cmhot.figures` does that).
-"""
+"""The share of updates seen within t, in one panel or in one for each setting."""
 
 from __future__ import annotations
 
