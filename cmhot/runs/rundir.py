@@ -19,6 +19,7 @@ import pandas as pd
 
 from cmhot.errors import RunError, UsageError
 from cmhot.runs import schema
+from cmhot.runs.packed import file_of, read_packed
 
 if TYPE_CHECKING:
     import io
@@ -197,8 +198,7 @@ def read_run(path: Path) -> Run:
     """
     meta = read_meta(path)
     updates, publications, clock, events = (
-        schema.frame(_read_lines(path / table.file), table)
-        for table in schema.RAW_TABLES
+        _read_raw(path, table) for table in schema.RAW_TABLES
     )
     updates["purpose"] = updates["purpose"].fillna("trial")
     seen = ["pod", "container", "consumer", "configmap", "seq", "published_ns"]
@@ -210,6 +210,14 @@ def read_run(path: Path) -> Run:
         events=events,
         clock=clock,
     )
+
+
+def _read_raw(path: Path, table: schema.Table) -> pd.DataFrame:
+    """Read a raw table, as it was written line by line or as it was packed."""
+    packed = read_packed(path, table)
+    if packed is not None:
+        return packed
+    return schema.frame(_read_lines(path / table.file), table)
 
 
 def read_derived(
@@ -256,8 +264,9 @@ def _fingerprint(path: Path) -> bytes:
     Raw files only grow, so that their sizes say enough; run.json is taken whole.
     """
     sizes = [
-        (path / table.file).stat().st_size if (path / table.file).is_file() else 0
+        file.stat().st_size if file.is_file() else 0
         for table in schema.RAW_TABLES
+        for file in (path / table.file, path / file_of(table))
     ]
     words = [DERIVATION, *sizes, (path / schema.RUN_FILE).read_bytes()]
     return hashlib.sha256(repr(words).encode()).hexdigest().encode()
