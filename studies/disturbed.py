@@ -35,7 +35,7 @@ _AGE = "$(( $(date +%s) - $(stat -c %Y /etc/hosts) ))"
 """Of a pod of one container, seconds: the kubelet writes this file at its start."""
 _BEGUN = "/mark/begun"
 """Outlives a container, and ends with its pod."""
-PODS, DURATION_S, SEED = 20, 600.0, 11
+PODS, DURATION_S, SEED = 10, 600.0, 11
 
 
 def flip_readiness(template: dict[str, Any]) -> None:
@@ -43,7 +43,7 @@ def flip_readiness(template: dict[str, Any]) -> None:
     test = f"n={_AGE}; [ $n -lt {CALM_S} ] || [ $((n / {FLIP_S} % 2)) = 0 ]"
     template["spec"]["containers"][0]["readinessProbe"] = {
         "exec": {"command": ["sh", "-c", test]},
-        "periodSeconds": 5,
+        "periodSeconds": 10,
         "timeoutSeconds": 5,
         "failureThreshold": 1,
     }
