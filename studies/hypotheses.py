@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from cmhot.kubelet import TYPICAL
 from cmhot.law import reads_at_every_sync
 from cmhot.runs import schema
-from cmhot.runs.delays import delays, refresh_intervals
+from cmhot.runs.delays import delays
+from cmhot.runs.refreshes import refresh_intervals
 from cmhot.runs.rundir import read_run
 from cmhot.statistics import (
     KubeletLaw,

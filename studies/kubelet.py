@@ -27,7 +27,8 @@ from cmhot.law import (
 )
 from cmhot.model.simulate import simulate
 from cmhot.runs import schema
-from cmhot.runs.delays import delays, refresh_intervals
+from cmhot.runs.delays import delays
+from cmhot.runs.refreshes import refresh_intervals
 from cmhot.runs.rundir import read_run
 from cmhot.settings import Setting
 from cmhot.statistics import (

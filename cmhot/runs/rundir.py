@@ -1,36 +1,30 @@
 """A run directory on disk: what was done, kept so that a crash loses nothing.
 
-The raw files only grow, line by line, and each append is on the disk
-before the call returns. A line that was torn by a crash is ignored on reading.
+The raw files only grow, line by line. A row that only the collector knows is on the
+disk before the call returns; publications, which the probes' logs keep, are there
+before the next of those. A line that was torn by a crash is ignored on reading.
 What is derived from them can be computed again at any time.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
-from contextlib import contextmanager
-from dataclasses import dataclass
+from array import array
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from cmhot.errors import RunError, UsageError
-from cmhot.runs import schema
-from cmhot.runs.packed import file_of, read_packed
+from cmhot.runs import disk, lines, schema
+from cmhot.runs.derived import DerivedWriter
+from cmhot.runs.frames import frame
+from cmhot.runs.packed import read_packed
 
 if TYPE_CHECKING:
-    import io
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-
-DERIVATION = 1
-"""Version of what is derived from the raw files: with another one it is made anew."""
-
-_MADE_OF = b"cmhot.made_of"
+    import pandas as pd
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +64,7 @@ class RunWriter:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._made: list[Path] = []
+        self._unsynced = False
 
     @classmethod
     def create(cls, out: Path, *, meta: Mapping[str, Any]) -> RunWriter:
@@ -103,7 +98,7 @@ class RunWriter:
             path.mkdir(parents=True)
             for table in schema.RAW_TABLES:
                 (path / table.file).touch()
-            _replace(path / schema.RUN_FILE, _run_json(meta))
+            disk.replace(path / schema.RUN_FILE, _run_json(meta))
         except OSError as error:
             writer.discard()
             msg = (
@@ -122,9 +117,9 @@ class RunWriter:
         RunError
             When it cannot be written.
         """
-        with _disk(path):
+        with disk.refusals(path):
             for table in schema.RAW_TABLES:
-                _cut_torn_line(path / table.file)
+                disk.cut_torn_line(path / table.file)
         return cls(path)
 
     def discard(self) -> None:
@@ -136,56 +131,47 @@ class RunWriter:
 
     def append_update(self, row: Mapping[str, Any]) -> None:
         """Add one row to updates.jsonl; it is on the disk on return."""
-        self._append([row], schema.UPDATES)
+        self._append([row], schema.UPDATES, synced=True)
 
     def append_publications(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Add rows to publications.jsonl, with one fsync for all of them."""
-        self._append(rows, schema.PUBLICATIONS)
+        """Add rows to publications.jsonl; the next row of another file syncs them.
+
+        Until then they outlive the process, and what the machine took with it is
+        read again: the probes' logs have it.
+        """
+        self._append(rows, schema.PUBLICATIONS, synced=False)
 
     def append_event(self, row: Mapping[str, Any]) -> None:
         """Add one row to events.jsonl."""
-        self._append([row], schema.EVENTS)
+        self._append([row], schema.EVENTS, synced=True)
 
     def append_clock(self, row: Mapping[str, Any]) -> None:
         """Add one row to clock.jsonl."""
-        self._append([row], schema.CLOCK)
+        self._append([row], schema.CLOCK, synced=True)
 
     def write_run(self, meta: Mapping[str, Any]) -> None:
         """Replace run.json as a whole: a reader sees the old or the new one."""
-        with _disk(self.path):
-            _replace(self.path / schema.RUN_FILE, _run_json(meta))
+        with disk.refusals(self.path):
+            disk.replace(self.path / schema.RUN_FILE, _run_json(meta))
 
     def write_derived(self, rows: pd.DataFrame, table: schema.Table) -> None:
         """Replace a derived table as a whole, marked with the records it is made of."""
-        import pyarrow as pa  # noqa: PLC0415 - half a second that only who derives pays
-        import pyarrow.parquet as pq  # noqa: PLC0415
+        with DerivedWriter(self.path, table) as derived:
+            derived.add(rows)
+            derived.finish()
 
-        typed = schema.conform(rows, table)
-        content = pa.Table.from_pandas(typed, preserve_index=False)
-        content = content.replace_schema_metadata(
-            {**(content.schema.metadata or {}), _MADE_OF: _fingerprint(self.path)}
-        )
-        sink = pa.BufferOutputStream()
-        pq.write_table(content, sink, compression="zstd")
-        with _disk(self.path):
-            _replace(self.path / table.file, sink.getvalue())
-
-    def _append(self, rows: Iterable[Mapping[str, Any]], table: schema.Table) -> None:
-        lines = [_line(schema.record(row, table)) for row in rows]
-        if not lines:
+    def _append(
+        self, rows: Iterable[Mapping[str, Any]], table: schema.Table, *, synced: bool
+    ) -> None:
+        content = b"".join(_line(schema.record(row, table)) for row in rows)
+        if not content:
             return
-        with (
-            _disk(self.path),
-            (self.path / table.file).open("ab", buffering=0) as file,
-        ):
-            whole = file.tell()
-            try:
-                _write_all(file, b"".join(lines))
-                os.fsync(file.fileno())
-            except OSError:
-                # what a full disk took of it would tear the line that comes next
-                file.truncate(whole)
-                raise
+        with disk.refusals(self.path):
+            if synced and self._unsynced:
+                disk.sync(self.path / schema.PUBLICATIONS.file)
+                self._unsynced = False
+            disk.append(self.path / table.file, content, synced=synced)
+            self._unsynced = self._unsynced or not synced
 
 
 def read_run(path: Path) -> Run:
@@ -196,80 +182,80 @@ def read_run(path: Path) -> Run:
     RunError
         When it is missing, damaged or of another format.
     """
+    outline = read_outline(path)
+    publications = _once(_read_table(path, schema.PUBLICATIONS))
+    return replace(outline, publications=publications)
+
+
+def read_outline(path: Path) -> Run:
+    """Read all of a run but its publications, which may be millions.
+
+    Raises
+    ------
+    RunError
+        As `read_run`.
+    """
     meta = read_meta(path)
-    updates, publications, clock, events = (
-        _read_raw(path, table) for table in schema.RAW_TABLES
+    updates, clock, events = (
+        _read_table(path, table)
+        for table in (schema.UPDATES, schema.CLOCK, schema.EVENTS)
     )
     updates["purpose"] = updates["purpose"].fillna("trial")
-    seen = ["pod", "container", "consumer", "configmap", "seq", "published_ns"]
     return Run(
         path=path,
         meta=meta,
         updates=updates.drop_duplicates(["configmap", "seq"], keep="last"),
-        publications=publications.drop_duplicates(seen),
+        publications=frame((), schema.PUBLICATIONS),
         events=events,
         clock=clock,
     )
 
 
-def _read_raw(path: Path, table: schema.Table) -> pd.DataFrame:
-    """Read a raw table, as it was written line by line or as it was packed."""
+def read_by_node(outline: Run) -> Iterator[Run]:
+    """Read a run's publications node by node; no more than those of one are held.
+
+    Parameters
+    ----------
+    outline
+        From `read_outline`.
+
+    Yields
+    ------
+    Run
+        With the pods and publications of one node, and all else of the run.
+        Every node that run.json names pods of has its turn, and where it names
+        none every node that published.
+
+    Raises
+    ------
+    RunError
+        When they are damaged.
+    """
+    file = outline.path / schema.PUBLICATIONS.file
+    places = lines.places_by_node(file)
+    listed = outline.meta.get("pods")
+    pods: dict[str, list[Any]] = {}
+    for entry in listed or ():
+        pods.setdefault(str(entry["node"]), []).append(entry)
+    for node in places if listed is None else pods:
+        meta = outline.meta if listed is None else {**outline.meta, "pods": pods[node]}
+        rows = lines.rows_at(file, places.get(node, array("q")))
+        publications = _once(frame(rows, schema.PUBLICATIONS))
+        yield replace(outline, meta=meta, publications=publications)
+
+
+def _read_table(path: Path, table: schema.Table) -> pd.DataFrame:
+    """Read a raw table, of lines or packed."""
     packed = read_packed(path, table)
     if packed is not None:
         return packed
-    return schema.frame(_read_lines(path / table.file), table)
+    return frame(lines.rows_of(path / table.file), table)
 
 
-def read_derived(
-    path: Path, table: schema.Table, columns: Sequence[str]
-) -> pd.DataFrame | None:
-    """Read columns of a derived table; texts are categories, which is lean and quick.
-
-    Returns
-    -------
-    DataFrame or None
-        None where the table is not there, cannot be read,
-        or was made of other records than those in the directory now.
-    """
-    import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.parquet as pq  # noqa: PLC0415
-
-    texts = [column.name for column in table.columns if column.dtype == "str"]
-    try:
-        file = pq.ParquetFile(path / table.file, read_dictionary=texts)
-        made_of = (file.schema_arrow.metadata or {}).get(_MADE_OF)
-        if made_of != _fingerprint(path):
-            return None
-        # one at a time: what a column needs while it is read is free for the next
-        found = {name: _column(file, name) for name in columns}
-    except (OSError, pa.ArrowException):
-        return None
-    return pd.DataFrame(found, copy=False)
-
-
-def _column(file: Any, name: str) -> Any:  # noqa: ANN401 - pyarrow ships no types
-    """Read one column of a Parquet file, and let go of what that took."""
-    import pyarrow as pa  # noqa: PLC0415
-
-    content = file.read(columns=[name]).to_pandas(
-        self_destruct=True, ignore_metadata=True
-    )
-    pa.default_memory_pool().release_unused()
-    return content[name]
-
-
-def _fingerprint(path: Path) -> bytes:
-    """Tell by one word whether a run's records have changed.
-
-    Raw files only grow, so that their sizes say enough; run.json is taken whole.
-    """
-    sizes = [
-        file.stat().st_size if file.is_file() else 0
-        for table in schema.RAW_TABLES
-        for file in (path / table.file, path / file_of(table))
-    ]
-    words = [DERIVATION, *sizes, (path / schema.RUN_FILE).read_bytes()]
-    return hashlib.sha256(repr(words).encode()).hexdigest().encode()
+def _once(publications: pd.DataFrame) -> pd.DataFrame:
+    """Leave a publication once that was read twice."""
+    seen = ["pod", "container", "consumer", "configmap", "seq", "published_ns"]
+    return publications.drop_duplicates(seen)
 
 
 def read_meta(path: Path) -> dict[str, Any]:
@@ -296,50 +282,6 @@ def read_meta(path: Path) -> dict[str, Any]:
     return dict(meta)
 
 
-def _read_lines(file: Path) -> list[dict[str, Any]]:
-    """Read a raw file; its last line may be torn."""
-    try:
-        lines = file.read_bytes().splitlines()
-    except FileNotFoundError as error:
-        if file.name not in {schema.UPDATES.file, schema.PUBLICATIONS.file}:
-            return []
-        msg = f"{file} is missing: copy the run directory as a whole"
-        raise RunError(msg) from error
-    except OSError as error:
-        msg = f"cannot read {file}: {error.strerror}; check its permissions"
-        raise RunError(msg) from error
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            row = None
-        if isinstance(row, dict):
-            rows.append(row)
-        elif number < len(lines):
-            msg = f"{file}, line {number}, is damaged: repair it or leave this run out"
-            raise RunError(msg)
-    return rows
-
-
-def _cut_torn_line(file: Path) -> None:
-    """Cut off what follows the last end of a line: nobody finished writing it."""
-    with file.open("ab+") as handle:
-        handle.seek(0)
-        content = handle.read()
-        whole = content.rfind(b"\n") + 1
-        if whole != len(content):
-            handle.truncate(whole)
-            os.fsync(handle.fileno())
-
-
-def _write_all(file: io.RawIOBase, content: bytes) -> None:
-    """Write all of it; a disk that is nearly full takes a part, and then refuses."""
-    rest = memoryview(content)
-    while rest:
-        rest = rest[file.write(rest) or 0 :]
-
-
 def _line(row: Mapping[str, Any]) -> bytes:
     return json.dumps(row, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
 
@@ -347,26 +289,3 @@ def _line(row: Mapping[str, Any]) -> bytes:
 def _run_json(meta: Mapping[str, Any]) -> bytes:
     content = {"format": schema.FORMAT, **meta}
     return json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n"
-
-
-def _replace(file: Path, content: bytes) -> None:
-    """Put a file in place as a whole, and on the disk."""
-    draft = file.with_name(file.name + ".part")
-    with draft.open("wb") as handle:
-        handle.write(content)
-        handle.flush()
-        os.fsync(handle.fileno())
-    draft.replace(file)
-
-
-@contextmanager
-def _disk(path: Path) -> Iterator[None]:
-    """Say what to do when the disk refuses a write to a run that goes on."""
-    try:
-        yield
-    except OSError as error:
-        msg = (
-            f"cannot write to {path}: {error.strerror}; what was recorded before is "
-            "kept: free some space or restore the folder, then resume the run"
-        )
-        raise RunError(msg) from error

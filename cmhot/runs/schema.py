@@ -16,7 +16,7 @@ from cmhot.errors import RunError
 from cmhot.settings import Setting, parse_strategy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 FORMAT = 1
 """Version of the run directory, written to run.json.
@@ -193,7 +193,8 @@ DELAYS = Table(
             "published_ns",
             "Int64",
             "ns",
-            "of the first publication with this number or a later one, node clock",
+            "of the first publication with this number or a later one, translated "
+            "to the collector's clock",
         ),
         Column("delay_s", "float64", "s", "published less acked; null: not observed"),
         Column("waited_s", "float64", "s", "how long the pod surely had old content"),
@@ -206,7 +207,7 @@ DELAYS = Table(
             allowed=STATUSES,
         ),
         Column("sync", "Int64", "", "number of the publication in its pod, from 1"),
-        Column("clock_bound_s", "float64", "s", "largest error that clocks may add"),
+        Column("clock_bound_s", "float64", "s", "largest error of that translation"),
     ),
 )
 
@@ -266,28 +267,6 @@ def setting_of(row: Mapping[str, Any]) -> Setting | None:
     )
 
 
-def frame(rows: Sequence[Mapping[str, Any]], table: Table) -> pd.DataFrame:
-    """Make a typed table of rows; integers stay exact and are never floats.
-
-    Keys that the table does not know are left out: a newer writer may add some.
-
-    Raises
-    ------
-    RunError
-        When a required value is absent or a value has the wrong type.
-    """
-    for number, row in enumerate(rows, start=1):
-        _check(row, table, number)
-    return pd.DataFrame(
-        {
-            column.name: pd.Series(
-                [row.get(column.name) for row in rows], dtype=column.dtype
-            )
-            for column in table.columns
-        }
-    )
-
-
 def record(row: Mapping[str, Any], table: Table) -> dict[str, Any]:
     """Order a row as its table has it, to be written as one JSON line.
 
@@ -302,7 +281,7 @@ def record(row: Mapping[str, Any], table: Table) -> dict[str, Any]:
     if strangers:
         msg = f"{table.file} has no column {', '.join(strangers)}: see runs.schema"
         raise RunError(msg)
-    _check(row, table, None)
+    check(row, table)
     return {name: row.get(name) for name in known}
 
 
@@ -331,8 +310,21 @@ def conform(derived: pd.DataFrame, table: Table) -> pd.DataFrame:
     return typed
 
 
-def _check(row: Mapping[str, Any], table: Table, number: int | None) -> None:
-    """Refuse a row that does not fit its table."""
+def check(row: Mapping[str, Any], table: Table, *, number: int | None = None) -> None:
+    """Refuse a row that does not fit its table.
+
+    Parameters
+    ----------
+    row, table
+        Which.
+    number
+        Of the row in its file, from 1; None: it is to be written.
+
+    Raises
+    ------
+    RunError
+        With what is wrong.
+    """
     for column in table.columns:
         value = row.get(column.name)
         if not _fits(value, column):

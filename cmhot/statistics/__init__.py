@@ -28,7 +28,7 @@ from cmhot.statistics.blocks import (
     delay_blocks,
     interval_blocks,
 )
-from cmhot.statistics.comparison import compare_quantiles, holm
+from cmhot.statistics.comparison import compare_means, compare_quantiles, holm
 from cmhot.statistics.describe import describe_delays, describe_intervals
 from cmhot.statistics.exact import exact_quantile, never_updates, smallest_n
 from cmhot.statistics.fleet import fleet_maximum
@@ -80,6 +80,7 @@ __all__ = [
     "bootstrap_confidence",
     "cdf_bounds",
     "coherence_by_sync",
+    "compare_means",
     "compare_quantiles",
     "confidence",
     "delay_blocks",

@@ -59,7 +59,7 @@ def equivalence(
     ----------
     refresh
         Rows of one setting and consumer,
-        as `cmhot.runs.delays.refresh_intervals` gives them.
+        as `cmhot.runs.refreshes.refresh_intervals` gives them.
     law
         What they are compared with.
     sync_frequency_s

@@ -174,7 +174,7 @@ def interval_blocks(
     Parameters
     ----------
     refresh
-        Rows of one setting and consumer, as `runs.delays.refresh_intervals` has them.
+        Rows of one setting and consumer, of `runs.refreshes.refresh_intervals`.
     law
         Whose corners are looked at too.
     kubernetes

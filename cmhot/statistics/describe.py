@@ -68,7 +68,7 @@ def describe_intervals(refresh: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     refresh
-        As `cmhot.runs.delays.refresh_intervals` has it.
+        As `cmhot.runs.refreshes.refresh_intervals` has it.
 
     Returns
     -------

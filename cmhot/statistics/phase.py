@@ -28,7 +28,7 @@ def phase_coherence(
 ) -> pd.DataFrame:
     """Measure how far the publications of a node fall at one phase of a period.
 
-    The coherence is |mean exp(2πi t / period)|: 1 when all fall together,
+    The coherence is ``|mean exp(2πi t / period)|``: 1 when all fall together,
     and about 1/√n when they are spread evenly.
     With a period of 1 s it shows the tick of the kubelet's process.
 
@@ -65,7 +65,7 @@ def coherence_by_sync(publications: pd.DataFrame, *, period_s: float) -> pd.Data
     """Measure how far the pods of a node are in phase at their k-th publication.
 
     For pods created together and a period of E[X] it falls by the factor
-    |E exp(2πi X / E[X])| from sync to sync, 0.78 at S = 10 s.
+    ``|E exp(2πi X / E[X])|`` from sync to sync, 0.78 at S = 10 s.
 
     Parameters
     ----------

@@ -158,7 +158,7 @@ def refresh_ends(refresh: pd.DataFrame) -> tuple[Floats, Floats]:
     if wrong.any():
         msg = (
             f"{int(wrong.sum())} refresh intervals have no length: the table is "
-            "damaged; compute it again with cmhot.runs.delays.refresh_intervals"
+            "damaged; compute it again with cmhot.runs.refreshes.refresh_intervals"
         )
         raise RunError(msg)
     return least, most

@@ -12,7 +12,7 @@ from cmhot.errors import CmhotError
 from cmhot.kubelet import IDEAL
 from cmhot.law import interval_pmf
 from cmhot.runs import schema
-from cmhot.runs.delays import refresh_intervals
+from cmhot.runs.refreshes import refresh_intervals
 from cmhot.settings import Setting
 from cmhot.statistics import infer_sync_frequency
 from cmhot.statistics.inference import FOREIGN_SHARE, MIN_INTERVALS

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from scipy import stats
 
+from cmhot.display import Page, Shown
 from cmhot.errors import UsageError
 from cmhot.law import QUANTILES, law_for, reads_at_every_sync, refresh_for
 from cmhot.statistics import MIN_BLOCKS
@@ -23,8 +24,8 @@ _MARGIN = 1.15
 (seen in docs/studies/coverage.md)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Precision:
+@dataclass(frozen=True, slots=True, repr=False)
+class Precision(Shown):
     """What it takes to know one quantile of the delay.
 
     Attributes
@@ -75,6 +76,19 @@ class Precision:
             ],
         }
 
+    def page(self) -> Page:
+        """Show the choices, and a command to go on with."""
+        rows = [
+            {self.unit: str(number), "minutes": f"{minutes:.1f}"}
+            for number, minutes in self.minutes.items()
+        ]
+        heading = (
+            f"p{100 * self.quantile:g} at {self.setting}, by the law "
+            f"{self.value_s:.1f} s, within {self.width_s:g} s from end to end of its "
+            f"95 % interval: about {self.intervals} refresh intervals"
+        )
+        return Page(heading, rows, (self._command(),))
+
     def to_text(self) -> str:
         """Write it for people, with a command to go on with."""
         lines = [
@@ -90,11 +104,12 @@ class Precision:
             f"{self.unit:>8}{'minutes':>10}",
         ]
         lines += [f"{n:8}{minutes:10.1f}" for n, minutes in self.minutes.items()]
+        return "\n".join([*lines, "", self._command()])
+
+    def _command(self) -> str:
         number, minutes = list(self.minutes.items())[min(2, len(self.minutes) - 1)]
         pods = f"--pods {number} " if self.unit == "pods" else ""
-        duration = f"{math.ceil(minutes)}m"
-        lines += ["", f"cmhot collect --target … {pods}--duration {duration}"]
-        return "\n".join(lines)
+        return f"cmhot collect --target … {pods}--duration {math.ceil(minutes)}m"
 
 
 def plan_precision(

@@ -12,16 +12,13 @@ import pandas as pd
 from cmhot.errors import RunError, UsageError
 from cmhot.law import QUANTILES
 from cmhot.runs import schema
-from cmhot.runs.delays import (
-    REFRESH_COLUMNS,
-    delays,
-    kubelet_version,
-    pool,
-    refresh_intervals,
-    setting_columns,
-)
+from cmhot.runs.delays import delays
+from cmhot.runs.derived import read_derived
 from cmhot.runs.expected import expected_law
-from cmhot.runs.rundir import read_derived, read_meta, read_run
+from cmhot.runs.meta import kubelet_version, setting_columns
+from cmhot.runs.pooling import pool
+from cmhot.runs.refreshes import REFRESH_COLUMNS, refresh_intervals
+from cmhot.runs.rundir import read_meta, read_run
 from cmhot.statistics import (
     GROUP,
     confidence,
@@ -93,7 +90,7 @@ def summarise(
         _check_valid(metas)
     ids = [str(meta["run_id"]) for meta in metas]
     nodes = Nodes(dict(zip(ids, metas, strict=True)), by)
-    tables = [_tables(path, meta) for path, meta in zip(paths, metas, strict=True)]
+    tables = [tables_of(path, meta) for path, meta in zip(paths, metas, strict=True)]
     all_delays = pool(dict(zip(ids, (own for own, _ in tables), strict=True)))
     all_refresh = pool(dict(zip(ids, (own for _, own in tables), strict=True)))
     if all_delays.empty:
@@ -148,7 +145,7 @@ def _check_valid(metas: Sequence[Mapping[str, Any]]) -> None:
         raise RunError(msg)
 
 
-def _tables(path: Path, meta: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def tables_of(path: Path, meta: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read delays and refreshes as they were left, or derive them from the records.
 
     What is inferred is added to the settings in `meta`.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from cmhot.display import Page, Shown
 from cmhot.law import QUANTILES
 from cmhot.runs import schema
 
@@ -113,8 +114,8 @@ class SettingSummary:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+@dataclass(frozen=True, slots=True, repr=False)
+class Summary(Shown):
     """What runs measured, per setting and consumer.
 
     Attributes
@@ -163,14 +164,21 @@ class Summary:
             for own in self.settings
         )
 
-    def to_text(self) -> str:
-        """Write it for people: a block per setting, numbers in seconds."""
+    def page(self) -> Page:
+        """Show what was measured, with intervals, and the law's value below it."""
+        rows = [row for own in self.settings for row in _rows(own)]
+        return Page(self._heading(), rows, ("seconds; 95 % intervals in brackets",))
+
+    def _heading(self) -> str:
         source = "Modelled, not measured" if self.modelled else "Measured"
         version = self.kubernetes or "of unknown version"
-        names = ", ".join(self.runs)
+        return f"{source}, Kubernetes {version}; run {', '.join(self.runs)}"
+
+    def to_text(self) -> str:
+        """Write it for people: a block per setting, numbers in seconds."""
         header = "".join(f"{name.removesuffix('_s'):>8}" for name in STATISTICS)
         lines = [
-            f"{source}, Kubernetes {version}; run {names}",
+            self._heading(),
             f"{'seconds':24}{header}",
         ]
         for own in self.settings:
@@ -190,6 +198,40 @@ def _prefixed(prefix: str, numbers: Mapping[str, Any]) -> dict[str, Any]:
         else:
             flat[f"{prefix}_{name}"] = value
     return flat
+
+
+def _rows(own: SettingSummary) -> list[dict[str, str]]:
+    """Show one setting: what was measured, and the law where there is one."""
+    counts = own.counts
+    measured = f"{counts['pods']:,} pods, {counts['n_delays']:,} delays"
+    lost = sum(counts[f"n_{name}"] for name in schema.STATUSES[1:])
+    rows = [
+        {
+            "setting": own.name,
+            "consumer": str(own.population["consumer"]),
+            "": measured + (f", {lost:,} not observed" if lost else ""),
+            **{
+                name.removesuffix("_s"): _with_limits(
+                    own.direct[name], own.confidence.get(name)
+                )
+                for name in STATISTICS
+            },
+        }
+    ]
+    if own.law["mean_s"] is not None:
+        law = {name.removesuffix("_s"): _number(own.law[name]) for name in STATISTICS}
+        rows.append({"setting": "", "consumer": "", "": "law", **law})
+    return rows
+
+
+def _with_limits(value: float | None, limits: list[float | None] | None) -> str:
+    if limits is None:
+        return _number(value)
+    return f"{_number(value)} ({_number(limits[0])} to {_number(limits[1])})"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def _block(own: SettingSummary) -> list[str]:

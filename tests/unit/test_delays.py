@@ -13,14 +13,10 @@ from cmhot.kubelet import TYPICAL
 from cmhot.law import law_for
 from cmhot.model.simulate import simulate
 from cmhot.runs import schema
-from cmhot.runs.delays import (
-    REFRESH_COLUMNS,
-    delays,
-    kubelet_version,
-    observed_until_ns,
-    pool,
-    refresh_intervals,
-)
+from cmhot.runs.delays import delays, delays_in_chunks
+from cmhot.runs.meta import kubelet_version, observed_until_ns
+from cmhot.runs.pooling import pool
+from cmhot.runs.refreshes import REFRESH_COLUMNS, refresh_intervals
 from cmhot.runs.rundir import read_run
 from cmhot.settings import Setting, Strategy
 from cmhot.statistics import describe_delays, describe_intervals
@@ -189,14 +185,90 @@ def test_an_update_concerns_its_own_map(write_run: WriteRun) -> None:
     assert rows(table, "pod", "configmap") == [("p", "map-p"), ("q", "map-q")]
 
 
-def test_the_worst_clock_estimate_bounds_the_row(write_run: WriteRun) -> None:
-    """A row's clock bound is the largest |offset| + bound of its node."""
-    writer = write_run(updates=[(1, 0.0, 0.0)], publications=[("p", 1, 3.0)])
-    for node, offset, bound in (("n", -3, 2), ("n", 1, 1), ("other", 9, 9)):
-        ns = {"offset_ns": offset * 1_000_000, "bound_ns": bound * 1_000_000}
-        writer.append_clock({"node": node, "at_ns": T0, **ns})
+def test_a_publication_is_placed_on_the_collectors_clock(write_run: WriteRun) -> None:
+    """By the offset around it; its bound grows away from the estimates.
 
-    assert delays(read_run(writer.path))["clock_bound_s"].tolist() == [0.005]
+    The node is 2 s ahead at 0 s and 4 s ahead at 100 s. Its stamp of 53 s was made at
+    50 s, which is 50 s from either estimate: 5 ms at a drift of 1e-4, and the bound
+    between 10 and 30 ms. Its stamp of 114 s was made at 110 s, 10 s after the last.
+    """
+    writer = write_run(
+        updates=[(1, 45.0, 45.0), (2, 105.0, 105.0)],
+        publications=[("p", 1, 53.0), ("p", 2, 114.0)],
+    )
+    for at_s, offset_ms, bound_ms in ((0, 2000, 10), (100, 4000, 30)):
+        ns = {"offset_ns": offset_ms * 1_000_000, "bound_ns": bound_ms * 1_000_000}
+        writer.append_clock({"node": "n", "at_ns": T0 + at_s * S, **ns})
+    far = {"node": "other", "at_ns": T0, "offset_ns": 9 * S, "bound_ns": 9 * S}
+    writer.append_clock(far)
+
+    table = delays(read_run(writer.path))
+
+    # the offset is looked up 2e-2 s beside the truth where it changes by 2e-2 s/s
+    assert table["delay_s"].tolist() == pytest.approx([5.0, 5.0], abs=2e-3)
+    assert table["published_ns"].tolist() == pytest.approx(
+        [T0 + 50 * S, T0 + 110 * S], abs=2e6
+    )
+    assert table["clock_bound_s"].tolist() == pytest.approx([0.025, 0.031], abs=5e-5)
+
+
+def test_what_befell_a_pod_is_compared_on_its_nodes_clock(write_run: WriteRun) -> None:
+    """A sync that a restart caused stays interrupted, however far clocks are apart.
+
+    The node is 1 s ahead: its restart at 6 s was at 5 s here, 1 s after the update.
+    """
+    restart = {"at_ns": T0 + 6 * S - 1, "kind": "restart", "object": "pod/p"}
+    writer = write_run(
+        updates=[(1, 4.0, 4.0), (2, 8.0, 8.0)],
+        publications=[("p", 1, 6.0), ("p", 2, 10.0)],
+        events=[restart],
+        pods=["p", "q"],
+        observed_until_ns=T0 + 20 * S,
+    )
+    clock = {"node": "n", "at_ns": T0, "offset_ns": S, "bound_ns": 0}
+    writer.append_clock(clock)
+
+    table = delays(read_run(writer.path))
+
+    assert rows(table, "pod", "waited_s", "status") == [
+        ("p", pytest.approx(1.0), "interrupted"),
+        ("p", 1.0, "observed"),
+        ("q", 16.0, "timeout"),
+        ("q", 12.0, "timeout"),
+    ]
+
+
+def test_nothing_is_known_of_waiting_after_a_pod_was_lost(write_run: WriteRun) -> None:
+    """It is interrupted with its last look, and what comes later at once."""
+    gone = {"at_ns": T0 + 6 * S, "kind": "gone", "object": "pod/p"}
+    writer = write_run(
+        updates=[(1, 0.0, 0.0), (2, 4.0, 4.0), (3, 7.0, 7.0), (4, 9.0, 9.0)],
+        publications=[("p", 1, 3.0)],
+        events=[gone],
+        observed_until_ns=T0 + 20 * S,
+    )
+
+    table = delays(read_run(writer.path))
+
+    assert rows(table, "seq", "waited_s", "status") == [
+        (1, 3.0, "observed"),
+        (2, 2.0, "interrupted"),
+        (3, 0.0, "interrupted"),
+        (4, 0.0, "interrupted"),
+    ]
+
+
+def test_pieces_make_the_whole(simulate_run: SimulateRun) -> None:
+    """However many rows a piece has, together they are the table of delays."""
+    run = read_run(simulate_run("r", pods=3, settings=("sync=10s", "sync=5s")).path)
+    whole = delays(run)
+    each = len(whole) // 6
+
+    for size, pieces in ((1, 6), (each + 1, 3), (10**9, 1)):
+        parts = [*delays_in_chunks(run, rows=size)]
+        assert len(parts) == pieces
+        joined = pd.concat([part.astype(object) for part in parts], ignore_index=True)
+        pd.testing.assert_frame_equal(joined, whole.astype(object))
 
 
 def test_an_unknown_node_has_no_setting(write_run: WriteRun) -> None:

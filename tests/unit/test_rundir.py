@@ -5,19 +5,21 @@ from __future__ import annotations
 import errno
 import json
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from cmhot.errors import RunError, UsageError
+from cmhot.runs import derived as derived_module
 from cmhot.runs import schema
-from cmhot.runs.delays import delays
-from cmhot.runs.rundir import RunWriter, read_derived, read_run
+from cmhot.runs.delays import delays, delays_in_chunks
+from cmhot.runs.derived import DerivedWriter, read_derived
+from cmhot.runs.rundir import RunWriter, read_by_node, read_outline, read_run
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.unit.conftest import SimulateRun
 
 STAMP = 1_767_225_600_123_456_789  # needs all 61 bits: no float holds it
@@ -227,6 +229,89 @@ def test_a_foreign_table_is_not_trusted(derived: RunWriter) -> None:
 
     file.write_bytes(b"no parquet")
     assert read_derived(derived.path, schema.DELAYS, ["delay_s"]) is None
+
+
+def test_publications_are_on_the_disk_before_the_next_row(
+    writer: RunWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The logs keep them, so that they need no sync of their own."""
+    synced: list[str] = []
+
+    def note(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+
+    monkeypatch.setattr(os, "fsync", note)
+
+    writer.append_publications([PUBLICATION])
+    assert synced == []
+    writer.append_update(UPDATE)
+    assert synced == ["publications.jsonl", "updates.jsonl"]
+    writer.append_update({**UPDATE, "seq": 2})
+    assert synced[2:] == ["updates.jsonl"]
+
+
+def test_a_run_is_read_node_by_node(simulate_run: SimulateRun) -> None:
+    """Parts are the whole; whoever wrote it, and however its last line ended."""
+    writer = simulate_run("r", settings=("sync=10s", "sync=5s"), pods=2, window_s=20)
+    silent = {"node": "n9", "pod": "q", "container": "probe", "consumer": "volume"}
+    meta = read_run(writer.path).meta
+    writer.write_run({**meta, "pods": [*meta["pods"], silent]})
+    file = writer.path / "publications.jsonl"
+    lines = file.read_text().splitlines()
+    turned = [json.dumps(dict(reversed(json.loads(line).items()))) for line in lines]
+    file.write_text("\n".join([*turned[:5], *lines[5:], '{"node":"n0","po']))
+
+    parts = {
+        part.meta["pods"][0]["node"]: part
+        for part in read_by_node(read_outline(writer.path))
+    }
+
+    whole = read_run(writer.path).publications
+    assert [*parts] == ["n0", "n1", "n9"]
+    assert len(parts["n9"].publications) == 0
+    for node in ("n0", "n1"):
+        own = whole[whole["node"] == node].reset_index(drop=True)
+        pd.testing.assert_frame_equal(parts[node].publications, own)
+
+
+def test_damage_is_found_node_by_node(writer: RunWriter) -> None:
+    """A line that is none, followed by others, is no torn one."""
+    file = writer.path / "publications.jsonl"
+    file.write_text('{"node":\n' + json.dumps(PUBLICATION) + "\n")
+
+    with pytest.raises(RunError, match=r"publications\.jsonl, .* is damaged"):
+        list(read_by_node(read_outline(writer.path)))
+
+
+def test_a_table_is_written_in_pieces(
+    simulate_run: SimulateRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pieces with categories of their own are one table, in groups of some rows."""
+    writer = simulate_run("r", pods=3, window_s=20)
+    run = read_run(writer.path)
+    pieces = [*delays_in_chunks(run, rows=1)]
+    monkeypatch.setattr(derived_module, "ROW_GROUP", len(pieces[0]) + 1)
+
+    with DerivedWriter(writer.path, schema.DELAYS) as table:
+        for piece in pieces:
+            table.add(piece)
+        table.finish()
+
+    file = pq.ParquetFile(writer.path / "delays.parquet")
+    assert file.metadata.num_row_groups == 2
+    again = pd.read_parquet(writer.path / "delays.parquet")
+    pd.testing.assert_frame_equal(again, delays(run), check_categorical=False)
+
+
+def test_what_was_not_finished_leaves_nothing(simulate_run: SimulateRun) -> None:
+    """A table whose making failed is not there, nor a part of it."""
+    writer = simulate_run("r", pods=1, window_s=20)
+    before = sorted(writer.path.iterdir())
+
+    with DerivedWriter(writer.path, schema.DELAYS) as table:
+        table.add(delays(read_run(writer.path)))
+
+    assert sorted(writer.path.iterdir()) == before
 
 
 def test_an_unknown_status_is_not_written(simulate_run: SimulateRun) -> None:

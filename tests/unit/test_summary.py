@@ -10,7 +10,8 @@ import pytest
 
 from cmhot.errors import RunError, UsageError
 from cmhot.runs import schema
-from cmhot.runs.delays import delays, refresh_intervals
+from cmhot.runs.delays import delays
+from cmhot.runs.refreshes import refresh_intervals
 from cmhot.runs.rundir import read_run
 from cmhot.summaries.requirements import check_requirements
 from cmhot.summaries.summarising import summarise

@@ -1,0 +1,134 @@
+"""How far the clocks of nodes were from the collector's, at any instant of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cmhot.clock import NS_PER_S
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import pandas as pd
+
+    Nanoseconds = npt.NDArray[np.int64]
+    Floats = npt.NDArray[np.float64]
+
+DRIFT = 1e-4
+"""Two clocks drift apart by less, s/s: quartz is good to 2e-5 each, over what
+the interpolation between two estimates already takes out."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NodeClock:
+    """What is known of one node's clock.
+
+    Attributes
+    ----------
+    at_ns
+        Instants of the estimates, ascending, collector's clock; shape (n,).
+    offset_ns
+        Node clock less collector's at each; shape (n,).
+    bound_ns
+        Largest error of each offset; shape (n,).
+    """
+
+    at_ns: Nanoseconds
+    offset_ns: Floats
+    bound_ns: Floats
+
+    @classmethod
+    def of(cls, clock: pd.DataFrame, node: str) -> NodeClock:
+        """Pick a node's estimates from the table of clock.jsonl."""
+        own = clock[clock["node"] == node].sort_values("at_ns")
+        return cls(
+            at_ns=own["at_ns"].to_numpy(dtype=np.int64),
+            offset_ns=own["offset_ns"].to_numpy(dtype=np.float64),
+            bound_ns=own["bound_ns"].to_numpy(dtype=np.float64),
+        )
+
+    def offset_at(self, at_ns: Nanoseconds) -> tuple[Floats, Floats]:
+        """Interpolate the offset, and bound the error of that.
+
+        Between two estimates offset and bound are interpolated (a steady drift then
+        stays within the bound); what the drift may change of that grows with the
+        distance to the nearest estimate, by `DRIFT`.
+
+        Parameters
+        ----------
+        at_ns
+            Instants on the collector's clock, UTC epoch nanoseconds; any shape.
+
+        Returns
+        -------
+        tuple of ndarray
+            Offset (node clock less collector's) and its bound, nanoseconds, shaped as
+            `at_ns`; NaN where there is no estimate.
+        """
+        known = self.at_ns
+        if not known.size:
+            nothing = np.full(at_ns.shape, np.nan)
+            return nothing, nothing
+        # differences are exact in floats, the stamps themselves are not
+        seconds = (known - known[0]) / NS_PER_S
+        wanted = (at_ns - known[0]) / NS_PER_S
+        offset = np.interp(wanted, seconds, self.offset_ns)
+        bound = np.interp(wanted, seconds, self.bound_ns)
+        after = np.searchsorted(seconds, wanted).clip(max=len(seconds) - 1)
+        before = (after - 1).clip(min=0)
+        nearest = np.minimum(
+            np.abs(wanted - seconds[after]), np.abs(wanted - seconds[before])
+        )
+        return offset, bound + nearest * DRIFT * NS_PER_S
+
+    def to_collector(self, stamps_ns: Nanoseconds) -> tuple[Nanoseconds, Floats]:
+        """Translate stamps of the node to the collector's clock.
+
+        Without an estimate they stay as they are, and no bound is known.
+
+        Returns
+        -------
+        tuple of ndarray
+            UTC epoch nanoseconds, and their bound in seconds (NaN: unknown).
+        """
+        if not self.at_ns.size:
+            return stamps_ns, np.full(stamps_ns.shape, np.nan)
+        # estimates are placed on the collector's clock: look there, once more
+        roughly, _ = self.offset_at(stamps_ns)
+        offset, bound = self.offset_at(stamps_ns - _whole(roughly))
+        return stamps_ns - _whole(offset), bound / NS_PER_S
+
+    def to_node(self, at_ns: Nanoseconds) -> Nanoseconds:
+        """Translate instants of the collector's clock to the node's."""
+        if not self.at_ns.size:
+            return at_ns
+        return at_ns + _whole(self.offset_at(at_ns)[0])
+
+
+def clock_offset_at(
+    clock: pd.DataFrame, node: str, at_ns: Nanoseconds | int
+) -> tuple[Floats, Floats]:
+    """Interpolate a node's offset, and bound the error of that.
+
+    Parameters
+    ----------
+    clock
+        The table of clock.jsonl: ``node, at_ns, offset_ns, bound_ns``.
+    node
+        Which.
+    at_ns
+        Instants on the collector's clock, UTC epoch nanoseconds; any shape.
+
+    Returns
+    -------
+    tuple of ndarray
+        ``offset_ns`` (node clock less collector's) and ``bound_ns`` of it, shaped as
+        `at_ns`; NaN for a node without an estimate. See `NodeClock.offset_at`.
+    """
+    return NodeClock.of(clock, node).offset_at(np.asarray(at_ns, dtype=np.int64))
+
+
+def _whole(nanoseconds: Floats) -> Nanoseconds:
+    return np.rint(nanoseconds).astype(np.int64)

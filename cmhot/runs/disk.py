@@ -1,0 +1,95 @@
+"""Files of a run on disk: whole lines, whole files, and what to do when it is full."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from cmhot.errors import RunError
+
+if TYPE_CHECKING:
+    import io
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def append(file: Path, content: bytes, *, synced: bool) -> None:
+    """Put whole lines at the end of a file; what a full disk took of them is undone.
+
+    Parameters
+    ----------
+    file
+        Which.
+    content
+        The lines.
+    synced
+        Whether they are on the disk on return. If not, they outlive the process,
+        and the machine after `sync`.
+    """
+    with file.open("ab", buffering=0) as handle:
+        whole = handle.tell()
+        try:
+            _write_all(handle, content)
+            if synced:
+                os.fsync(handle.fileno())
+        except OSError:
+            # a part of a line would tear the one that comes next
+            handle.truncate(whole)
+            raise
+
+
+def sync(file: Path) -> None:
+    """Have on the disk what was written to a file."""
+    with file.open("ab", buffering=0) as handle:
+        os.fsync(handle.fileno())
+
+
+def cut_torn_line(file: Path) -> None:
+    """Cut off what follows the last end of a line: nobody finished writing it."""
+    with file.open("ab+") as handle:
+        size = handle.tell()
+        at, tail = size, b""
+        while at > 0 and b"\n" not in tail:
+            at = max(0, at - (1 << 16))
+            handle.seek(at)
+            tail = handle.read(size - at)
+        whole = at + tail.rfind(b"\n") + 1
+        if whole != size:
+            handle.truncate(whole)
+            os.fsync(handle.fileno())
+
+
+def replace(file: Path, content: bytes) -> None:
+    """Put a file in place as a whole, and on the disk."""
+    draft = draft_of(file)
+    with draft.open("wb") as handle:
+        handle.write(content)
+        handle.flush()
+        os.fsync(handle.fileno())
+    draft.replace(file)
+
+
+def draft_of(file: Path) -> Path:
+    """Name the file that a new content is written to before it replaces the old."""
+    return file.with_name(file.name + ".part")
+
+
+def _write_all(file: io.RawIOBase, content: bytes) -> None:
+    """Write all of it; a disk that is nearly full takes a part, and then refuses."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[file.write(rest) or 0 :]
+
+
+@contextmanager
+def refusals(path: Path) -> Iterator[None]:
+    """Say what to do when the disk refuses a write to a run that goes on."""
+    try:
+        yield
+    except OSError as error:
+        msg = (
+            f"cannot write to {path}: {error.strerror}; what was recorded before is "
+            "kept: free some space or restore the folder, then resume the run"
+        )
+        raise RunError(msg) from error

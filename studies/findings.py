@@ -1,0 +1,261 @@
+"""The findings, computed from ``data/`` alone.
+
+``python -m studies.findings`` writes docs/findings.md and docs/findings.json;
+``--verify`` computes every number anew, and fails on any difference from the latter.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import pandas as pd
+
+from cmhot.clock import NS_PER_S
+from cmhot.law import law_for
+from cmhot.prediction import predict
+from cmhot.runs import schema
+from cmhot.runs.delays import delays
+from cmhot.runs.pooling import pool
+from cmhot.runs.refreshes import refresh_intervals
+from cmhot.runs.rundir import read_run
+from cmhot.settings import Setting
+from studies import closed, headline, protocol, verdicts
+from studies.findings_page import page
+from studies.publish import DATA
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from studies.verdicts import Cells, Rows
+
+DOCS = Path(__file__).parents[1] / "docs"
+DIGITS = 6
+"""Of every number: sums of floats differ in the last bits from machine to machine."""
+TEN_S = 10.0
+"""What is usually said of the delay."""
+SHAPED = ("slow", "usual")
+"""Runs whose cells have a shape."""
+
+
+def rounded(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Round every number, at any depth, so that it is the same everywhere."""
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}")
+    if isinstance(value, dict):
+        return {str(key): rounded(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(one) for one in value]
+    return value.item() if hasattr(value, "item") else value
+
+
+def _tables(*names: str) -> tuple[Cells, Cells]:
+    """Read runs, and take their delays and refresh intervals apart by setting."""
+    found: tuple[Cells, Cells] = ({}, {})
+    for name in names:
+        run = read_run(DATA / name)
+        for cells, table in zip(
+            found, (delays(run), refresh_intervals(run)), strict=True
+        ):
+            cells.update(verdicts.by_setting(table))
+    return found
+
+
+def of_factorial() -> dict[str, Rows]:
+    """H1, H2, H3, H6 and H12, and the description of each cell."""
+    waits, refreshes = _tables("fast", *SHAPED)
+    cells = verdicts.cells(waits, refreshes)
+    return {
+        "cells": cells,
+        "lateness": verdicts.lateness(refreshes),
+        "H1": verdicts.agreement(refreshes),
+        "H2": verdicts.on_second(refreshes),
+        "H3": verdicts.strategies(refreshes),
+        "H6": verdicts.fleets(refreshes),
+        "H12": verdicts.width(cells),
+    }
+
+
+def of_folk() -> dict[str, Rows]:
+    """H4; of `slow` as long as its probes were not starved."""
+    waits, _ = _tables("usual")
+    run = read_run(DATA / "slow")
+    until_ns = run.meta["measure_from_ns"] + protocol.STARVED_FROM_S * NS_PER_S
+    slow = delays(run)
+    waits.update(verdicts.by_setting(slow[slow["acked_ns"] < until_ns]))
+    return {"H4": verdicts.folk(waits)}
+
+
+def of_ttl() -> dict[str, Rows]:
+    """H5: both seeds of each number of sharers pooled."""
+    groups = {}
+    for sharers in protocol.SHARERS:
+        runs = sorted(DATA.glob(f"ttl-shared-{sharers}-*"))
+        tables = {run.name: refresh_intervals(read_run(run)) for run in runs}
+        for setting, own in verdicts.by_setting(pool(tables)).items():
+            groups[setting, sharers] = own
+    return {"H5": verdicts.shared(groups)}
+
+
+def of_eras() -> dict[str, Rows]:
+    """H7, as far as kubelets of other eras were run."""
+    groups: dict[str, Cells] = {}
+    for path in sorted(DATA.glob("era-*")):
+        run = read_run(path)
+        (version,) = set(run.meta["kubelets"].values())
+        groups[version] = verdicts.by_setting(refresh_intervals(run))
+    return {"H7": verdicts.eras(groups)}
+
+
+def of_others() -> dict[str, Rows]:
+    """H8 to H11, which are no collections of idle pods."""
+    found: dict[str, Rows] = {}
+    remedies = _json("remedies.json")
+    if remedies is not None:
+        law = predict(Setting(60), pods=remedies["pods"]).to_dict()
+        trials = pd.DataFrame(remedies["trials"])
+        found["H8"] = verdicts.remedies(trials, law_p50_s=law["p50_s"])
+    never = _json("never.json")
+    if never is not None:
+        found["H9"] = verdicts.never(never["rows"])
+    loops = _json("closed-loop.json")
+    if loops is not None:
+        trials = pd.DataFrame(loops["trials"])
+        found["H10"] = verdicts.closed(trials, closed.SETTING)
+    kinds = {
+        path.name.removeprefix("disturbed-"): delays(read_run(path))
+        for path in sorted(DATA.glob("disturbed-*"))
+    }
+    if kinds:
+        found["H11"] = verdicts.disturbed(kinds)
+    return found
+
+
+def _json(name: str) -> dict[str, Any] | None:
+    file = DATA / name
+    return json.loads(file.read_bytes()) if file.is_file() else None
+
+
+PARTS: tuple[Callable[[], dict[str, Rows]], ...] = (
+    of_folk,
+    of_factorial,
+    of_ttl,
+    of_eras,
+    of_others,
+)
+"""Independent of each other, the longest first."""
+
+
+def compute() -> dict[str, Any]:
+    """Compute every published number from ``data/``."""
+    with ProcessPoolExecutor() as pool_of_processes:
+        started = [pool_of_processes.submit(part) for part in PARTS]
+        found: dict[str, Any] = {}
+        for one in started:
+            found.update(one.result())
+    run = read_run(DATA / SHAPED[0])
+    found["kubernetes"] = run.meta["kubernetes"]
+    found["run_ids"] = sorted(path.parent.name for path in DATA.glob("*/run.json"))
+    found["shares"] = _shares()
+    ordered = {key: rounded(found[key]) for key in sorted(found)}
+    return dict(ordered)
+
+
+def _shares() -> Rows:
+    """Say where round numbers lie in the measured distribution at each S, Watch."""
+    waits, _ = _tables(*SHAPED)
+    rows = []
+    for setting, own in sorted(waits.items()):
+        if setting.strategy is not protocol.WATCH:
+            continue
+        kept = own[own["status"].isin(["observed", *schema.DEAD_ENDS])]
+        seconds = kept["delay_s"]
+        sync_s = setting.sync_frequency_s
+        rows.append(
+            {
+                "setting": str(setting),
+                "n": len(kept),
+                "by_10_s": float((seconds <= TEN_S).mean()),
+                "above_sync": float((seconds > sync_s).mean()),
+                "law_by_10_s": _law(setting, TEN_S),
+                "law_above_sync": 1 - _law(setting, sync_s),
+            }
+        )
+    return rows
+
+
+def _law(setting: Setting, t: float) -> float:
+    law = law_for(setting)
+    return float("nan") if law is None else float(law.cdf(t))
+
+
+@click.command()
+@click.option("--verify", is_flag=True, help="Compare with what is published.")
+def main(*, verify: bool) -> None:
+    """Write the findings, or verify them."""
+    numbers = compute()
+    file = DOCS / "findings.json"
+    text = json.dumps(numbers, indent=1, ensure_ascii=False) + "\n"
+    if not verify:
+        file.write_text(text, encoding="utf-8")
+        (DOCS / "findings.md").write_text(page(numbers), encoding="utf-8")
+        headline.README.write_text(_readme(numbers), encoding="utf-8")
+        headline.draw()
+        sys.exit(0)
+    differing = [
+        *differences(json.loads(file.read_bytes()), numbers),
+        *_changed(DOCS / "findings.md", page(numbers)),
+        *_changed(headline.README, _readme(numbers)),
+    ]
+    for one in differing:
+        click.echo(f"differs: {one}", err=True)
+    count = len(list(leaves(numbers)))
+    click.echo(
+        f"{count:,} published numbers and words computed anew from {DATA.name}: "
+        f"{len(differing)} differ"
+    )
+    sys.exit(1 if differing else 0)
+
+
+def _readme(numbers: dict[str, Any]) -> str:
+    """Write README.md with the first screen made anew."""
+    readme = headline.README.read_text(encoding="utf-8")
+    return headline.insert(readme, headline.block(numbers))
+
+
+def _changed(file: Path, text: str) -> list[str]:
+    return (
+        [] if file.read_text(encoding="utf-8") == text else [f"the text of {file.name}"]
+    )
+
+
+def leaves(value: Any, at: str = "") -> Any:  # noqa: ANN401 - JSON
+    """Yield every value, with where it stands."""
+    if isinstance(value, dict):
+        for key, one in value.items():
+            yield from leaves(one, f"{at}.{key}".removeprefix("."))
+    elif isinstance(value, list):
+        for number, one in enumerate(value):
+            yield from leaves(one, f"{at}[{number}]")
+    else:
+        yield at, value
+
+
+def differences(published: Any, computed: Any) -> list[str]:  # noqa: ANN401 - JSON
+    """Name what differs between two sets of numbers, in either of them."""
+    one, other = dict(leaves(published)), dict(leaves(computed))
+    return [
+        f"{at}: published {one.get(at)!r}, computed {other.get(at)!r}"
+        for at in sorted(one.keys() | other.keys())
+        if one.get(at) != other.get(at) or (at in one) != (at in other)
+    ]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""The first screen of README.md: the answer, its interval, the figure.
+
+Made from the findings' numbers, so that nothing on it is typed by hand;
+`make verify-data` holds README.md to it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cmhot import gallery
+from studies.publish import DATA
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+FIGURES = ROOT / "docs" / "headline"
+FIGURE = "delay-distribution"
+DRAWN = ("slow", "usual")
+"""Runs whose distribution is the figure."""
+BEGIN, END = "<!-- headline: made by make publish -->", "<!-- end of headline -->"
+STRATEGY, DEFAULT_S = "Watch", 60.0
+
+
+def block(numbers: Mapping[str, Any]) -> str:
+    """Write the README's headline from the findings' numbers."""
+    rows = [row for row in numbers["cells"] if row["strategy"] == STRATEGY]
+    rows.sort(key=lambda row: row["sync_frequency_s"])
+    own = next(row for row in rows if row["sync_frequency_s"] == DEFAULT_S)
+    (low, high), (least, most) = own["p99_95"], own["p50_95"]
+    share = next(row for row in numbers["shares"] if row["setting"] == own["setting"])
+    table = "\n".join(_row(row) for row in rows)
+    return f"""{BEGIN}
+**With the kubelet's default (`syncFrequency: 1m`), half of the pods have it after \
+{own["p50_s"]:.0f} s
+(95 % interval {least:.1f} to {most:.1f} s) and 99 % after {own["p99_s"]:.0f} s \
+({low:.1f} to {high:.1f} s):
+any delay from zero on is about as likely as any other, up to one and a half minutes.**
+Not "10 seconds" ({share["by_10_s"]:.0%} of the delays are at most that), and not \
+"at most the sync period"
+({share["above_sync"]:.0%} are longer): a kubelet reads a ConfigMap again only when it \
+syncs the pod,
+1 to 1.5 times `syncFrequency` after the last time, whether it watches or not.
+
+![Share of pods that have the update against seconds since the update: the measured \
+delays lie on the law](docs/headline/{FIGURE}.png)
+
+Measured on Kubernetes {numbers["kubernetes"]}, idle healthy pods; seconds, with the \
+law's value in brackets.
+All of it, with what was expected beforehand: [docs/findings.md](docs/findings.md).
+
+| setting | delays | mean | p50 | p95 | p99 | largest |
+|---|---|---|---|---|---|---|
+{table}
+{END}"""
+
+
+def _row(row: Mapping[str, Any]) -> str:
+    pairs = (
+        f"{row[key]:.1f} ({row['law'][key]:.1f})"
+        for key in ("mean_s", "p50_s", "p95_s", "p99_s")
+    )
+    return (
+        f"| {row['setting']} | {row['n_delays']:,} | {' | '.join(pairs)} "
+        f"| {row['max_s']:.1f} |"
+    )
+
+
+def insert(readme: str, made: str) -> str:
+    """Put the block in the place of the old one."""
+    before, _, rest = readme.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return before + made + after
+
+
+def draw() -> None:
+    """Draw the figure from the published runs."""
+    FIGURES.mkdir(parents=True, exist_ok=True)
+    runs = [DATA / name for name in DRAWN]
+    gallery.publish(FIGURE, runs=runs, out=FIGURES)

@@ -1,0 +1,496 @@
+"""Judge each hypothesis of the protocol from the published runs.
+
+Every function takes measured tables and gives rows, each with ``holds``.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from itertools import combinations, pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import stats
+
+from cmhot.kubelet import TYPICAL
+from cmhot.law import interval_pmf, law_for, reads_at_every_sync
+from cmhot.law.mistaken import closed_loop_mean_s
+from cmhot.prediction import predict
+from cmhot.runs import schema
+from cmhot.statistics import (
+    KubeletLaw,
+    compare_quantiles,
+    confidence,
+    describe_delays,
+    equivalence,
+    fleet_maximum,
+    folk_laws,
+    interval_blocks,
+    judge_hypotheses,
+    n_eff,
+    phase_coherence,
+)
+from cmhot.statistics.population import populations, refresh_ends
+from studies import protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import pandas as pd
+
+    from cmhot.settings import Setting
+    from cmhot.statistics import Blocks
+
+    Rows = list[dict[str, Any]]
+    Cells = dict[Setting, pd.DataFrame]
+
+P50, P95, P99 = 0.5, 0.95, 0.99
+REPLICATES = 199
+"""Simulated plans for each hypothesis: p-values are multiples of 0.005."""
+LOOPS_S = 0.2
+"""Width of the window in which a kubelet's publications fall after its tick."""
+
+
+def records(table: pd.DataFrame) -> Rows:
+    """Give a table's rows, by the names of its columns."""
+    return [
+        {str(name): x for name, x in row.items()} for row in table.to_dict("records")
+    ]
+
+
+def by_setting(table: pd.DataFrame) -> Cells:
+    """Take a table of several settings apart."""
+    found = {}
+    for key, own in populations(table):
+        setting = schema.setting_of(key)
+        if setting is not None:
+            found[setting] = own
+    return found
+
+
+def quantile(blocks: Blocks, share: float) -> float:
+    """Give a quantile of the interval estimator, seconds."""
+    return float(np.interp(share, blocks.cdf(), blocks.t))
+
+
+def has_shape(setting: Setting) -> bool:
+    """Tell whether the law can be told from another one at this S."""
+    return setting.sync_frequency_s >= protocol.LEAST_SYNC_OF_SHAPE_S
+
+
+def cells(delays: Cells, refreshes: Cells) -> Rows:
+    """Describe each cell: both estimators, how many they are worth, the law."""
+    found = []
+    for setting, own in refreshes.items():
+        blocks = interval_blocks(own, law=law_for(setting, timing=TYPICAL))
+        limits = confidence(blocks)
+        law = predict(setting).to_dict()
+        (direct,) = records(describe_delays(delays[setting]))
+        effective = n_eff(blocks)
+        found.append(
+            {
+                "setting": str(setting),
+                "sync_frequency_s": setting.sync_frequency_s,
+                "strategy": str(setting.strategy),
+                "pods": int(own["pod"].nunique()),
+                "n_delays": int(direct["n_delays"]),
+                "n_syncs": len(own),
+                "n_eff_p50": float(
+                    np.interp(quantile(blocks, P50), blocks.t, effective)
+                ),
+                **{
+                    f"{name}_s": quantile(blocks, share)
+                    for name, share in (("p50", P50), ("p95", P95), ("p99", P99))
+                },
+                **{
+                    f"{name}_95": None if limits[f"{name}_s"] is None else list(ends)
+                    for name in ("p50", "p95", "p99")
+                    for ends in [limits[f"{name}_s"] or ()]
+                },
+                "mean_s": _mean(own),
+                "max_s": float(direct["max_s"]),
+                "direct": {
+                    name: float(direct[name])
+                    for name in ("mean_s", "p50_s", "p95_s", "p99_s")
+                },
+                "law": {
+                    name: law[name]
+                    for name in ("mean_s", "p50_s", "p95_s", "p99_s", "max_s")
+                },
+            }
+        )
+    return found
+
+
+def _mean(refresh: pd.DataFrame) -> float:
+    """Give the mean delay at a random instant: Σ X² / 2 Σ X."""
+    least, most = refresh_ends(refresh)
+    return float((most**2 - least**2).sum() / 2 / (most - least).sum())
+
+
+def lateness(refreshes: Cells) -> Rows:
+    """See how late each kubelet's tick was: publications after its own window."""
+    found = []
+    for setting, own in refreshes.items():
+        for row in records(phase_coherence(own)):
+            stamps = own.loc[own["node"] == row["node"], "published_ns"]
+            late = _late_s(stamps.to_numpy(dtype=np.int64))
+            share = float((late > LOOPS_S + protocol.MOST_LATE_S).mean())
+            found.append(
+                {
+                    "setting": str(setting),
+                    "node": str(row["node"]),
+                    "n": int(row["n"]),
+                    "coherence": float(row["coherence"]),
+                    "p99_late_s": float(np.quantile(late, P99)),
+                    "late_share": share,
+                    "disturbed": share > 1 - P99,
+                }
+            )
+    return found
+
+
+def _late_s(stamps: np.ndarray[Any, np.dtype[np.int64]]) -> Any:  # noqa: ANN401
+    """Give how long after the beginning of its window each publication came."""
+    phase = (stamps % 10**9) / 10**9
+    middle = np.angle(np.exp(2j * np.pi * phase).mean()) / (2 * np.pi)
+    beside = (phase - middle + 0.5) % 1.0 - 0.5
+    return beside - np.quantile(beside, 1 - P99)
+
+
+def agreement(refreshes: Cells) -> Rows:
+    """H1: equivalence with the law in each cell with a shape."""
+    found = []
+    for setting, own in refreshes.items():
+        if not has_shape(setting):
+            continue
+        law = law_for(setting, timing=TYPICAL)
+        if law is None:
+            continue
+        verdict = equivalence(own, law, sync_frequency_s=setting.sync_frequency_s)
+        found.append(
+            {
+                "setting": str(setting),
+                "n_syncs": len(own),
+                **verdict,
+                "margin_p50_s": protocol.MARGIN_P50 * setting.sync_frequency_s,
+                "margin_p99_s": protocol.MARGIN_P99 * setting.sync_frequency_s,
+                "holds": bool(verdict["equivalent"]),
+            }
+        )
+    return found
+
+
+def on_second(refreshes: Cells) -> Rows:
+    """H2: at the shortest S all intervals are S + 1 s."""
+    found = []
+    for setting, own in refreshes.items():
+        if has_shape(setting):
+            continue
+        _, interval = refresh_ends(own)
+        expected = setting.sync_frequency_s + 1
+        near = np.abs(interval - expected) <= protocol.INTERVAL_TOLERANCE_S
+        found.append(
+            {
+                "setting": str(setting),
+                "n_syncs": len(own),
+                "expected_s": expected,
+                "share": float(near.mean()),
+                "longest_s": float(interval.max()),
+                "holds": bool(near.mean() >= protocol.LEAST_ON_SECOND),
+            }
+        )
+    return found
+
+
+def strategies(refreshes: Cells) -> Rows:
+    """H3: differences between strategies at the same S, beside the margins."""
+    by_sync: defaultdict[float, list[Setting]] = defaultdict(list)
+    for setting in refreshes:
+        if has_shape(setting):
+            by_sync[setting.sync_frequency_s].append(setting)
+    found: Rows = []
+    for sync_s, several in by_sync.items():
+        samples = {str(one): interval_blocks(refreshes[one]) for one in several}
+        family = [(str(one), str(other)) for one, other in combinations(several, 2)]
+        table = compare_quantiles(samples, family=family, quantiles=(P50, P99))
+        margins = {P50: protocol.MARGIN_P50, P99: protocol.MARGIN_P99}
+        for row in records(table):
+            margin_s = margins[row["quantile"]] * sync_s
+            widest = max(abs(row["low_s"]), abs(row["high_s"]))
+            found.append({**row, "margin_s": margin_s, "holds": widest <= margin_s})
+    return found
+
+
+def folk(delays: Cells) -> Rows:
+    """H4: the folk laws are rejected, and the law is not."""
+    shaped = {setting: own for setting, own in delays.items() if has_shape(setting)}
+    found = []
+    for setting, own in shaped.items():
+        ours = (KubeletLaw(setting, timing=TYPICAL),)
+        for family, level, rejected in (
+            (folk_laws(setting), protocol.ALPHA, True),
+            (ours, protocol.ALPHA / len(shaped), False),
+        ):
+            table = judge_hypotheses(own, family, replicates=REPLICATES)
+            for row in records(table):
+                is_rejected = bool(row["p_holm"] <= level)
+                found.append(
+                    {
+                        "setting": str(setting),
+                        **row,
+                        "rejected": is_rejected,
+                        "holds": is_rejected is rejected,
+                    }
+                )
+    return found
+
+
+def shared(groups: Mapping[tuple[Setting, int], pd.DataFrame]) -> Rows:
+    """H5: Cache with a TTL, for maps shared by several pods.
+
+    Parameters
+    ----------
+    groups
+        By setting and sharers.
+    """
+    family = 2 * len(groups)
+    found = []
+    for (setting, sharers), own in groups.items():
+        law = law_for(setting, sharers=sharers, timing=TYPICAL)
+        blocks = interval_blocks(own, law=law)
+        limits = confidence(blocks, level=1 - protocol.ALPHA / family)
+        for name, share in (("p50", P50), ("p95", P95)):
+            ends = limits[f"{name}_s"]
+            expected = None if law is None else float(law.quantile(share))
+            found.append(
+                {
+                    "setting": str(setting),
+                    "sharers": sharers,
+                    "n_syncs": len(own),
+                    "blocks": len(blocks.total),
+                    "quantile": name,
+                    "measured_s": quantile(blocks, share),
+                    "limits_s": None if ends is None else list(ends),
+                    "law_s": expected,
+                    "holds": ends is not None
+                    and expected is not None
+                    and ends[0] <= expected <= ends[1],
+                }
+            )
+    return found
+
+
+def fleets(refreshes: Cells) -> Rows:
+    """H6: until all of N pods of one kubelet have it."""
+    wanted = [
+        (setting, own)
+        for setting, own in refreshes.items()
+        if setting.sync_frequency_s in {20.0, 60.0}
+    ]
+    level = 1 - protocol.ALPHA / (len(wanted) * (len(protocol.FLEETS) - 1))
+    found = []
+    for setting, own in wanted:
+        table = fleet_maximum(own, sizes=protocol.FLEETS, level=level)
+        for row in records(table):
+            low, high = row["p50_low_s"], row["p50_high_s"]
+            within = bool(low <= row["p50_law_s"] <= high)
+            found.append(
+                {
+                    "setting": str(setting),
+                    **{
+                        name: _plain(row[name])
+                        for name in (
+                            *("pods", "groups", "blocks", "p50_s", "p50_low_s"),
+                            *("p50_high_s", "p50_law_s", "p95_s", "p95_law_s"),
+                            *("p99_s", "p99_law_s"),
+                        )
+                    },
+                    # one pod is H1's matter
+                    "holds": within or row["pods"] == 1,
+                }
+            )
+    return found
+
+
+def _plain(value: Any) -> float | int | None:  # noqa: ANN401 - numpy's scalars
+    number = float(value)
+    if np.isnan(number):
+        return None
+    return int(number) if number.is_integer() else number
+
+
+def eras(groups: Mapping[str, Cells]) -> Rows:
+    """H7: what a TTL does on kubelets of each era.
+
+    Parameters
+    ----------
+    groups
+        By version of the kubelet.
+    """
+    found = []
+    for version, refreshes in groups.items():
+        for setting, own in refreshes.items():
+            cached = setting.ttl_s not in {None, 0.0}
+            pods = own["pod"].nunique()
+            sharers = pods // own["node"].nunique()
+            law = law_for(setting, sharers=sharers, kubernetes=version, timing=TYPICAL)
+            blocks = interval_blocks(own, law=law, kubernetes=version)
+            median = quantile(blocks, P50)
+            ends = confidence(blocks)["p50_s"]
+            effective = cached and not reads_at_every_sync(setting, version)
+            found.append(
+                {
+                    "kubelet": version,
+                    "setting": str(setting),
+                    "sharers": sharers,
+                    "n_syncs": len(own),
+                    "p50_s": median,
+                    "p50_95": None if ends is None else list(ends),
+                    "law_p50_s": None if law is None else float(law.quantile(P50)),
+                    "ttl_effective": effective,
+                    "holds": median > 20.0 if effective else median < 10.0,  # noqa: PLR2004 - the protocol's
+                }
+            )
+    return found
+
+
+def remedies(trials: pd.DataFrame, *, law_p50_s: float) -> Rows:
+    """H8: medians of the remedies, with exact intervals, in order of speed.
+
+    Parameters
+    ----------
+    trials
+        A row per trial: ``method``, ``seconds``.
+    law_p50_s
+        Median until all of so many pods have it, if nothing is done.
+    """
+    rows: Rows = []
+    for method, own in trials.groupby("method"):
+        seconds = own["seconds"].to_numpy(dtype=np.float64)
+        limits: Any = stats.quantile_test(seconds, p=P50).confidence_interval()
+        rows.append(
+            {
+                "method": str(method),
+                "n": len(own),
+                "median_s": float(np.median(seconds)),
+                "limits_s": [float(limits.low), float(limits.high)],
+            }
+        )
+    rows.sort(key=lambda row: row["median_s"])
+    apart = all(a["limits_s"][1] < b["limits_s"][0] for a, b in pairwise(rows))
+    quickest = bool(rows) and rows[0]["method"] == "annotate"
+    return [
+        {
+            **row,
+            "law_waiting_s": law_p50_s,
+            "holds": apart and quickest and row["limits_s"][1] < law_p50_s,
+        }
+        for row in rows
+    ]
+
+
+def never(rows: Sequence[Mapping[str, Any]]) -> Rows:
+    """H9: none of n pods, with the bound 3/n; the volume shows that one could."""
+    return [
+        {
+            **row,
+            "bound": 3 / row["pods"] if row["consumer"] != "volume" else None,
+            "holds": row["had_before"] == row["pods"]
+            and row["saw"] == (row["pods"] if row["consumer"] == "volume" else 0),
+        }
+        for row in rows
+    ]
+
+
+def closed(trials: pd.DataFrame, setting: Setting) -> Rows:
+    """H10: the mean that closed loops find, beside what the law says of such loops.
+
+    Parameters
+    ----------
+    trials
+        Of `cmhot.closed_loop.closed_loops`: each of its pods a block.
+    setting
+        At which they were done.
+    """
+    law = law_for(setting)
+    truth = float("nan") if law is None else law.mean_s
+    found = []
+    for pause_s, rows in trials.groupby("pause_s"):
+        known = rows.dropna(subset=["age_s", "delay_s"])
+        means = known.groupby("pod")["delay_s"].mean()
+        half = float(stats.t.isf(protocol.ALPHA / 2, len(means) - 1) * stats.sem(means))
+        mean = float(means.mean())
+        # the loops look at intervals, so that a pause is longer than was asked for
+        expected = float(
+            np.mean(
+                [
+                    closed_loop_mean_s(*interval_pmf(setting), pause_s=age)
+                    for age in known["age_s"]
+                ]
+            )
+        )
+        misses = not mean - half <= truth <= mean + half
+        found.append(
+            {
+                "pause_s": _plain(pause_s),
+                "age_s": float(known["age_s"].mean()),
+                "loops": len(means),
+                "n": len(known),
+                "mean_s": mean,
+                "mean_95": [mean - half, mean + half],
+                "law_s": expected,
+                "truth_s": truth,
+                "holds": abs(mean - expected) <= half and (misses or pause_s != 0),
+            }
+        )
+    return found
+
+
+def disturbed(kinds: Mapping[str, pd.DataFrame]) -> Rows:
+    """H11: mean delay of pods that are not idle, with its interval over pods.
+
+    Parameters
+    ----------
+    kinds
+        By what disturbs them: delays at one setting, each of its pods a block.
+    """
+    found = []
+    for kind, rows in kinds.items():
+        setting = schema.setting_of(
+            {name: rows[name].iloc[0] for name in schema.SETTING}
+        )
+        law = None if setting is None else law_for(setting)
+        means = rows.groupby("pod", observed=True)["delay_s"].mean().dropna()
+        half = float(stats.t.isf(protocol.ALPHA / 2, len(means) - 1) * stats.sem(means))
+        mean = float(means.mean())
+        expected = None if law is None else law.mean_s
+        found.append(
+            {
+                "kind": kind,
+                "setting": str(setting),
+                "pods": len(means),
+                "n_delays": int(rows["delay_s"].notna().sum()),
+                "mean_s": mean,
+                "mean_95": [mean - half, mean + half],
+                "p99_s": float(rows["delay_s"].quantile(P99)),
+                "law_mean_s": expected,
+                "holds": expected is not None and mean + half < expected,
+            }
+        )
+    return found
+
+
+def width(described: Iterable[Mapping[str, Any]]) -> Rows:
+    """H12: how well p99 is known at the default syncFrequency."""
+    return [
+        {
+            "setting": row["setting"],
+            "p99_s": row["p99_s"],
+            "p99_95": row["p99_95"],
+            "half_s": (row["p99_95"][1] - row["p99_95"][0]) / 2,
+            "holds": (row["p99_95"][1] - row["p99_95"][0]) / 2 <= protocol.P99_WITHIN_S,
+        }
+        for row in described
+        if row["sync_frequency_s"] == 60.0 and row["p99_95"]  # noqa: PLR2004 - the default
+    ]
