@@ -17,8 +17,10 @@ import numpy as np
 from benchmarks.common import CLOCK, Result, publish
 from cmhot.model.simulate import simulate
 from cmhot.runs import schema
-from cmhot.runs.delays import REFRESH_COLUMNS, delays, refresh_intervals
-from cmhot.runs.rundir import RunWriter, read_derived
+from cmhot.runs.delays import delays
+from cmhot.runs.derived import read_derived
+from cmhot.runs.refreshes import REFRESH_COLUMNS, refresh_intervals
+from cmhot.runs.rundir import RunWriter
 from cmhot.settings import Setting
 from cmhot.summaries.summarising import NEEDED, summarise
 

@@ -9,14 +9,12 @@ write, `errands` what is done between writes, `nodeclock` how far clocks are apa
 """
 
 from cmhot.collecting.beginning import collect
-from cmhot.collecting.nodeclock import clock_offset_at
 from cmhot.collecting.progress import Progress
 from cmhot.collecting.provenance import new_run_id, utc_text
 from cmhot.collecting.resuming import resume
 
 __all__ = [
     "Progress",
-    "clock_offset_at",
     "collect",
     "new_run_id",
     "resume",

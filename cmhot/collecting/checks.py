@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from cmhot.clock import NS_PER_S
-from cmhot.collecting.nodeclock import clock_offset_at
 from cmhot.collecting.settle import LATE_S
 from cmhot.law import mean_interval_s, reads_at_every_sync
 from cmhot.runs import schema
-from cmhot.runs.delays import kubelet_version
+from cmhot.runs.meta import kubelet_version
 from cmhot.statistics import coherence_by_sync
 
 if TYPE_CHECKING:
@@ -37,9 +41,63 @@ SURELY = 1e-4
 """p-value below which a coherence is none by chance."""
 
 
+@dataclass(slots=True)
+class Tally:
+    """What the checks need of a run's delays and publications, counted piece by piece.
+
+    Attributes
+    ----------
+    statuses
+        How many delays came to what.
+    clock_bound_s
+        The largest error of a delay's clock; NaN: one of them has no bound.
+    coherence
+        The largest of a node's pods; None: it could be judged on no node.
+    """
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    clock_bound_s: float = 0.0
+    coherence: float | None = None
+
+    def count(self, rows: pd.DataFrame) -> None:
+        """Take note of some delays."""
+        counts = rows["status"].value_counts()
+        self.statuses.update({str(name): int(n) for name, n in counts.items()})
+        bounds = rows["clock_bound_s"].to_numpy(dtype=float)
+        self.clock_bound_s = float(np.max(bounds, initial=self.clock_bound_s))
+
+    def look_at_phases(self, part: Run) -> None:
+        """See whether pods of a node are in phase when trials begin to count.
+
+        Parameters
+        ----------
+        part
+            Publications of whole nodes.
+        """
+        counted = part.publications
+        counted = counted[counted["published_ns"] >= part.meta["measure_from_ns"]]
+        for node, own in counted.groupby("node"):
+            known = part.meta["settings"].get(node)
+            setting = None if known is None else schema.setting_of(known)
+            version = kubelet_version(part.meta, str(node))
+            if setting is None or not reads_at_every_sync(setting, version):
+                continue
+            first = own.sort_values("published_ns", kind="stable")
+            first = first.drop_duplicates("pod")
+            table = coherence_by_sync(first, period_s=mean_interval_s(setting))
+            seen = table.iloc[0]
+            surely = float(seen["coherence"]) if seen["p_value"] < SURELY else 0.0
+            self.coherence = max(self.coherence or 0.0, surely)
+
+    def share(self, *names: str) -> float:
+        """Give the share of the delays that came to one of these."""
+        own = sum(self.statuses[name] for name in names)
+        return own / max(self.statuses.total(), 1)
+
+
 def judge(
     run: Run,
-    rows: pd.DataFrame,
+    tally: Tally,
     *,
     changed: Sequence[str],
     scrambles: tuple[int, int],
@@ -49,9 +107,9 @@ def judge(
     Parameters
     ----------
     run
-        What was recorded.
-    rows
-        Its delays.
+        What was recorded; its publications are not looked at.
+    tally
+        Of all its delays and publications.
     changed
         What of versions and settings changed between start and end.
     scrambles
@@ -66,23 +124,18 @@ def judge(
     sent = trials[trials["sent_ns"].notna()]
     acked = sent[sent["status"] == "acked"]
     late = (acked["sent_ns"] - acked["planned_ns"]) / NS_PER_S > LATE_S
-    shares = rows["status"].value_counts(normalize=True)
-
-    def share(*names: str) -> float:
-        return float(sum(shares.get(name, 0.0) for name in names))
-
     to_scramble, missed = scrambles
     failed = float((sent["status"] == "failed").mean()) if len(sent) else 0.0
     return {
         "schedule": _at_most(float(late.mean()) if len(acked) else 0.0, LATE_SHARE),
-        "clock": _clock(run),
+        "clock": _clock(run, tally.clock_bound_s),
         "api_errors": _at_most(failed, FAILED_SHARE),
-        "restarts": _at_most(share("interrupted"), INTERRUPTED_SHARE),
-        "missed": _at_most(share("missed"), MISSED_SHARE),
+        "restarts": _at_most(tally.share("interrupted"), INTERRUPTED_SHARE),
+        "missed": _at_most(tally.share("missed"), MISSED_SHARE),
         "settings": {"passed": not changed, "value": list(changed), "limit": []},
         "scrambled": _at_most(missed / max(to_scramble, 1), UNSCRAMBLED_SHARE),
-        "phases": _phases(run),
-        "censoring": _at_most(share(*schema.DEAD_ENDS), CENSORED_SHARE),
+        "phases": _phases(tally.coherence),
+        "censoring": _at_most(tally.share(*schema.DEAD_ENDS), CENSORED_SHARE),
     }
 
 
@@ -99,39 +152,17 @@ def _at_most(value: float, limit: float) -> dict[str, Any]:
     return {"passed": value <= limit, "value": round(value, 6), "limit": limit}
 
 
-def _clock(run: Run) -> dict[str, Any]:
+def _clock(run: Run, bound_s: float) -> dict[str, Any]:
     """Bound what two clocks may add to a delay, over all nodes and instants."""
-    answer = {"passed": None, "value": None, "limit": CLOCK_LIMIT_S}
     if run.meta.get("modelled"):
-        return answer | {"passed": True, "value": 0.0}
-    nodes = {entry["node"] for entry in run.meta.get("pods", [])}
-    if run.clock.empty or not nodes <= set(run.clock["node"]):
-        return answer
-    acked = run.updates["acked_ns"].dropna().to_numpy(dtype="int64")
-    worst = 0.0
-    for node in nodes:
-        offset, bound = clock_offset_at(run.clock, node, acked)
-        if len(acked):
-            worst = max(worst, float((abs(offset) + bound).max()) / NS_PER_S)
-    return _at_most(worst, CLOCK_LIMIT_S)
+        return {"passed": True, "value": 0.0, "limit": CLOCK_LIMIT_S}
+    if run.clock.empty or math.isnan(bound_s):
+        return {"passed": None, "value": None, "limit": CLOCK_LIMIT_S}
+    return _at_most(bound_s, CLOCK_LIMIT_S)
 
 
-def _phases(run: Run) -> dict[str, Any]:
-    """See that the pods of no node are in phase when trials begin to count."""
-    worst, judged = 0.0, False
-    counted = run.publications
-    counted = counted[counted["published_ns"] >= run.meta["measure_from_ns"]]
-    for node, own in counted.groupby("node"):
-        known = run.meta["settings"].get(node)
-        setting = None if known is None else schema.setting_of(known)
-        version = kubelet_version(run.meta, str(node))
-        if setting is None or not reads_at_every_sync(setting, version):
-            continue
-        table = coherence_by_sync(own, period_s=mean_interval_s(setting))
-        first = table[table["sync"] == 1].iloc[0]
-        judged = True
-        if first["p_value"] < SURELY:
-            worst = max(worst, float(first["coherence"]))
-    if not judged:
+def _phases(coherence: float | None) -> dict[str, Any]:
+    """See that the pods of no node were in phase."""
+    if coherence is None:
         return {"passed": None, "value": None, "limit": COHERENCE}
-    return _at_most(worst, COHERENCE)
+    return _at_most(coherence, COHERENCE)

@@ -1,10 +1,16 @@
-"""How a run ends: what its records show, whether it may be believed, its tables."""
+"""How a run ends: what its records show, whether it may be believed, its tables.
+
+A day of thousands of pods has millions of publications and tens of millions of
+delays: both go by, a node and a piece at a time, and are counted on their way.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from cmhot.clock import NS_PER_S
 from cmhot.collecting import checks, incidents
@@ -12,11 +18,15 @@ from cmhot.collecting.agenda import SCRAMBLE, TRIAL
 from cmhot.collecting.extras import extra_syncs
 from cmhot.collecting.provenance import utc_text
 from cmhot.runs import schema
-from cmhot.runs.delays import delays, refresh_intervals
-from cmhot.runs.rundir import read_run
+from cmhot.runs.clocks import NodeClock
+from cmhot.runs.delays import delays_in_chunks
+from cmhot.runs.derived import DerivedWriter
+from cmhot.runs.frames import frame
+from cmhot.runs.refreshes import refresh_intervals
+from cmhot.runs.rundir import read_by_node, read_outline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from cmhot.collecting.agenda import Agenda
     from cmhot.collecting.record import Record
@@ -64,81 +74,149 @@ def close(
     now = record.clock.utc_ns()
     meta["ended_utc"] = utc_text(now)
     meta["observed_until_ns"] = min(agenda.end_ns, now)
-    lost = [one for one in probes if one.gone or one in unread]
     for one in unread:
         if not one.gone:
             record.add(incidents.out_of_sight(one, since_ns=agenda.begin_ns))
-    _note_what_the_records_show(record, meta, agenda, lost, away_since_ns)
-    run = read_run(record.writer.path)
-    rows = delays(run)
+            end_ns = meta["observed_until_ns"]
+            record.add(incidents.stayed_away(one, end_ns=end_ns))
+    lost = {one.pod for one in probes if one.gone or one in unread}
+    outline = replace(read_outline(record.writer.path), meta=meta)
     to_scramble = sum(write.pod is not None for write in agenda.writes)
-    own = run.updates[run.updates["purpose"] == SCRAMBLE]
+    own = outline.updates[outline.updates["purpose"] == SCRAMBLE]
     scrambled = int((own["status"] == "acked").sum())
-    missed = to_scramble - scrambled + len(_unscrambled(run, agenda, lost))
-    trials = run.updates[run.updates["purpose"] == TRIAL]
-    judged = checks.judge(run, rows, changed=changed, scrambles=(to_scramble, missed))
-    meta["checks"] = {
-        "phases_scrambled": scrambled,
-        "phases_not_scrambled": missed,
-        "pods_unsupported": sum(not one.supported for one in probes),
-        "pods_lost": sum(one.gone for one in probes),
-        "trials_planned": agenda.trials,
-        "trials_sent": int(trials["sent_ns"].notna().sum()),
-        "trials_left": agenda.trials - len(trials),
-        **judged,
-    }
-    if status == "complete" and not checks.all_passed(judged):
-        status = "invalid"
-    meta["status"] = status
-    record.writer.write_run(meta)
-    record.writer.write_derived(rows, schema.DELAYS)
-    record.writer.write_derived(refresh_intervals(run), schema.REFRESH)
+    trials = outline.updates[outline.updates["purpose"] == TRIAL]
+    evidence = _Evidence.of(outline, agenda, lost, away_since_ns)
+    tally = checks.Tally()
+    with (
+        DerivedWriter(record.writer.path, schema.DELAYS) as rows,
+        DerivedWriter(record.writer.path, schema.REFRESH) as refreshes,
+    ):
+        told = _keys(outline.events)
+        for part in read_by_node(outline):
+            whole = _tell(record, part, evidence.found_in(part), told)
+            for piece in delays_in_chunks(whole):
+                tally.count(piece)
+                rows.add(piece)
+            tally.look_at_phases(whole)
+            refreshes.add(refresh_intervals(whole))
+        missed = to_scramble - scrambled + evidence.unscrambled
+        judged = checks.judge(
+            outline, tally, changed=changed, scrambles=(to_scramble, missed)
+        )
+        meta["checks"] = {
+            "phases_scrambled": scrambled,
+            "phases_not_scrambled": missed,
+            "pods_unsupported": sum(not one.supported for one in probes),
+            "pods_lost": sum(one.gone for one in probes),
+            "trials_planned": agenda.trials,
+            "trials_sent": int(trials["sent_ns"].notna().sum()),
+            "trials_left": agenda.trials - len(trials),
+            **judged,
+        }
+        if status == "complete" and not checks.all_passed(judged):
+            status = "invalid"
+        meta["status"] = status
+        record.writer.write_run(meta)
+        rows.finish()
+        refreshes.finish()
 
 
-def _note_what_the_records_show(
+def _keys(events: pd.DataFrame) -> set[tuple[int, str, str]]:
+    """Tell events apart."""
+    return set(zip(events["at_ns"], events["kind"], events["object"], strict=True))
+
+
+def _tell(
     record: Record,
-    meta: dict[str, Any],
-    agenda: Agenda,
-    lost: Iterable[ProbeLog],
-    away_since_ns: int | None,
-) -> None:
-    """Add the incidents that only the whole record shows, each once."""
-    run, end_ns = read_run(record.writer.path), meta["observed_until_ns"]
-    found = extra_syncs(run.publications, meta, from_ns=agenda.measure_from_ns)
-    away_ns = incidents.outages(run.events)
-    if away_since_ns is not None:
-        away_ns.append(away_since_ns)
-    found += incidents.lost_watches(run, away_ns, end_ns=end_ns)
-    found += [incidents.stayed_away(one, end_ns=end_ns) for one in lost]
-    for pod, seq in _unscrambled(run, agenda, lost):
-        detail = {"seq": seq, "why": "it published too late"}
-        name = f"pod/{pod}"
-        found.append(incidents.Incident(end_ns, "scramble_failed", name, detail))
-    events = run.events
-    told = set(zip(events["at_ns"], events["kind"], events["object"], strict=True))
+    part: Run,
+    found: Iterable[incidents.Incident],
+    told: set[tuple[int, str, str]],
+) -> Run:
+    """Add incidents to the record, each once, and to the part that shows them."""
+    new = []
     for incident in found:
-        if (incident.at_ns, incident.kind, incident.object) not in told:
+        key = (incident.at_ns, incident.kind, incident.object)
+        if key not in told:
+            told.add(key)
             record.add(incident)
+            new.append(incident.row())
+    if not new:
+        return part
+    events = pd.concat([part.events, frame(new, schema.EVENTS)])
+    return replace(part, events=events)
 
 
-def _unscrambled(
-    run: Run, agenda: Agenda, lost: Iterable[ProbeLog]
-) -> list[tuple[str, int]]:
-    """Find the pods that were annotated and did not publish at once."""
-    pods = {write.seq: write.pod for write in agenda.writes if write.pod}
-    own = run.updates[run.updates["purpose"] == SCRAMBLE]
-    acked = own[own["status"] == "acked"]
-    published = {
-        str(pod): rows["published_ns"].to_numpy(dtype="int64")
-        for pod, rows in run.publications.groupby("pod")
-    }
-    gone = {one.pod for one in lost}
-    found = []
-    for seq, at_ns in zip(acked["seq"], acked["acked_ns"], strict=True):
-        pod = str(pods[int(seq)])
-        if pod in gone:
-            continue  # what it published is lost
-        late_s = (published.get(pod, _NOTHING) - int(at_ns)) / NS_PER_S
-        if not ((late_s > -FORCED_WITHIN_S) & (late_s <= FORCED_WITHIN_S)).any():
-            found.append((pod, int(seq)))
-    return found
+@dataclass(slots=True, eq=False)
+class _Evidence:
+    """What only the records of a node as a whole show.
+
+    Attributes
+    ----------
+    agenda
+        What was to be done.
+    lost
+        Pods of which nothing is known from some instant on.
+    away_ns
+        When the API server went away, each time, UTC epoch ns.
+    scrambles
+        By pod, the writes after which it was annotated: number, and when that was.
+    unscrambled
+        How many pods were annotated and did not publish at once, so far.
+    """
+
+    agenda: Agenda
+    lost: set[str]
+    away_ns: list[int]
+    scrambles: dict[str, list[tuple[int, int]]]
+    unscrambled: int = 0
+
+    @classmethod
+    def of(
+        cls, outline: Run, agenda: Agenda, lost: set[str], away_since_ns: int | None
+    ) -> _Evidence:
+        """Take from a run's updates and events what is common to all nodes."""
+        away_ns = incidents.outages(outline.events)
+        if away_since_ns is not None:
+            away_ns.append(away_since_ns)
+        pods = {write.seq: write.pod for write in agenda.writes if write.pod}
+        own = outline.updates[outline.updates["purpose"] == SCRAMBLE]
+        acked = own[own["status"] == "acked"]
+        scrambles: dict[str, list[tuple[int, int]]] = {}
+        for seq, at_ns in zip(acked["seq"], acked["acked_ns"], strict=True):
+            scrambles.setdefault(str(pods[int(seq)]), []).append((int(seq), int(at_ns)))
+        return cls(agenda, lost, away_ns, scrambles)
+
+    def found_in(self, part: Run) -> list[incidents.Incident]:
+        """Find the incidents that the publications of a node show."""
+        end_ns = part.meta["observed_until_ns"]
+        found = extra_syncs(
+            part.publications, part.meta, from_ns=self.agenda.measure_from_ns
+        )
+        found += incidents.lost_watches(part, self.away_ns, end_ns=end_ns)
+        for pod, seq in self._unscrambled(part):
+            self.unscrambled += 1
+            detail = {"seq": seq, "why": "it published too late"}
+            name = f"pod/{pod}"
+            found.append(incidents.Incident(end_ns, "scramble_failed", name, detail))
+        return found
+
+    def _unscrambled(self, part: Run) -> Iterator[tuple[str, int]]:
+        """Find the pods that were annotated and did not publish at once."""
+        published = {
+            str(pod): rows["published_ns"].to_numpy(dtype="int64")
+            for pod, rows in part.publications.groupby("pod")
+        }
+        clocks: dict[str, NodeClock] = {}
+        for entry in part.meta["pods"]:
+            pod, node = str(entry["pod"]), str(entry["node"])
+            if pod in self.lost:
+                continue  # what it published is lost
+            if node not in clocks:
+                clocks[node] = NodeClock.of(part.clock, node)
+            stamps, _ = clocks[node].to_collector(published.get(pod, _NOTHING))
+            for seq, at_ns in self.scrambles.get(pod, ()):
+                late_s = (stamps - at_ns) / NS_PER_S
+                if not (
+                    (late_s > -FORCED_WITHIN_S) & (late_s <= FORCED_WITHIN_S)
+                ).any():
+                    yield pod, seq

@@ -3,6 +3,8 @@
 Both refresh volumes before their time, and what waited for them was lucky.
 Two signs show it, in the publications alone: one that comes sooner after the one before
 than any sync can, and more pods that publish within a second than chance allows.
+On a node that has too much to do publications come late, and then together, and the
+next ones sooner after them: there the probes notice them late as well, which tells.
 """
 
 from __future__ import annotations
@@ -41,6 +43,11 @@ BY_CHANCE = 1e-4
 """Chance that a healthy node shows so many publications at once, in a whole run."""
 SEVERAL = 2
 """Pods that are synced too soon at the same time: it was their kubelet."""
+NOTICED_S = 0.5
+"""A probe notices a publication within its pause of a quarter of a second, and writes
+its line in as much: what it takes longer, its node is behind."""
+BEHIND_S = 0.5
+"""A publication of a node that is so far behind counts for no crowd."""
 SHARE = 0.3
 """Of a node's pods, the least of those that are too soon."""
 
@@ -59,6 +66,8 @@ class _Node:
         When it was, node clock, UTC epoch ns; shape (n,).
     early
         Whether it came too soon; shape (n,).
+    behind
+        Whether the node had too much to do; shape (n,).
     crowd
         How many within `AT_ONCE_S` are too many.
     """
@@ -67,6 +76,7 @@ class _Node:
     pods: list[str]
     at_ns: Nanoseconds
     early: Flags
+    behind: Flags
     crowd: int
 
 
@@ -104,16 +114,20 @@ def _node(name: str, own: pd.DataFrame, setting: Setting, from_ns: int) -> _Node
     """Look at a node's publications from an instant on."""
     ordered = own.sort_values("published_ns")
     since = ordered.groupby("pod")["published_ns"].diff()
-    least = (setting.sync_frequency_s - EARLY_S) * NS_PER_S
+    noticed_s = (ordered["read_ns"] - ordered["published_ns"]) / NS_PER_S
+    late_s = (noticed_s.astype("float64").fillna(0.0) - NOTICED_S).clip(lower=0.0)
+    before_s = late_s.groupby(ordered["pod"]).shift(fill_value=0.0)
+    least = (setting.sync_frequency_s - EARLY_S - before_s) * NS_PER_S
     counted = ordered["published_ns"] >= from_ns
     early = (since < least)[counted].to_numpy(dtype=np.bool_)
+    behind = (late_s > BEHIND_S)[counted].to_numpy(dtype=np.bool_)
     at_ns = ordered.loc[counted, "published_ns"].to_numpy(dtype=np.int64)
     pods = ordered.loc[counted, "pod"].astype(str).to_list()
     share = (AT_ONCE_S + ALLOWANCE_S) / mean_interval_s(setting)
     lasts_s = (at_ns[-1] - at_ns[0]) / NS_PER_S if len(at_ns) else 0.0
     each = BY_CHANCE / max(lasts_s / AT_ONCE_S, 1.0)
     crowd = int(stats.binom.isf(each, len(set(pods)), min(share, 1.0))) + 1
-    return _Node(name, pods, at_ns, early, max(crowd, SEVERAL + 1))
+    return _Node(name, pods, at_ns, early, behind, max(crowd, SEVERAL + 1))
 
 
 def _judged(node: _Node) -> Iterator[Incident]:
@@ -126,7 +140,14 @@ def _judged(node: _Node) -> Iterator[Incident]:
             continue
         end = int(np.searchsorted(node.at_ns, begin + at_once, "right"))
         early = int(node.early[index:end].sum())
-        if len(set(node.pods[index:end])) >= node.crowd or early >= enough:
+        together = {
+            pod
+            for pod, behind in zip(
+                node.pods[index:end], node.behind[index:end], strict=True
+            )
+            if not behind
+        }
+        if len(together) >= node.crowd or early >= enough:
             taken = begin + at_once
             yield from _start(node, index, end)
         elif node.early[index]:

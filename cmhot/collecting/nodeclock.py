@@ -13,20 +13,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from cmhot.clock import NS_PER_S
 from cmhot.errors import ClusterError
 from cmhot.port.probe import CONTAINER, epoch_ns
+from cmhot.runs.clocks import DRIFT
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-    import pandas as pd
-
     from cmhot.clock import Clock
     from cmhot.port.cluster import Cluster
-
-    Nanoseconds = npt.NDArray[np.int64]
 
 STAMP = ("sh", "-c", ": >/tmp/clock && stat -c %y /tmp/clock")
 """Busybox's `date` has seconds only; its `stat` has nanoseconds."""
@@ -34,9 +27,6 @@ TRIES = 3
 JIFFY_NS = 10_000_000
 """A file's stamp may be early by this: the kernel's clock for files moves on once a
 tick, 10 ms with HZ = 100."""
-DRIFT = 1e-4
-"""Two clocks drift apart by less, s/s: quartz is good to 2e-5 each, over what
-the interpolation between two estimates already takes out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +120,13 @@ class Offsets:
 
 
 def ask(
-    cluster: Cluster, clock: Clock, pod: str, *, namespace: str, tries: int = TRIES
+    cluster: Cluster,
+    clock: Clock,
+    pod: str,
+    *,
+    namespace: str,
+    container: str = CONTAINER,
+    tries: int = TRIES,
 ) -> Bounds:
     """Bound a node's offset by stamps made in a pod on it.
 
@@ -140,7 +136,7 @@ def ask(
         Where.
     clock
         The collector's, from which the offset is taken.
-    pod, namespace
+    pod, namespace, container
         Which.
     tries
         How many; together they are narrower.
@@ -153,7 +149,7 @@ def ask(
     bounds = Bounds()
     for _ in range(tries):
         before = clock.utc_ns()
-        text = cluster.run_in(pod, STAMP, namespace=namespace, container=CONTAINER)
+        text = cluster.run_in(pod, STAMP, namespace=namespace, container=container)
         after = clock.utc_ns()
         try:
             there = epoch_ns(text.strip())
@@ -162,46 +158,3 @@ def ask(
             raise ClusterError(msg) from error
         bounds = bounds.at_least(there - after).at_most(there + JIFFY_NS - before)
     return bounds
-
-
-def clock_offset_at(
-    clock: pd.DataFrame, node: str, at_ns: Nanoseconds | int
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Interpolate a node's offset, and bound the error of that.
-
-    Between two estimates offset and bound are interpolated (a steady drift then stays
-    within the bound); what the drift may change of that grows with the
-    distance to the nearest estimate, by `DRIFT`.
-
-    Parameters
-    ----------
-    clock
-        The table of clock.jsonl: ``node, at_ns, offset_ns, bound_ns``.
-    node
-        Which.
-    at_ns
-        Instants on the collector's clock, UTC epoch nanoseconds; any shape.
-
-    Returns
-    -------
-    tuple of ndarray
-        ``offset_ns`` (node clock less collector's) and ``bound_ns`` of it, shaped as
-        `at_ns`; NaN for a node without an estimate.
-    """
-    at = np.asarray(at_ns, dtype=np.int64)
-    own = clock[clock["node"] == node].sort_values("at_ns")
-    if own.empty:
-        nothing = np.full(at.shape, np.nan)
-        return nothing, nothing
-    known = own["at_ns"].to_numpy(dtype=np.int64)
-    # differences are exact in floats, the stamps themselves are not
-    seconds = (known - known[0]) / NS_PER_S
-    wanted = (at - known[0]) / NS_PER_S
-    offset = np.interp(wanted, seconds, own["offset_ns"].to_numpy(dtype=float))
-    bound = np.interp(wanted, seconds, own["bound_ns"].to_numpy(dtype=float))
-    after = np.searchsorted(seconds, wanted).clip(max=len(seconds) - 1)
-    before = (after - 1).clip(min=0)
-    nearest = np.minimum(
-        np.abs(wanted - seconds[after]), np.abs(wanted - seconds[before])
-    )
-    return offset, bound + nearest * DRIFT * NS_PER_S

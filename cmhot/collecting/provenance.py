@@ -12,6 +12,7 @@ import numpy as np
 from cmhot import clock as clocks
 from cmhot._version import __version__
 from cmhot.clock import NS_PER_S
+from cmhot.runs import schema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,7 +43,7 @@ def first_meta(
 ) -> dict[str, Any]:
     """Make the first content of run.json."""
     return {
-        "format": 1,
+        "format": schema.FORMAT,
         "run_id": run_id,
         "target": cluster.target,
         "modelled": cluster.modelled,

@@ -21,7 +21,7 @@ from cmhot.nodes import Group
 from cmhot.plan import Plan
 from cmhot.port.cluster import CONFIG_MAP, POD
 from cmhot.runs import schema
-from cmhot.runs.rundir import RunWriter, read_meta, read_run
+from cmhot.runs.rundir import RunWriter, read_by_node, read_meta, read_outline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,8 +94,9 @@ def resume(
     probes = logs_of(meta)
     _check_probes(setup, probes, run_dir)
     writer = RunWriter.reopen(run_dir)
-    run = read_run(run_dir)
-    _restore(probes, run)
+    run = read_outline(run_dir)
+    for part in read_by_node(run):
+        _restore(probes, part)
     meta |= {"status": "running", "ended_utc": None}
     meta.pop("observed_until_ns", None)
     writer.write_run(meta)
@@ -168,18 +169,20 @@ def _check_probes(setup: Setup, probes: list[ProbeLog], run_dir: Path) -> None:
         raise UsageError(msg)
 
 
-def _restore(probes: list[ProbeLog], run: Run) -> None:
-    """Take up what is known of the logs."""
+def _restore(probes: list[ProbeLog], part: Run) -> None:
+    """Take up what is known of the logs of one node's pods."""
     columns = ["seq", "published_ns", "read_ns"]
     rows: dict[str, list[Any]] = {
         str(pod): own.sort_values("read_ns")[columns].astype("int64").to_dict("records")
-        for pod, own in run.publications.groupby("pod")
+        for pod, own in part.publications.groupby("pod")
     }
     events: dict[str, list[Any]] = {
-        str(name): own.to_dict("records") for name, own in run.events.groupby("object")
+        str(name): own.to_dict("records") for name, own in part.events.groupby("object")
     }
+    here = {entry["pod"] for entry in part.meta["pods"]}
     for one in probes:
-        one.restore(rows.get(one.pod, []), events.get(f"pod/{one.pod}", []))
+        if one.pod in here:
+            one.restore(rows.get(one.pod, []), events.get(f"pod/{one.pod}", []))
 
 
 def _in_flight(

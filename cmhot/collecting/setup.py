@@ -42,7 +42,7 @@ class Setup:
     @property
     def namespace(self) -> str:
         """Where they are."""
-        return self.plan.namespace or f"cmhot-{self.run_id.replace('t', '-')}"
+        return self.plan.namespace or probe.namespace_of(self.run_id)
 
     @property
     def labels(self) -> dict[str, str]:

@@ -17,6 +17,7 @@ from benchmarks.common import (
     wait_until,
 )
 from cmhot.errors import NotFoundError
+from cmhot.port import probe
 from cmhot.runs.rundir import read_run
 from tests.testbed.accounts import write_kubeconfig
 from tests.testbed.command import run, start
@@ -42,7 +43,7 @@ BUSY_S = 0.3
 
 def namespace_of(run_id: str) -> str:
     """Return the namespace that a collection makes for itself."""
-    return f"cmhot-{run_id.replace('t', '-')}"
+    return probe.namespace_of(run_id)
 
 
 def test_a_collection_is_complete(collected: Collected) -> None:

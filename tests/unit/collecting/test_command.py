@@ -40,7 +40,7 @@ class Cluster(ModelCluster):
             found["syncFrequency"] = self.new_sync
         return found
 
-    def _request(self) -> str:
+    def _request(self) -> int:
         """Keep the run as it is when the collector dies."""
         if self.kept is not None and self.clock.monotonic() > 20:
             (run_dir,) = self.kept.parent.glob("runs/*")

@@ -11,6 +11,7 @@ import pytest
 
 from cmhot.collecting import collect, resume
 from cmhot.collecting.settle import PATIENCE_S, EndedError
+from cmhot.collecting.setup import CONFIG_MAP_NAME
 from cmhot.errors import (
     ClusterError,
     ForbiddenError,
@@ -48,10 +49,18 @@ class Faulty(ModelCluster):
     def __init__(self) -> None:
         super().__init__(SETTINGS)
         self.writes = 0
+        self.where: str | None = None
         self.deleted: list[str] = []
 
     def trouble(self, seq: int) -> None:
         """Raise what goes wrong."""
+
+    def put(self, seq: int) -> None:
+        """Write a number all the same, or as somebody else does."""
+        data = {"data": {"seq": str(seq)}}
+        ModelCluster.patch(
+            self, CONFIG_MAP, CONFIG_MAP_NAME, data, namespace=self.where
+        )
 
     def patch(
         self,
@@ -64,6 +73,7 @@ class Faulty(ModelCluster):
         """Write, or not."""
         if kind == CONFIG_MAP:
             self.writes += 1
+            self.where = namespace
             self.trouble(int(body["data"]["seq"]))
         return super().patch(kind, name, body, namespace=namespace)
 
@@ -132,7 +142,7 @@ class Mute(Faulty):
         """Write, perhaps, and do not answer."""
         if self.writes % 5 == 0:
             if self.made:
-                self._write("cmhot-probe", {"seq": str(seq)})
+                self.put(seq)
             self.clock.sleep(self.takes_s)
             msg = "no answer"
             raise UnreachableError(msg)
@@ -170,12 +180,12 @@ class Away(Faulty):
         super().__init__()
         self.since_s, self.until_s = since_s, since_s + for_s
 
-    def _request(self) -> str:
-        version = super()._request()
+    def _request(self) -> int:
+        now = super()._request()
         if self.since_s < self.second < self.until_s:
             msg = "no answer from the API server"
             raise UnreachableError(msg)
-        return version
+        return now
 
 
 def test_half_a_minute_without_api_server_costs_its_trials_only(
@@ -244,12 +254,12 @@ def test_sustained_429_end_the_run(tmp_path: Path) -> None:
 class Revoked(Faulty):
     """The token, or the rights, are gone at some moment."""
 
-    def _request(self) -> str:
-        version = super()._request()
+    def _request(self) -> int:
+        now = super()._request()
         if self.second > 60:
             msg = "PATCH is not allowed: Unauthorized"
             raise ForbiddenError(msg, status=401)
-        return version
+        return now
 
 
 def test_without_rights_the_run_ends_with_what_it_has(tmp_path: Path) -> None:
@@ -272,7 +282,7 @@ class Vanishing(Faulty):
     def trouble(self, seq: int) -> None:
         """Delete it."""
         if seq == 50:
-            self._stored.pop("cmhot-probe", None)
+            ModelCluster.delete(self, CONFIG_MAP, CONFIG_MAP_NAME, namespace=self.where)
 
 
 def test_a_deleted_configmap_is_made_again(tmp_path: Path) -> None:
@@ -291,12 +301,12 @@ def test_a_deleted_configmap_is_made_again(tmp_path: Path) -> None:
 class Deleted(Faulty):
     """The namespace is deleted, with all that is in it."""
 
-    def _request(self) -> str:
-        version = super()._request()
+    def _request(self) -> int:
+        now = super()._request()
         if self.second > 60:
             msg = "namespace not found"
             raise NotFoundError(msg, status=404)
-        return version
+        return now
 
 
 def test_a_deleted_namespace_ends_the_run_for_good(tmp_path: Path) -> None:
@@ -344,7 +354,7 @@ class Meddled(Faulty):
     def trouble(self, seq: int) -> None:
         """Write something after an earlier write of ours, before this one."""
         if seq % 20 == 0:
-            self._write("cmhot-probe", {"seq": str(seq * 1000)})
+            self.put(seq * 1000)
             self.clock.sleep(2)
 
 
@@ -428,7 +438,8 @@ class Silent(Faulty):
         since_ns: int | None = None,
     ) -> str:
         """Say nothing for long."""
-        if self._pods[pod].node.name == "model-1" and self.second > 100:
+        node = self._world.pods[namespace, pod].node.name
+        if node == "model-1" and self.second > 100:
             self.clock.sleep(30)
             msg = f"no answer from the kubelet of {pod}"
             raise ClusterError(msg, status=500)
@@ -457,7 +468,8 @@ def test_a_restarted_kubelet_makes_nobody_lucky(tmp_path: Path) -> None:
     class Restarting(Faulty):
         def trouble(self, seq: int) -> None:
             if seq == 80:
-                self._nodes[0].kubelet.restart(at_ns=self._now_ns)
+                now_ns = self.clock.utc_ns() - self._start_ns
+                self._nodes[0].kubelet.restart(at_ns=now_ns)
 
     cluster = Restarting()
     plan = Plan(pods=8, duration_s=120, seed=7)

@@ -9,12 +9,14 @@ import pandas as pd
 import pytest
 
 from cmhot.clock import NS_PER_S
-from cmhot.collecting import clock_offset_at, collect
+from cmhot.collecting import collect
 from cmhot.collecting.nodeclock import Bounds, ask
 from cmhot.errors import ClusterError, ForbiddenError
 from cmhot.model import ModelCluster
 from cmhot.plan import Plan
 from cmhot.port import probe
+from cmhot.runs.clocks import clock_offset_at
+from cmhot.runs.delays import delays
 from cmhot.runs.rundir import read_run
 from cmhot.settings import Setting, Strategy
 
@@ -73,7 +75,7 @@ class Elsewhere(ModelCluster):
         since_ns: int | None = None,  # noqa: ARG002 - the collector knows what it knows
     ) -> str:
         """Stamp by the node's clock."""
-        node = self._pods[pod].node.name
+        node = self._world.pods[namespace, pod].node.name
         text = super().log(pod, namespace=namespace, container=container)
         lines = []
         for line in probe.parse_log(text):
@@ -97,7 +99,8 @@ class Elsewhere(ModelCluster):
         assert container == "probe"
         before, after = self.answer_s
         self.clock.sleep(before)
-        now = self.there(self._pods[pod].node.name, self.clock.utc_ns())
+        node = self._world.pods[namespace, pod].node.name
+        now = self.there(node, self.clock.utc_ns())
         self.clock.sleep(after)
         return stamp(now - now % (10 * MS)).replace("T", " ") + " +0000\n"
 
@@ -126,18 +129,56 @@ def test_the_truth_lies_inside_the_bound(
         assert bound.max() < (85 + 40) * MS
 
 
-def test_a_clock_that_is_far_off_makes_the_run_invalid(tmp_path: Path) -> None:
-    """Over a quarter of a second, delays are not what they seem."""
-    offsets = {"model-1": 400 * MS, "model-2": 0}
+@pytest.mark.parametrize("drift", [0.0, 5e-5, -5e-5])
+def test_delays_are_corrected_by_the_clock(tmp_path: Path, drift: float) -> None:
+    """Every delay of a run on clocks that are off holds the truth in its bound."""
+    offsets = {"model-1": 900 * MS, "model-2": -700 * MS}
+    here, there = (
+        Elsewhere({"model-1": 0, "model-2": 0}),
+        Elsewhere(offsets, drift=drift),
+    )
+    plan = Plan(pods=2, duration_s=600, gap_s=4)
+    true, measured = (
+        delays(read_run(collect(cluster, plan, out=tmp_path)))
+        for cluster in (here, there)
+    )
+    assert true["seq"].tolist() == measured["seq"].tolist()
+    both = (true["status"] == "observed") & (measured["status"] == "observed")
 
-    path = collect(Elsewhere(offsets), Plan(pods=2, duration_s=60), out=tmp_path)
+    wrong = (measured["delay_s"] - true["delay_s"]).abs()[both]
+
+    assert both.mean() > 0.95
+    assert (
+        wrong <= measured["clock_bound_s"][both] + true["clock_bound_s"][both]
+    ).all()
+    # uncorrected they were wrong by 0.7 s and 0.9 s; a stamp is known to 85 ms
+    assert wrong.max() < 0.125
+    assert measured["clock_bound_s"].nunique() > 100
+
+
+def test_a_clock_that_is_badly_known_makes_the_run_invalid(tmp_path: Path) -> None:
+    """Where an answer takes 0.6 s, a stamp is known to 0.3 s; the limit is 0.25 s."""
+    offsets = {"model-1": 400 * MS, "model-2": 0}
+    cluster = Elsewhere(offsets, answer_s=(0.3, 0.3))
+
+    path = collect(cluster, Plan(pods=1, duration_s=60, gap_s=30), out=tmp_path)
 
     meta = read_run(path).meta
     check = meta["checks"]["clock"]
     assert meta["status"] == "invalid"
     assert check["passed"] is False
-    # the estimated offset, and its bound of at most 125 ms, which holds its error
-    assert 0.4 <= check["value"] < 0.4 + 2 * 0.125
+    assert 0.25 < check["value"] < 0.35
+
+
+def test_a_clock_that_is_far_off_is_corrected(tmp_path: Path) -> None:
+    """A minute makes no run invalid, as long as it is known."""
+    offsets = {"model-1": -60_000 * MS, "model-2": 0}
+
+    path = collect(Elsewhere(offsets), Plan(pods=2, duration_s=60), out=tmp_path)
+
+    run = read_run(path)
+    assert run.meta["checks"]["clock"]["passed"] is True
+    assert delays(run)["delay_s"].between(-0.5, 17).all()
 
 
 class Closed(Elsewhere):

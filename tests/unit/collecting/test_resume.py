@@ -11,17 +11,22 @@ import pandas as pd
 import pytest
 
 from cmhot.collecting import collect, resume
+from cmhot.collecting.setup import CONFIG_MAP_NAME
 from cmhot.errors import RunError, UsageError
 from cmhot.model import ModelCluster
 from cmhot.plan import Plan
 from cmhot.port import probe
+from cmhot.port.cluster import CONFIG_MAP, NAMESPACE
 from cmhot.runs import schema
 from cmhot.runs.delays import delays
 from cmhot.runs.rundir import RunWriter, read_run
 from cmhot.settings import Setting, Strategy
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+    from cmhot.port.cluster import Kind
 
 SETTINGS = (Setting(5), Setting(10, Strategy.GET))
 PLAN = Plan(pods=3, duration_s=120, seed=7)
@@ -47,16 +52,26 @@ class Mortal(ModelCluster):
     run_dir: Path
     dies_at: int | None = None
     requests = 0
+    logs: Mapping[str, str]
 
-    def _request(self) -> str:
-        version = super()._request()
+    def _request(self) -> int:
+        now = super()._request()
         self.requests += 1
         if self.dies_at is not None and self.requests >= self.dies_at:
             kept = self.run_dir.with_suffix(".kept")
             if not kept.exists():
                 shutil.copytree(self.run_dir, kept)
             raise Killed
-        return version
+        return now
+
+    def delete(self, kind: Kind, name: str, *, namespace: str | None = None) -> None:
+        """Keep what the probes have noted, when they go."""
+        if kind == NAMESPACE:
+            pods = [pod for where, pod in self._world.pods if where == name]
+            self.logs = {
+                pod: self.log(pod, namespace=name, container="probe") for pod in pods
+            }
+        super().delete(kind, name, namespace=namespace)
 
     def live_again(self, down_s: float) -> None:
         """Let time pass, and put back the run as the kill left it."""
@@ -69,7 +84,7 @@ class Mortal(ModelCluster):
                 file.write(TORN)
 
 
-def from_the_logs(cluster: ModelCluster, run_dir: Path) -> pd.DataFrame:
+def from_the_logs(cluster: Mortal, run_dir: Path) -> pd.DataFrame:
     """Make the table of delays from the probes' whole logs and the updates alone."""
     run = read_run(run_dir)
     again = RunWriter.create(run_dir.parent / "again", meta=run.meta)
@@ -78,7 +93,7 @@ def from_the_logs(cluster: ModelCluster, run_dir: Path) -> pd.DataFrame:
     for row in (run_dir / "events.jsonl").read_text().splitlines():
         again.append_event(json.loads(row))
     for entry in run.meta["pods"]:
-        text = cluster.log(entry["pod"], namespace="", container="probe")
+        text = cluster.logs[entry["pod"]]
         again.append_publications(
             {
                 **{key: entry[key] for key in ("node", "pod", "uid", "configmap")},
@@ -171,7 +186,8 @@ def test_a_write_that_the_collector_died_in_is_settled(tmp_path: Path) -> None:
     seq = len(lines)  # the torn line is the one that was lost
     planned_ns = cluster.clock.utc_ns()
     assert meta["begin_ns"] < planned_ns
-    cluster._write("cmhot-probe", {"seq": str(seq)})
+    data = {"data": {"seq": str(seq)}}
+    cluster.patch(CONFIG_MAP, CONFIG_MAP_NAME, data, namespace="cmhot-r")
 
     path = resume(cluster, cluster.run_dir)
 
