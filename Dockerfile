@@ -1,5 +1,8 @@
 # cmhot in an image, for `cmhot job`: docker build -t IMAGE .
-FROM docker.io/library/python:3.13-slim
+# 3.13.15 of September 2026: the index of all architectures, as public repositories
+# pin it for amd64 and arm64; `docker buildx imagetools inspect python:3.13-slim`
+# prints the newest
+FROM docker.io/library/python:3.13-slim@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b
 
 WORKDIR /src
 # the dependencies change less often than the package: a layer of their own

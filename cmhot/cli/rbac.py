@@ -1,13 +1,13 @@
-"""``cmhot rbac``: the least rights that a collection needs, for who grants them."""
+"""``cmhot rbac``: the least rights that a command needs, for who grants them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 if TYPE_CHECKING:
-    from cmhot.port.rights import Configz
+    from cmhot.port.rights import Configz, Verb
 
 
 @click.command()
@@ -40,6 +40,20 @@ if TYPE_CHECKING:
     "Includes --nodes.",
 )
 @click.option("--clean", is_flag=True, help="Also for cmhot clean.")
+@click.option(
+    "--for",
+    "verb",
+    type=click.Choice(["collect", "explain", "wait", "refresh"]),
+    default="collect",
+    show_default=True,
+    help="What the account is to do; all but collect concerns what is in the "
+    "namespace already.",
+)
+@click.option(
+    "--ephemeral",
+    is_flag=True,
+    help="With --for wait: also for cmhot wait --ephemeral.",
+)
 def rbac(
     namespace: str,
     account: str,
@@ -47,18 +61,29 @@ def rbac(
     nodes: bool,
     configz: Configz | None,
     clean: bool,
+    verb: Verb | Literal["collect"],
+    ephemeral: bool,
 ) -> None:
-    """Print the least Role for a whole collection, as YAML.
+    """Print the least Role for a whole collection, or for another command, as YAML.
 
-    It is enough for `cmhot collect --namespace NAMESPACE` with the kubelets' setting
-    given by hand (--setting). Each rule has its reason beside it. Nothing is applied.
+    For a collection it is enough for `cmhot collect --namespace NAMESPACE` with the
+    kubelets' setting given by hand (--setting); for the others, in that namespace.
+    Each rule has its reason beside it. Nothing is applied.
 
     \b
       cmhot rbac -n measuring | kubectl apply -f -
       cmhot doctor --context NAME -n measuring     # is anything missing?
+      cmhot rbac -n shop --for wait | kubectl apply -f -
     """
     from cmhot.visiting.roles import roles, to_yaml
 
+    if verb != "collect" and (create_namespace or clean):
+        msg = "--create-namespace and --clean are for collections: leave out --for"
+        raise click.UsageError(msg)
+    if ephemeral and verb != "wait":
+        msg = "--ephemeral is cmhot wait's: give --for wait with it"
+        raise click.UsageError(msg)
+    command = None if verb == "collect" else verb
     manifests = roles(
         namespace=namespace,
         account=account,
@@ -66,5 +91,7 @@ def rbac(
         nodes=nodes,
         configz=configz,
         clean=clean,
+        verb=command,
+        ephemeral=ephemeral,
     )
-    click.echo(to_yaml(manifests), nl=False)
+    click.echo(to_yaml(manifests, verb=command), nl=False)

@@ -17,7 +17,7 @@ from cmhot.errors import (
     NotFoundError,
     UnreachableError,
 )
-from cmhot.port import rights
+from cmhot.port import refusals
 
 EXCERPT = 300
 """Characters of a foreign text that an error message quotes."""
@@ -54,8 +54,9 @@ def explain(status: int, text: str, method: str, path: str) -> ClusterError:
             status=status,
         )
     if status == http.client.FORBIDDEN:
-        purpose = rights.purpose_of(method, path)
-        why = "" if purpose is None else f" ({purpose}; `cmhot rbac` prints it)"
+        purpose = refusals.purpose_of(method, path)
+        printed = refusals.printed_by(method, path)
+        why = "" if purpose is None else f" ({purpose}; {printed} prints it)"
         return ForbiddenError(
             f"{asked} is not allowed: {message}; ask for the right{why}, or use a "
             "namespace in which you have it (--namespace)",

@@ -48,6 +48,8 @@ NAMESPACE = Kind("v1", "namespaces", namespaced=False)
 NODE = Kind("v1", "nodes", namespaced=False)
 DEPLOYMENT = Kind("apps/v1", "deployments")
 SECRET = Kind("v1", "secrets")
+SERVICE = Kind("v1", "services")
+SERVICE_ACCOUNT = Kind("v1", "serviceaccounts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +176,18 @@ class Authorising(Protocol):
 
 
 @runtime_checkable
-class Inspectable(Protocol):
-    """A cluster of real objects and containers, which the model has not."""
+class Capturing(Protocol):
+    """A cluster into whose containers one can look."""
+
+    def capture(
+        self, pod: str, command: Sequence[str], *, namespace: str, container: str
+    ) -> Captured:
+        """Run a command in a container; its failure is an answer, not an error."""
+
+
+@runtime_checkable
+class Inspectable(Capturing, Protocol):
+    """A cluster whose containers can be looked into."""
 
     def pages(
         self,
@@ -188,11 +200,6 @@ class Inspectable(Protocol):
 
     def names(self, kind: Kind, *, namespace: str) -> Sequence[str]:
         """Return the names of a kind's objects, without asking for their content."""
-
-    def capture(
-        self, pod: str, command: Sequence[str], *, namespace: str, container: str
-    ) -> Captured:
-        """Run a command in a container; its failure is an answer, not an error."""
 
     def add_ephemeral(
         self, pod: str, container: Mapping[str, Any], *, namespace: str

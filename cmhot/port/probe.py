@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -38,12 +39,19 @@ GROUP_LABEL = "cmhot.dev/group"
 SCRAMBLE_ANNOTATION = "cmhot.dev/scramble"
 
 _STAMPED = re.compile(r"(\S+Z) (start|publication|gap|unsupported) (.*)")
+_UTC = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d):(\d\d)(?:\.(\d{1,9}))?(?:Z| \+0000)")
 _PUBLICATION = re.compile(r"(.*) (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{9} [+-]\d{4})")
 
 
 def script() -> str:
     """Return the probe's shell program, which ships with the package."""
     return resources.files("cmhot.port").joinpath("probe.sh").read_text()
+
+
+def namespace_of(run_id: str) -> str:
+    """Name the namespace that a run makes for itself: a label of RFC 1123."""
+    words = re.sub(r"[^a-z0-9]+", "-", run_id.lower()).strip("-")
+    return f"cmhot-{words}"[:63].rstrip("-")
 
 
 def config_map(name: str, *, run_id: str) -> dict[str, Any]:
@@ -197,9 +205,25 @@ class Line:
 
 
 def epoch_ns(text: str) -> int:
-    """Read an instant with up to nine decimals exactly."""
-    stamp = pd.Timestamp(text)
-    return int(stamp.as_unit("ns").value)
+    """Read an instant with up to nine decimals exactly.
+
+    Raises
+    ------
+    ValueError
+        When it is none.
+    """
+    match = _UTC.fullmatch(text)
+    if match is None:
+        return int(pd.Timestamp(text).as_unit("ns").value)
+    minute, second, decimals = match.groups()
+    fraction_ns = int((decimals or "").ljust(9, "0"))
+    return _minute_ns(minute) + int(second) * NS_PER_S + fraction_ns
+
+
+@lru_cache(maxsize=1024)
+def _minute_ns(text: str) -> int:
+    """Read an instant to the minute; lines that follow each other share it."""
+    return int(pd.Timestamp(text).as_unit("ns").value)
 
 
 def parse_log(text: str) -> Iterator[Line]:

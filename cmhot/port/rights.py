@@ -11,7 +11,6 @@ RBAC: https://kubernetes.io/docs/reference/access-authn-authz/rbac/
 from __future__ import annotations
 
 import itertools
-import re
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,7 +21,11 @@ if TYPE_CHECKING:
 PROBE_CONFIG_MAP = "cmhot-probe"
 """The one ConfigMap that a collection writes: rights end at its name."""
 
+OURS = "cmhot-"
+"""How the names of all that we create begin."""
+
 Configz = Literal["proxy", "kubelet"]
+Verb = Literal["explain", "wait", "refresh"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,8 @@ class Right:
         For namespaces in a Role, see `in_namespace`.
     cluster_wide
         Whether it is about objects outside namespaces.
+    commands
+        Of `cmhot`, that need it on objects that are not ours; none: a collection does.
     """
 
     verb: str
@@ -52,6 +57,7 @@ class Right:
     group: str = ""
     name: str | None = None
     cluster_wide: bool = False
+    commands: tuple[Verb, ...] = ()
 
     def __str__(self) -> str:
         """Say it as `kubectl auth can-i` takes it: ``patch configmaps/cmhot-probe``."""
@@ -154,6 +160,121 @@ CLEAN_EVERYWHERE = (
 )
 """What `cmhot clean` without ``--namespace`` needs besides `OWN_NAMESPACE`."""
 
+_EACH: tuple[Verb, ...] = ("explain", "wait", "refresh")
+_BOTH: tuple[Verb, ...] = ("wait", "refresh")
+_READ = (
+    *_rights("get", "configmaps", "to read the ConfigMap in question", commands=_EACH),
+    *_rights(
+        "get",
+        "secrets",
+        "to read the Secret in question (not needed where ConfigMaps matter only)",
+        commands=_EACH,
+    ),
+    *_rights("list", "pods", "to find the pods that use it", commands=_EACH),
+)
+_TEMPLATES = (
+    *(
+        right
+        for resource in ("deployments", "statefulsets", "daemonsets")
+        for right in _rights(
+            "list",
+            resource,
+            "to know the workloads without pods, and what their templates say",
+            group=apps,
+            commands=("explain",),
+        )
+    ),
+    *_rights(
+        "list",
+        "cronjobs",
+        "to know the workloads without pods, and what their templates say",
+        group="batch",
+        commands=("explain",),
+    ),
+)
+_LOOK = _rights(
+    "get create", "pods/exec", "to see which content containers hold", commands=_BOTH
+)
+_WORKLOADS = ("deployments", "statefulsets", "daemonsets")
+
+FOR_VERB: dict[Verb, tuple[Right, ...]] = {
+    "explain": (*_READ, *_TEMPLATES),
+    "wait": (
+        *_READ,
+        *(
+            right
+            for resource in _WORKLOADS
+            for right in _rights(
+                "get",
+                resource,
+                "to find the pods of the workload that is waited for",
+                group=apps,
+                commands=("wait",),
+            )
+        ),
+        *_LOOK,
+    ),
+    "refresh": (
+        *_READ,
+        *(
+            right
+            for resource in _WORKLOADS
+            for right in (
+                *_rights(
+                    "get",
+                    resource,
+                    "to follow the workload that is refreshed",
+                    group=apps,
+                    commands=("refresh",),
+                ),
+                *_rights(
+                    "patch",
+                    resource,
+                    "to roll the workload out, or to scale it (rollout, recreate)",
+                    group=apps,
+                    commands=("refresh",),
+                ),
+            )
+        ),
+        *_LOOK,
+        *_rights("patch", "pods", "to touch pods (annotate)", commands=("refresh",)),
+        *_rights(
+            "list",
+            "horizontalpodautoscalers",
+            "to spare workloads that something else scales",
+            group="autoscaling",
+            commands=("refresh",),
+        ),
+        *_rights(
+            "list",
+            "poddisruptionbudgets",
+            "to keep within what a budget allows",
+            group="policy",
+            commands=("refresh",),
+        ),
+    ),
+}
+"""What the commands for people with a change under way need in its namespace.
+
+Settings of kubelets need `NODES` and `CONFIGZ` besides; without they are to be given.
+"""
+
+EPHEMERAL = (
+    *_rights(
+        "patch",
+        "pods/ephemeralcontainers",
+        "for `cmhot wait --ephemeral`, to look into containers without `cat`",
+        commands=("wait",),
+    ),
+    *_rights(
+        "get",
+        "pods",
+        "for `cmhot wait --ephemeral`, to see that the container runs",
+        commands=("wait",),
+    ),
+)
+"""What `cmhot wait --ephemeral` needs besides."""
+
 ALL = (
     NAMESPACE,
     *RUN,
@@ -163,51 +284,14 @@ ALL = (
     *CONFIGZ["kubelet"],
     *CLEAN,
     *CLEAN_EVERYWHERE,
+    *dict.fromkeys(right for rights in FOR_VERB.values() for right in rights),
+    *EPHEMERAL,
 )
 
 
 def in_namespace(namespace: str) -> tuple[Right, ...]:
     """List what a collection needs in an existing namespace."""
     return (replace(NAMESPACE, name=namespace), *RUN)
-
-
-def purpose_of(method: str, path: str) -> str | None:
-    """Say what a request to the API server was for.
-
-    Parameters
-    ----------
-    method, path
-        Of the request: ``PATCH``, ``/api/v1/namespaces/n/configmaps/cmhot-probe``.
-
-    Returns
-    -------
-    str or None
-        None when it is none of ours.
-    """
-    match = _PATH.fullmatch(path)
-    if match is None:
-        return None
-    group, resource = match["group"] or "", match["resource"]
-    name, sub = match["name"], match["sub"]
-    if resource is None:  # /namespaces/NAME is an object, not a place
-        resource, name = "namespaces", match["namespace"]
-    verb = _VERBS.get(method, "get")
-    if verb == "get" and name is None:
-        verb = "list"
-    # behind nodes/proxy there is any path
-    sub = "proxy" if sub and sub.startswith("proxy") else sub
-    wanted = (verb, group, resource if sub is None else f"{resource}/{sub}")
-    for right in ALL:
-        if (right.verb, right.group, right.resource) == wanted:
-            return right.purpose
-    return None
-
-
-_PATH = re.compile(
-    r"/apis?/((?P<group>[^/]+)/)?v1(/namespaces/(?P<namespace>[^/]+))?"
-    r"(/(?P<resource>[^/]+)(/(?P<name>[^/]+)(/(?P<sub>.+))?)?)?"
-)
-_VERBS = {"GET": "get", "PATCH": "patch", "DELETE": "delete", "POST": "create"}
 
 
 def rules(rights: Iterable[Right]) -> list[dict[str, Any]]:
@@ -223,16 +307,30 @@ def rules(rights: Iterable[Right]) -> list[dict[str, Any]]:
     return written
 
 
-def reasons(rule: Mapping[str, Any]) -> list[str]:
-    """Say of a rule that `rules` wrote what each verb is for."""
+def reasons(rule: Mapping[str, Any], *, command: Verb | None = None) -> list[str]:
+    """Say of a rule that `rules` wrote what each verb is for.
+
+    Parameters
+    ----------
+    rule
+        Of a Role.
+    command
+        What the Role is for; None: a collection.
+    """
     (group,), (resource,) = rule["apiGroups"], rule["resources"]
+    matching = [
+        right
+        for right in ALL
+        if (right.group, right.resource) == (group, resource)
+        and right.verb in rule["verbs"]
+        and (right.name is not None or right is NAMESPACE) == ("resourceNames" in rule)
+    ]
+    own = [
+        right
+        for right in matching
+        if (command in right.commands if command else not right.commands)
+    ]
     found: dict[str, list[str]] = {}
-    for right in ALL:
-        named = right.name is not None or right is NAMESPACE
-        if (
-            (right.group, right.resource) == (group, resource)
-            and right.verb in rule["verbs"]
-            and named == ("resourceNames" in rule)
-        ):
-            found.setdefault(right.purpose, []).append(right.verb)
+    for right in own or matching:  # those about nodes serve every command
+        found.setdefault(right.purpose, []).append(right.verb)
     return [f"{', '.join(verbs)}: {purpose}" for purpose, verbs in found.items()]

@@ -15,7 +15,7 @@ from cmhot.port import rights
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from cmhot.port.rights import Configz, Right
+    from cmhot.port.rights import Configz, Right, Verb
 
 API = "rbac.authorization.k8s.io"
 ACCOUNT = "cmhot"
@@ -32,8 +32,10 @@ def roles(
     nodes: bool = False,
     configz: Configz | None = None,
     clean: bool = False,
+    verb: Verb | None = None,
+    ephemeral: bool = False,
 ) -> list[dict[str, Any]]:
-    """Make the account, and the least roles for a whole collection.
+    """Make the account, and the least roles for a whole collection, or for a command.
 
     Parameters
     ----------
@@ -51,6 +53,11 @@ def roles(
         They may read the kubelets' settings, by this way; includes `nodes`.
     clean
         `cmhot clean` may look for what was left.
+    verb
+        Not for a collection, but for ``explain``, ``wait`` or ``refresh`` of what is
+        in the namespace.
+    ephemeral
+        `cmhot wait` may start ephemeral containers.
 
     Returns
     -------
@@ -67,7 +74,10 @@ def roles(
     ]
     wide: dict[str, Sequence[Right]] = {}
     cleaning = rights.CLEAN if clean else ()
-    if create_namespace:
+    if verb is not None:
+        local = (*rights.FOR_VERB[verb], *(rights.EPHEMERAL if ephemeral else ()))
+        manifests += _bound(local, name=account, namespace=namespace, account=account)
+    elif create_namespace:
         more = rights.CLEAN_EVERYWHERE if clean else ()
         wide["run"] = (*rights.OWN_NAMESPACE, *more, *rights.RUN, *cleaning)
     else:
@@ -120,19 +130,29 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def to_yaml(manifests: Sequence[dict[str, Any]]) -> str:
-    """Write manifests as `kubectl apply` reads them, rules of roles with reasons."""
-    return "---\n".join(_document(manifest) for manifest in manifests)
+def to_yaml(manifests: Sequence[dict[str, Any]], *, verb: Verb | None = None) -> str:
+    """Write manifests as `kubectl apply` reads them, rules of roles with reasons.
+
+    Parameters
+    ----------
+    manifests
+        From `roles`.
+    verb
+        As of `roles`.
+    """
+    return "---\n".join(_document(manifest, verb) for manifest in manifests)
 
 
-def _document(manifest: dict[str, Any]) -> str:
+def _document(manifest: dict[str, Any], verb: Verb | None) -> str:
     granted = manifest.get("rules")
     if granted is None:
         return _dump(manifest)
     text = _dump({key: value for key, value in manifest.items() if key != "rules"})
     text += "rules:\n"
     for rule in granted:
-        text += "".join(f"# {reason}\n" for reason in rights.reasons(rule))
+        text += "".join(
+            f"# {reason}\n" for reason in rights.reasons(rule, command=verb)
+        )
         text += _dump([rule], short=True)
     return text
 

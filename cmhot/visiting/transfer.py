@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from cmhot.errors import ClusterError, NotFoundError, RunError
 from cmhot.port.cluster import POD
+from cmhot.runs.rundir import read_meta
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,6 +65,8 @@ def unpack(text: str, out: Path) -> Path:
     ------
     RunError
         There is no run in it, a part of it is missing, or it is there already.
+        One of another format is kept, and refused as `cmhot.runs.rundir.read_meta`
+        does: its log may be gone soon.
     """
     head: re.Match[str] | None = None
     pieces: dict[int, str] = {}
@@ -95,6 +98,7 @@ def unpack(text: str, out: Path) -> Path:
     except (OSError, tarfile.TarError) as error:
         msg = f"the run cannot be written to {path}: {error}; choose another --out"
         raise RunError(msg) from error
+    read_meta(path)
     return path
 
 

@@ -279,13 +279,13 @@ def test_a_log_can_be_read_from_an_instant(server: Answers, cluster: kube.Kube) 
 
 def test_a_refused_command_says_why(server: Answers, cluster: kube.Kube) -> None:
     """The answer to a WebSocket's request is the API server's own, with its remedy."""
-    path = "/api/v1/namespaces/n/pods/p/exec"
+    path = "/api/v1/namespaces/n/pods/cmhot-p/exec"
     server.answers[path] = [(403, {"kind": "Status", "message": "no such luck"})]
 
     with pytest.raises(
         ForbiddenError, match=r"no such luck.*bound the offset of the nodes' clocks"
     ) as raised:
-        cluster.run_in("p", ["true"], namespace="n", container="c")
+        cluster.run_in("cmhot-p", ["true"], namespace="n", container="c")
 
     assert raised.value.status == 403
 

@@ -1,5 +1,7 @@
 """The probe's log is read exactly, and its manifests ask for little."""
 
+import pytest
+
 from cmhot.port import probe
 
 LOG = """\
@@ -66,3 +68,19 @@ def test_probes_pass_pod_security_restricted() -> None:
     assert set(container["resources"]) == {"requests", "limits"}
     assert spec["automountServiceAccountToken"] is False
     assert made["spec"]["replicas"] == 3
+
+
+@pytest.mark.parametrize(
+    ("run_id", "namespace"),
+    [
+        ("20261124t163148-2bdd", "cmhot-20261124t163148-2bdd"),
+        ("fast", "cmhot-fast"),
+        ("My run_2.", "cmhot-my-run-2"),
+        ("x" * 70, "cmhot-" + "x" * 57),
+    ],
+)
+def test_a_namespace_is_a_label_whatever_the_run_is_called(
+    run_id: str, namespace: str
+) -> None:
+    """A run's name becomes lower-case letters, digits and inner hyphens, 63 at most."""
+    assert probe.namespace_of(run_id) == namespace

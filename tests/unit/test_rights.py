@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import cmhot
+from cmhot import explain, refresh, wait
 from cmhot.model import ModelCluster
 from cmhot.plan import Plan
-from cmhot.port import rights
+from cmhot.port import answers, refusals, rights
 from cmhot.settings import Setting
-from cmhot.visiting.roles import roles
+from cmhot.visiting.roles import roles, to_yaml
+from tests.fronts import Front
+from tests.unit.living import Living
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from cmhot.port.cluster import Kind
@@ -28,95 +32,31 @@ RARE = {
 }
 
 
-class Noting(ModelCluster):
+NAMED = {"configmaps", "namespaces"}
+"""Resources of which a right may end at a name."""
+
+
+class Noting(Front):
     """A model that has every namespace, and notes what rights it was used with."""
 
     def __init__(self) -> None:
-        super().__init__([Setting(5)])
+        super().__init__(ModelCluster([Setting(5)]))
         self.asked: Asked = set()
+
+    def passing(self, verb: str, resource: str, name: str | None) -> None:
+        """Note it; only what is read or changed of one object has its name."""
+        is_whole = resource == "namespaces" and verb != "get"
+        named = name if resource in NAMED and not is_whole else None
+        self.asked.add((verb, resource, named))
 
     def get(
         self, kind: Kind, name: str, *, namespace: str | None = None
     ) -> dict[str, Any]:
-        """Note a get."""
-        self.asked.add(("get", kind.plural, name))
+        """Have every namespace."""
         if kind.plural == "namespaces":
+            self.passing("get", kind.plural, name)
             return {"metadata": {"name": name}}
         return super().get(kind, name, namespace=namespace)
-
-    def list(
-        self,
-        kind: Kind,
-        *,
-        namespace: str | None = None,
-        labels: Mapping[str, str] | None = None,
-    ) -> tuple[list[dict[str, Any]], str]:
-        """Note a list."""
-        self.asked.add(("list", kind.plural, None))
-        return super().list(kind, namespace=namespace, labels=labels)
-
-    def watch(
-        self,
-        kind: Kind,
-        *,
-        namespace: str,
-        labels: Mapping[str, str],
-        resource_version: str,
-    ) -> Iterator[dict[str, Any]]:
-        """Note a watch."""
-        self.asked.add(("watch", kind.plural, None))
-        return super().watch(
-            kind, namespace=namespace, labels=labels, resource_version=resource_version
-        )
-
-    def apply(
-        self, manifest: Mapping[str, Any], *, namespace: str | None = None
-    ) -> dict[str, Any]:
-        """Note that server-side apply needs two verbs, the one without a name."""
-        plural, name = f"{manifest['kind'].lower()}s", manifest["metadata"]["name"]
-        named = name if plural == "configmaps" else None
-        self.asked |= {("create", plural, None), ("patch", plural, named)}
-        return super().apply(manifest, namespace=namespace)
-
-    def patch(
-        self,
-        kind: Kind,
-        name: str,
-        body: Mapping[str, Any],
-        *,
-        namespace: str | None = None,
-    ) -> dict[str, Any]:
-        """Note a patch."""
-        named = name if kind.plural == "configmaps" else None
-        self.asked.add(("patch", kind.plural, named))
-        return super().patch(kind, name, body, namespace=namespace)
-
-    def delete(self, kind: Kind, name: str, *, namespace: str | None = None) -> None:
-        """Note a deletion."""
-        named = name if kind.plural == "configmaps" else None
-        self.asked.add(("delete", kind.plural, named))
-        super().delete(kind, name, namespace=namespace)
-
-    def log(
-        self,
-        pod: str,
-        *,
-        namespace: str,
-        container: str,
-        since_ns: int | None = None,
-    ) -> str:
-        """Note that a log was read."""
-        self.asked.add(("get", "pods/log", None))
-        return super().log(
-            pod, namespace=namespace, container=container, since_ns=since_ns
-        )
-
-    def run_in(
-        self, pod: str, command: Sequence[str], *, namespace: str, container: str
-    ) -> str:
-        """Note that a command was run."""
-        self.asked |= {("get", "pods/exec", None), ("create", "pods/exec", None)}
-        return super().run_in(pod, command, namespace=namespace, container=container)
 
 
 def triples(wanted: Sequence[rights.Right]) -> Asked:
@@ -158,34 +98,139 @@ def test_a_namespace_of_its_own_needs_three_more(tmp_path: Path) -> None:
             "GET /api/v1/nodes",
             "to place probes by setting, and to know versions and taints",
         ),
-        ("PATCH /apis/apps/v1/namespaces/n/deployments/d", "to start the probes"),
+        (
+            "PATCH /apis/apps/v1/namespaces/n/deployments/cmhot-sync-60s.watch.ttl-0",
+            "to start the probes",
+        ),
+        (
+            "PATCH /apis/apps/v1/namespaces/n/deployments/d",
+            "to roll the workload out, or to scale it (rollout, recreate)",
+        ),
         ("GET /api/v1/namespaces/n/pods/p/log", "to read what the probes noted"),
         (
-            "GET /api/v1/namespaces/n/pods/p/exec",
+            "GET /api/v1/namespaces/n/pods/cmhot-sync-60s.watch.ttl-0-1/exec",
             "to bound the offset of the nodes' clocks",
         ),
-        ("GET /api/v1/namespaces/n/pods", "to wait until the probes are Ready"),
-        ("GET /api/v1/namespaces/n/secrets/s", None),
+        (
+            "GET /api/v1/namespaces/n/pods/web-1/exec",
+            "to see which content containers hold",
+        ),
+        (
+            "GET /api/v1/namespaces/n/pods",
+            "to wait until the probes are Ready; or to find the pods that use it",
+        ),
+        (
+            "GET /apis/autoscaling/v2/namespaces/n/horizontalpodautoscalers",
+            "to spare workloads that something else scales",
+        ),
+        ("GET /api/v1/namespaces/n/services/s", None),
         ("GET /version", None),
     ],
 )
 def test_a_request_is_known_by_its_path(request_line: str, purpose: str | None) -> None:
     """A refused request can say what it was for; others say nothing."""
-    assert rights.purpose_of(*request_line.split()) == purpose
+    assert refusals.purpose_of(*request_line.split()) == purpose
 
 
 def test_the_proxy_is_known_whatever_is_behind_it() -> None:
     """The reason for nodes/proxy carries its danger."""
-    said = rights.purpose_of("GET", "/api/v1/nodes/a/proxy/configz")
+    said = refusals.purpose_of("GET", "/api/v1/nodes/a/proxy/configz")
 
     assert said is not None
     assert "permits exec" in said
 
 
-@pytest.mark.parametrize("right", rights.ALL, ids=str)
+@pytest.mark.parametrize("right", rights.ALL, ids=lambda one: f"{one}, {one.purpose}")
 def test_every_right_says_what_it_is_for(right: rights.Right) -> None:
     """A purpose completes "needed …"."""
     assert right.purpose.startswith(("to ", "for "))
+
+
+VERBS = [*rights.FOR_VERB]
+
+
+def request_of(right: rights.Right) -> tuple[str, str]:
+    """Give method and path of a request that needs a right."""
+    methods = {verb: method for method, verb in refusals._VERBS.items()}
+    resource, _, sub = right.resource.partition("/")
+    versions = {"": "api/v1", "autoscaling": "apis/autoscaling/v2"}
+    place = versions.get(right.group, f"apis/{right.group}/v1")
+    path = f"/{place}/namespaces/shop/{resource}"
+    if right.verb != "list":
+        path += "/web"
+    return methods.get(right.verb, "GET"), f"{path}/{sub}" if sub else path
+
+
+@pytest.mark.parametrize(
+    ("verb", "right"),
+    [
+        pytest.param(verb, right, id=f"{verb}: {right}")
+        for verb in VERBS
+        for right in (*rights.FOR_VERB[verb], *rights.EPHEMERAL * (verb == "wait"))
+    ],
+)
+def test_a_refusal_names_the_missing_rule(
+    verb: rights.Verb, right: rights.Right
+) -> None:
+    """Of explain, wait and refresh as of a collection: what for, and who prints it."""
+    method, path = request_of(right)
+
+    said = str(answers.explain(403, '{"message": "forbidden"}', method, path))
+
+    assert right.purpose in said
+    assert re.search(rf"`cmhot rbac --for \S*\b{verb}\b\S*` prints it", said)
+
+
+def asked_by_refresh(cluster: Living) -> None:
+    """Refresh by every method, with a look at what came of it."""
+    for method in ("annotate", "rollout", "recreate"):
+        cluster.update(method)
+        refresh(cluster, "deployment/web", method=method)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_command_asks_for_what_the_table_says(verb: rights.Verb) -> None:
+    """No request is without its line; lines of other workloads are not needed here."""
+    cluster = Living()
+    cluster.deploy(2)
+    if verb == "explain":
+        explain(cluster, "configmap/m")
+    elif verb == "wait":
+        wait(cluster, "configmap/m", workload="deployment/web")
+    else:
+        asked_by_refresh(cluster)
+
+    asked = {
+        pair if pair[0] != "exec" else ("get", "pods/exec")
+        for pair in cluster.asked
+        if pair[0] != "configz"
+    }
+
+    known = {(right.verb, right.resource) for right in rights.FOR_VERB[verb]}
+    # optional: settings that are not given, and names that might have been meant
+    assert asked - known <= {("list", "nodes")}
+    others = {"secrets", "statefulsets", "daemonsets", "pods/exec"}
+    assert {pair for pair in known - asked if pair[1] not in others} == set()
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_command_has_a_role_of_its_own(verb: rights.Verb) -> None:
+    """What it may is what the table says, with that command's reasons."""
+    manifests = roles(namespace="shop", verb=verb)
+
+    assert [one["kind"] for one in manifests] == [
+        "ServiceAccount",
+        "Role",
+        "RoleBinding",
+    ]
+    granted = {
+        (one, resource)
+        for rule in manifests[1]["rules"]
+        for resource in rule["resources"]
+        for one in rule["verbs"]
+    }
+    assert granted == {(one.verb, one.resource) for one in rights.FOR_VERB[verb]}
+    assert "probe" not in to_yaml(manifests, verb=verb)
 
 
 def test_every_rule_has_its_reasons() -> None:

@@ -23,7 +23,7 @@ def run_dir(tmp_path: Path) -> Path:
     """Write a run directory that takes several lines."""
     path = tmp_path / "there" / "20260101t000000-abcd"
     path.mkdir(parents=True)
-    (path / "run.json").write_text('{"status": "complete"}')
+    (path / "run.json").write_text('{"format": 1, "status": "complete"}')
     noise = bytes(byte * byte % 251 for byte in range(50_000))
     (path / "delays.parquet").write_bytes(noise[::-1] + bytes(range(256)) * 40)
     (path / "events.jsonl").write_bytes(b"")
@@ -51,6 +51,18 @@ def test_a_run_comes_home_as_it_was(run_dir: Path, tmp_path: Path) -> None:
     assert path == tmp_path / "here" / run_dir.name
     assert contents(path) == contents(run_dir)
     assert max(len(line) for line in log) < WIDTH + 100
+
+
+def test_a_run_of_another_format_is_kept_and_refused(
+    run_dir: Path, tmp_path: Path
+) -> None:
+    """In the words in which a run directory is: its log may soon be gone."""
+    (run_dir / "run.json").write_text('{"format": 2}')
+
+    with pytest.raises(RunError, match=r"has format 2, and .* reads format 1: use the"):
+        unpack("\n".join(as_log(run_dir)), tmp_path / "here")
+
+    assert contents(tmp_path / "here" / run_dir.name) == contents(run_dir)
 
 
 @pytest.mark.parametrize("lost", [slice(1, 2), slice(2, 4), slice(-1, None)])

@@ -1,0 +1,142 @@
+"""What stands in front of a cluster in tests: it notes or changes what passes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from cmhot.clock import Clock
+    from cmhot.port.cluster import Cluster, Kind
+
+
+class Front:
+    """Passes every request on, after `passing` was told of it.
+
+    What the port does not have is the inner cluster's own.
+
+    Parameters
+    ----------
+    inner
+        The cluster behind.
+    """
+
+    def __init__(self, inner: Cluster) -> None:
+        self.inner = inner
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the inner one has
+        return getattr(self.inner, name)
+
+    def passing(self, verb: str, resource: str, name: str | None) -> None:
+        """Hear of a request, as RBAC names it; raise what shall become of it."""
+
+    def get(
+        self, kind: Kind, name: str, *, namespace: str | None = None
+    ) -> dict[str, Any]:
+        """Pass it on."""
+        self.passing("get", kind.plural, name)
+        return self.inner.get(kind, name, namespace=namespace)
+
+    def list(
+        self,
+        kind: Kind,
+        *,
+        namespace: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> tuple[list[dict[str, Any]], str]:
+        """Pass it on."""
+        self.passing("list", kind.plural, None)
+        return self.inner.list(kind, namespace=namespace, labels=labels)
+
+    def watch(
+        self,
+        kind: Kind,
+        *,
+        namespace: str,
+        labels: Mapping[str, str],
+        resource_version: str,
+    ) -> Iterator[dict[str, Any]]:
+        """Pass it on."""
+        self.passing("watch", kind.plural, None)
+        return self.inner.watch(
+            kind, namespace=namespace, labels=labels, resource_version=resource_version
+        )
+
+    def apply(
+        self, manifest: Mapping[str, Any], *, namespace: str | None = None
+    ) -> dict[str, Any]:
+        """Pass it on: server-side apply needs two verbs, the one without a name."""
+        plural, name = f"{manifest['kind'].lower()}s", manifest["metadata"]["name"]
+        self.passing("create", plural, None)
+        self.passing("patch", plural, name)
+        return self.inner.apply(manifest, namespace=namespace)
+
+    def patch(
+        self,
+        kind: Kind,
+        name: str,
+        body: Mapping[str, Any],
+        *,
+        namespace: str | None = None,
+    ) -> dict[str, Any]:
+        """Pass it on."""
+        self.passing("patch", kind.plural, name)
+        return self.inner.patch(kind, name, body, namespace=namespace)
+
+    def delete(self, kind: Kind, name: str, *, namespace: str | None = None) -> None:
+        """Pass it on."""
+        self.passing("delete", kind.plural, name)
+        self.inner.delete(kind, name, namespace=namespace)
+
+    def log(
+        self,
+        pod: str,
+        *,
+        namespace: str,
+        container: str,
+        since_ns: int | None = None,
+    ) -> str:
+        """Pass it on."""
+        self.passing("get", "pods/log", pod)
+        return self.inner.log(
+            pod, namespace=namespace, container=container, since_ns=since_ns
+        )
+
+    def run_in(
+        self, pod: str, command: Sequence[str], *, namespace: str, container: str
+    ) -> str:
+        """Pass it on: a WebSocket needs two verbs."""
+        self.passing("get", "pods/exec", pod)
+        self.passing("create", "pods/exec", pod)
+        return self.inner.run_in(pod, command, namespace=namespace, container=container)
+
+
+class Stepped:
+    """A clock that somebody sets, in front of a real one.
+
+    Parameters
+    ----------
+    inner
+        The clock beneath, which nobody touches.
+    """
+
+    def __init__(self, inner: Clock) -> None:
+        self._inner = inner
+        self._by_ns = 0
+
+    def step(self, by_ns: int) -> None:
+        """Set it forward, or back, nanoseconds."""
+        self._by_ns += by_ns
+
+    def utc_ns(self) -> int:
+        """Return what the clock on the wall shows."""
+        return self._inner.utc_ns() + self._by_ns
+
+    def monotonic(self) -> float:
+        """Return seconds that nobody can set."""
+        return self._inner.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        self._inner.sleep(seconds)
