@@ -32,25 +32,32 @@ from cmhot.errors import ClusterError, CmhotError, UnreachableError
 from cmhot.plan import Plan
 from cmhot.port.cluster import CONFIG_MAP, NAMESPACE, POD, Kind
 from cmhot.port.cluster import NODE as NODES
+from cmhot.port.probe import namespace_of
 from cmhot.runs import schema
 from cmhot.runs.rundir import read_run
 from cmhot.settings import parse_setting
 from cmhot.statistics import describe_delays, describe_intervals
 from cmhot.targets import connect
 from cmhot.testbed import layout, lifecycle, processes, spec
+from cmhot.testbed.versions import KUBERNETES_VERSION
+from tests.fronts import Front, Stepped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from cmhot.port.cluster import Cluster
     from cmhot.runs.rundir import Run
 
 TESTBED = "faults"
 NODE = "sync=5s"
 PAGE = Path("docs/studies/faults.md")
+LEDGER = Path("build/faults.json")
+"""What an interrupted `make faults` has so far."""
 BEFORE_S = 15.0
 """From the first trial to the fault."""
 OUTAGE_S, STALL_S = 30.0, 20.0
 PAGE_SIZE = 4096
+GONE = 410
 SHIFT_P50_S, SHIFT_P99_S = 0.2, 1.0
 """What a fault may change of the distribution at S = 5 s."""
 ROLE = Kind("rbac.authorization.k8s.io/v1", "rolebindings")
@@ -105,13 +112,18 @@ class Under:
         The run directory.
     folder
         For files of one's own.
+    clock
+        The collector's, if it is in this process.
+    process
+        In which the collector is otherwise, where it can be interrupted.
     """
 
     testbed: str
     cluster: kube.Kube
     run_dir: Path
     folder: Path
-    extra: dict[str, Any] = field(default_factory=dict)
+    clock: Stepped
+    process: subprocess.Popen[bytes] | None = None
 
     @property
     def meta(self) -> dict[str, Any]:
@@ -123,9 +135,7 @@ class Under:
     def namespace(self) -> str:
         """Where the probes are."""
         meta = self.meta
-        return str(
-            meta["plan"]["namespace"] or f"cmhot-{meta['run_id'].replace('t', '-')}"
-        )
+        return str(meta["plan"]["namespace"] or namespace_of(meta["run_id"]))
 
     @property
     def pod(self) -> dict[str, Any]:
@@ -293,8 +303,44 @@ def nothing(_: Under) -> None:
     """Do nothing."""
 
 
-class Answers:
-    """A cluster whose answers to writes go wrong, in front of a real one.
+def clock_stepped(run: Under) -> None:
+    """Set the collector's clock forward by half a minute, and then back by one."""
+    run.clock.step(30 * NS_PER_S)
+    CLOCK.sleep(STALL_S)
+    run.clock.step(-60 * NS_PER_S)
+
+
+def kernel_interrupted(run: Under) -> None:
+    """Press Ctrl-C where the notebook is executed: its kernel gets it."""
+    assert run.process is not None
+    run.process.send_signal(signal.SIGINT)
+
+
+FORGOTTEN = "1"
+"""A version that an API server which was restarted has no memory of."""
+
+
+def api_server_restarts(run: Under) -> None:
+    """Let the API server forget what was before; watches from there are too old."""
+    send(signal.SIGKILL, run.testbed, API_SERVER)
+    CLOCK.sleep(2)  # the supervisor starts it again after a second
+    assert wait_until(lambda: _takes_pods(run.cluster), deadline_s=90)
+
+
+def _is_forgotten(cluster: Any, kind: Kind, namespace: str) -> bool:  # noqa: ANN401
+    """Ask whether a watch from there is answered 410, at once or by its first event."""
+    query = {"watch": "true", "resourceVersion": FORGOTTEN, "timeoutSeconds": 1}
+    path = cluster._path(kind, None, namespace)
+    try:
+        answer = cluster._open("GET", path, query=query, read_timeout_s=10)
+    except ClusterError as error:
+        return error.status == GONE
+    said = b"".join(answer.stream(decode_content=True))
+    return f'"code":{GONE}'.encode() in said
+
+
+class Answers(Front):
+    """A cluster whose answers go wrong, in front of a real one.
 
     Parameters
     ----------
@@ -302,15 +348,30 @@ class Answers:
         The real one.
     how
         ``409``, ``429``, ``500``, ``lost`` (made, but no answer) or ``unsent``
-        (neither), for every third write; ``throttled``: 429 for good.
+        (neither), for every third write; ``throttled``: 429 for good;
+        ``410``: every watch begins at a version that the API server has forgotten.
     """
 
     def __init__(self, inner: kube.Kube, how: str) -> None:
-        self._inner, self._how = inner, how
+        super().__init__(inner)
+        self._how = how
         self._writes = 0
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever it has
-        return getattr(self._inner, name)
+    def watch(
+        self,
+        kind: Kind,
+        *,
+        namespace: str,
+        labels: Mapping[str, str],
+        resource_version: str,
+    ) -> Iterator[dict[str, Any]]:
+        """Begin where nothing is known any more."""
+        if self._how == "410":
+            assert _is_forgotten(self.inner, kind, namespace)
+            resource_version = FORGOTTEN
+        return super().watch(
+            kind, namespace=namespace, labels=labels, resource_version=resource_version
+        )
 
     def patch(
         self,
@@ -323,9 +384,9 @@ class Answers:
         """Write, or not, and answer wrongly now and then."""
         wrong = kind == CONFIG_MAP and self._goes_wrong()
         if not wrong:
-            return self._inner.patch(kind, name, body, namespace=namespace)
+            return super().patch(kind, name, body, namespace=namespace)
         if self._how == "lost":
-            self._inner.patch(kind, name, body, namespace=namespace)
+            super().patch(kind, name, body, namespace=namespace)
         if self._how in {"lost", "unsent"}:
             msg = "no answer from the API server"
             raise UnreachableError(msg)
@@ -335,9 +396,19 @@ class Answers:
 
     def _goes_wrong(self) -> bool:
         self._writes += 1
+        if self._how == "410":
+            return False
         if self._how == "throttled":
             return self._writes > 40
         return self._writes % 3 == 0
+
+
+class Timed(Front):
+    """A cluster whose clock somebody sets."""
+
+    def __init__(self, inner: Cluster, clock: Stepped) -> None:
+        super().__init__(inner)
+        self.clock = clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,6 +435,8 @@ class Fault:
         Whether the run is on a small file system of its own.
     killed
         How often the collector is killed and resumed.
+    in_kernel
+        Whether the collector is in the kernel of a notebook.
     ends
         What the run says when it must end by itself; None: it goes on.
     pods_lost
@@ -380,6 +453,7 @@ class Fault:
     as_user: bool = False
     small_disk: bool = False
     killed: int = 0
+    in_kernel: bool = False
     ends: str | None = None
     pods_lost: int = 0
 
@@ -414,6 +488,16 @@ FAULTS = (
     Fault("token revoked", token_revoked, as_user=True, ends="refuses the writes"),
     Fault("rights taken away", rights_taken, as_user=True, ends="refuses the writes"),
     Fault("collector killed twice, resumed", killed=2),
+    Fault(
+        "watches answered 410", before=api_server_restarts, answers="410", alone=True
+    ),
+    Fault("collector's clock set", clock_stepped),
+    Fault(
+        "kernel interrupted",
+        kernel_interrupted,
+        in_kernel=True,
+        ends="KeyboardInterrupt",
+    ),
     Fault(
         "disk full, freed, resumed",
         disk_full,
@@ -467,7 +551,8 @@ def run_under(
         out = folder
         if fault.small_disk:
             out = stack.enter_context(small_disk(folder / "small"))
-        under = Under(testbed, admin, out / run_id, folder)
+        clock = Stepped(admin.clock)
+        under = Under(testbed, admin, out / run_id, folder, clock)
         outcome = Outcome(fault, under.run_dir)
         outcome.secrets += keys_of(layout.home(testbed).kubeconfig)
         fault.before(under)
@@ -485,11 +570,14 @@ def run_under(
             outcome.secrets += keys_of(out / f"{run_id}-ns.yaml")
         if fault.answers is not None:
             cluster = Answers(cluster, fault.answers)
+        cluster = Timed(cluster, clock)
         trouble = threading.Thread(target=_trouble, args=(fault, under, outcome))
         trouble.start()
         try:
             if fault.killed:
                 _kill_and_resume(fault, under, plan, outcome)
+            elif fault.in_kernel:
+                _collect_in_kernel(under, plan, outcome)
             else:
                 collect(cluster, plan, out=out, run_id=run_id)
         except CmhotError as error:
@@ -567,6 +655,70 @@ def _kill_and_resume(fault: Fault, under: Under, plan: Plan, outcome: Outcome) -
         begin = subprocess.Popen([sys.executable, "-m", "cmhot", *again], stderr=-3)
     code = begin.wait(300)
     assert code in {0, 1}, code
+
+
+CELLS = (
+    """\
+target: str = ""  # where
+out: str = ""  # folder of runs
+run_id: str = ""  # of the run
+pods: int = 1  # probes
+duration_s: float = 1.0  # seconds of trials
+seed: int = 1  # of the schedule""",
+    """\
+from pathlib import Path
+from cmhot.collecting import collect
+from cmhot.plan import Plan
+from cmhot.targets import connect
+plan = Plan(pods=pods, duration_s=duration_s, seed=seed)
+collect(connect(target), plan, out=Path(out), run_id=run_id)""",
+)
+EXECUTE = """\
+import json, sys
+from pathlib import Path
+from cmhot import notebooks
+notebooks.execute(Path(sys.argv[1]), json.loads(sys.argv[2]), out=Path(sys.argv[3]))
+"""
+
+
+def _collect_in_kernel(under: Under, plan: Plan, outcome: Outcome) -> None:
+    """Collect in a notebook that another process executes, until it is interrupted."""
+    source = under.folder / "collect.ipynb"
+    cells: list[dict[str, Any]] = [
+        {
+            "cell_type": "code",
+            "execution_count": None,
+            "id": f"cell-{number}",
+            "metadata": {"tags": ["parameters"]} if number == 0 else {},
+            "outputs": [],
+            "source": text,
+        }
+        for number, text in enumerate(CELLS)
+    ]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = {
+        "cells": cells,
+        "metadata": {"kernelspec": kernel},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+    source.write_text(json.dumps(notebook))
+    values = {
+        "target": f"testbed:{under.testbed}",
+        "out": str(under.run_dir.parent),
+        "run_id": under.run_dir.name,
+        "pods": plan.pods,
+        "duration_s": plan.duration_s,
+        "seed": plan.seed,
+    }
+    executed = under.folder / "executed"
+    arguments = [str(source), json.dumps(values), str(executed)]
+    under.process = subprocess.Popen(
+        [sys.executable, "-c", EXECUTE, *arguments], stderr=subprocess.PIPE
+    )
+    _, errors = under.process.communicate(timeout=plan.duration_s + 300)
+    assert under.process.returncode != 0, "it was not interrupted"
+    outcome.said = errors.decode().strip().splitlines()[-1]
 
 
 @contextlib.contextmanager
@@ -771,24 +923,35 @@ HEAD = (
 )
 
 
-def page(rows: list[Row], *, pods: int, duration_s: float) -> str:
-    """Write the table."""
+def page(told: Mapping[str, Any], rows: list[Row]) -> str:
+    """Write the table.
+
+    Parameters
+    ----------
+    told
+        Circumstances of the run: see `main`.
+    rows
+        Of all faults.
+    """
     calm = [row for row in rows if row.fault == UNDISTURBED.name]
     p50_s = sum(row.p50_s for row in calm) / len(calm)
     p99_s = sum(row.p99_s for row in calm) / len(calm)
     lines = [
         "# What faults do to a measurement",
         "",
-        "Made by `make faults` on a real testbed (Kubernetes v1.37.1, one kubelet at",
-        f"S = 5 s, Watch; {pods} probes a run, {duration_s:g} s of trials);",
+        "Made by `make faults` on a real testbed",
+        f"(Kubernetes {told['kubernetes']}, one kubelet at S = 5 s, Watch;",
+        f"{told['pods']} probes a run, {told['duration_s']:g} s of trials);",
         "each fault happens in the middle of a run of its own.",
         "Trials are updates times pods; in each row",
         "planned = observed + timeout + interrupted + missed + not sent + failed.",
         "Recovered: from the beginning of the fault to the first update after it",
         "that every living probe was seen to publish.",
-        "Shifts are against the undisturbed runs, of the interval estimator, which is",
+        "Shifts are against the undisturbed run, of the interval estimator, which is",
         "the headline; they may be 0.2 s and 1 s.",
-        "Rows that were made anew (`--only`) are of other runs than the rest.",
+        "While trials count the collector holds no watch that could become too old",
+        "(410): it watches pods until they are Ready, a minute at a time, and lists",
+        "them later. That watch is the one which the fault of this name ends.",
         "",
         f"| {' | '.join(HEAD)} |",
         "|---" * len(HEAD) + "|",
@@ -803,34 +966,26 @@ def page(rows: list[Row], *, pods: int, duration_s: float) -> str:
             row.status,
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", "Runs that ended by themselves said:", ""]
+    lines += ["", "Runs that ended by themselves, or were ended, said:", ""]
     lines += [
         f"* {row.fault}: {re.sub(RUN_DIR, 'RUN', row.said)}" for row in rows if row.said
     ]
     return "\n".join(lines) + "\n"
 
 
-def inflict_all(
-    testbed: str, folder: Path, *, pods: int, duration_s: float, names: tuple[str, ...]
-) -> list[Outcome]:
-    """Run all faults: those of the testbed in turn, the others side by side."""
-    chosen = [fault for fault in FAULTS if not names or fault.name in names]
-    outcomes = []
+def inflict(
+    chosen: Sequence[Fault], testbed: str, folder: Path, *, pods: int, duration_s: float
+) -> Iterator[Outcome]:
+    """Run faults: those of the testbed in turn, the others side by side."""
     for fault in chosen:
         if fault.alone:
             click.echo(f"{fault.name} …", err=True)
-            outcomes.append(
-                run_under(fault, testbed, folder, pods=pods, duration_s=duration_s)
-            )
+            yield run_under(fault, testbed, folder, pods=pods, duration_s=duration_s)
     together = [fault for fault in chosen if not fault.alone]
     for begin in range(0, len(together), SIDE_BY_SIDE):
         some = together[begin : begin + SIDE_BY_SIDE]
         click.echo("; ".join(fault.name for fault in some) + " …", err=True)
-        outcomes += side_by_side(
-            some, testbed, folder, pods=pods, duration_s=duration_s
-        )
-    order = {fault.name: number for number, fault in enumerate(FAULTS)}
-    return sorted(outcomes, key=lambda outcome: order[outcome.fault.name])
+        yield from side_by_side(some, testbed, folder, pods=pods, duration_s=duration_s)
 
 
 SIDE_BY_SIDE = 6
@@ -862,44 +1017,107 @@ def side_by_side(
     return found
 
 
-def merged(rows: list[Row], file: Path) -> list[Row]:
-    """Put rows among those of earlier runs, which they replace; keep all in a file."""
-    known = json.loads(file.read_text()) if file.exists() else []
-    by_name = {row["fault"]: Row(**row) for row in known}
-    by_name |= {row.fault: row for row in rows}
-    ordered = [by_name[fault.name] for fault in FAULTS if fault.name in by_name]
-    content = json.dumps([asdict(row) for row in ordered], indent=1)
-    file.write_text(content + "\n")
-    return ordered
+class Ledger:
+    """The rows of a page so far: who was interrupted goes on with the same run.
+
+    Parameters
+    ----------
+    file
+        Where they are kept; None: nowhere.
+    told
+        Circumstances; what was made under others is no part of this run.
+    """
+
+    def __init__(self, file: Path | None, told: Mapping[str, Any]) -> None:
+        self.file, self.told = file, dict(told)
+        self.rows: dict[str, Row] = {}
+        if file is not None and file.exists():
+            known = json.loads(file.read_text())
+            if known["told"] == self.told:
+                self.rows = {row["fault"]: Row(**row) for row in known["rows"]}
+
+    def add(self, row: Row) -> None:
+        """Keep a row."""
+        self.rows[row.fault] = row
+        if self.file is None:
+            return
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        draft = self.file.with_suffix(".part")
+        draft.write_text(self.text())
+        draft.replace(self.file)
+
+    def text(self) -> str:
+        """Write all of it."""
+        rows = [asdict(row) for row in self.ordered()]
+        return json.dumps({"told": self.told, "rows": rows}, indent=1) + "\n"
+
+    def ordered(self) -> list[Row]:
+        """Give the rows in the order of the faults."""
+        return [self.rows[one.name] for one in FAULTS if one.name in self.rows]
 
 
 @click.command()
 @click.option("--pods", default=20, show_default=True)
 @click.option("--duration", default=90.0, show_default=True, help="Seconds of trials.")
-@click.option("--only", multiple=True, help="Names of faults; all without.")
+@click.option("--only", multiple=True, help="Try these; the page is left as it is.")
+@click.option("--testbed", default=TESTBED, show_default=True, help="Its name.")
 @click.option("--page", "where", default=PAGE, type=click.Path(path_type=Path))
 @click.option("--keep", type=click.Path(path_type=Path), help="Keep the runs here.")
+@click.option("--anew", is_flag=True, help="Do not go on with an interrupted run.")
 def main(
-    pods: int, duration: float, only: tuple[str, ...], where: Path, keep: Path | None
+    *,
+    pods: int,
+    duration: float,
+    only: tuple[str, ...],
+    testbed: str,
+    where: Path,
+    keep: Path | None,
+    anew: bool,
 ) -> None:
-    """Inflict all faults, and write the table."""
-    wanted = spec.make_spec([parse_setting(NODE)], name=TESTBED)
-    lifecycle.down(TESTBED)
+    """Inflict all faults, and write the table of that one run.
+
+    Interrupted, it goes on where it was when it is called again with the same options.
+    """
+    wanted = spec.make_spec([parse_setting(NODE)], name=testbed)
+    told = {"kubernetes": KUBERNETES_VERSION, "pods": pods, "duration_s": duration}
+    if anew:
+        LEDGER.unlink(missing_ok=True)
+    ledger = Ledger(None if only else LEDGER, told)
+    names = {fault.name for fault in FAULTS}
+    if strangers := set(only) - names:
+        msg = f"no such fault: {', '.join(strangers)}; there are {', '.join(names)}"
+        raise click.UsageError(msg)
+    todo = [
+        fault
+        for fault in FAULTS
+        if (fault.name in only if only else fault.name not in ledger.rows)
+    ]
+    if ledger.rows:
+        click.echo(
+            f"{len(ledger.rows)} faults were inflicted before: going on", err=True
+        )
+    lifecycle.down(testbed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) if keep is None else keep
         folder.mkdir(parents=True, exist_ok=True)
         try:
             lifecycle.up(wanted)
-            outcomes = inflict_all(
-                TESTBED, folder, pods=pods, duration_s=duration, names=only
-            )
+            for outcome in inflict(
+                todo, testbed, folder, pods=pods, duration_s=duration
+            ):
+                row = judge(outcome)
+                ledger.add(row)
+                if only:
+                    click.echo(json.dumps(asdict(row), indent=1))
         finally:
-            lifecycle.down(TESTBED)
-        rows = [judge(outcome) for outcome in outcomes]
-    rows = merged(rows, where.with_suffix(".json"))
-    text = page(rows, pods=pods, duration_s=duration)
-    click.echo(text)
-    where.write_text(text)
+            lifecycle.down(testbed)
+    rows = ledger.ordered()
+    if not only:
+        text = page(told, rows)
+        click.echo(text)
+        where.write_text(text)
+        where.with_suffix(".json").write_text(ledger.text())
+        LEDGER.unlink()
     if any(row.unaccounted or row.leaked for row in rows):
         raise click.exceptions.Exit(1)
 

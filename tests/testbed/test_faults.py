@@ -9,9 +9,9 @@ import pytest
 
 from cmhot.settings import parse_setting
 from cmhot.testbed import lifecycle, spec
-from tests.testbed import faults
+from tests.testbed import conftest, faults
 
-NAME = "test-faults"
+NAME = f"{conftest.NAME}-faults"
 PODS, DURATION_S = 6, 30.0
 CHOSEN = (
     "probe pod deleted",
@@ -22,11 +22,12 @@ CHOSEN = (
 
 
 @pytest.fixture(scope="module")
-def rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, faults.Row]:
+def rows(
+    _tidy: None, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, faults.Row]:
     """Inflict them all, each on a run of its own, at the same time."""
     folder = tmp_path_factory.mktemp("faults")
     chosen = [fault for fault in faults.FAULTS if fault.name in CHOSEN]
-    lifecycle.down(NAME)  # what an interrupted session left
     try:
         lifecycle.up(spec.make_spec([parse_setting(faults.NODE)], name=NAME))
         outcomes = faults.side_by_side(
