@@ -33,9 +33,9 @@ def testbed() -> None:
     "--node",
     "nodes",
     multiple=True,
-    metavar="sync=10s,strategy=Watch[,ttl=60]",
+    metavar="sync=10s,strategy=Watch[,ttl=60][,kubelet=v1.26.15]",
     help="A kubelet with this setting; repeat it for more nodes. Default: 5, 10 and "
-    "20 s under Watch, 10 s under Get and under Cache.",
+    "20 s under Watch, 10 s under Get and under Cache. An older kubelet is built once.",
 )
 @name_option
 @click.option("--kubernetes", metavar="VERSION", help="Default: the pinned version.")
@@ -58,13 +58,16 @@ def up(
     release archives (checksums pinned, mirrors by CMHOT_MIRROR_*); a build from the
     Go module proxy, which takes about ten minutes once. It outlives this command.
     """
-    from cmhot.settings import DEFAULT_SETTINGS, parse_setting
+    from cmhot.settings import DEFAULT_SETTINGS
     from cmhot.testbed import lifecycle, spec
     from cmhot.testbed.versions import KUBERNETES_VERSION
 
-    settings = [parse_setting(node) for node in nodes] or DEFAULT_SETTINGS
+    asked = [spec.parse_node(node) for node in nodes]
     wanted = spec.make_spec(
-        settings, name=name, kubernetes=kubernetes or KUBERNETES_VERSION
+        [setting for setting, _ in asked] or DEFAULT_SETTINGS,
+        name=name,
+        kubernetes=kubernetes or KUBERNETES_VERSION,
+        kubelets=[kubelet for _, kubelet in asked],
     )
     status = lifecycle.up(wanted, bin_dir=bin_dir, report=say)
     _show(status, as_json=as_json)
@@ -145,5 +148,6 @@ def _show(status: Status, *, as_json: bool) -> None:
     click.echo(f"testbed {status.name}: Kubernetes {status.kubernetes}")
     for node in status.nodes:
         ready = "Ready" if node.ready else "not Ready"
-        click.echo(f"  {node.name:24} {node.setting!s:24} {ready}")
+        older = "" if node.kubelet == status.kubernetes else f", kubelet {node.kubelet}"
+        click.echo(f"  {node.name:24} {node.setting!s:24} {ready}{older}")
     click.echo(f"kubeconfig: {status.kubeconfig}")

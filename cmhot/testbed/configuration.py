@@ -14,22 +14,28 @@ import yaml
 
 from cmhot.testbed import layout
 from cmhot.testbed.certificates import Authority, key_pem, new_key, public_pem
-from cmhot.testbed.image import IMAGE_NAME
+from cmhot.testbed.layout import PKI, SYSTEM_PATH
+from cmhot.testbed.nodes import (
+    cni_configuration,
+    containerd_configuration,
+    kubelet_configuration,
+    node_programs,
+    private_logs_commands,
+)
+from cmhot.testbed.plan import flags, program
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Mapping
 
     from cmhot.testbed.certificates import Pair
-    from cmhot.testbed.spec import NodeSpec, TestbedSpec
+    from cmhot.testbed.spec import TestbedSpec
 
 USER = "cmhot"
 """Who the kubeconfig's user is, for RBAC and for the audit log."""
 
 STARTER = "cmhot-testbed"
 """Who waits for readiness: told apart from the user, whose requests are counted."""
-
-PKI = layout.STATE / "pki"
 
 
 def kubeconfig(
@@ -64,114 +70,6 @@ def kubeconfig(
             }
         ],
         "contexts": [{"name": context, "context": {"cluster": context, "user": user}}],
-    }
-
-
-def kubelet_configuration(node: NodeSpec, *, cgroup_root: str) -> dict[str, Any]:
-    """Make a node's KubeletConfiguration (kubelet.config.k8s.io/v1beta1)."""
-    root = layout.STATE / node.name
-    return {
-        "apiVersion": "kubelet.config.k8s.io/v1beta1",
-        "kind": "KubeletConfiguration",
-        # The experiment. The strategy can be set in this file only: no flag exists.
-        "syncFrequency": f"{node.setting.sync_frequency_s:g}s",
-        "configMapAndSecretChangeDetectionStrategy": node.setting.strategy.value,
-        # One kubelet per address; nothing on a fixed port of a shared address.
-        "address": layout.node_address(node),
-        "port": layout.KUBELET_PORT,
-        "healthzPort": 0,
-        "tlsCertFile": str(PKI / f"{node.name}.crt"),
-        "tlsPrivateKeyFile": str(PKI / f"{node.name}.key"),
-        "authentication": {
-            "anonymous": {"enabled": False},
-            "x509": {"clientCAFile": str(PKI / "ca.crt")},
-            "webhook": {"enabled": True},
-        },
-        "authorization": {"mode": "Webhook"},
-        "containerRuntimeEndpoint": f"unix://{root}/containerd.sock",
-        "podLogsDir": str(root / "pod-logs"),
-        "volumePluginDir": str(root / "volume-plugins"),
-        "staticPodPath": "",
-        "resolvConf": str(layout.STATE / "resolv.conf"),
-        # The host's cgroup manager is not asked, whether it is systemd or not.
-        "cgroupDriver": "cgroupfs",
-        "cgroupRoot": cgroup_root,
-        # Without it runc puts containers below /k8s.io, outside the testbed's cgroup,
-        # and `down` would leave that behind.
-        "cgroupsPerQOS": True,
-        "enforceNodeAllocatable": [],
-        "failCgroupV1": False,  # since 1.35 a kubelet refuses cgroup v1 otherwise
-        "failSwapOn": False,
-        "oomScoreAdj": 0,  # lowering it would need CAP_SYS_RESOURCE
-        "maxPods": 250,
-        # The host's disk and memory are not the testbed's to guard.
-        "evictionHard": {
-            "memory.available": "1Mi",
-            "nodefs.available": "0%",
-            "nodefs.inodesFree": "0%",
-            "imagefs.available": "0%",
-        },
-        "imageGCHighThresholdPercent": 100,  # the image could not be pulled again
-        "kernelMemcgNotification": False,
-    }
-
-
-def containerd_configuration(
-    node: NodeSpec, *, snapshotter: str, disabled: tuple[str, ...] = ()
-) -> str:
-    """Make a node's containerd configuration (version 3)."""
-    root = layout.STATE / node.name
-    return f"""\
-version = 3
-root = "{root}/containerd"
-state = "{layout.INSIDE}/{node.name}"
-disabled_plugins = {json.dumps(list(disabled))}
-[grpc]
-  address = "{root}/containerd.sock"
-[ttrpc]
-  address = "{root}/containerd.sock.ttrpc"
-# Its socket is one fixed path, for which containerds that start together would race;
-# the loser's CRI plugin dies.
-[plugins."io.containerd.nri.v1.nri"]
-  disable = true
-[plugins."io.containerd.internal.v1.opt"]
-  path = "{root}/opt"
-[plugins."io.containerd.cri.v1.images"]
-  snapshotter = "{snapshotter}"
-[plugins."io.containerd.cri.v1.images".pinned_images]
-  sandbox = "{IMAGE_NAME}"
-[plugins."io.containerd.cri.v1.runtime"]
-  # Without CAP_SYS_RESOURCE runc could not lower an oom_score_adj.
-  restrict_oom_score_adj = true
-[plugins."io.containerd.cri.v1.runtime".cni]
-  bin_dirs = ["{layout.BIN}"]
-  conf_dir = "{root}/cni"
-[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
-  runtime_type = "io.containerd.runc.v2"
-  [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
-    BinaryName = "{layout.BIN}/runc"
-    SystemdCgroup = false
-"""
-
-
-def cni_configuration(node: NodeSpec) -> dict[str, Any]:
-    """Make a node's network: a bridge of its own, no way out of the testbed."""
-    return {
-        "cniVersion": "1.0.0",
-        "name": f"cmhot-{node.index}",
-        "plugins": [
-            {
-                "type": "bridge",
-                "bridge": f"cni-{node.index}",
-                "isGateway": True,
-                "ipam": {
-                    "type": "host-local",
-                    "dataDir": str(layout.STATE / node.name / "ipam"),
-                    "ranges": [[{"subnet": layout.pod_subnet(node)}]],
-                    "routes": [{"dst": "0.0.0.0/0"}],
-                },
-            }
-        ],
     }
 
 
@@ -300,28 +198,6 @@ def files(
     return result
 
 
-def _program(
-    name: str,
-    argv: list[str],
-    *after: dict[str, Any],
-    once: bool = False,
-    nice: int = 0,
-) -> dict[str, Any]:
-    return {
-        "name": name,
-        "argv": argv,
-        "log": str(layout.STATE / "logs" / f"{name}.log"),
-        "after": list(after),
-        "once": once,
-        "nice": nice,
-    }
-
-
-def _flags(program: str, **options: object) -> list[str]:
-    flags = [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
-    return [str(layout.BIN / program), *flags]
-
-
 def _control_plane(api_address: str) -> list[dict[str, Any]]:
     state, loopback = layout.STATE, "127.0.0.1"
     etcd = f"http://{loopback}:{layout.ETCD_PORT}"
@@ -329,10 +205,10 @@ def _control_plane(api_address: str) -> list[dict[str, Any]]:
     etcd_up = {"tcp": [loopback, layout.ETCD_PORT]}
     api_up = {"tcp": [loopback, layout.API_PORT]}
     return [
-        _program(
+        program(
             "etcd",
             [
-                *_flags(
+                *flags(
                     "etcd",
                     data_dir=state / "etcd",
                     listen_client_urls=etcd,
@@ -345,9 +221,9 @@ def _control_plane(api_address: str) -> list[dict[str, Any]]:
                 "--unsafe-no-fsync",  # the data are thrown away anyhow
             ],
         ),
-        _program(
+        program(
             "kube-apiserver",
-            _flags(
+            flags(
                 "kube-apiserver",
                 etcd_servers=etcd,
                 secure_port=layout.API_PORT,
@@ -373,9 +249,9 @@ def _control_plane(api_address: str) -> list[dict[str, Any]]:
             ),
             etcd_up,
         ),
-        _program(
+        program(
             "kube-controller-manager",
-            _flags(
+            flags(
                 "kube-controller-manager",
                 kubeconfig=state / "kube-controller-manager.kubeconfig",
                 use_service_account_credentials="true",
@@ -394,9 +270,9 @@ def _control_plane(api_address: str) -> list[dict[str, Any]]:
             api_up,
             nice=5,  # the kubelets' registration goes first on a small machine
         ),
-        _program(
+        program(
             "kube-scheduler",
-            _flags(
+            flags(
                 "kube-scheduler",
                 kubeconfig=state / "kube-scheduler.kubeconfig",
                 leader_elect="false",
@@ -406,46 +282,6 @@ def _control_plane(api_address: str) -> list[dict[str, Any]]:
             ),
             api_up,
             nice=5,
-        ),
-    ]
-
-
-def _node(node: NodeSpec) -> list[dict[str, Any]]:
-    root = layout.STATE / node.name
-    containerd_socket = f"{root}/containerd.sock"
-    containerd_up = {"unix": containerd_socket}
-    return [
-        _program(
-            f"{node.name}.containerd",
-            [str(layout.BIN / "containerd"), "--config", f"{root}/containerd.toml"],
-        ),
-        _program(
-            f"{node.name}.import",
-            [
-                *(str(layout.BIN / "ctr"), "--address", containerd_socket),
-                # without --local: "no unpack platforms defined"
-                *("--namespace", "k8s.io", "images", "import", "--local"),
-                str(layout.STATE / "image.tar"),
-            ],
-            containerd_up,
-            once=True,
-        ),
-        _program(
-            f"{node.name}.kubelet",
-            _flags(
-                "kubelet",
-                config=root / "kubelet.json",
-                kubeconfig=root / "kubeconfig",
-                root_dir=root / "kubelet",
-                cert_dir=root / "kubelet-pki",
-                hostname_override=node.name,
-                node_ip=layout.node_address(node),
-                node_labels=f"{layout.SETTING_LABEL}={node.setting.label}",
-                v=2,
-            ),
-            containerd_up,
-            # a kubelet that finds no API server would back off for seconds
-            {"tcp": ["127.0.0.1", layout.API_PORT]},
         ),
     ]
 
@@ -460,15 +296,16 @@ def launch_plan(
     """Say to the supervisor what to mount, to link and to start, in which order."""
     started = _control_plane(api_address)
     for node in spec.nodes:
-        started += _node(node)
+        started += node_programs(node, kubernetes=spec.kubernetes)
     return {
         "inside": str(layout.INSIDE),
         "programs_found": dict(programs),
         "network": network_commands(spec, host_address=host_address),
+        "private_logs": private_logs_commands(spec),
         "sysctl": {"net/ipv4/ip_forward": "1"},
         "shielded": KUBELET_KERNEL_SETTINGS,
         "environment": {
-            "PATH": f"{layout.BIN}:/usr/sbin:/usr/bin:/sbin:/bin",
+            "PATH": f"{layout.BIN}:{SYSTEM_PATH}",
             "HOME": str(layout.STATE),
         },
         "programs": started,

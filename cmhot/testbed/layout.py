@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 INSIDE = PurePosixPath("/run/cmhot")
 BIN = INSIDE / "bin"
 STATE = INSIDE / "state"
+PKI = STATE / "pki"
+SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 API_PORT = 443
 """Of the Service `kubernetes`, too: its address is one of the testbed's own, so
@@ -49,11 +51,23 @@ HOST_RANGES = (
 """The link to the host takes the first free /30 of these; it alone is seen outside."""
 
 SETTING_LABEL = "cmhot.dev/setting"
+KUBELET_LABEL = "cmhot.dev/kubelet"
+"""Splits a summary by the kubelet's version (`cmhot summarise --by`)."""
 
 
 def node_address(node: NodeSpec) -> str:
     """Return the address at which the node's kubelet answers the API server."""
     return str(NODE_RANGE[node.index])
+
+
+def programs_folder(node: NodeSpec, *, kubernetes: str) -> PurePosixPath:
+    """Return the folder of the node's own programs: an older kubelet's are apart."""
+    return BIN if node.kubelet == kubernetes else BIN / node.kubelet
+
+
+def mount_namespace(node: NodeSpec) -> PurePosixPath:
+    """Return the file that keeps the mount namespace of a node which needs one."""
+    return INSIDE / f"{node.name}.mnt"
 
 
 def pod_subnet(node: NodeSpec) -> str:

@@ -21,7 +21,11 @@ from cmhot.clock import SystemClock
 from cmhot.errors import TestbedError, UsageError
 from cmhot.testbed import cgroups, host, layout, processes
 from cmhot.testbed.owner import give_back
-from cmhot.testbed.programs import ensure_programs
+from cmhot.testbed.programs import (
+    Programs,
+    ensure_older_kubelet,
+    ensure_programs,
+)
 from cmhot.testbed.spec import check_name
 from cmhot.testbed.start import POLL_S, start
 from cmhot.testbed.status import Status, describe, read_record, status
@@ -128,20 +132,34 @@ def up(
         else:
             _clear(home, spec.name, clock=clock)
             host.require(nodes=len(spec.nodes))
-            found = ensure_programs(
-                kubernetes_version=spec.kubernetes,
-                bin_dir=bin_dir,
-                cache=None,
-                report=report,
-            )
+            programs = _ensure(spec, bin_dir=bin_dir, report=report)
             try:
                 start(
-                    spec, home, found, report=report, clock=clock, timeout_s=timeout_s
+                    spec,
+                    home,
+                    programs,
+                    report=report,
+                    clock=clock,
+                    timeout_s=timeout_s,
                 )
             except BaseException:
                 _clear(home, spec.name, clock=clock)
                 raise
     return status(spec.name)
+
+
+def _ensure(spec: TestbedSpec, *, bin_dir: Path | None, report: Report) -> Programs:
+    """Return all programs; those of older kubelets are named ``VERSION/PROGRAM``."""
+    found = ensure_programs(
+        kubernetes_version=spec.kubernetes, bin_dir=bin_dir, report=report
+    )
+    sources = dict(found.sources)
+    for version in spec.older_kubelets:
+        older = ensure_older_kubelet(version, bin_dir=bin_dir, report=report)
+        sources |= {
+            f"{version}/{name}": source for name, source in older.sources.items()
+        }
+    return Programs(sources)
 
 
 def down(

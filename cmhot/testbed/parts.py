@@ -45,6 +45,7 @@ class Archive:
         and ``{arch}`` (amd64, arm64) are filled in.
     checksums
         ``algorithm:hex`` of the download, by architecture.
+        An architecture that is not there is not downloaded.
     """
 
     base: str
@@ -103,10 +104,12 @@ class Part:
         The first version that will not do;
         None: the version must be exactly `lowest`.
     says
-        Pattern of what the programs answer to ``--version``, group 1 the version.
+        Pattern of what the programs answer to `asked`, group 1 the version.
         It also tells them from others of that name, such as iproute2's ``bridge``.
     archive, build
         The two ways to get it.
+    asked
+        The argument with which the programs are asked their version.
     """
 
     name: str
@@ -117,6 +120,7 @@ class Part:
     says: str
     archive: Archive
     build: Build
+    asked: str = "--version"
 
     def fill(self, template: str, *, arch: str) -> str:
         """Fill in a template of the part's archive."""

@@ -30,11 +30,14 @@ class NodeStatus:
         Whether its condition Ready is true and it takes pods.
     setting
         What its kubelet was configured to.
+    kubelet
+        Version of its kubelet.
     """
 
     name: str
     ready: bool
     setting: Setting
+    kubelet: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ class Status:
                     "sync_frequency_s": node.setting.sync_frequency_s,
                     "strategy": node.setting.strategy.value,
                     "ttl_s": node.setting.ttl_s,
+                    "kubelet": node.kubelet,
                 }
                 for node in self.nodes
             ],
@@ -97,6 +101,7 @@ def read_record(home: layout.Home) -> dict[str, Any] | None:
 
 def describe(spec: TestbedSpec) -> dict[str, Any]:
     """Write a spec as the record keeps it."""
+    older = spec.older_kubelets
     return {
         "name": spec.name,
         "kubernetes": spec.kubernetes,
@@ -106,6 +111,8 @@ def describe(spec: TestbedSpec) -> dict[str, Any]:
                 "sync_frequency_s": node.setting.sync_frequency_s,
                 "strategy": node.setting.strategy.value,
                 "ttl_s": node.setting.ttl_s,
+                # only an older one, so that a record of an earlier cmhot compares
+                **({"kubelet": node.kubelet} if node.kubelet in older else {}),
             }
             for node in spec.nodes
         ],
@@ -148,6 +155,7 @@ def status(name: str = "default") -> Status:
                 setting=Setting(
                     node["sync_frequency_s"], Strategy(node["strategy"]), node["ttl_s"]
                 ),
+                kubelet=node.get("kubelet", record["spec"]["kubernetes"]),
             )
             for node in record["spec"]["nodes"]
         ),

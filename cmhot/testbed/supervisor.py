@@ -69,7 +69,9 @@ def hide_fixed_paths(run_dir: str, programs: dict[str, str], inside: str) -> Non
     for name, path in programs.items():
         number = folders.index(str(Path(path).parent))
         target = Path(inside, "programs", str(number), Path(path).name)
-        Path(inside, "bin", name).symlink_to(target)
+        link = Path(inside, "bin", name)
+        link.parent.mkdir(exist_ok=True)  # an older kubelet's programs lie apart
+        link.symlink_to(target)
 
 
 def bind(descriptor: int, target: Path) -> None:
@@ -98,7 +100,7 @@ def shield_kernel_settings(values: dict[str, str], inside: str) -> None:
 
 
 def run_all(commands: list[list[str]]) -> None:
-    """Run short commands (the network's set-up) one after the other."""
+    """Run short commands, such as the network's set-up, one after the other."""
     for command in commands:
         subprocess.run(command, check=True)
 
@@ -208,6 +210,7 @@ def main(run_dir: str) -> None:
     shield_kernel_settings(launch["shielded"], launch["inside"])
     os.chdir("/")
     run_all(launch["network"])
+    run_all(launch["private_logs"])
     for key, value in launch["sysctl"].items():
         Path("/proc/sys", key).write_text(value)
     state = Path(launch["inside"], "state")

@@ -8,6 +8,7 @@ the others are as Kubespray publishes them.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cmhot.errors import UsageError
@@ -20,7 +21,20 @@ KUBERNETES_VERSION = "v1.37.1"
 """What a testbed runs unless asked otherwise."""
 
 
-def _kubernetes(version: str, *, checksums: Mapping[str, str]) -> Part:
+def _kubernetes(
+    version: str,
+    *,
+    checksums: Mapping[str, str],
+    programs: tuple[str, ...] = (
+        "kubelet",
+        "kube-apiserver",
+        "kube-controller-manager",
+        "kube-scheduler",
+    ),
+    module: str = "kubernetes",
+    tags: str = "",
+    seconds: int = 480,
+) -> Part:
     major, minor, _ = numbers(version)
     stamp = "-X k8s.io/component-base/version"
     return Part(
@@ -30,12 +44,7 @@ def _kubernetes(version: str, *, checksums: Mapping[str, str]) -> Part:
             Program(
                 name, f"k8s.io/kubernetes/cmd/{name}", f"kubernetes/server/bin/{name}"
             )
-            for name in (
-                "kubelet",
-                "kube-apiserver",
-                "kube-controller-manager",
-                "kube-scheduler",
-            )
+            for name in programs
         ),
         lowest=version,
         below=None,
@@ -47,13 +56,14 @@ def _kubernetes(version: str, *, checksums: Mapping[str, str]) -> Part:
             checksums,
         ),
         build=Build(
-            "kubernetes",
+            module,
             "k8s.io/kubernetes",
             ldflags=(
                 f"-s -w {stamp}.gitVersion={version} "
                 f"{stamp}.gitMajor={major} {stamp}.gitMinor={minor}"
             ),
-            seconds=480,
+            tags=tags,
+            seconds=seconds,
         ),
     )
 
@@ -202,6 +212,57 @@ _CATALOGUE: dict[str, tuple[Part, ...]] = {
     ),
 }
 
+_CONTAINERD_1 = replace(
+    _CONTAINERD,
+    version="v1.7.35",
+    programs=tuple(
+        replace(program, package=program.package.replace("/v2/", "/"))
+        for program in _CONTAINERD.programs
+    ),
+    asked="-v",  # its shim knows no --version
+    lowest="1.6",
+    below="2",
+    archive=replace(_CONTAINERD.archive, checksums={}),
+    build=Build(
+        "containerd-1.7",
+        "github.com/containerd/containerd",
+        ldflags="-s -w -X github.com/containerd/containerd/version.Version=v1.7.35",
+        seconds=70,
+    ),
+)
+"""The last line of containerd that speaks v1alpha2 of the runtime interface."""
+
+_OLDER_KUBELETS: dict[str, tuple[Part, ...]] = {
+    "v1.20.15": (
+        _kubernetes(
+            "v1.20.15",
+            checksums={},
+            programs=("kubelet",),
+            module="kubelet-1.20",
+            tags="providerless,dockerless",  # a third less to compile
+            seconds=150,
+        ),
+        _CONTAINERD_1,
+    ),
+    "v1.26.15": (
+        _kubernetes(
+            "v1.26.15",
+            checksums={},
+            programs=("kubelet",),
+            module="kubelet-1.26",
+            tags="providerless",
+            seconds=150,
+        ),
+    ),
+}
+"""What a node with an older kubelet runs instead of the testbed's own programs.
+No checksum of their archives is recorded where these versions were taken from,
+so that they are built; go.sum pins the content.
+Their seconds are reckoned from the processor time of a build, not measured."""
+
+OLDER_KUBELETS = tuple(_OLDER_KUBELETS)
+"""Versions of the kubelet that a node may run instead of the testbed's own."""
+
 
 def catalogue(kubernetes_version: str) -> tuple[Part, ...]:
     """Return the parts of a testbed of that Kubernetes version.
@@ -216,3 +277,18 @@ def catalogue(kubernetes_version: str) -> tuple[Part, ...]:
         msg = f"Kubernetes {kubernetes_version!r} is not pinned here: choose {known}"
         raise UsageError(msg)
     return _CATALOGUE[kubernetes_version]
+
+
+def older_kubelet(version: str) -> tuple[Part, ...]:
+    """Return what a node with that kubelet runs instead of the testbed's programs.
+
+    Raises
+    ------
+    UsageError
+        For a version that is not pinned here.
+    """
+    if version not in _OLDER_KUBELETS:
+        known = ", ".join([*_OLDER_KUBELETS, *_CATALOGUE])
+        msg = f"a kubelet {version!r} is not pinned here: choose {known}"
+        raise UsageError(msg)
+    return _OLDER_KUBELETS[version]

@@ -8,6 +8,7 @@ Only a plain ``pytest`` without root or without Linux skips them, and says so.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,18 +19,21 @@ from benchmarks.common import fresh_namespace
 from cmhot.runs.rundir import read_run
 from cmhot.settings import parse_setting
 from cmhot.targets import connect
-from cmhot.testbed import host, lifecycle, spec
+from cmhot.testbed import host, layout, lifecycle, spec
 from tests.testbed.command import run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from cmhot.port.cluster import Cluster
     from cmhot.runs.rundir import Run
     from cmhot.testbed.lifecycle import Status
 
 HERE = Path(__file__).parent
-NAME = "test"
+NAME = f"test-{os.getpid()}"
+"""Of the shared testbed: each session has its own, so that two may run at once."""
+NAME_LENGTH = 32
+"""Longest name of a testbed, as `cmhot.testbed.spec.check_name` has it."""
 NODES = (
     "sync=2s,strategy=Watch",
     "sync=2s,strategy=Get",
@@ -62,6 +66,14 @@ def excuse(config: pytest.Config) -> str | None:
     return None
 
 
+def left_behind(names: Iterable[str]) -> list[str]:
+    """Return those that belong to a session of these tests which is no more."""
+    found = [(name, re.match(r"test-(\d+)(?:-|$)", name)) for name in names]
+    return [
+        name for name, match in found if match and not Path("/proc", match[1]).exists()
+    ]
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _may_skip(request: pytest.FixtureRequest) -> None:
     """Skip where a testbed is not to be expected; elsewhere its failure is one."""
@@ -71,10 +83,20 @@ def _may_skip(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture(scope="session")
-def testbed(_may_skip: None) -> Iterator[Status]:
+def _tidy(_may_skip: None) -> None:
+    """Take away what interrupted sessions left."""
+    homes = layout.all_homes()
+    folders = homes.iterdir() if homes.is_dir() else ()
+    # a start that was cut off has a lock, and may have no folder yet
+    names = {path.name.removeprefix(".").removesuffix(".lock") for path in folders}
+    for name in left_behind(names):
+        lifecycle.down(name)
+
+
+@pytest.fixture(scope="session")
+def testbed(_tidy: None) -> Iterator[Status]:
     """Start the shared testbed, and take it down after the last test."""
     wanted = spec.make_spec([parse_setting(node) for node in NODES], name=NAME)
-    lifecycle.down(NAME)  # what an interrupted session left
     try:
         yield lifecycle.up(wanted)
     finally:
@@ -82,11 +104,10 @@ def testbed(_may_skip: None) -> Iterator[Status]:
 
 
 @pytest.fixture
-def own_name(request: pytest.FixtureRequest) -> Iterator[str]:
+def own_name(request: pytest.FixtureRequest, _tidy: None) -> Iterator[str]:
     """Name a testbed for one test, and leave nothing of it, whatever happens."""
-    name = f"test-{request.node.name.removeprefix('test_')[:20].split('[')[0]}"
-    name = name.replace("_", "-").rstrip("-")
-    lifecycle.down(name)
+    name = f"{NAME}-{request.node.name.removeprefix('test_').split('[')[0]}"
+    name = name.replace("_", "-")[:NAME_LENGTH].rstrip("-")
     try:
         yield name
     finally:

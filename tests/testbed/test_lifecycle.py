@@ -19,7 +19,7 @@ from cmhot.settings import parse_setting
 from cmhot.testbed import layout, lifecycle, processes, spec
 from tests.testbed import soak
 from tests.testbed.command import run, start
-from tests.testbed.conftest import NAME, NODES
+from tests.testbed.conftest import NAME, NODES, left_behind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +55,7 @@ def test_up_refuses_other_nodes() -> None:
     assert "sync-2s-watch, sync-2s-get, sync-2s-cache, sync-10s-watch" in str(
         refused.value
     )
-    assert "`cmhot testbed down --name test`" in str(refused.value)
+    assert f"`cmhot testbed down --name {NAME}`" in str(refused.value)
     assert "--name" in str(refused.value)
     assert lifecycle.status(NAME).running
 
@@ -79,6 +79,7 @@ def test_status_has_the_keys_that_programs_rely_on(testbed: Status) -> None:
             "sync_frequency_s": sync,
             "strategy": strategy,
             "ttl_s": 0,
+            "kubelet": "v1.37.1",
         }
         for sync, strategy in [(2, "Watch"), (2, "Get"), (2, "Cache"), (10, "Watch")]
     ]
@@ -90,6 +91,14 @@ def test_status_of_no_testbed() -> None:
 
     assert code == 1
     assert json.loads(output)["running"] is False
+
+
+def test_only_what_ended_sessions_left_is_taken_away() -> None:
+    """A testbed of these tests goes once its session is no more; others stay."""
+    ended = f"test-{2**22 + 1}"  # above the kernel's highest process number
+    names = ["default", "test", "test-faults", NAME, f"{NAME}-two", ended, f"{ended}-a"]
+
+    assert left_behind(names) == [ended, f"{ended}-a"]
 
 
 def holds_key(path: Path) -> bool:

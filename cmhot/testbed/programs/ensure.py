@@ -24,6 +24,7 @@ from cmhot.testbed.programs.fetch import fetch_missing
 from cmhot.testbed.programs.folders import ABSENT, look_in_folders
 from cmhot.testbed.programs.progress import suitable
 from cmhot.testbed.programs.search import Programs, allowed_steps, begin
+from cmhot.testbed.versions import older_kubelet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,6 +65,26 @@ def ensure_programs(
         When a program can be had from no source.
     """
     search = begin(kubernetes_version=kubernetes_version, bin_dir=bin_dir, cache=cache)
+    search.report, search.progress = report, progress or suitable(report)
+    return find_all(search)
+
+
+def ensure_older_kubelet(
+    version: str,
+    *,
+    bin_dir: Path | None = None,
+    cache: Path | None = None,
+    report: Report = lambda _: None,
+    progress: Progress | None = None,
+) -> Programs:
+    """Return the programs of a node with an older kubelet.
+
+    The parameters, and what is raised, are those of `ensure_programs`;
+    of the Kubernetes of that version only the kubelet is needed.
+    """
+    search = begin(
+        kubernetes_version=version, bin_dir=bin_dir, cache=cache, parts=older_kubelet
+    )
     search.report, search.progress = report, progress or suitable(report)
     return find_all(search)
 

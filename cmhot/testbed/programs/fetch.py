@@ -54,6 +54,9 @@ def _fetch(search: Search, part: Part, step: str, downloader: Downloader) -> Non
 
 
 def _download(search: Search, part: Part, folder: Path, downloader: Downloader) -> None:
+    if search.arch not in part.archive.checksums:
+        msg = f"no checksum of {part.name} {part.version} is pinned"
+        raise ProgramsError(msg)
     url = part.url(search.environ, arch=search.arch)
     target = search.cache / f"{part.name}-{part.version}.download"
     search.report(f"downloading {url}")

@@ -24,7 +24,7 @@ def ask_version(part: Part, path: Path) -> str | None:
     """Ask a program its version; None: it is not the part's program."""
     try:
         done = subprocess.run(
-            [path, "--version"],
+            [path, part.asked],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -70,7 +70,8 @@ def foresee(search: Search) -> tuple[Outlook, ...]:
 def _plan(search: Search, part: Part, program: Program, steps: Sequence[str]) -> str:
     """Say why a program has to be fetched, and how that would be done."""
     ways = [search.why(program)] if search.why(program) else []
-    if "archive" in steps:
+    pinned = search.arch in part.archive.checksums
+    if "archive" in steps and pinned:
         url = part.url(search.environ, arch=search.arch)
         ways.append(f"would be downloaded from {url}")
     if "build" in steps:
@@ -81,6 +82,6 @@ def _plan(search: Search, part: Part, program: Program, steps: Sequence[str]) ->
         except ProgramsError as error:
             ways.append(f"cannot be built as it is: {error}")
         else:
-            or_else = "or else " if "archive" in steps else "would be "
+            or_else = "or else " if "archive" in steps and pinned else "would be "
             ways.append(f"{or_else}built with {go.version} ({go.path})")
     return "; ".join(ways)

@@ -14,7 +14,7 @@ from cmhot.testbed.programs.progress import bar
 from cmhot.testbed.versions import catalogue
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from cmhot.testbed.parts import Part, Program
@@ -215,9 +215,15 @@ def architecture() -> str:
 
 
 def begin(
-    *, kubernetes_version: str, bin_dir: Path | None, cache: Path | None
+    *,
+    kubernetes_version: str,
+    bin_dir: Path | None,
+    cache: Path | None,
+    parts: Callable[[str], Sequence[Part]] = catalogue,
 ) -> Search:
     """Begin to look for a testbed's programs, as `ensure_programs` is asked to.
+
+    `parts` says which they are of a version.
 
     Raises
     ------
@@ -229,7 +235,7 @@ def begin(
         raise UsageError(msg)
     arch = architecture()
     return Search(
-        parts=catalogue(kubernetes_version),
+        parts=parts(kubernetes_version),
         arch=arch,
         cache=(cache or cache_dir() / "testbed") / kubernetes_version / arch,
         bin_dir=bin_dir,

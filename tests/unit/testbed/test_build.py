@@ -16,7 +16,12 @@ from cmhot.testbed.parts import Archive, Build, Part, Program
 from cmhot.testbed.programs import build
 from cmhot.testbed.programs.child import answer
 from cmhot.testbed.programs.toolchain import packaged_go
-from cmhot.testbed.versions import KUBERNETES_VERSION, catalogue
+from cmhot.testbed.versions import (
+    KUBERNETES_VERSION,
+    OLDER_KUBELETS,
+    catalogue,
+    older_kubelet,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,16 +29,20 @@ if TYPE_CHECKING:
     from cmhot.testbed.programs.progress import Advance
 
 PARTS = {part.name: part for part in catalogue(KUBERNETES_VERSION)}
+OLDER = [part for version in OLDER_KUBELETS for part in older_kubelet(version)]
+BUILDS = {part.build.module: part for part in [*PARTS.values(), *OLDER]}
 USER = Owner(1000, 1000, Path("/home/ada"), through_sudo=False)
 
 
-@pytest.mark.parametrize("name", sorted(PARTS))
-def test_go_mod_agrees(name: str) -> None:
+@pytest.mark.parametrize("module", sorted(BUILDS))
+def test_go_mod_agrees(module: str) -> None:
     """go.mod has the pinned version, and a tool line for each program."""
-    part = PARTS[name]
+    part = BUILDS[module]
     text = (build.MODULES / part.build.module / "go.mod").read_text()
     required = re.findall(
-        rf"^\s+{re.escape(part.build.requires)} (\S+)", text, re.MULTILINE
+        rf"^(?:require|\t)\s*{re.escape(part.build.requires)} (v\S+)",
+        text,
+        re.MULTILINE,
     )
     tools = set(re.findall(r"^tool (\S+)$", text, re.MULTILINE))
 
@@ -46,23 +55,35 @@ def test_every_module_has_a_part() -> None:
     """No go.mod lies there that nothing builds."""
     folders = {folder.name for folder in build.MODULES.iterdir() if folder.is_dir()}
 
-    assert folders == {part.build.module for part in PARTS.values()}
+    assert folders == BUILDS.keys()
 
 
-def test_staging_modules_agree() -> None:
-    """Kubernetes' 33 staging modules are replaced by those of the same release."""
-    text = (build.MODULES / "kubernetes" / "go.mod").read_text()
+@pytest.mark.parametrize(
+    ("module", "count"),
+    [("kubernetes", 33), ("kubelet-1.26", 29), ("kubelet-1.20", 26)],
+)
+def test_staging_modules_agree(module: str, count: int) -> None:
+    """Kubernetes' staging modules are replaced by those of the same release."""
+    text = (build.MODULES / module / "go.mod").read_text()
     replaced = re.findall(r"^\s+(k8s\.io/\S+) => (\S+) (\S+)$", text, re.MULTILINE)
-    staged = KUBERNETES_VERSION.replace("v1.", "v0.")
+    staged = BUILDS[module].version.replace("v1.", "v0.")
+    others = {old for old, _, version in replaced if version != staged}
 
-    assert len(replaced) == 33
-    assert all(old == new and version == staged for old, new, version in replaced)
+    assert len(replaced) - len(others) == count
+    assert all(old == new for old, new, _ in replaced)
+    # modules of the same address that are released by themselves
+    assert others <= {"k8s.io/gengo", "k8s.io/heapster", "k8s.io/klog/v2"} | {
+        "k8s.io/kube-openapi",
+        "k8s.io/system-validators",
+        "k8s.io/utils",
+    }
 
 
 def test_versions_are_stamped() -> None:
     """Programs that take their version from the linker are given the pinned one."""
-    for name in ("kubernetes", "containerd", "cni"):
-        assert f"ersion={PARTS[name].version}" in PARTS[name].build.ldflags
+    for part in BUILDS.values():
+        if part.name in {"kubernetes", "containerd", "cni"}:
+            assert f"ersion={part.version}" in part.build.ldflags
 
 
 def test_command_of_several() -> None:

@@ -13,14 +13,17 @@ import yaml
 
 from cmhot.errors import UsageError
 from cmhot.settings import Setting, Strategy
-from cmhot.testbed import configuration, layout
-from cmhot.testbed.spec import make_spec
+from cmhot.testbed import configuration, layout, nodes
+from cmhot.testbed.spec import make_spec, parse_node
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 SPEC = make_spec([Setting(5), Setting(10, Strategy.CACHE, 60), Setting(5)], name="t")
+
+
+OLD = make_spec([Setting(10)] * 3, name="o", kubelets=["v1.20.15", "v1.26.15", None])
 
 
 @pytest.fixture(scope="module")
@@ -211,3 +214,94 @@ def test_the_number_of_nodes_is_bounded(count: int) -> None:
     """No nodes measure nothing; too many disturb each other."""
     with pytest.raises(UsageError, match="1 to 12"):
         make_spec([Setting(5)] * count)
+
+
+def test_a_node_may_have_an_older_kubelet() -> None:
+    """Its version follows the setting, is part of its name, and must be pinned."""
+    asked = [
+        parse_node("sync=10s,kubelet=v1.26.15,strategy=Get"),
+        parse_node("sync=5s"),
+    ]
+    made = make_spec(
+        [setting for setting, _ in asked], kubelets=[kubelet for _, kubelet in asked]
+    )
+
+    assert asked == [(Setting(10, Strategy.GET), "v1.26.15"), (Setting(5), None)]
+    assert [(node.name, node.kubelet) for node in made.nodes] == [
+        ("sync-10s-get-v1-26-15", "v1.26.15"),
+        ("sync-5s-watch", "v1.37.1"),
+    ]
+    assert made.older_kubelets == ("v1.26.15",)
+    with pytest.raises(UsageError, match=r"v1\.9\.0.*choose v1\.20\.15, v1\.26\.15"):
+        make_spec([Setting(5)], kubelets=["v1.9.0"])
+    with pytest.raises(UsageError, match="given twice"):
+        parse_node("kubelet=v1.20.15,kubelet=v1.26.15")
+
+
+def test_an_older_kubelet_is_told_nothing_that_it_does_not_know() -> None:
+    """An unknown field ends a kubelet: what its file cannot say, a flag does."""
+    made = configuration.launch_plan(
+        OLD, programs={}, api_address="10.213.0.2", host_address="10.213.0.1"
+    )
+    argv = [
+        program["argv"] for program in made["programs"] if "kubelet" in program["name"]
+    ]
+    files = [nodes.kubelet_configuration(node, cgroup_root="/x") for node in OLD.nodes]
+    newer = {"containerRuntimeEndpoint", "podLogsDir", "failCgroupV1"}
+    endpoint = "--container-runtime-endpoint=unix:///run/cmhot/state/{}/containerd.sock"
+
+    assert [newer & file.keys() for file in files] == [set(), set(), newer]
+    assert [
+        endpoint.format(node.name) in words
+        for node, words in zip(OLD.nodes, argv, strict=True)
+    ] == [True, True, False]
+    assert ["--container-runtime=remote" in words for words in argv] == [
+        True,
+        False,
+        False,
+    ]
+    assert all("--container-runtime" not in file for file in files)
+
+
+def test_an_older_kubelet_runs_its_own_programs_beside_its_own_logs() -> None:
+    """Kubelet and containerd of a node share one mount namespace and its /var/log."""
+    made = configuration.launch_plan(
+        OLD, programs={}, api_address="10.213.0.2", host_address="10.213.0.1"
+    )
+    plan = {program["name"]: program["argv"] for program in made["programs"]}
+    oldest, older, today = (node.name for node in OLD.nodes)
+    enter = f"--mount=/run/cmhot/{oldest}.mnt"
+    bin_ = "/run/cmhot/bin"
+
+    assert plan[f"{oldest}.kubelet"][:2] == ["nsenter", enter]
+    assert plan[f"{oldest}.containerd"][:2] == ["nsenter", enter]
+    # v1alpha2 of the runtime interface is in containerd 1 only
+    assert f"{bin_}/v1.20.15/containerd" in plan[f"{oldest}.containerd"]
+    assert f"{bin_}/v1.20.15/ctr" in plan[f"{oldest}.import"]
+    assert f"{bin_}/v1.20.15/kubelet" in plan[f"{oldest}.kubelet"]
+    assert f"{bin_}/containerd" in plan[f"{older}.containerd"]
+    assert f"{bin_}/v1.26.15/kubelet" in plan[f"{older}.kubelet"]
+    label = "--node-labels=cmhot.dev/setting=sync-10s.watch.ttl-0,cmhot.dev/kubelet="
+    assert f"{label}v1.26.15" in plan[f"{older}.kubelet"]
+    assert plan[f"{today}.kubelet"][0] == f"{bin_}/kubelet"
+    assert [command[-1] for command in made["private_logs"][2::3]] == ["/var/log"] * 2
+    assert enter in made["private_logs"][2]
+
+
+def test_containerd_1_is_told_the_same_in_its_own_words() -> None:
+    """Version 2 of its file has one CRI plugin, and the same traps."""
+    toml = tomllib.loads(
+        nodes.containerd_configuration(OLD.nodes[0], snapshotter="overlayfs")
+    )
+    cri = toml["plugins"]["io.containerd.grpc.v1.cri"]
+    runc = cri["containerd"]["runtimes"]["runc"]
+
+    assert toml["version"] == 2
+    assert toml["plugins"]["io.containerd.nri.v1.nri"] == {"disable": True}
+    assert cri["sandbox_image"] == "cmhot.dev/testbed/busybox:local"
+    assert cri["restrict_oom_score_adj"] is True
+    assert cri["containerd"]["snapshotter"] == "overlayfs"
+    assert runc["options"] == {
+        "BinaryName": "/run/cmhot/bin/runc",
+        "SystemdCgroup": False,
+    }

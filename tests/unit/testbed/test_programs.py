@@ -242,6 +242,32 @@ def test_wrong_archive(bench: Bench) -> None:
     assert sorted(path.name for path in bench.cache.iterdir()) == [".lock"]
 
 
+def test_unpinned_archive(bench: Bench) -> None:
+    """An archive whose checksum is not known is not asked for, nor promised."""
+    archive = replace(bench.part.archive, checksums={})
+    bench.part = replace(bench.part, archive=archive)
+
+    remarks = [outlook.remark for outlook in foresee(bench.search())]
+    with pytest.raises(ProgramsError, match=r"no checksum of pair v1\.4\.2 is pinned"):
+        bench.steps(CMHOT_SOURCES="archive")
+
+    assert not any("would be downloaded" in remark for remark in remarks)
+    assert bench.asked == []
+
+
+def test_asked_as_it_answers(bench: Bench, tmp_path: Path) -> None:
+    """A program that knows no --version is asked as its part says."""
+    for name in ("left", "right"):
+        put(tmp_path / "path", name).write_text(
+            f'#!/bin/sh\n[ "$1" = -v ] && echo {name} of pair {PINNED}\n'
+        )
+    before = bench.steps(CMHOT_SOURCES="path,archive")
+    bench.part = replace(bench.part, asked="-v")
+
+    assert set(before.values()) == {"archive"}
+    assert set(bench.steps(CMHOT_SOURCES="path").values()) == {"path"}
+
+
 def test_program_that_does_not_answer(bench: Bench) -> None:
     """A fetched program must say the pinned version before it enters the cache."""
     bench.part = replace(bench.part, says=r"of trio (v\S+)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cmhot.testbed.parts import numbers
-from cmhot.testbed.versions import KUBERNETES_VERSION, catalogue
+from cmhot.testbed.versions import KUBERNETES_VERSION, catalogue, older_kubelet
 
 REAL = {part.name: part for part in catalogue(KUBERNETES_VERSION)}
 
@@ -93,6 +93,26 @@ def test_answers(part: str, answer: str, version: str | None, good: object) -> N
 
     assert found == version
     assert (found is not None and REAL[part].supports(found)) is good
+
+
+def test_an_older_kubelet_is_one_program_of_its_release() -> None:
+    """It comes without a control plane, and with a containerd that understands it."""
+    oldest, older = older_kubelet("v1.20.15"), older_kubelet("v1.26.15")
+    containerd = oldest[1]
+
+    assert [
+        [program.name for program in part.programs] for part in (*oldest, *older)
+    ] == [
+        ["kubelet"],
+        ["containerd", "containerd-shim-runc-v2", "ctr"],
+        ["kubelet"],
+    ]
+    assert oldest[0].supports("v1.20.15")
+    assert not oldest[0].supports("v1.20.14")
+    # Debian's, and what it answers; containerd 2 has no v1alpha2
+    answer = "containerd github.com/containerd/containerd 1.6.20~ds1 1.6.20~ds1-1"
+    assert containerd.supports(containerd.read_version(answer) or "")
+    assert not containerd.supports("v2.3.4")
 
 
 def test_numbers() -> None:
