@@ -6,6 +6,7 @@ so that a two-minute kubelet delay is a one-millisecond unit test.
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Protocol
 
@@ -57,6 +58,7 @@ class VirtualClock:
     def __init__(self, start_ns: int = 1_767_225_600 * NS_PER_S) -> None:
         self._start_ns = start_ns
         self._elapsed_ns = 0
+        self._lock = threading.Lock()  # who looks at many pods does so in threads
 
     def utc_ns(self) -> int:
         """Return the virtual instant."""
@@ -69,7 +71,8 @@ class VirtualClock:
     def sleep(self, seconds: float) -> None:
         """Move the clock on; time never goes backwards."""
         if seconds > 0:
-            self._elapsed_ns += round(seconds * NS_PER_S)
+            with self._lock:
+                self._elapsed_ns += round(seconds * NS_PER_S)
 
 
 def describe(clock: Clock) -> dict[str, object]:

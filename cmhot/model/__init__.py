@@ -1,8 +1,9 @@
 """Virtual kubelets: for tests, for studies, and where no testbed can run.
 
 `kubelet` is the model of one kubelet, event by event, in virtual time;
-`cluster` puts several of them behind the cluster port, `simulate` makes a run of them
-without port and logs, and `sampler` draws the instants of many syncs at once.
+`cluster` puts several of them behind the cluster port, with Deployments whose pods
+start and end (`world`) and containers to look into (`running`); `simulate` makes a run
+of them without port and logs, and `sampler` draws the instants of many syncs at once.
 Whatever is made from any of them must say "modelled".
 """
 

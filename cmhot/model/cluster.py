@@ -6,44 +6,66 @@ Whatever is made from it must say "modelled".
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import copy
+import functools
+import threading
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-import numpy as np
-
-from cmhot.clock import NS_PER_S, VirtualClock
+from cmhot.clock import VirtualClock
+from cmhot.consumers.reference import Reference
 from cmhot.errors import ClusterError, NotFoundError
 from cmhot.kubelet import TYPICAL
-from cmhot.model.contents import History
-from cmhot.model.kubelet import ns
-from cmhot.model.nodes import READ_AFTER_S, make_nodes, version_text
-from cmhot.port.cluster import CONFIG_MAP, NODE, POD
-from cmhot.settings import DEFAULT_SETTINGS, TTL_ANNOTATION
+from cmhot.model.deployments import status_of
+from cmhot.model.logs import printed
+from cmhot.model.nodes import make_nodes, node_object, version_text
+from cmhot.model.running import Inside
+from cmhot.model.store import Store, kind_of
+from cmhot.model.world import World
+from cmhot.port.cluster import (
+    CONFIG_MAP,
+    DEPLOYMENT,
+    NAMESPACE,
+    NODE,
+    POD,
+    SECRET,
+    Captured,
+)
+from cmhot.settings import DEFAULT_SETTINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from cmhot.kubelet import Timing
-    from cmhot.model.nodes import ModelNode
-    from cmhot.model.pods import ModelPod, Volume
+    from cmhot.model.running import Running
     from cmhot.port.cluster import Kind
     from cmhot.settings import Setting
 
+Asked = ParamSpec("Asked")
+Answer = TypeVar("Answer")
+
 REQUEST_S = 0.005
 """Time a request takes, seconds: about what the testbed's API server needs."""
+REFERENCES = {CONFIG_MAP: "configmap", SECRET: "secret"}
+"""Kinds whose content reaches pods."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Pod:
-    name: str
-    labels: dict[str, str]
-    node: ModelNode
-    inside: ModelPod
+def _one_at_a_time(
+    method: Callable[Concatenate[ModelCluster, Asked], Answer],
+) -> Callable[Concatenate[ModelCluster, Asked], Answer]:
+    """Let threads wait for each other: virtual time has no other order."""
+
+    @functools.wraps(method)
+    def guarded(
+        self: ModelCluster, /, *args: Asked.args, **kwargs: Asked.kwargs
+    ) -> Answer:
+        with self._lock:
+            return method(self, *args, **kwargs)
+
+    return guarded
 
 
 class ModelCluster:
-    """A modelled cluster; implements `cmhot.port.cluster.Cluster`.
+    """A modelled cluster; implements `cmhot.port.cluster.Cluster` and `Inspectable`.
 
     Parameters
     ----------
@@ -80,10 +102,10 @@ class ModelCluster:
         self._nodes = make_nodes(
             settings, seed=seed, kubernetes=kubernetes, timing=timing
         )
-        self._pods: dict[str, _Pod] = {}
-        self._histories: dict[str, History] = {}
-        self._stored: dict[str, int] = {}
-        self._version = 1
+        self._store = Store()
+        self._world = World(self._nodes, self._store)
+        self._ending: set[str] = set()  # namespaces that wait for their pods to go
+        self._lock = threading.RLock()
 
     def version(self) -> str:
         """Say that there is no Kubernetes behind it, and which one is modelled."""
@@ -93,17 +115,16 @@ class ModelCluster:
         """Return None: no programs were started."""
         return
 
-    def _request(self) -> str:
-        """Spend a request's time; return a new resource version."""
+    def _request(self) -> int:
+        """Spend a request's time; return now, nanoseconds since the model's start."""
         self.clock.sleep(REQUEST_S)
-        self._version += 1
-        return str(self._version)
+        now = self.clock.utc_ns() - self._start_ns
+        self._world.run(now)
+        if self._ending:
+            self._ending &= {pod.namespace for pod in self._world.pods.values()}
+        return now
 
-    @property
-    def _now_ns(self) -> int:
-        """Nanoseconds since the model's start."""
-        return self.clock.utc_ns() - self._start_ns
-
+    @_one_at_a_time
     def kubelet_configuration(self, node: str) -> dict[str, Any]:
         """Return the two fields that the modelled kubelet has."""
         self._request()
@@ -113,30 +134,60 @@ class ModelCluster:
             "configMapAndSecretChangeDetectionStrategy": setting.strategy.value,
         }
 
+    @_one_at_a_time
     def get(
         self, kind: Kind, name: str, *, namespace: str | None = None
     ) -> dict[str, Any]:
-        """Return a ConfigMap's number; other kinds are not kept."""
-        self._request()
-        if kind != CONFIG_MAP or name not in self._stored:
+        """Return an object."""
+        now = self._request()
+        if kind == POD:
+            return self._pod(name, namespace).shown(now, self._start_ns)
+        if kind == NAMESPACE and name in self._ending:
+            return {"metadata": {"name": name}, "status": {"phase": "Terminating"}}
+        found = self._store.find(kind, name, namespace)
+        if found is None:
             raise _absent(kind, name, namespace)
-        seq = self._stored[name]
-        return {"metadata": {"name": name}, "data": {"seq": str(seq)}}
+        return self._with_status(kind, found, now)
 
+    @_one_at_a_time
     def list(
         self,
         kind: Kind,
         *,
-        namespace: str | None = None,  # noqa: ARG002 - the model has but one
+        namespace: str | None = None,
         labels: Mapping[str, str] | None = None,
     ) -> tuple[list[dict[str, Any]], str]:
-        """List nodes or pods."""
-        version = self._request()
+        """List nodes, pods, or what was applied."""
+        now = self._request()
+        version = str(self._store.version)
         if kind == NODE:
-            return [self._node_object(node) for node in self._nodes], version
-        wanted = (labels or {}).items()
-        pods = [pod for pod in self._pods.values() if wanted <= pod.labels.items()]
-        return [self._pod_object(pod) for pod in pods], version
+            return [node_object(one, self.version()) for one in self._nodes], version
+        if kind == POD:
+            wanted = (labels or {}).items()
+            pods = [
+                pod.shown(now, self._start_ns)
+                for pod in self._world.pods.values()
+                if namespace in {None, pod.namespace}
+                and wanted <= (pod.meta.get("labels") or {}).items()
+            ]
+            return pods, version
+        found = self._store.select(kind, namespace, labels)
+        return [self._with_status(kind, one, now) for one in found], version
+
+    def pages(
+        self,
+        kind: Kind,
+        *,
+        namespace: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Iterator[Sequence[dict[str, Any]]]:
+        """Yield all in one page."""
+        yield self.list(kind, namespace=namespace, labels=labels)[0]
+
+    def names(self, kind: Kind, *, namespace: str) -> Sequence[str]:
+        """Return names."""
+        found, _ = self.list(kind, namespace=namespace)
+        return [one["metadata"]["name"] for one in found]
 
     def watch(
         self,
@@ -146,83 +197,62 @@ class ModelCluster:
         labels: Mapping[str, str],  # noqa: ARG002
         resource_version: str,  # noqa: ARG002
     ) -> Iterator[dict[str, Any]]:
-        """Yield nothing: modelled pods are Ready as soon as they are listed."""
+        """Yield nothing, as a watch that ends at once: whoever wants more lists."""
         return iter(())
 
-    def _node_object(self, node: ModelNode) -> dict[str, Any]:
-        ttl = node.setting.ttl_s
-        return {
-            "metadata": {
-                "name": node.name,
-                "labels": {"kubernetes.io/hostname": node.name},
-                "annotations": {} if ttl is None else {TTL_ANNOTATION: f"{ttl:g}"},
-            },
-            "spec": {},
-            "status": {
-                "nodeInfo": {
-                    "kubeletVersion": self.version(),
-                    "containerRuntimeVersion": "modelled",
-                }
-            },
-        }
-
-    @staticmethod
-    def _pod_object(pod: _Pod) -> dict[str, Any]:
-        return {
-            "metadata": {
-                "name": pod.name,
-                "uid": f"uid-{pod.name}",
-                "labels": pod.labels,
-            },
-            "spec": {"nodeName": pod.node.name},
-            "status": {"conditions": [{"type": "Ready", "status": "True"}]},
-        }
-
-    def apply(
-        self,
-        manifest: Mapping[str, Any],
-        *,
-        namespace: str | None = None,  # noqa: ARG002
+    def _with_status(
+        self, kind: Kind, stored: Mapping[str, Any], now: int
     ) -> dict[str, Any]:
-        """Take a namespace, a ConfigMap or a Deployment of probes."""
-        version = self._request()
+        """Copy an object, with what its controller would write into it."""
+        found = copy.deepcopy(dict(stored))
+        if kind == DEPLOYMENT:
+            meta = found["metadata"]
+            pods = self._world.of(meta.get("namespace"), meta["name"])
+            found["status"] = status_of(found, pods, at_ns=now)
+        return found
+
+    def _pod(self, name: str, namespace: str | None) -> Running:
+        try:
+            return self._world.pods[namespace, name]
+        except KeyError:
+            raise _absent(POD, name, namespace) from None
+
+    @_one_at_a_time
+    def apply(
+        self, manifest: Mapping[str, Any], *, namespace: str | None = None
+    ) -> dict[str, Any]:
+        """Take an object; a Deployment's controller, or a kubelet, then acts on it."""
+        now, kind = self._request(), kind_of(manifest)
         name = manifest["metadata"]["name"]
-        if manifest["kind"] == "ConfigMap":
-            self._write(name, manifest["data"])
-        elif manifest["kind"] == "Deployment":
-            self._start_pods(name, manifest["spec"])
-        return {**manifest, "metadata": {"name": name, "resourceVersion": version}}
+        where = manifest["metadata"].get("namespace") or namespace
+        if kind == POD:
+            meta = {k: v for k, v in manifest["metadata"].items() if k != "name"}
+            self._world.start(manifest, [name], where, meta=meta, at_ns=now)
+            return self._pod(name, where).shown(now, self._start_ns)
+        at_ns = self._start_ns + now
+        stored = self._store.apply(manifest, where, at_ns=at_ns)
+        if kind == NAMESPACE:
+            account = {"kind": "ServiceAccount", "metadata": {"name": "default"}}
+            self._store.apply(account, name, at_ns=at_ns)
+        return self._changed(kind, name, where, stored, now)
 
-    def _history(self, configmap: str) -> History:
-        """Find what a ConfigMap contained; one that is mounted may come later."""
-        return self._histories.setdefault(configmap, History())
+    def _changed(
+        self,
+        kind: Kind,
+        name: str,
+        namespace: str | None,
+        stored: dict[str, Any],
+        now: int,
+    ) -> dict[str, Any]:
+        """Let the world know of a write; give the object as it is then."""
+        if kind in REFERENCES:
+            reference = Reference(REFERENCES[kind], name)
+            self._world.write(reference, namespace, stored, at_ns=now)
+        elif kind == DEPLOYMENT:
+            self._world.reconcile(namespace, name, at_ns=now)
+        return self._with_status(kind, stored, now)
 
-    def _write(self, configmap: str, data: Mapping[str, str]) -> None:
-        number = self._stored[configmap] = int(data["seq"])
-        self._history(configmap).write(number, at_ns=self._now_ns)
-
-    def _start_pods(self, name: str, spec: Mapping[str, Any]) -> None:
-        template = spec["template"]
-        required = template["spec"]["affinity"]["nodeAffinity"][
-            "requiredDuringSchedulingIgnoredDuringExecution"
-        ]
-        hosts = required["nodeSelectorTerms"][0]["matchExpressions"][0]["values"]
-        nodes = [node for node in self._nodes if node.name in hosts]
-        labels = dict(template["metadata"]["labels"])
-        mounts = [
-            self._history(volume["configMap"]["name"])
-            for volume in template["spec"]["volumes"]
-            if "configMap" in volume
-        ]
-        numbers = range(spec["replicas"])
-        for turn, node in enumerate(nodes):
-            own = numbers[turn :: len(nodes)]
-            started = node.kubelet.add([mounts] * len(own), at_ns=self._now_ns)
-            for number, pod in zip(own, started, strict=True):
-                self._pods[f"{name}-{number}"] = _Pod(
-                    f"{name}-{number}", labels, node, pod
-                )
-
+    @_one_at_a_time
     def patch(
         self,
         kind: Kind,
@@ -231,29 +261,44 @@ class ModelCluster:
         *,
         namespace: str | None = None,
     ) -> dict[str, Any]:
-        """Change a ConfigMap's number, or touch a pod, which syncs it."""
-        version = self._request()
-        if kind == CONFIG_MAP and name in self._stored:
-            self._write(name, body["data"])
-        elif kind == POD and name in self._pods:
-            pod = self._pods[name]
-            pod.node.kubelet.update(pod.inside, at_ns=self._now_ns)
-        else:
+        """Change an object; a change of a pod's metadata syncs it."""
+        now = self._request()
+        if kind == POD:
+            pod = self._pod(name, namespace)
+            self._world.touch(pod, body.get("metadata") or {}, at_ns=now)
+            return pod.shown(now, self._start_ns)
+        at_ns = self._start_ns + now
+        stored = self._store.patch(kind, name, body, namespace, at_ns=at_ns)
+        if stored is None:
             raise _absent(kind, name, namespace)
-        return {"metadata": {"name": name, "resourceVersion": version}}
+        return self._changed(kind, name, namespace, stored, now)
 
-    def delete(
-        self,
-        kind: Kind,
-        name: str,
-        *,
-        namespace: str | None = None,  # noqa: ARG002
-    ) -> None:
-        """Forget a ConfigMap; pods stay readable until the cluster goes."""
-        self._request()
-        if kind == CONFIG_MAP:
-            self._stored.pop(name, None)
+    @_one_at_a_time
+    def delete(self, kind: Kind, name: str, *, namespace: str | None = None) -> None:
+        """Remove an object, and what belongs to it; files stay in the pods."""
+        now = self._request()
+        if kind == POD:
+            pod = self._world.pods.get((namespace, name))
+            if pod is not None:
+                self._world.end(pod, at_ns=now)
+            return
+        gone = self._store.remove(kind, name, namespace)
+        if gone is None:
+            return
+        if kind in REFERENCES:
+            immutable = bool(gone.get("immutable"))
+            reference = Reference(REFERENCES[kind], name)
+            self._world.forget(reference, namespace, immutable=immutable)
+        elif kind == DEPLOYMENT:
+            self._world.reconcile(namespace, name, at_ns=now)
+        elif kind == NAMESPACE:
+            self._store.remove_all(name)
+            self._ending.add(name)
+            for pod in [*self._world.pods.values()]:
+                if pod.namespace == name:
+                    self._world.end(pod, at_ns=now)
 
+    @_one_at_a_time
     def log(
         self,
         pod: str,
@@ -263,41 +308,18 @@ class ModelCluster:
         since_ns: int | None = None,
     ) -> str:
         """Return what the pod's probe has printed so far of its first ConfigMap."""
-        self._request()
-        if pod not in self._pods:
-            raise _absent(POD, pod, namespace)
-        known = self._pods[pod]
-        known.node.kubelet.run(self._now_ns)
+        now = self._request()
+        known = self._pod(pod, namespace)
+        known.node.kubelet.run(now)
         if not known.inside.volumes:
             return ""
-        return self._render(known.inside.volumes[0], since_ns)
-
-    def _render(self, volume: Volume, since_ns: int | None) -> str:
-        """Write the lines that the probe has printed since an instant, and no others.
-
-        As the kubelet does, it starts at the whole second.
-        """
-        instants, late = volume.instants_ns, ns(READ_AFTER_S)
-        first = 0
-        if since_ns is not None:
-            second_ns = since_ns // NS_PER_S * NS_PER_S
-            first = bisect_left(instants, second_ns - self._start_ns - late)
-        until = bisect_right(instants, self._now_ns - late)
-        if first >= until:
-            return ""
-        published_ns = np.array(instants[first:until]) + self._start_ns
-        read = np.datetime_as_string((published_ns + late).view("M8[ns]"))
-        published = np.datetime_as_string(published_ns.view("M8[ns]"))
-        lines = [
-            f"{stamp}Z publication {number} {modified.replace('T', ' ')} +0000\n"
-            for stamp, number, modified in zip(
-                read.tolist(),
-                volume.numbers[first:until],
-                published.tolist(),
-                strict=True,
-            )
-        ]
-        return "".join(lines)
+        return printed(
+            known.inside.volumes[0],
+            self._world.contents,
+            at_ns=now,
+            epoch_ns=self._start_ns,
+            since_ns=since_ns,
+        )
 
     def run_in(
         self,
@@ -307,12 +329,46 @@ class ModelCluster:
         namespace: str,
         container: str,
     ) -> str:
-        """Refuse: modelled pods run nothing."""
-        msg = (
-            f"the model cannot run {command[0]!r} in {namespace}/{pod}/{container}: "
-            "look into pods of a real cluster"
-        )
-        raise ClusterError(msg)
+        """Run `cat`, `env` or `stat`; their failure is an error."""
+        done = self.capture(pod, command, namespace=namespace, container=container)
+        if done.code != 0:
+            msg = f"exec in pod {namespace}/{pod} failed: {done.complaint}"
+            raise ClusterError(msg)
+        return done.output.decode()
+
+    @_one_at_a_time
+    def capture(
+        self, pod: str, command: Sequence[str], *, namespace: str, container: str
+    ) -> Captured:
+        """Run `cat`, `env`, `stat` or ``kill 1``: the model has no other program."""
+        now = self._request()
+        known = self._pod(pod, namespace)
+        if now < known.started_ns.get(container, now + 1):
+            msg = f"container {container} of {namespace}/{pod} is not running"
+            raise ClusterError(msg)
+        known.node.kubelet.run(now)
+        if [*command] == ["kill", "1"]:
+            self._world.restart(known, container, at_ns=now)
+            return Captured(0, b"", "")
+        inside = Inside(known, self._world.contents, at_ns=now, epoch_ns=self._start_ns)
+        done = inside.run(container, command)
+        if done is None:
+            msg = (
+                f"the model cannot run {command[0]!r} in "
+                f"{namespace}/{pod}/{container}: look into pods of a real cluster"
+            )
+            raise ClusterError(msg)
+        return done
+
+    @_one_at_a_time
+    def add_ephemeral(
+        self, pod: str, container: Mapping[str, Any], *, namespace: str
+    ) -> None:
+        """Start an ephemeral container."""
+        now = self._request()
+        known = self._pod(pod, namespace)
+        known.node.kubelet.run(now)
+        self._world.add_ephemeral(known, container, at_ns=now)
 
 
 def _absent(kind: Kind, name: str, namespace: str | None) -> NotFoundError:

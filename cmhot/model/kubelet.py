@@ -159,6 +159,16 @@ class Kubelet:
         self._take(at_ns, self._admit, pods)
         return pods
 
+    def mount(self, pod: ModelPod, history: History) -> Volume:
+        """Let a pod use another ConfigMap as well, from its next sync on."""
+        volume = self._volume(history)
+        pod.volumes = (*pod.volumes, volume)
+        return volume
+
+    def remove(self, pod: ModelPod, *, at_ns: int) -> None:
+        """Delete a pod: nothing syncs it from then on."""
+        self._take(at_ns, self._leave, pod)
+
     def update(self, pod: ModelPod, *, at_ns: int) -> None:
         """Change the pod's labels or annotations at the API server."""
         self._take(at_ns + self._staleness_ns, self._update, pod)
@@ -209,6 +219,7 @@ class Kubelet:
         """List what comes from outside, and outlives the kubelet's process."""
         return (
             self._admit,
+            self._leave,
             self._update,
             self._echo,
             self._hear_probe,
@@ -243,6 +254,11 @@ class Kubelet:
         self._request(pods, at)
         mounted = at + self._sync_ns + (LOOPS_NS if self._has_loops else 0)
         self._put(self._relist_after(mounted), self._hear_start, pods)
+
+    def _leave(self, pod: ModelPod, _: int) -> None:
+        """Take it out of the queue; without volumes a look under way finds nothing."""
+        pod.is_gone, pod.due, pod.volumes = True, NOT_DUE, ()
+        self.pods.remove(pod)
 
     def _update(self, pod: ModelPod, at: int) -> None:
         self._forget(pod, UPDATED)
@@ -313,6 +329,8 @@ class Kubelet:
         """
         ready = []
         for pod in pods:
+            if pod.is_gone:
+                continue
             if at < pod.ended_ns:
                 if not pod.is_pending:
                     pod.is_pending = True
@@ -337,6 +355,8 @@ class Kubelet:
     def _wrap_up(self, pods: Sequence[ModelPod], at: int) -> None:
         """Set the timer of each pod anew, whatever it was set to."""
         for pod in pods:
+            if pod.is_gone:
+                continue
             if pod.crash_loop is None:
                 wait = self._s_ns + self._jitter_ns * self._rng.random()
             else:

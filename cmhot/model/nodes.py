@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cmhot.kubelet import era_of
 from cmhot.model.kubelet import Kubelet
+from cmhot.settings import TTL_ANNOTATION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +46,25 @@ class ModelNode:
 def version_text(kubernetes: str | None) -> str:
     """Name the version that is modelled: ``modelled v1.28.15``, or ``modelled``."""
     return MODELLED if kubernetes is None else f"{MODELLED} {kubernetes}"
+
+
+def node_object(node: ModelNode, version: str) -> dict[str, Any]:
+    """Write a node as the API server sends it."""
+    ttl = node.setting.ttl_s
+    return {
+        "metadata": {
+            "name": node.name,
+            "labels": {"kubernetes.io/hostname": node.name},
+            "annotations": {} if ttl is None else {TTL_ANNOTATION: f"{ttl:g}"},
+        },
+        "spec": {},
+        "status": {
+            "nodeInfo": {
+                "kubeletVersion": version,
+                "containerRuntimeVersion": MODELLED,
+            }
+        },
+    }
 
 
 def make_nodes(

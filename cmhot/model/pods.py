@@ -90,6 +90,8 @@ class ModelPod:
         Whether its busy worker has a request left to do. It keeps the last one only.
     crash_loop
         None: its containers run.
+    is_gone
+        Whether it was deleted, and its kubelet does nothing for it any more.
     """
 
     volumes: tuple[Volume, ...]
@@ -97,6 +99,7 @@ class ModelPod:
     ended_ns: int = NEVER
     is_pending: bool = False
     crash_loop: CrashLoop | None = None
+    is_gone: bool = False
 
     def start_anew(self) -> None:
         """Forget what a kubelet keeps in memory; volumes and containers stay."""

@@ -22,6 +22,7 @@ from cmhot.model.nodes import READ_AFTER_S, make_nodes, version_text
 from cmhot.plan import Plan, burn_in_s, drain_s, update_offsets_ns
 from cmhot.port import probe
 from cmhot.runs import schema
+from cmhot.runs.frames import frame
 from cmhot.runs.rundir import Run
 
 if TYPE_CHECKING:
@@ -150,8 +151,8 @@ def simulate(
         meta=meta,
         updates=_updates(agenda),
         publications=_publications(made, listed, agenda.end_ns),
-        events=schema.frame([], schema.EVENTS),
-        clock=schema.frame([], schema.CLOCK),
+        events=frame([], schema.EVENTS),
+        clock=frame([], schema.CLOCK),
     )
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def start(cluster: ModelCluster, *, replicas: int = 1, configmap: str = "c") -> None:
     """Apply the probes' objects, and let the pods start."""
     nodes, _ = cluster.list(NODE)
-    cluster.apply(probe.config_map(configmap, run_id="r"))
+    cluster.apply(probe.config_map(configmap, run_id="r"), namespace="n")
     cluster.apply(
         probe.deployment(
             f"p-{configmap}",
@@ -35,15 +35,22 @@ def start(cluster: ModelCluster, *, replicas: int = 1, configmap: str = "c") -> 
             replicas=replicas,
             image="i",
             pull_policy="Never",
-        )
+        ),
+        namespace="n",
     )
     cluster.clock.sleep(2)
 
 
 def write(cluster: ModelCluster, seq: int, *, configmap: str = "c") -> int:
     """Write a number; return when it was acknowledged, UTC epoch ns."""
-    cluster.patch(CONFIG_MAP, configmap, {"data": {"seq": str(seq)}})
+    cluster.patch(CONFIG_MAP, configmap, {"data": {"seq": str(seq)}}, namespace="n")
     return cluster.clock.utc_ns()
+
+
+def touch(cluster: ModelCluster) -> None:
+    """Change the annotations of the first pod."""
+    body = {"metadata": {"annotations": {"a": "b"}}}
+    cluster.patch(POD, "p-c-0", body, namespace="n")
 
 
 def log(cluster: ModelCluster, pod: str, since_ns: int | None = None) -> str:
@@ -91,7 +98,7 @@ def test_an_annotation_syncs_at_once() -> None:
     start(cluster)
     write(cluster, 1)
     touched = cluster.clock.utc_ns()
-    cluster.patch(POD, "p-c-0", {"metadata": {"annotations": {"a": "b"}}})
+    touch(cluster)
 
     cluster.clock.sleep(1)
 
@@ -185,7 +192,7 @@ def test_configmaps_are_told_apart() -> None:
 
     assert [seq for seq, _ in publications(cluster, "p-a-0")] == [0]
     assert [seq for seq, _ in publications(cluster, "p-b-0")] == [0, 7]
-    assert cluster.get(CONFIG_MAP, "b")["data"] == {"seq": "7"}
+    assert cluster.get(CONFIG_MAP, "b", namespace="n")["data"] == {"seq": "7"}
 
 
 def test_replicas_are_spread_over_the_nodes() -> None:
@@ -222,14 +229,14 @@ def test_a_log_ends_with_what_the_probe_has_seen() -> None:
     cluster = ModelCluster([Setting(300)])
     start(cluster)
     write(cluster, 1)
-    cluster.patch(POD, "p-c-0", {"metadata": {"annotations": {"a": "b"}}})
+    touch(cluster)
     cluster.clock.sleep(5)
     _, (_, published) = publications(cluster, "p-c-0")
 
     again = ModelCluster([Setting(300)])
     start(again)
     write(again, 1)
-    again.patch(POD, "p-c-0", {"metadata": {"annotations": {"a": "b"}}})
+    touch(again)
     # a request for the log takes 5 ms
     again.clock.sleep((published - again.clock.utc_ns()) / 1e9 + 0.09)
     assert [seq for seq, _ in publications(again, "p-c-0")] == [0]
@@ -242,14 +249,14 @@ def test_a_deleted_configmap_stays_in_its_pods() -> None:
     start(cluster)
     write(cluster, 1)
     cluster.clock.sleep(10)
-    cluster.delete(CONFIG_MAP, "c")
+    cluster.delete(CONFIG_MAP, "c", namespace="n")
 
     with pytest.raises(NotFoundError, match="no configmaps/c in n"):
         cluster.get(CONFIG_MAP, "c", namespace="n")
     cluster.clock.sleep(10)
     assert [seq for seq, _ in publications(cluster, "p-c-0")] == [0, 1]
 
-    cluster.apply(probe.config_map("c", run_id="r"))
+    cluster.apply(probe.config_map("c", run_id="r"), namespace="n")
     cluster.clock.sleep(10)
     assert [seq for seq, _ in publications(cluster, "p-c-0")] == [0, 1, 0]
 
@@ -266,5 +273,8 @@ def test_what_it_does_not_have_it_says() -> None:
         cluster.patch(POD, "absent", {})
     with pytest.raises(NotFoundError, match="no pods/absent"):
         log(cluster, "absent")
-    with pytest.raises(ClusterError, match="cannot run"):
-        cluster.run_in("p", ["cat"], namespace="n", container="c")
+    with pytest.raises(UsageError, match="knows no DaemonSet"):
+        cluster.apply({"kind": "DaemonSet", "metadata": {"name": "d"}})
+    start(cluster)
+    with pytest.raises(ClusterError, match="the model cannot run 'sh'"):
+        cluster.run_in("p-c-0", ["sh"], namespace="n", container=probe.CONTAINER)

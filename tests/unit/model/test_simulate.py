@@ -18,7 +18,9 @@ from cmhot.model.contents import History
 from cmhot.model.kubelet import Kubelet, ns
 from cmhot.plan import Plan
 from cmhot.runs import schema
-from cmhot.runs.delays import delays, refresh_intervals
+from cmhot.runs.delays import delays
+from cmhot.runs.frames import frame
+from cmhot.runs.refreshes import refresh_intervals
 from cmhot.runs.rundir import read_run
 from cmhot.settings import Setting, Strategy
 
@@ -50,7 +52,7 @@ def test_tables_are_those_of_a_run_directory(tmp_path: Path) -> None:
     names = ("updates", "publications", "clock", "events")
     for name, table in zip(names, tables, strict=True):
         simulated, collected = getattr(run, name), getattr(read, name)
-        empty = schema.frame([], table)
+        empty = frame([], table)
         pd.testing.assert_series_equal(simulated.dtypes, empty.dtypes)
         pd.testing.assert_series_equal(collected.dtypes, empty.dtypes)
         absent = set(simulated.columns[simulated.isna().any()])
