@@ -27,7 +27,7 @@ class UsageError(CmhotError):
 
 
 class HostError(CmhotError):
-    """The machine cannot run a testbed as it is; the message says what it lacks."""
+    """The machine lacks what a testbed or a figure needs; the message says what."""
 
 
 class ProgramsError(CmhotError):

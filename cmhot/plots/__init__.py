@@ -2,8 +2,33 @@
 
 They draw on the Axes they are given and change nothing else:
 no file is written, no window opened, no style set (`cmhot.figures` does that).
+Each says on the figure what was modelled, in English or in Chinese (`words`).
 """
 
+from cmhot.plots.change import before_and_after
+from cmhot.plots.consumers import consumer_matrix
 from cmhot.plots.distribution import delay_by_setting, delay_distribution
+from cmhot.plots.environment import environment_or_volume
+from cmhot.plots.fleet import fleet_maximum
+from cmhot.plots.mistakes import wrong_ways
+from cmhot.plots.phase import publication_phase
+from cmhot.plots.remedies import remedies
+from cmhot.plots.strategies import change_detection
+from cmhot.plots.sweep import collapse, delay_by_sync_frequency
+from cmhot.plots.timeline import update_timeline
 
-__all__ = ["delay_by_setting", "delay_distribution"]
+__all__ = [
+    "before_and_after",
+    "change_detection",
+    "collapse",
+    "consumer_matrix",
+    "delay_by_setting",
+    "delay_by_sync_frequency",
+    "delay_distribution",
+    "environment_or_volume",
+    "fleet_maximum",
+    "publication_phase",
+    "remedies",
+    "update_timeline",
+    "wrong_ways",
+]

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.patches import Patch
 
 from cmhot.errors import UsageError
+from cmhot.plots.look import axes_or_new, colour, ink, marker, need, note_origin
+from cmhot.plots.words import say, setting_name
 from cmhot.runs import schema
 from cmhot.runs.expected import expected_law
-from cmhot.statistics import GROUP
+from cmhot.statistics import (
+    GROUP,
+    cdf_bounds,
+    delay_blocks,
+    survival_curve,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,12 +31,39 @@ if TYPE_CHECKING:
     from cmhot.law import Law
 
     Floats = npt.NDArray[np.float64]
+    Band = tuple[Floats, Floats, Floats]
 
-# Okabe and Ito's palette: told apart by colour-blind readers,
-# and with the markers also in black and white. Its yellow is too pale for a line.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+_TABLE = "cmhot.runs.delays.delays"
 _CORNERS = 501  # of a curve: more cannot be seen, and make a large SVG
-_MARKERS = ("o", "s", "^", "D", "v")
+_BAND_CORNERS = 201
+_NEEDED = (*GROUP, "node", "pod", "configmap", "status", "delay_s")
+_WAITED = ("acked_ns", "published_ns", "waited_s")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Curve:
+    """What is drawn of one setting and consumer.
+
+    Attributes
+    ----------
+    label
+        Its name.
+    law
+        None: no law is known.
+    t, share
+        Corners of the share that has the update, steps to the right of each.
+    band
+        Delays, and the lower and upper limit of the share there; None: no interval.
+    end_s
+        How far the axis has to go.
+    """
+
+    label: str
+    law: Law | None
+    t: Floats
+    share: Floats
+    band: Band | None
+    end_s: float
 
 
 def delay_distribution(
@@ -35,12 +71,15 @@ def delay_distribution(
     *,
     ax: Axes | None = None,
     laws: bool = True,
+    band: bool = True,
+    kubernetes: str | None = None,
     modelled: bool = False,
+    lang: str = "en",
 ) -> Axes:
     """Draw the share of updates seen within t, a curve per setting and consumer.
 
-    An update that was waited for until the end counts as not seen,
-    so a curve may end below 1.
+    Where something was waited for in vain the curve is the product-limit estimate
+    (`cmhot.statistics.survival_curve`), and it may end below 1.
     For settings that differ much in S, `delay_by_setting` shows the shapes better.
 
     Parameters
@@ -51,8 +90,16 @@ def delay_distribution(
         Where to draw; None: new Axes.
     laws
         Whether to draw the law over each curve, where one is known.
+    band
+        Whether to draw the pointwise 95 % confidence band of each curve;
+        there is none where there are too few independent blocks for an interval,
+        or where something was waited for in vain.
+    kubernetes
+        Version of the kubelets, which decides what a TTL does; None: current.
     modelled
         Whether the delays come from the model; the figure then says so.
+    lang
+        Language of the words, ``en`` or ``zh``.
 
     Returns
     -------
@@ -62,34 +109,32 @@ def delay_distribution(
     Raises
     ------
     UsageError
-        When the table has no delay that was observed or waited for.
+        When the table lacks a column,
+        or has no delay that was observed or waited for.
     """
-    if ax is None:
-        _, ax = plt.subplots()
-    curves = list(_curves(delays))
-    end_s = max(_end_s(law, delay_s) for _, law, delay_s, _ in curves)
-    for number, (label, _, delay_s, waited) in enumerate(curves):
-        x, share = _ecdf(delay_s, waited, end_s=end_s)
+    ax = axes_or_new(ax)
+    curves = list(_curves(delays, band=band, kubernetes=kubernetes, lang=lang))
+    end_s = max(curve.end_s for curve in curves)
+    for number, curve in enumerate(curves):
+        hue = colour(ax, number)
+        _draw_band(ax, curve, hue, lang)
         ax.step(
-            x,
-            share,
+            *_prolonged(curve, end_s),
             where="post",
-            color=_COLOURS[number % len(_COLOURS)],
-            linewidth=2.4,
-            marker=_MARKERS[number % len(_MARKERS)],
-            markeredgecolor="white",
+            color=hue,
+            linewidth=2.2,
+            marker=marker(number),
+            markeredgecolor=ax.get_facecolor(),
             markersize=7,
             markevery=(0.05 + 0.02 * number, 0.16),  # of the axes: never on each other
-            label=label,
+            label=curve.label,
         )
-    for _, law, _, _ in curves if laws else []:
-        if law is not None:
-            _draw_law(ax, law)
-    _dress(ax, end_s=end_s)
-    ax.set_title("modelled, not measured" if modelled else "", loc="right")
-    handles, labels = ax.get_legend_handles_labels()
-    once = dict(zip(labels, handles, strict=True))
-    ax.legend(once.values(), once.keys(), loc="lower right", handlelength=3.2)
+    for curve in curves if laws else []:
+        if curve.law is not None:
+            _draw_law(ax, curve.law, lang)
+    _dress(ax, end_s=end_s, lang=lang)
+    note_origin(ax, modelled=modelled, lang=lang)
+    _legend(ax, several=len(curves) > 1, lang=lang)
     return ax
 
 
@@ -98,7 +143,10 @@ def delay_by_setting(
     *,
     axes: Sequence[Axes] | None = None,
     laws: bool = True,
+    band: bool = True,
+    kubernetes: str | None = None,
     modelled: bool = False,
+    lang: str = "en",
 ) -> npt.NDArray[np.object_]:
     """Draw small multiples: a panel per setting and consumer, each with its own scale.
 
@@ -110,10 +158,8 @@ def delay_by_setting(
         As `cmhot.runs.delays.delays` gives it.
     axes
         Where to draw, at least one per setting and consumer; None: new Axes.
-    laws
-        Whether to draw the law over each curve, where one is known.
-    modelled
-        Whether the delays come from the model; the figure then says so.
+    laws, band, kubernetes, modelled, lang
+        As of `delay_distribution`.
 
     Returns
     -------
@@ -123,25 +169,30 @@ def delay_by_setting(
     Raises
     ------
     UsageError
-        When the table has no delay that was observed or waited for,
+        When the table lacks a column,
+        or has no delay that was observed or waited for,
         or there are fewer Axes than panels.
     """
-    curves = list(_curves(delays))
+    curves = list(_curves(delays, band=band, kubernetes=kubernetes, lang=lang))
     panels = _panels(len(curves)) if axes is None else axes
     if len(panels) < len(curves):
         msg = f"{len(curves)} settings need as many Axes, and {len(panels)} were given"
         raise UsageError(msg)
-    for ax, (label, law, delay_s, waited) in zip(panels, curves, strict=False):
-        end_s = _end_s(law, delay_s)
-        x, share = _ecdf(delay_s, waited, end_s=end_s)
-        source = "modelled" if modelled else "measured"
-        ax.step(x, share, where="post", color=_COLOURS[0], linewidth=3, label=source)
-        if laws and law is not None:
-            _draw_law(ax, law)
-        _dress(ax, end_s=end_s)
-        _mark(ax, x, share, p=0.5, words="half by", offset=(12, -4))
-        _mark(ax, x, share, p=0.99, words="99 % by", offset=(-48, -38))
-        ax.set_title(f"{label} (modelled)" if modelled else label, loc="left")
+    for ax, curve in zip(panels, curves, strict=False):
+        hue = colour(ax, 0)
+        _draw_band(ax, curve, hue, lang)
+        t, share = _prolonged(curve, curve.end_s)
+        source = say("modelled" if modelled else "measured", lang)
+        ax.step(t, share, where="post", color=hue, linewidth=2.6, label=source)
+        if laws and curve.law is not None:
+            _draw_law(ax, curve.law, lang)
+        _dress(ax, end_s=curve.end_s, lang=lang)
+        _mark(ax, curve, p=0.5, words="half by", offset=(12, -4), lang=lang)
+        _mark(ax, curve, p=0.99, words="most by", offset=(-48, -38), lang=lang)
+        ax.set_title(
+            say("named modelled", lang, name=curve.label) if modelled else curve.label,
+            loc="left",
+        )
         place = ax.get_subplotspec()
         if place is not None and not place.is_first_col():
             ax.set_ylabel("")
@@ -150,72 +201,140 @@ def delay_by_setting(
 
 
 def _curves(
-    delays: pd.DataFrame,
-) -> Iterator[tuple[str, Law | None, Floats, int]]:
-    """Give label, law, observed delays in seconds, and how many were waited for."""
-    kept = delays[delays["status"].isin(["observed", "timeout"])]
+    delays: pd.DataFrame, *, band: bool, kubernetes: str | None, lang: str
+) -> Iterator[_Curve]:
+    """Give what is drawn of each setting and consumer."""
+    need(delays, _NEEDED, of=_TABLE)
+    lost = delays["status"].isin(schema.DEAD_ENDS)
+    more = [*_WAITED] if lost.any() else ["acked_ns"] if band else []
+    need(delays, more, of=_TABLE)
+    more += [name for name in delays if name == "modelled"]  # never mixed
+    kept = delays.loc[lost | (delays["status"] == "observed"), [*_NEEDED, *more]]
     if kept.empty:
-        msg = "no delays to draw: the table has no row that is observed or a timeout"
+        msg = "no delays to draw: the table has no row that was observed or waited for"
         raise UsageError(msg)
     several = len(kept["consumer"].unique()) > 1
-    for key, own in kept.groupby(GROUP, dropna=False):
+    for key, own in kept.groupby(GROUP, dropna=False, observed=True):
         population = dict(zip(GROUP, key, strict=True))
-        setting = schema.setting_of(population)
-        label = "unknown setting" if setting is None else str(setting)
-        yield (
-            f"{label}, {population['consumer']}" if several else label,
-            expected_law(own),
-            np.sort(own["delay_s"].dropna().to_numpy(dtype=np.float64)),
-            len(own),
+        label = setting_name(population, lang)
+        if several:
+            label = say(
+                "with", lang, name=label, more=say(str(population["consumer"]), lang)
+            )
+        law = expected_law(own)
+        t, share = _share_seen(own)
+        furthest_s = max(float(t[-1]), 1.0 if len(t) == 1 else 0.0)
+        yield _Curve(
+            label=label,
+            law=law,
+            t=t,
+            share=share,
+            band=_band(own, kubernetes) if band else None,
+            end_s=furthest_s if law is None else max(furthest_s, law.max_s),
         )
 
 
-def _ecdf(delay_s: Floats, waited: int, *, end_s: float) -> tuple[Floats, Floats]:
-    """Give the corners of the share seen, from 0 on; of many, an even choice.
-
-    A curve that does not reach 1 goes on to the end: its delays are longer.
-    """
-    x = np.concatenate([[0.0], delay_s])
-    x[0] = x.min()
-    share = np.arange(len(x)) / waited
-    shown = np.unique(np.linspace(0, len(x) - 1, _CORNERS).round().astype(int))
-    if len(x) > _CORNERS:
-        x, share = x[shown], share[shown]
-    if share[-1] < 1:
-        x, share = np.append(x, end_s), np.append(share, share[-1])
-    return x, share
-
-
-def _end_s(law: Law | None, delay_s: Floats) -> float:
-    """Tell how far the axis goes: the law's support and all that was observed."""
-    seen_s = float(delay_s.max(initial=1.0))
-    return seen_s if law is None else max(seen_s, law.max_s)
+def _share_seen(own: pd.DataFrame) -> tuple[Floats, Floats]:
+    """Give the corners of the share seen, from 0 on; of many, an even choice."""
+    status = own["status"]
+    if not status.isin(["observed", "missed"]).any():
+        return np.zeros(1), np.zeros(1)
+    if (status == "observed").all():
+        t = np.sort(own["delay_s"].to_numpy(dtype=np.float64))
+        share = np.arange(1, len(t) + 1) / len(t)
+    else:
+        found = survival_curve(own)
+        t, share = found["delay_s"].to_numpy(), found["share"].to_numpy()
+    t = np.concatenate([[min(0.0, float(t[0]))], t])
+    share = np.concatenate([[0.0], share])
+    if len(t) > _CORNERS:
+        shown = np.unique(np.linspace(0, len(t) - 1, _CORNERS).round().astype(int))
+        t, share = t[shown], share[shown]
+    return t, share
 
 
-def _draw_law(ax: Axes, law: Law) -> None:
+def _prolonged(curve: _Curve, end_s: float) -> tuple[Floats, Floats]:
+    """Lead a curve that does not reach 1 to the end: its delays are longer."""
+    if curve.share[-1] < 1:
+        return np.append(curve.t, end_s), np.append(curve.share, curve.share[-1])
+    return curve.t, curve.share
+
+
+def _band(own: pd.DataFrame, kubernetes: str | None) -> Band | None:
+    """Give the 95 % limits of the share at each delay; None: not to be had."""
+    if (own["status"] != "observed").any():
+        return None
+    blocks = delay_blocks(own, kubernetes=kubernetes)
+    if blocks.shortfall() is not None or len(blocks.t) < 2:  # noqa: PLR2004 - as `statistics.confidence` has it
+        return None
+    low, high = cdf_bounds(blocks)
+    # a distribution function rises; so do the limits that quantiles are read from
+    low, high = np.minimum.accumulate(low[::-1])[::-1], np.maximum.accumulate(high)
+    shown = np.unique(np.linspace(0, len(low) - 1, _BAND_CORNERS).round().astype(int))
+    return blocks.t[shown], low[shown], high[shown]
+
+
+def _draw_band(ax: Axes, curve: _Curve, hue: str, lang: str) -> None:
+    if curve.band is not None:
+        t, low, high = curve.band
+        ax.fill_between(
+            *(t, low, high),
+            step="post",
+            color=hue,
+            alpha=0.25,
+            linewidth=0,
+            label=say("band", lang),
+        )
+
+
+def _draw_law(ax: Axes, law: Law, lang: str) -> None:
     t, share = law.knots()
     ax.plot(
-        t, share, label="law", color="black", linewidth=1.0, linestyle="--", zorder=3
+        t,
+        share,
+        label=say("law", lang),
+        color=ink(),
+        linewidth=1.0,
+        linestyle="--",
+        zorder=3,
     )
 
 
-def _dress(ax: Axes, *, end_s: float) -> None:
+def _legend(ax: Axes, *, several: bool, lang: str) -> None:
+    """Name each curve once, and the laws and the bands once together."""
+    handles, labels = ax.get_legend_handles_labels()
+    once: dict[str, Any] = dict(zip(labels, handles, strict=True))
+    band = once.pop(say("band", lang), None)
+    if band is not None:  # the last entry, of no curve's colour if it is of several
+        grey = Patch(color="grey", alpha=0.4, linewidth=0)
+        once[say("band", lang)] = grey if several else band
+    ax.legend(once.values(), once.keys(), loc="lower right", handlelength=3.2)
+
+
+def _dress(ax: Axes, *, end_s: float, lang: str) -> None:
     ax.set_xlim(0, end_s * 1.02)
     ax.set_ylim(0, 1.02)
-    ax.set_xlabel("delay, s")
-    ax.set_ylabel("share of pods\nthat have the update")
+    ax.set_xlabel(say("delay", lang))
+    ax.set_ylabel(say("share", lang))
 
 
 def _mark(
-    ax: Axes, x: Floats, share: Floats, *, p: float, words: str, offset: tuple[int, int]
+    ax: Axes,
+    curve: _Curve,
+    *,
+    p: float,
+    words: str,
+    offset: tuple[int, int],
+    lang: str,
 ) -> None:
     """Put a dot with its delay where the curve reaches a share, if it does."""
-    at = int(np.searchsorted(share, p))
-    if at < len(x):
-        ax.plot(x[at], p, marker="o", markersize=6, color=_COLOURS[0], zorder=4)
+    at = int(np.searchsorted(curve.share, p))
+    if at < len(curve.t):
+        x = curve.t[at]
+        ax.plot(x, p, marker="o", markersize=6, color=colour(ax, 0), zorder=4)
         ax.annotate(
-            f"{words} {x[at]:.1f} s",
-            (x[at], p),
+            say(words, lang, value=x),
+            (x, p),
             xytext=offset,  # points: right of the dot, or under the curve
             textcoords="offset points",
             fontsize=9,

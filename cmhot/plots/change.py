@@ -1,0 +1,71 @@
+"""What a change of the setting did to the delay."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cmhot.plots.look import LINES, axes_or_new, colour, need, note_origin
+from cmhot.plots.words import say
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+_COLUMNS = ("when", "setting", "delay_s", "share", "low", "high")
+
+
+def before_and_after(
+    table: pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    modelled: bool = False,
+    lang: str = "en",
+) -> Axes:
+    """Draw the distribution of the delay before and after a change, with its bands.
+
+    Parameters
+    ----------
+    table
+        As `cmhot.report.comparing.Change.curves` gives it: ``when`` is ``before`` or
+        ``after``, ``setting`` its name, ``share`` the pods that have the update after
+        ``delay_s`` seconds, ``low`` and ``high`` its 95 % limits (NaN: none).
+    ax
+        Where to draw; None: new Axes.
+    modelled
+        Whether the numbers come from the model; the figure then says so.
+    lang
+        Language of the words, ``en`` or ``zh``.
+
+    Returns
+    -------
+    Axes
+        The Axes drawn on.
+
+    Raises
+    ------
+    UsageError
+        When the table lacks a column, or has no row.
+    """
+    need(table, _COLUMNS, of="cmhot.report.comparing.Change.curves")
+    ax = axes_or_new(ax)
+    for when, number in (("after", 0), ("before", 1)):  # the broken line on the other
+        own = table[table["when"] == when]
+        hue = colour(ax, number)
+        x = own["delay_s"].to_numpy()
+        ax.fill_between(x, own["low"], own["high"], color=hue, alpha=0.2, linewidth=0)
+        ax.plot(
+            x,
+            own["share"],
+            color=hue,
+            linewidth=2.2,
+            linestyle=LINES[number],
+            label=say(when, lang, name=str(own["setting"].iloc[0])),
+        )
+    ax.set_xlim(0, float(table["delay_s"].max()) * 1.02)
+    ax.set_ylim(0, 1.02)
+    ax.set_xlabel(say("delay", lang))
+    ax.set_ylabel(say("share", lang))
+    lines, labels = ax.get_legend_handles_labels()
+    ax.legend(lines[::-1], labels[::-1], loc="lower right")
+    note_origin(ax, modelled=modelled, lang=lang)
+    return ax

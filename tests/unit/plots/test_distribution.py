@@ -1,0 +1,257 @@
+"""The share of updates seen within t, by what the figure's artists hold."""
+
+from __future__ import annotations
+
+import math
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from cmhot.errors import UsageError
+from cmhot.plots import delay_by_setting, delay_distribution
+from cmhot.statistics import cdf_bounds, confidence, delay_blocks, survival_curve
+from tests.unit.plots.tables import curves, delays, legend
+
+
+def test_the_curve_is_the_share_seen_so_far() -> None:
+    """The curve starts at 0, steps at each delay and ends at 1."""
+    ax = delay_distribution(delays([3.0, 1.0, 7.0, 5.0]))
+
+    assert curves(ax)["10 s, Watch"] == ([0, 1, 3, 5, 7], [0, 0.25, 0.5, 0.75, 1])
+    assert ax.get_lines()[0].get_drawstyle() == "steps-post"
+
+
+def test_the_law_lies_over_the_curve() -> None:
+    """The law is drawn from 0 to the longest interval, above the data."""
+    ax = delay_distribution(delays([3.0]))
+
+    t, share = curves(ax)["law"]
+    data, law = ax.get_lines()
+    assert t == [0, 11, 12, 13, 14, 15]
+    assert share == pytest.approx([0, 11 / 13, 11.8 / 13, 12.4 / 13, 12.8 / 13, 1])
+    assert law.get_zorder() > data.get_zorder()
+    assert law.get_color() == "black"
+
+
+def test_the_law_can_be_left_out() -> None:
+    """Without laws there is one line per setting."""
+    assert list(curves(delay_distribution(delays([3.0]), laws=False))) == [
+        "10 s, Watch"
+    ]
+
+
+def test_a_timeout_keeps_the_curve_below_one() -> None:
+    """What never came counts as not seen, to the end of the axis."""
+    ax = delay_distribution(delays([2.0, math.nan]))
+
+    assert curves(ax)["10 s, Watch"] == ([0, 2, 15, 16.2], [0, 0.5, 0.5, 0.5])
+
+
+def test_what_was_waited_for_a_while_is_censored_not_dropped() -> None:
+    """With a timeout after 2 s, the curve is the product-limit estimate."""
+    table = delays([1.0, math.nan, 3.0, 5.0], waited_s=2.0)
+
+    ax = delay_distribution(table, laws=False)
+
+    t, share = curves(ax)["10 s, Watch"]
+    assert t == [0, 1, 2, 3, 5]
+    # one of four at 1 s; then of the three at risk one left unseen, and two remain
+    assert share == pytest.approx([0, 1 / 4, 1 / 4, 5 / 8, 1])
+    assert share[1:] == pytest.approx(survival_curve(table)["share"].tolist())
+
+
+def test_the_band_is_where_the_summarys_intervals_come_from() -> None:
+    """Read across at a half, the band's ends are the interval of the median."""
+    rng = np.random.default_rng(1)
+    table = delays(rng.uniform(0, 12, 400).tolist(), pods=8)
+
+    ax = delay_distribution(table, laws=False)
+
+    blocks = delay_blocks(table)
+    low, high = cdf_bounds(blocks)
+    (band,) = ax.collections
+    (path,) = band.get_paths()
+    inside = [*zip(blocks.t[1:-1] + 1e-6, ((low + high) / 2)[1:-1], strict=True)]
+    assert path.contains_points(inside).all()
+    ends = confidence(blocks)["p50_s"]
+    assert ends is not None
+    across = [x for x in np.linspace(0, 12, 2401) if path.contains_point((x, 0.5))]
+    step = float(np.diff(blocks.t).max())  # an end may lie one step beside
+    assert (across[0], across[-1]) == pytest.approx(ends, abs=step)
+    assert legend(ax) == ["10 s, Watch", "95 % confidence"]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        delays([float(k % 12) for k in range(100)], pods=5),
+        delays([1.0] * 100, pods=8),
+        delays([*map(float, range(12)), math.nan], pods=8),
+    ],
+    ids=["five pods", "all equal", "a timeout"],
+)
+def test_there_is_no_band_where_an_interval_is_refused(table: pd.DataFrame) -> None:
+    """Too few pods, equal delays or a timeout: a curve alone."""
+    ax = delay_distribution(table, laws=False)
+
+    assert [*ax.collections] == []
+    assert legend(ax) == ["10 s, Watch"]
+
+
+def test_the_band_can_be_left_out() -> None:
+    """Without a band the update's instants need not be known."""
+    table = delays([*map(float, range(12))], pods=8).drop(columns="acked_ns")
+
+    assert [*delay_distribution(table, band=False).collections] == []
+    with pytest.raises(UsageError, match=r"no column acked_ns: take the one of cmhot"):
+        delay_distribution(table)
+
+
+def test_it_speaks_chinese() -> None:
+    """Axes, settings and origin are in Chinese, and names of Kubernetes stay."""
+    ax = delay_distribution(
+        pd.concat([delays([1.0]), delays([math.nan], consumer="env")]),
+        modelled=True,
+        lang="zh",
+    )
+
+    assert ax.get_xlabel() == "延迟（秒）"  # noqa: RUF001 - Chinese punctuation
+    assert ax.get_title(loc="right") == "模型结果，非实测"  # noqa: RUF001 - the same
+    assert legend(ax)[0] == "10 秒，Watch，env"  # noqa: RUF001 - the same
+
+
+def test_an_environment_stays_at_zero_and_has_no_law() -> None:
+    """A consumer that never updates is drawn as a line at 0."""
+    ax = delay_distribution(delays([math.nan], consumer="env"))
+
+    assert curves(ax) == {"10 s, Watch": ([0, 1], [0, 0])}
+
+
+def test_the_curve_begins_where_a_negative_delay_lies() -> None:
+    """A delay below 0 is not cut off."""
+    ax = delay_distribution(delays([-0.5, 1.0]), laws=False)
+
+    assert curves(ax)["10 s, Watch"] == ([-0.5, -0.5, 1], [0, 0.5, 1])
+
+
+def test_axes_have_units() -> None:
+    """Axes say what they show, with units; only the model is called modelled."""
+    ax = delay_distribution(delays([3.0]))
+
+    assert ax.get_xlabel() == "delay, s"
+    assert ax.get_ylabel() == "share of pods\nthat have the update"
+    assert ax.get_title(loc="right") == ""
+
+    modelled = delay_distribution(delays([3.0]), modelled=True)
+
+    assert modelled.get_title(loc="right") == "modelled, not measured"
+
+
+def test_it_draws_on_the_axes_given() -> None:
+    """The Axes that come in go out."""
+    _, ax = plt.subplots()
+
+    assert delay_distribution(delays([3.0]), ax=ax) is ax
+
+
+def test_settings_are_told_apart_without_colour() -> None:
+    """Each setting has its own colour and marker, and the law one entry for all."""
+    both = pd.concat(
+        [delays([1.0], sync_frequency_s=sync) for sync in (5, 10, 20, 30, 60)]
+    )
+
+    ax = delay_distribution(both)
+
+    lines = ax.get_lines()[:5]
+    assert len({line.get_marker() for line in lines}) == 5
+    assert len({line.get_color() for line in lines}) == 5
+    assert legend(ax) == [
+        "5 s, Watch",
+        "10 s, Watch",
+        "20 s, Watch",
+        "30 s, Watch",
+        "60 s, Watch",
+        "law",
+    ]
+
+
+def test_consumers_are_named_where_there_are_several() -> None:
+    """The legend names the consumer only when it matters."""
+    ax = delay_distribution(
+        pd.concat([delays([1.0]), delays([math.nan], consumer="env")])
+    )
+
+    assert {"10 s, Watch, volume", "10 s, Watch, env"} <= set(curves(ax))
+
+
+def test_many_delays_are_drawn_with_few_corners() -> None:
+    """A curve of 5,000 delays keeps its ends and its shape in 501 corners."""
+    ax = delay_distribution(delays([k / 500 for k in range(5000)]), laws=False)
+
+    x, share = curves(ax)["10 s, Watch"]
+    assert len(x) == 501
+    assert (x[0], share[0]) == (0, 0)
+    assert (x[-1], share[-1]) == (9.998, 1)
+    assert max(np.diff(share)) < 0.0021
+
+
+def test_nothing_to_draw_is_refused() -> None:
+    """A table of unsent updates has no distribution."""
+    with pytest.raises(UsageError, match="no delays to draw"):
+        delay_distribution(delays([1.0]).assign(status="not_sent"))
+
+
+def test_each_setting_has_its_panel() -> None:
+    """Panels come in order of the setting, each with its own scale and its law."""
+    both = pd.concat([delays([4.0, 8.0], sync_frequency_s=sync) for sync in (60, 10)])
+
+    first, second = delay_by_setting(both)
+
+    assert first.get_title(loc="left") == "10 s, Watch"
+    assert second.get_title(loc="left") == "60 s, Watch"
+    assert first.get_xlim()[1] == pytest.approx(16.2 * 1.02)
+    assert second.get_xlim()[1] == pytest.approx(91.2 * 1.02)
+    assert curves(first)["measured"] == ([0, 4, 8], [0, 0.5, 1])
+    assert "law" in curves(second)
+    assert [text.get_text() for text in first.texts] == [
+        "half by 4.0 s",
+        "99 % by 8.0 s",
+    ]
+    assert second.get_ylabel() == ""
+
+
+def test_panels_say_modelled() -> None:
+    """Each panel of a model's figure says so; a law may be left out."""
+    (ax,) = delay_by_setting(delays([4.0]), modelled=True, laws=False)
+
+    assert ax.get_title(loc="left") == "10 s, Watch (modelled)"
+    assert list(curves(ax)) == ["modelled"]
+
+
+def test_a_quantile_that_was_not_reached_is_not_marked() -> None:
+    """Where half never came, no dot claims otherwise."""
+    (ax,) = delay_by_setting(delays([4.0, math.nan, math.nan]))
+
+    assert list(ax.texts) == []
+
+
+def test_panels_are_drawn_on_the_axes_given() -> None:
+    """Axes may be given, but not too few."""
+    _, axes = plt.subplots(1, 2)
+    both = pd.concat([delays([4.0], sync_frequency_s=sync) for sync in (10, 20)])
+
+    assert [*delay_by_setting(both, axes=[*axes])] == [*axes]
+    with pytest.raises(UsageError, match="2 settings need as many Axes, and 1"):
+        delay_by_setting(both, axes=[axes[0]])
+
+
+def test_five_settings_leave_no_empty_panel() -> None:
+    """Unused places of the grid are removed."""
+    both = pd.concat([delays([1.0], sync_frequency_s=s) for s in (5, 10, 20, 30, 60)])
+
+    panels = delay_by_setting(both)
+
+    assert len(panels) == 5
+    assert len(panels[0].figure.axes) == 5

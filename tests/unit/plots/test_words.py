@@ -1,0 +1,106 @@
+"""Every word on a figure in both languages, and every refusal of a table."""
+
+from __future__ import annotations
+
+import string
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+
+from cmhot import plots
+from cmhot.errors import UsageError
+from cmhot.plots.words import LANGUAGES, WORDS, say, setting_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from matplotlib.axes import Axes
+
+
+@pytest.mark.parametrize("key", WORDS)
+def test_a_phrase_has_the_same_blanks_in_each_language(key: str) -> None:
+    """A number that the English figure says, the Chinese one says too."""
+    english, chinese = (
+        sorted(name for _, name, _, _ in string.Formatter().parse(text) if name)
+        for text in WORDS[key]
+    )
+
+    assert english == chinese
+
+
+def test_what_is_not_known_is_given_as_it_is() -> None:
+    """Names of nodes, or of methods that somebody else made up, are not translated."""
+    assert [say("subPath", lang) for lang in LANGUAGES] == ["subPath", "subPath"]
+
+
+def test_a_third_language_is_refused() -> None:
+    """The message says which there are."""
+    with pytest.raises(UsageError, match="speak no 'de': choose one of en, zh"):
+        say("delay", "de")
+
+
+@pytest.mark.parametrize(
+    ("setting", "english", "chinese"),
+    [
+        ((10.0, "Watch", 0.0), "10 s, Watch", "10 秒，Watch"),  # noqa: RUF001
+        (
+            (10.0, "Cache", 15.0),
+            "10 s, Cache (TTL 15 s)",
+            "10 秒，Cache（TTL 15 秒）",  # noqa: RUF001
+        ),
+        ((10.0, "Cache", None), "10 s, Cache", "10 秒，Cache"),  # noqa: RUF001
+        ((10.0, None, None), "10 s (inferred)", "10 秒（推断）"),  # noqa: RUF001
+        ((None, None, None), "unknown setting", "设置未知"),
+    ],
+    ids=["watch", "cache", "cache of unknown TTL", "inferred", "unknown"],
+)
+def test_settings_have_names(
+    setting: tuple[float | None, str | None, float | None], english: str, chinese: str
+) -> None:
+    """As a summary names them, and in Chinese."""
+    row = dict(zip(["sync_frequency_s", "strategy", "ttl_s"], setting, strict=True))
+
+    assert [setting_name(row, lang) for lang in LANGUAGES] == [english, chinese]
+
+
+TABLES: list[tuple[Callable[..., Axes], str, str]] = [
+    (plots.delay_distribution, "sync_frequency_s", "runs.delays.delays"),
+    (plots.delay_by_sync_frequency, "p50_s", r"Summary.table\(\)"),
+    (plots.collapse, "least_s", "refresh_intervals"),
+    (plots.change_detection, "p99_s", r"Summary.table\(\)"),
+    (plots.fleet_maximum, "pods", "statistics.fleet_maximum"),
+    (plots.consumer_matrix, "sees", "cells"),
+    (plots.remedies, "min_ready_share", "trials of cmhot refresh"),
+    (plots.wrong_ways, "truth_s", "ways of measuring"),
+    (plots.publication_phase, "published_ns", "a run's publications"),
+]
+
+
+@pytest.mark.parametrize(
+    ("draw", "column", "source"), TABLES, ids=[draw.__name__ for draw, _, _ in TABLES]
+)
+def test_a_table_without_its_columns_is_refused(
+    draw: Callable[..., Axes], column: str, source: str
+) -> None:
+    """The message names the column, and where such a table is to be had."""
+    with pytest.raises(UsageError, match=rf"no column .*{column}.*: take .*{source}"):
+        draw(pd.DataFrame({"else": [1]}))
+
+
+def test_a_timelines_tables_are_both_looked_at() -> None:
+    """Updates first, then publications."""
+    updates = pd.DataFrame(
+        {"seq": [1], "planned_ns": [0], "sent_ns": [0], "acked_ns": [0]}
+    )
+
+    with pytest.raises(UsageError, match=r"no column node, .*\.publications"):
+        plots.update_timeline(updates, pd.DataFrame({"seq": [1]}), seq=1)
+    with pytest.raises(UsageError, match=r"no column seq, .*\.updates"):
+        plots.update_timeline(pd.DataFrame(), pd.DataFrame(), seq=1)
+
+
+def test_a_table_without_rows_is_refused() -> None:
+    """There is nothing to draw, and no empty figure of it."""
+    with pytest.raises(UsageError, match="has no row"):
+        plots.publication_phase(pd.DataFrame({"node": [], "published_ns": []}))
