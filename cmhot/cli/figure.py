@@ -1,0 +1,131 @@
+"""``cmhot figure``: one figure for a blog, with its words, numbers and licence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option(
+    "--run",
+    "runs",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A run to draw it from. Repeat it for more. "
+    "Default: measured data that come with cmhot.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["svg", "png"]),
+    help="Default: svg, or what --out ends in. An SVG is sharp at every size.",
+)
+@click.option(
+    "--width",
+    type=int,
+    default=800,
+    show_default=True,
+    help="Pixels. Under 560 it has the form for a phone.",
+)
+@click.option(
+    "--theme", type=click.Choice(["light", "dark"]), default="light", show_default=True
+)
+@click.option(
+    "--lang",
+    type=click.Choice(["en", "zh"]),
+    default="en",
+    show_default=True,
+    help="Of labels, caption and alternative text; zh needs a Chinese font.",
+)
+@click.option(
+    "--licence",
+    default="CC BY 4.0",
+    show_default=True,
+    help="What the snippet says of it; of a run of your own that is yours to choose.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    help="A folder, or a file that ends in .svg or .png. Default: this folder.",
+)
+@click.option("--list", "listing", is_flag=True, help="Name the figures there are.")
+def figure(
+    name: str | None,
+    runs: tuple[Path, ...],
+    form: str | None,
+    width: int,
+    theme: str,
+    lang: str,
+    licence: str,
+    out: Path,
+    listing: bool,
+) -> None:
+    """Draw one figure, ready for a blog. Needs no cluster and no network.
+
+    Writes three files of one name, and prints their paths: the picture; a .json with
+    its numbers, caption and alternative text; a .md to paste, with the image, its
+    caption, source and licence. Without NAME it lists the figures.
+
+    \b
+    Examples:
+      cmhot figure headline
+      cmhot figure headline --format png --width 1600 --theme dark
+      cmhot figure sync-frequency --run runs/20261124t163148-2bdd --lang zh
+    """
+    from cmhot import gallery
+    from cmhot.gallery.material import Material
+    from cmhot.gallery.rendering import render
+    from cmhot.gallery.shipped import shipped
+
+    if name is None or listing:
+        for line in _names(lang):
+            click.echo(line)
+        return
+    figure_name = gallery.named(name).name
+    material = Material(paths=runs) if runs else shipped(figure_name)
+    if out.suffix in {".svg", ".png"} and form in {None, out.suffix[1:]}:
+        picture = out
+    else:
+        picture = out / f"{name}.{form or 'svg'}"
+    rendered = render(
+        figure_name,
+        material,
+        picture=picture,
+        width=width,
+        theme=theme,
+        lang=lang,
+        licence=licence,
+    )
+    for path in (rendered.picture, rendered.numbers, rendered.snippet):
+        click.echo(path)
+
+
+def _names(lang: str) -> Iterator[str]:
+    """List the figures, each with its question, and where their data come from."""
+    from cmhot import gallery
+    from cmhot.gallery.shipped import shipped_runs
+    from cmhot.runs.rundir import read_meta
+
+    yield "cmhot figure NAME draws one of:"
+    yield ""
+    width = max(map(len, gallery.NAMES)) + 2
+    for name, one in gallery.FIGURES.items():
+        yield f"  {name:{width}}{one.question[lang]}"
+        also = [alias for alias, of in gallery.ALIASES.items() if of == name]
+        needs = f"needs {one.needs}" + (f"; also: {', '.join(also)}" if also else "")
+        yield f"  {'':{width}}{needs}"
+    yield ""
+    for path in shipped_runs():
+        meta = read_meta(path)
+        yield (
+            "Without --run it is drawn from data measured on Kubernetes "
+            f"{meta['kubernetes']}, run {meta['run_id']}."
+        )

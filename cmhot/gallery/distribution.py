@@ -1,0 +1,313 @@
+"""``delay-distribution``: how long pods wait for an update."""
+
+# ruff: noqa: RUF001 - Chinese punctuation is as it should be
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cmhot import plots
+from cmhot.gallery.named import NamedFigure, Telling
+from cmhot.gallery.words import (
+    VOLUME,
+    joined,
+    listing,
+    name_of,
+    names_of,
+    seconds,
+    sync_of,
+)
+from cmhot.law import reads_at_every_sync
+from cmhot.runs import schema
+from cmhot.settings import Strategy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from cmhot.gallery.material import Material, Source
+    from cmhot.summaries.summary import SettingSummary, Summary
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Distribution:
+    """The delays of runs, and their summary."""
+
+    delays: pd.DataFrame
+    summary: Summary
+    source: Source
+    kubernetes: str | None
+
+    @classmethod
+    def of(cls, material: Material) -> _Distribution:
+        """Take the delays of all runs, or the table that is given instead."""
+        rows = material.delays if material.table is None else material.table
+        return cls(rows, material.summary, material.source, material.kubernetes)
+
+    def draw(self, ax: Axes, lang: str) -> object:
+        """Draw a curve for each setting, and the laws."""
+        return plots.delay_distribution(
+            self.delays,
+            ax=ax,
+            kubernetes=self.kubernetes,
+            modelled=self.source.modelled,
+            lang=lang,
+        )
+
+    def numbers(self) -> dict[str, Any]:
+        """Give the summary, as ``cmhot summarise --json`` does."""
+        return self.summary.to_dict()
+
+    def tell(self, lang: str) -> Telling:
+        """Say the delays of each setting."""
+        texts = {"en": _english, "zh": _chinese}
+        return texts[lang](self.summary, self.source)
+
+
+FIGURE = NamedFigure(
+    name="delay-distribution",
+    question={
+        "en": "What share of the pods has a changed ConfigMap after t seconds?",
+        "zh": "ConfigMap 修改后 t 秒，有多大比例的 Pod 看到新内容？",
+    },
+    needs="a run",
+    read=_Distribution.of,
+)
+
+
+def series(summary: Summary) -> list[SettingSummary]:
+    """Pick the volumes of one strategy, Watch if there is any, by `syncFrequency`."""
+    seen = [
+        own
+        for own in summary.settings
+        if own.direct["p95_s"] is not None and own.population["consumer"] == VOLUME
+    ]
+    strategies = [own.population["strategy"] for own in seen]
+    if not strategies:
+        return []
+    wanted = Strategy.WATCH.value
+    strategy = wanted if wanted in strategies else strategies[0]
+    chosen = [own for own in seen if own.population["strategy"] == strategy]
+    return sorted(chosen, key=lambda own: own.population["sync_frequency_s"] or 0)
+
+
+def _english(summary: Summary, source: Source) -> Telling:
+    word = "modelled" if source.modelled else "measured"
+    curves = []
+    for own in summary.settings:
+        law = own.law
+        beside = (
+            ""
+            if law["p50_s"] is None
+            else f" (law: {seconds(law['p50_s'])} and {seconds(law['p95_s'])})"
+        )
+        curves.append(
+            f"{name_of(own, summary)}: half by {seconds(own.direct['p50_s'])}, "
+            f"95 % by {seconds(own.direct['p95_s'])}{beside}"
+        )
+    n_delays, n_pods = _counts(summary)
+    return Telling(
+        title="How long pods wait for a changed ConfigMap",
+        alt=(
+            f"Line chart, {word}: the share of pods that have the update "
+            "against the delay in seconds, one curve for each kubelet setting, "
+            f"with the law dashed over it. {'; '.join(curves)}."
+        ),
+        caption=(
+            "Share of pods that have the update, against the time since the API server "
+            "acknowledged it; shaded: 95 % confidence; dashed: the law. "
+            f"{names_of(summary)}; {n_delays:,} delays in {n_pods} pods. "
+            f"{source.sentence()}"
+        ),
+        paragraph=_paragraph(summary, source),
+    )
+
+
+def _counts(summary: Summary) -> tuple[int, int]:
+    """Count delays and pods of a summary."""
+    delays = sum(own.counts["n_delays"] for own in summary.settings)
+    return delays, sum(own.counts["pods"] for own in summary.settings)
+
+
+def _paragraph(summary: Summary, source: Source) -> str:
+    chosen = series(summary)
+    if not chosen:
+        return "No pod showed any update, so there is nothing to explain."
+    last = chosen[-1]
+    own = last.direct
+    verb = "would have had" if source.modelled else "had"
+    known = last.population["sync_frequency_s"] is not None
+    frequency = (
+        f"a syncFrequency of {sync_of(last.population)}"
+        if known
+        else "an unknown syncFrequency"
+    )
+    said = [
+        (
+            "A pod does not see a changed ConfigMap when it is written, "
+            "but when its kubelet next syncs the pod."
+        ),
+        (
+            f"With {frequency}, half of the pods {verb} it after "
+            f"{seconds(own['p50_s'])} and 99 in 100 after {seconds(own['p99_s'])}; "
+            f"the mean is {seconds(own['mean_s'])}, the slowest of "
+            f"{last.counts['n_delays']:,} took {seconds(own['max_s'])}."
+        ),
+    ]
+    sync_s = last.population["sync_frequency_s"]
+    if sync_s is not None and own["max_s"] is not None and own["max_s"] > sync_s:
+        said.append(
+            "So syncFrequency is not the longest delay: it is the shortest time "
+            "between two syncs, which come up to one and a half times as far apart."
+        )
+    said += _growth(chosen)
+    said += _strategies(summary)
+    said += _agreement(summary)
+    return joined(said)
+
+
+def _growth(chosen: Sequence[SettingSummary]) -> Iterable[str]:
+    first, last = chosen[0], chosen[-1]
+    low, high = (own.population["sync_frequency_s"] for own in (first, last))
+    before, after = first.direct["mean_s"], last.direct["mean_s"]
+    if low and high and high > low and before and after:
+        yield (
+            f"From {low:g} s to {high:g} s, a syncFrequency {high / low:.3g} times "
+            f"as long made the mean delay {after / before:.1f} times as long."
+        )
+
+
+def _by_sync(summary: Summary) -> dict[float, list[SettingSummary]]:
+    """Sort settings whose every sync reads what there is; more than one strategy."""
+    found: dict[float, list[SettingSummary]] = {}
+    for own in summary.settings:
+        setting = schema.setting_of(own.population)
+        every = setting is not None and reads_at_every_sync(setting)
+        if setting and every and own.direct["mean_s"] is not None:
+            found.setdefault(setting.sync_frequency_s, []).append(own)
+    return {
+        sync_s: several
+        for sync_s, several in found.items()
+        if len({own.population["strategy"] for own in several}) > 1
+    }
+
+
+def _strategies(summary: Summary) -> Iterable[str]:
+    means = [
+        f"at {sync_s:g} s the means are "
+        + listing(
+            [
+                f"{seconds(own.direct['mean_s'])} under {own.population['strategy']}"
+                for own in several
+            ]
+        )
+        for sync_s, several in _by_sync(summary).items()
+    ]
+    if means:
+        yield (
+            "How the kubelet detects changes matters little in comparison: "
+            f"{'; '.join(means)}."
+        )
+
+
+def _furthest(summary: Summary) -> float | None:
+    """Give the largest distance of a curve from its law; None: no law is known."""
+    distances = [own.fit["sup_difference"] for own in summary.settings]
+    known = [float(distance) for distance in distances if distance is not None]
+    return max(known, default=None)
+
+
+def _agreement(summary: Summary) -> Iterable[str]:
+    furthest = _furthest(summary)
+    if furthest is not None:
+        yield (
+            "Estimated from the intervals between syncs, no curve is further from "
+            f"the law than {furthest * 100:.1f} percentage points."
+        )
+
+
+def _chinese(summary: Summary, source: Source) -> Telling:
+    word = "模型结果" if source.modelled else "实测"
+    curves = []
+    for own in summary.settings:
+        law = own.law
+        beside = (
+            ""
+            if law["p50_s"] is None
+            else f"（理论：{seconds(law['p50_s'], 'zh')}、"
+            f"{seconds(law['p95_s'], 'zh')}）"
+        )
+        curves.append(
+            f"{name_of(own, summary, 'zh')}：半数 Pod 在 "
+            f"{seconds(own.direct['p50_s'], 'zh')}内、95 % 在 "
+            f"{seconds(own.direct['p95_s'], 'zh')}内看到更新{beside}"
+        )
+    n_delays, n_pods = _counts(summary)
+    return Telling(
+        title="ConfigMap 修改后，Pod 要等多久才能看到",
+        alt=(
+            f"折线图，{word}：横轴为延迟（秒），纵轴为已看到更新的 Pod 比例，"
+            f"每种 kubelet 设置一条曲线，虚线为理论分布。{'；'.join(curves)}。"
+        ),
+        caption=(
+            "自 API server 确认更新起，已看到更新的 Pod 比例；阴影为 95 % 置信区间，"
+            f"虚线为理论分布。{names_of(summary, 'zh')}；{n_pods} 个 Pod 中的 "
+            f"{n_delays:,} 个延迟。{source.sentence('zh')}"
+        ),
+        paragraph=_chinese_paragraph(summary, source),
+    )
+
+
+def _chinese_paragraph(summary: Summary, source: Source) -> str:
+    chosen = series(summary)
+    if not chosen:
+        return "没有任何 Pod 看到更新，因此无可说明。"
+    last = chosen[-1]
+    own = last.direct
+    would = "将" if source.modelled else ""
+    said = [
+        "Pod 并不是在 ConfigMap 写入时看到新内容，而是在 kubelet 下一次同步该 Pod 时。",
+        (
+            f"syncFrequency 为 {sync_of(last.population, 'zh')}时，半数 Pod {would}在 "
+            f"{seconds(own['p50_s'], 'zh')}内看到更新，99 % 在 "
+            f"{seconds(own['p99_s'], 'zh')}内；平均 {seconds(own['mean_s'], 'zh')}，"
+            f"{last.counts['n_delays']:,} 次中最慢的一次为 "
+            f"{seconds(own['max_s'], 'zh')}。"
+        ),
+    ]
+    sync_s = last.population["sync_frequency_s"]
+    if sync_s is not None and own["max_s"] is not None and own["max_s"] > sync_s:
+        said.append(
+            "所以 syncFrequency 不是最长延迟，而是两次同步之间的最短间隔；"
+            "实际间隔最长可达其 1.5 倍。"
+        )
+    first = chosen[0]
+    low = first.population["sync_frequency_s"]
+    before, after = first.direct["mean_s"], own["mean_s"]
+    if low and sync_s and sync_s > low and before and after:
+        said.append(
+            f"syncFrequency 从 {low:g} 秒增至 {sync_s:g} 秒（{sync_s / low:.3g} 倍），"
+            f"平均延迟为原来的 {after / before:.1f} 倍。"
+        )
+    means = [
+        f"{shared_s:g} 秒时平均延迟为 "
+        + listing(
+            [
+                f"{one.population['strategy']} {seconds(one.direct['mean_s'], 'zh')}"
+                for one in several
+            ],
+            "zh",
+        )
+        for shared_s, several in _by_sync(summary).items()
+    ]
+    if means:
+        said.append(f"相比之下，变更检测方式影响很小：{'；'.join(means)}。")
+    furthest = _furthest(summary)
+    if furthest is not None:
+        said.append(
+            f"按同步间隔估计，各曲线与理论分布相差不超过 {furthest * 100:.1f} "
+            "个百分点。"
+        )
+    return joined(said, "zh")

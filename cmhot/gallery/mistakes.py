@@ -1,0 +1,131 @@
+"""``wrong-ways``: what one finds who measures wrongly."""
+
+# ruff: noqa: RUF001 - Chinese punctuation is as it should be
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cmhot import plots
+from cmhot.errors import UsageError
+from cmhot.gallery.named import NamedFigure, Telling
+from cmhot.gallery.tables import (
+    distinct_names,
+    most_telling,
+    populations,
+    reads_each_sync,
+    records,
+)
+from cmhot.gallery.words import listing, seconds
+from cmhot.plots.words import way_name
+from cmhot.statistics.mistakes import CLOSED, OPEN, wrong_ways
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from cmhot.gallery.material import Material, Source
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _WrongWays:
+    """The mean delay as each way of measuring has it."""
+
+    table: pd.DataFrame
+    setting: dict[str, str]
+    source: Source
+
+    @classmethod
+    def of(cls, material: Material) -> _WrongWays:
+        """Take the table that is given, or try the wrong ways on what was measured."""
+        if material.table is not None:
+            named = material.source.setting or ""
+            setting = {"en": named, "zh": named}
+            return cls(material.table, setting, material.source)
+        found = [
+            (row, own)
+            for row, own in populations(material.refresh)
+            if reads_each_sync(row)
+        ]
+        if not found:
+            msg = (
+                "wrong-ways needs a run at a setting under which each sync reads what "
+                "there is (Watch, Get, or Cache without a TTL), and there is none"
+            )
+            raise UsageError(msg)
+        row, own = most_telling(found)
+        names = {lang: distinct_names([row], lang)[0] for lang in ("en", "zh")}
+        table = wrong_ways(own, kubernetes=material.kubernetes)
+        return cls(table, names, material.source)
+
+    def draw(self, ax: Axes, lang: str) -> object:
+        """Draw each way's mean, and the true one."""
+        return plots.wrong_ways(
+            self.table, ax=ax, modelled=self.source.modelled, lang=lang
+        )
+
+    def numbers(self) -> dict[str, Any]:
+        """Give a row for each way."""
+        return {"setting": self.setting["en"], "ways": records(self.table)}
+
+    def tell(self, lang: str) -> Telling:
+        """Say how far off each way is."""
+        rows = records(self.table)
+        truth = rows[0]["truth_s"]
+        wrong = [row for row in rows if row["method"] != OPEN]
+        closed = [row["mean_s"] for row in wrong if row["method"] == CLOSED]
+        worst = max(wrong, key=lambda row: abs(row["mean_s"] - truth))
+        points = [
+            f"{way_name(row, lang)}: {seconds(row['mean_s'], lang)}" for row in rows
+        ]
+        executed = any(row.get("executed") for row in rows)
+        source = self.source.sentence(lang)
+        factor = worst["mean_s"] / truth
+        loops = [seconds(one, lang) for one in closed]
+        if lang == "zh":
+            how = "确实执行" if executed else "在测得的同步时刻上重放"
+            return Telling(
+                title="错误的测量方法会得到什么",
+                alt="点图：每种测量方法一行，横轴为平均延迟（秒），虚线为真值 "
+                f"{seconds(truth, lang)}。{'；'.join(points)}。",
+                caption="各种测量方法得到的平均延迟及其 95 % 置信区间；"
+                "虚线为随机时刻的更新的"
+                f"真实平均值。闭环为{how}。{self.setting[lang]}。{source}",
+                paragraph=f"随机时刻的更新平均等待 {seconds(truth, lang)}。“修改、"
+                "等到看见、"
+                f"停一会儿、再改”的闭环得到 {listing(loops, lang)}，取决于停多久，"
+                "因为每次修改都紧跟在一次同步之后。偏差最大的方法"
+                f"（{way_name(worst, lang)}）得到真值的 {factor:.1f} 倍。",
+            )
+        how = "really run" if executed else "replayed on the syncs that were recorded"
+        loop = (
+            "“Patch, wait until seen, pause, patch again” finds "
+            f"{listing(loops)}, depending on the pause, since each of its updates "
+            "follows a sync. "
+            if loops
+            else ""
+        )
+        return Telling(
+            title="What one finds who measures wrongly",
+            alt="Point chart: a row for each way of measuring, mean delay in seconds; "
+            f"the truth, {seconds(truth)}, is dashed. {'; '.join(points)}.",
+            caption="Mean delay as each way of measuring has it, with 95 % confidence "
+            "intervals; dashed: the mean of an update at a random instant. Closed "
+            "loops "
+            f"were {how}. {self.setting['en']}. {source}",
+            paragraph=f"An update at a random instant waits {seconds(truth)} on "
+            "average. "
+            f"{loop}The way that is furthest off, {way_name(worst, lang)}, finds "
+            f"{factor:.1f} times the truth.",
+        )
+
+
+FIGURE = NamedFigure(
+    name="wrong-ways",
+    question={
+        "en": "What does one find who measures the delay wrongly?",
+        "zh": "用错误的方法测量延迟会得到什么？",
+    },
+    needs="a run under Watch, Get, or Cache without a TTL",
+    read=_WrongWays.of,
+)

@@ -1,0 +1,149 @@
+"""``timeline``: what happens to one update."""
+
+# ruff: noqa: RUF001 - Chinese punctuation is as it should be
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from cmhot import plots
+from cmhot.clock import NS_PER_S
+from cmhot.errors import UsageError
+from cmhot.gallery.named import NamedFigure, Telling
+from cmhot.gallery.tables import distinct_names, most_telling, populations
+from cmhot.gallery.words import seconds
+from cmhot.runs.delays import delays
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from cmhot.gallery.material import Material, Source
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Timeline:
+    """The update in the middle of a run, in the pods of one setting."""
+
+    updates: pd.DataFrame
+    publications: pd.DataFrame
+    seq: int
+    seen_s: list[float]
+    written_ms: tuple[float | None, float | None]
+    setting: dict[str, str]
+    source: Source
+
+    @classmethod
+    def of(cls, material: Material) -> _Timeline:
+        """Choose the setting with most pods, and an update that all of them saw.
+
+        Of several runs the first is taken.
+        """
+        run = material.runs[0]
+        every = delays(run)
+        found = [
+            (row, own)
+            for row, own in populations(every)
+            if (own["status"] == "observed").any()
+        ]
+        if not found:
+            msg = "timeline needs a run in which a pod saw an update, and none did"
+            raise UsageError(msg)
+        row, own = most_telling(found)
+        missed = own.loc[own["status"] != "observed", "seq"].unique()
+        seen = own.loc[own["status"] == "observed", "seq"].unique()
+        whole = np.setdiff1d(seen, missed)
+        seqs = np.sort(whole if whole.size else seen)
+        seq = int(seqs[len(seqs) // 2])
+        pods, configmaps = own["pod"].unique(), own["configmap"].unique()
+        published = run.publications[
+            run.publications["pod"].isin(pods)
+            & (run.publications["consumer"] == row["consumer"])
+        ]
+        updates = run.updates[run.updates["configmap"].isin(configmaps)]
+        of_it = updates[updates["seq"] == seq].iloc[0]
+        rows = own[(own["seq"] == seq) & (own["status"] == "observed")]
+        written = [
+            None
+            if pd.isna(of_it[name])
+            else (int(of_it[name]) - int(of_it["acked_ns"])) / NS_PER_S * 1000
+            for name in ("planned_ns", "sent_ns")
+        ]
+        return cls(
+            updates=updates,
+            publications=published,
+            seq=seq,
+            seen_s=sorted(rows["delay_s"].astype(float)),
+            written_ms=(written[0], written[1]),
+            setting={lang: distinct_names([row], lang)[0] for lang in ("en", "zh")},
+            source=material.source,
+        )
+
+    def draw(self, ax: Axes, lang: str) -> object:
+        """Draw the update, and each pod's publication of it."""
+        return plots.update_timeline(
+            self.updates,
+            self.publications,
+            seq=self.seq,
+            ax=ax,
+            modelled=self.source.modelled,
+            lang=lang,
+        )
+
+    def numbers(self) -> dict[str, Any]:
+        """Give when each pod had it."""
+        planned, sent = self.written_ms
+        return {
+            "setting": self.setting["en"],
+            "seq": self.seq,
+            "planned_s": None if planned is None else planned / 1000,
+            "sent_s": None if sent is None else sent / 1000,
+            "seen_s": self.seen_s,
+        }
+
+    def tell(self, lang: str) -> Telling:
+        """Say when the first, the middle and the last pod had it."""
+        first, last = self.seen_s[0], self.seen_s[-1]
+        middle = float(np.median(self.seen_s))
+        pods = len(self.seen_s)
+        source = self.source.sentence(lang)
+        sent = self.written_ms[1]
+        if lang == "zh":
+            wrote = "" if sent is None else f"写请求耗时 {-sent:.0f} 毫秒；"
+            return Telling(
+                title="一次更新的时间线",
+                alt=f"时间线：{wrote}首个 Pod 在 {seconds(first, lang)}后看到更新，"
+                f"中间的在 {seconds(middle, lang)}，最后一个在 {seconds(last, lang)}。",
+                caption=f"第 {self.seq} 次更新：自 API server 确认起，{pods} 个 Pod "
+                f"各自看到更新的时刻。{self.setting[lang]}。{source}",
+                paragraph=f"{wrote}此后没有任何通知到达 Pod：每个 Pod 等待 kubelet "
+                f"下一次同步。{pods} 个 Pod 中，首个等了 {seconds(first, lang)}，"
+                f"一半在 {seconds(middle, lang)}内，最后一个等了 "
+                f"{seconds(last, lang)}。",
+            )
+        wrote = "" if sent is None else f"The write took {-sent:.0f} ms. "
+        return Telling(
+            title="One update, from its write to the last pod",
+            alt=f"Timeline of one update. {wrote}The first pod had it after "
+            f"{seconds(first)}, the middle one after {seconds(middle)}, the last of "
+            f"{pods} after {seconds(last)}.",
+            caption=f"Update {self.seq}: when each of {pods} pods had it, in seconds "
+            "since the API server acknowledged the write. "
+            f"{self.setting['en']}. {source}",
+            paragraph=f"{wrote}After it no message reaches a pod: each waits for its "
+            f"kubelet's next sync. Of {pods} pods the first waited {seconds(first)}, "
+            f"half of them up to {seconds(middle)}, the last {seconds(last)}.",
+        )
+
+
+FIGURE = NamedFigure(
+    name="timeline",
+    question={
+        "en": "When does each pod see one and the same update?",
+        "zh": "同一次更新，各 Pod 分别何时看到？",
+    },
+    needs="a run in which a pod saw an update",
+    read=_Timeline.of,
+)

@@ -1,0 +1,263 @@
+"""The named figures: what they need, and that their words have their numbers."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from cmhot import gallery, plots
+from cmhot.errors import UsageError
+from cmhot.summaries.summarising import summarise
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.unit.conftest import SimulateRun
+
+SETTINGS = ("sync=5s", "sync=10s", "sync=10s,strategy=Get")
+FROM_RUNS = (
+    *("delay-distribution", "timeline", "sync-frequency", "collapse"),
+    *("change-detection", "fleet", "wrong-ways", "phase"),
+)
+TRIALS = pd.DataFrame(
+    [
+        ("nothing", 80.0, 0, 1.0, 0),
+        ("nothing", 84.0, 0, 1.0, 0),
+        ("annotate", 0.7, 0, 1.0, 50),
+        ("rollout", 20.5, 50, 0.75, 1),
+    ],
+    columns=["method", "seconds", "restarted", "min_ready_share", "requests"],
+)
+CELLS = pd.DataFrame(
+    [
+        ("volume", "update", "later"),
+        ("env", "update", "never"),
+        ("volume", "pod restart", "at once"),
+        ("env", "pod restart", "at once"),
+    ],
+    columns=["consumer", "event", "sees"],
+)
+LOOKS = pd.DataFrame(
+    {
+        "consumer": ["volume", "volume", "envFrom", "envFrom"],
+        "node": "n",
+        "pod": ["a", "b", "c", "c"],
+        "configmap": "m",
+        "acked_ns": pd.array([0, 1, 0, 1], dtype="Int64"),
+        "status": ["observed", "observed", "timeout", "timeout"],
+        "delay_s": [4.0, 12.0, None, None],
+        "waited_s": [None, None, 30.0, 32.0],
+        "sync_frequency_s": 20.0,
+        "strategy": "Watch",
+        "ttl_s": 0.0,
+    }
+)
+TABLES = {
+    "remedies": TRIALS,
+    "consumers": CELLS,
+    "environment-or-volume": LOOKS,
+}
+KNOWN = gallery.Source(kubelets=("v1.37.1",), setting="60 s, Watch")
+
+
+def test_there_are_eleven() -> None:
+    """Each name is drawn from runs or from a table, and asks a question twice."""
+    assert set(gallery.NAMES) == {*FROM_RUNS, *TABLES}
+    for figure in gallery.FIGURES.values():
+        assert figure.question["en"].endswith("?")
+        assert figure.question["zh"].endswith("\uff1f")
+
+
+@pytest.mark.parametrize("name", FROM_RUNS)
+def test_a_run_is_published(
+    simulate_run: SimulateRun, tmp_path: Path, name: str
+) -> None:
+    """Drawing, phone's drawing, words and numbers are written; the run is named."""
+    run = simulate_run("r", settings=SETTINGS, window_s=60, modelled=False)
+
+    found = gallery.publish(name, runs=[run.path], out=tmp_path / "out")
+
+    files = {path.name for path in (tmp_path / "out").iterdir()}
+    assert files == {f"{name}{end}" for end in (".svg", ".png", "-narrow.svg", ".json")}
+    said = json.loads(found.json.read_text())
+    assert list(said) == [
+        *("name", "title", "alt", "caption", "paragraph", "modelled", "numbers"),
+    ]
+    assert said["modelled"] is False
+    assert "Measured on kubelet v1.37.1; run r." in said["caption"]
+    assert "odelled" not in found.svg.read_text()
+    assert not {"nan", "None", "inf"} & set(
+        f"{found.alt} {found.caption} {found.paragraph}".replace(",", "").split()
+    )
+
+
+@pytest.mark.parametrize("name", FROM_RUNS)
+def test_a_model_says_so(simulate_run: SimulateRun, tmp_path: Path, name: str) -> None:
+    """What is modelled is called so in the caption, in the JSON and on the figure."""
+    run = simulate_run("m", settings=SETTINGS, window_s=60)
+
+    found = gallery.publish(name, runs=[run.path], out=tmp_path / "out")
+
+    assert found.modelled
+    assert "Modelled, not measured" in found.caption
+    assert "modelled, not measured" in found.svg.read_text()
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_is_published(tmp_path: Path, name: str) -> None:
+    """A table without a run is told with the source that is given for it."""
+    found = gallery.publish(name, table=TABLES[name], source=KNOWN, out=tmp_path)
+
+    assert "Measured on kubelet v1.37.1." in found.caption
+    assert found.svg.is_file()
+
+
+@pytest.mark.parametrize("name", gallery.NAMES)
+def test_both_languages_have_the_same_numbers(
+    simulate_run: SimulateRun, name: str
+) -> None:
+    """A caption in Chinese has Chinese words; each number in seconds is in both."""
+    run = simulate_run("r", settings=SETTINGS, window_s=60, modelled=False)
+    material = gallery.Material(
+        paths=(run.path,),
+        table=TABLES.get(name),
+        given=KNOWN if name in TABLES else None,
+    )
+    subject = gallery.named(name).read(material)
+    english, chinese = subject.tell("en"), subject.tell("zh")
+
+    assert "\u5b9e\u6d4b" in chinese.caption
+    numbers = {word for word in _numbers(english.alt) if "." in word}
+    assert numbers <= set(_numbers(chinese.alt))
+
+
+def _numbers(text: str) -> list[str]:
+    kept = "".join(one if one.isdigit() or one == "." else " " for one in text)
+    return [word.strip(".") for word in kept.split()]
+
+
+def test_the_distribution_has_the_summary_s_numbers(
+    simulate_run: SimulateRun, tmp_path: Path
+) -> None:
+    """Numbers are those of `summarise`; alternative text and paragraph have them."""
+    run = simulate_run("r", settings=SETTINGS, window_s=60, modelled=False)
+    summary = summarise([run.path])
+    ten = summary.settings[-1].direct
+
+    found = gallery.publish("headline", runs=[run.path], out=tmp_path / "out")
+
+    assert found.name == "delay-distribution"
+    assert found.numbers == summary.to_dict()
+    assert f"10 s, Watch: half by {ten['p50_s']:.1f} s, 95 % by" in found.alt
+    assert "(law: 6.5 s and 12.9 s)" in found.alt
+    assert f"half of the pods had it after {ten['p50_s']:.1f} s" in found.paragraph
+    assert "5 s, Watch" in found.caption
+    n_delays = sum(one.counts["n_delays"] for one in summary.settings)
+    assert f"{n_delays:,} delays in 24 pods" in found.caption
+
+
+def test_environment_counts_by_ten_seconds(tmp_path: Path) -> None:
+    """Of two volumes one has it by 10 s; the law at the default says 13 %."""
+    found = gallery.publish(
+        "environment-or-volume", table=LOOKS, source=KNOWN, out=tmp_path
+    )
+
+    assert found.numbers["share_by_10_s"] == 0.5
+    assert found.numbers["default_share_by_10_s"] == pytest.approx(10 / 75.5, rel=1e-12)
+    assert (found.numbers["env_seen"], found.numbers["env_watched_s"]) == (0, 62.0)
+
+
+def test_remedies_are_told_by_their_medians(tmp_path: Path) -> None:
+    """Waiting is the law's, and each method has its median and its cost."""
+    found = gallery.publish("remedies", table=TRIALS, source=KNOWN, out=tmp_path)
+
+    assert "the median of that is 82.0 s, by the law" in found.paragraph
+    assert (
+        "all pods have it after 20.5 s (median of 1), for 50 pods replaced and 1 "
+        "request to" in found.paragraph
+    )
+
+
+def test_an_unknown_name_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    """A misspelt name lists all names and aliases."""
+    with pytest.raises(UsageError, match=r"no figure 'headlin'.*collapse.*headline"):
+        gallery.publish("headlin", out=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "lacks"),
+    [
+        ("sync-frequency", "two values of syncFrequency"),
+        ("change-detection", "two strategies or TTLs"),
+        ("environment-or-volume", "in their environment"),
+        ("remedies", "06-force-it"),
+        ("consumers", "08-what-updates"),
+    ],
+)
+def test_a_run_that_lacks_it_is_refused(
+    simulate_run: SimulateRun, tmp_path: Path, name: str, lacks: str
+) -> None:
+    """What a figure needs and this run has not is named, and nothing is left."""
+    run = simulate_run("r", window_s=60)
+
+    with pytest.raises(UsageError, match=lacks):
+        gallery.publish(name, runs=[run.path], out=tmp_path / "out")
+
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_fleet_of_one_is_refused(simulate_run: SimulateRun, tmp_path: Path) -> None:
+    """One pod is no fleet."""
+    run = simulate_run("r", window_s=60, pods=1)
+
+    with pytest.raises(UsageError, match="two pods"):
+        gallery.publish("fleet", runs=[run.path], out=tmp_path)
+
+
+def test_a_notebook_shows_it_with_its_words(
+    simulate_run: SimulateRun, tmp_path: Path
+) -> None:
+    """The result of `publish` shows the PNG, and the alternative text goes with it."""
+    run = simulate_run("r", window_s=60)
+    found = gallery.publish("collapse", runs=[run.path], out=tmp_path / "out")
+
+    data, about = found._repr_mimebundle_()
+
+    assert data["image/png"].startswith("iVBOR")
+    assert about["image/png"]["alt"] == found.alt
+
+
+def test_a_run_without_a_summary_s_settings_has_sources() -> None:
+    """Without kubelets' versions the API server's is taken; without any, none."""
+    metas: list[dict[str, Any]] = [
+        {"run_id": "a", "kubernetes": "v1.36.0", "modelled": False},
+        {"run_id": "b", "kubernetes": None, "kubelets": {"n": "v1.36.0"}},
+    ]
+
+    found = gallery.Source.of(metas)
+
+    assert found.sentence() == "Measured on kubelet v1.36.0; run a and b."
+    assert gallery.Source(modelled=True).sentence() == (
+        "Modelled, not measured: no kubelet was involved."
+    )
+
+
+def test_an_environment_is_drawn_as_long_as_it_was_watched() -> None:
+    """Its line is flat at 0, and ends where nobody looked any more."""
+    ax = plots.environment_or_volume(LOOKS)
+
+    (flat,) = [one for one in ax.get_lines() if one.get_label() == "environment"]
+    assert np.asarray(flat.get_xdata()).tolist() == [0.0, 32.0]
+    assert np.asarray(flat.get_ydata()).tolist() == [0.0, 0.0]
+    plt.close("all")
+
+
+def test_a_table_without_a_volume_is_refused() -> None:
+    """Environments alone are nothing to compare with."""
+    with pytest.raises(UsageError, match="no volume"):
+        plots.environment_or_volume(LOOKS[LOOKS["consumer"] == "envFrom"])

@@ -1,0 +1,120 @@
+"""``cmhot figure`` and ``cmhot export``, as they are typed."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cmhot import gallery
+from cmhot.cli import cli
+from cmhot.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.unit.conftest import SimulateRun
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def cmhot(*arguments: str) -> None:
+    """Run a command; errors come through as they are raised."""
+    cli(arguments, standalone_mode=False)
+
+
+@pytest.mark.parametrize("arguments", [(), ("--list",), ("headline", "--list")])
+def test_without_a_name_it_lists_them(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    """Each name stands with its question; the data that it comes with are named."""
+    cmhot("figure", *arguments)
+
+    said = capsys.readouterr().out
+    for name, figure in gallery.FIGURES.items():
+        assert f"  {name} " in said
+        assert figure.question["en"] in said
+    assert "also: headline" in said
+    assert "Without --run" in said
+
+
+def test_it_writes_three_files_and_prints_them(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a run: picture, numbers and snippet of measured data, in this folder."""
+    cmhot("figure", "consumers")
+
+    assert capsys.readouterr().out.splitlines() == [
+        *("consumers.svg", "consumers.json", "consumers.md"),
+    ]
+    assert json.loads((here / "consumers.json").read_text())["modelled"] is False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "file"),
+    [
+        (("--format", "png"), "collapse.png"),
+        (("--out", "there/mine.png"), "there/mine.png"),
+        (("--out", "there"), "there/collapse.svg"),
+        (("--out", "there.svg", "--format", "png"), "there.svg/collapse.png"),
+    ],
+)
+def test_a_place_is_a_folder_or_a_file(
+    here: Path, simulate_run: SimulateRun, arguments: tuple[str, ...], file: str
+) -> None:
+    """--out names a folder, or a file by its end; --format says what it is."""
+    run = simulate_run("r", window_s=60)
+
+    cmhot("figure", "collapse", "--run", str(run.path), *arguments)
+
+    assert (here / file).is_file()
+    assert (here / file).with_suffix(".md").is_file()
+
+
+def test_an_unknown_name_lists_those_there_are(here: Path) -> None:
+    """Exit code 2, and the names."""
+    with pytest.raises(UsageError, match="delay-distribution") as raised:
+        cmhot("figure", "nonsense")
+
+    assert raised.value.exit_code == 2
+    assert not list(here.iterdir())
+
+
+def test_export_says_what_it_is_for(here: Path, simulate_run: SimulateRun) -> None:
+    """Without --anonymise it refuses and names the command that copies."""
+    run = simulate_run("r", window_s=60)
+
+    with pytest.raises(UsageError, match="cp -r"):
+        cmhot("export", str(run.path), "--out", "copy")
+
+    assert not list(here.iterdir())
+
+
+def test_export_prints_the_copy(
+    here: Path, simulate_run: SimulateRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The copy can be summarised by the command that its help names."""
+    run = simulate_run("r", window_s=60)
+    cmhot("export", "--anonymise", str(run.path), "--out", "copy")
+
+    assert capsys.readouterr().out == "copy\n"
+    assert (here / "copy" / "run.json").is_file()
+    cmhot("summarise", "copy")
+    assert "10 s, Watch, volume: 8 pods" in capsys.readouterr().out
+
+
+def test_a_copy_is_never_overwritten(here: Path, simulate_run: SimulateRun) -> None:
+    """A folder that exists is refused."""
+    run = simulate_run("r", window_s=60)
+    (here / "copy").mkdir()
+
+    with pytest.raises(UsageError, match="copy"):
+        cmhot("export", "--anonymise", str(run.path), "--out", "copy")
