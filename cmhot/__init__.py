@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from cmhot import law, plots
     from cmhot.collecting import collect
     from cmhot.explaining import explain
-    from cmhot.objects import apply, observe, patch
+    from cmhot.objects import apply, patch
+    from cmhot.observing import observe
     from cmhot.plan import Plan
     from cmhot.prediction import predict
     from cmhot.refreshing import refresh
@@ -54,7 +55,7 @@ _HOMES = {
     "collect": "collecting",
     "connect": "targets",
     "explain": "explaining",
-    "observe": "objects",
+    "observe": "observing",
     "patch": "objects",
     "predict": "prediction",
     "refresh": "refreshing",

@@ -70,7 +70,7 @@ def explain(
     NotFoundError
         There is no such object, and nobody uses it; the message names the nearest.
     UsageError
-        The reference is none, or the target is the model.
+        The reference is none, or nobody can look into the target's containers.
 
     Examples
     --------
@@ -101,12 +101,12 @@ def explain(
 
 
 def inspectable(cluster: Cluster) -> Inspectable:
-    """Insist on a cluster of real objects.
+    """Insist on a cluster into whose containers one can look.
 
     Raises
     ------
     UsageError
-        For the model.
+        For any other.
     """
     if isinstance(cluster, Inspectable):
         return cluster

@@ -1,33 +1,30 @@
-"""Apply, patch and observe: the three verbs of an experiment by hand."""
+"""Apply and patch: what an experiment by hand changes; `cmhot.observing` looks."""
 
 from __future__ import annotations
 
+import datetime as dt
 import os.path
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import yaml
 
-from cmhot.errors import ClusterError, UsageError
-from cmhot.port.cluster import CONFIG_MAP, POD
+from cmhot.clock import NS_PER_S
+from cmhot.display import Page, Shown
+from cmhot.errors import UsageError
+from cmhot.port.cluster import CONFIG_MAP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from cmhot.port.cluster import Cluster
 
 DEFAULT_NAMESPACE = "default"
 
-OBSERVED_COLUMNS = (
-    *("namespace", "pod", "node", "container", "consumer"),
-    *("where", "content", "current"),
-)
 
-
-@dataclass(frozen=True, slots=True)
-class Update:
+@dataclass(frozen=True, slots=True, repr=False)
+class Update(Shown):
     """One write to a ConfigMap, with its three instants.
 
     Attributes
@@ -47,6 +44,16 @@ class Update:
     planned_ns: int
     sent_ns: int
     acked_ns: int
+
+    def page(self) -> Page:
+        """Say when it took effect."""
+        took_ms = 1000 * (self.acked_ns - self.sent_ns) / NS_PER_S
+        acked = dt.datetime.fromtimestamp(self.acked_ns / NS_PER_S, dt.UTC)
+        return Page(
+            f"configmap/{self.configmap} was updated: acknowledged at "
+            f"{acked:%Y-%m-%d %H:%M:%S} UTC, {took_ms:.1f} ms after it was sent "
+            f"(version {self.resource_version})"
+        )
 
 
 def read_manifests(
@@ -177,216 +184,3 @@ def patch(
         sent_ns=sent,
         acked_ns=cluster.clock.utc_ns(),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Consumption:
-    """How one container uses one key of a ConfigMap.
-
-    Attributes
-    ----------
-    container
-        Its name.
-    consumer
-        ``volume``, ``subPath``, ``projected``, ``env`` or ``envFrom``.
-    key
-        Of the ConfigMap.
-    where
-        Path of the file, or name of the variable.
-    """
-
-    container: str
-    consumer: str
-    key: str
-    where: str
-
-
-def consumptions(
-    pod: Mapping[str, Any], configmap: Mapping[str, Any]
-) -> Iterator[Consumption]:
-    """List how a pod's containers use a ConfigMap, from their specifications.
-
-    Parameters
-    ----------
-    pod, configmap
-        As the API server sends them.
-    """
-    name = configmap["metadata"]["name"]
-    keys = sorted(configmap.get("data") or {})
-    volumes = {
-        volume["name"]: found
-        for volume in pod["spec"].get("volumes") or []
-        if (found := _paths(volume, name, keys)) is not None
-    }
-    for container in pod["spec"]["containers"]:
-        yield from _from_environment(container, name, keys)
-        for mount in container.get("volumeMounts") or []:
-            if mount["name"] not in volumes:
-                continue
-            consumer, paths = volumes[mount["name"]]
-            sub_path = mount.get("subPath")
-            for key, path in paths.items():
-                where = f"{mount['mountPath'].rstrip('/')}/{path}"
-                if sub_path is None:
-                    yield Consumption(container["name"], consumer, key, where)
-                elif path == sub_path:
-                    yield Consumption(
-                        container["name"], "subPath", key, mount["mountPath"]
-                    )
-
-
-def _paths(
-    volume: Mapping[str, Any], name: str, keys: Sequence[str]
-) -> tuple[str, dict[str, str]] | None:
-    """Return the consumer and the path of each key; None: another volume."""
-    if (volume.get("configMap") or {}).get("name") == name:
-        return "volume", _items(volume["configMap"], keys)
-    paths: dict[str, str] = {}
-    for source in (volume.get("projected") or {}).get("sources") or []:
-        if (source.get("configMap") or {}).get("name") == name:
-            paths |= _items(source["configMap"], keys)
-    return ("projected", paths) if paths else None
-
-
-def _items(source: Mapping[str, Any], keys: Sequence[str]) -> dict[str, str]:
-    items = source.get("items")
-    if items:
-        return {item["key"]: item["path"] for item in items}
-    return {key: key for key in keys}
-
-
-def _from_environment(
-    container: Mapping[str, Any], name: str, keys: Sequence[str]
-) -> Iterator[Consumption]:
-    for source in container.get("envFrom") or []:
-        if (source.get("configMapRef") or {}).get("name") == name:
-            prefix = source.get("prefix", "")
-            for key in keys:
-                yield Consumption(container["name"], "envFrom", key, prefix + key)
-    for variable in container.get("env") or []:
-        reference = (variable.get("valueFrom") or {}).get("configMapKeyRef") or {}
-        if reference.get("name") == name:
-            yield Consumption(
-                container["name"], "env", reference["key"], variable["name"]
-            )
-
-
-def observe(
-    cluster: Cluster,
-    configmap: str,
-    *,
-    namespace: str = DEFAULT_NAMESPACE,
-    labels: Mapping[str, str] | None = None,
-) -> pd.DataFrame:
-    """Look into every running pod that uses a ConfigMap, at what it sees now.
-
-    Files are read as they are in the container.
-    Variables are read from ``/proc/1/environ``, what the process was started with:
-    a shell would hide names such as ``log-level``.
-
-    Parameters
-    ----------
-    cluster
-        From `connect`.
-    configmap
-        Name of an existing ConfigMap.
-    namespace
-        Of the ConfigMap and the pods.
-    labels
-        Only pods with these labels; None: all.
-
-    Returns
-    -------
-    DataFrame
-        One row per pod, container and consumer, with columns
-        ``namespace``, ``pod``, ``node``, ``container``, ``consumer``,
-        ``where`` (paths or variables), ``content`` (a dict from the ConfigMap's keys
-        to what is there; None: nothing, or it could not be looked at) and
-        ``current`` (whether all of that is the ConfigMap's content;
-        None: it could not be looked at).
-
-    Raises
-    ------
-    NotFoundError
-        There is no such ConfigMap.
-    """
-    stored = cluster.get(CONFIG_MAP, configmap, namespace=namespace)
-    pods, _ = cluster.list(POD, namespace=namespace, labels=labels)
-    rows = [
-        row
-        for pod in pods
-        if pod["status"].get("phase") == "Running"
-        for row in _observe_pod(cluster, pod, stored)
-    ]
-    return pd.DataFrame(rows, columns=list(OBSERVED_COLUMNS), dtype=object)
-
-
-def _observe_pod(
-    cluster: Cluster, pod: Mapping[str, Any], configmap: Mapping[str, Any]
-) -> Iterator[dict[str, Any]]:
-    """Yield a row for each container and consumer of one pod."""
-    meta, data = pod["metadata"], configmap.get("data") or {}
-    uses: dict[tuple[str, str], list[Consumption]] = {}
-    for use in consumptions(pod, configmap):
-        uses.setdefault((use.container, use.consumer), []).append(use)
-    environments: dict[str, dict[str, str] | None] = {}
-    for (container, consumer), own in uses.items():
-        looks = {
-            use.key: _look(
-                cluster,
-                meta["name"],
-                use,
-                namespace=meta["namespace"],
-                environments=environments,
-            )
-            for use in own
-        }
-        seen = all(looked for looked, _ in looks.values())
-        content = {key: text for key, (_, text) in looks.items()}
-        yield {
-            "namespace": meta["namespace"],
-            "pod": meta["name"],
-            "node": pod["spec"].get("nodeName"),
-            "container": container,
-            "consumer": consumer,
-            "where": [use.where for use in own],
-            "content": content,
-            "current": all(data.get(key) == text for key, text in content.items())
-            if seen
-            else None,
-        }
-
-
-def _look(
-    cluster: Cluster,
-    pod: str,
-    use: Consumption,
-    *,
-    namespace: str,
-    environments: dict[str, dict[str, str] | None],
-) -> tuple[bool, str | None]:
-    """Return whether a look was possible, and what was seen."""
-    if use.consumer not in {"env", "envFrom"}:
-        text = _cat(cluster, pod, use.where, namespace, use.container)
-        return text is not None, text
-    if use.container not in environments:
-        text = _cat(cluster, pod, "/proc/1/environ", namespace, use.container)
-        environments[use.container] = None if text is None else _variables(text)
-    variables = environments[use.container]
-    return variables is not None, (variables or {}).get(use.where)
-
-
-def _cat(
-    cluster: Cluster, pod: str, path: str, namespace: str, container: str
-) -> str | None:
-    try:
-        return cluster.run_in(
-            pod, ["cat", path], namespace=namespace, container=container
-        )
-    except ClusterError:
-        return None
-
-
-def _variables(environ: str) -> dict[str, str]:
-    pairs = (entry.partition("=") for entry in environ.split("\0") if entry)
-    return {name: value for name, _, value in pairs}

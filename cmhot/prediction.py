@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cmhot.display import Page, Shown
 from cmhot.errors import UsageError
 from cmhot.kubelet import ERAS, IDEAL, era_of
 from cmhot.law import (
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
     from cmhot.settings import Setting
 
 S_PER_H = 3600
+_POPULATION = "idle healthy pods, an update at an instant that knows nothing of them"
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+@dataclass(frozen=True, slots=True, repr=False)
+class Prediction(Shown):
     """The delay to expect, by the law.
 
     Attributes
@@ -92,7 +94,7 @@ class Prediction:
         heads = [name for name in rows[0] if name != "delay until"]
         lines = [
             f"By the law, not measured: {self._where()}, kubelet {self.kubelets};",
-            "idle healthy pods, an update at an instant that knows nothing of them",
+            _POPULATION,
             "",
             f"{'seconds until':{width}}" + "".join(f"{head:>9}" for head in heads),
         ]
@@ -127,8 +129,17 @@ class Prediction:
         }
         return {**found, **also, "max": end}
 
-    def _repr_html_(self) -> str:
-        return str(self.table().round(2).to_html())
+    def page(self) -> Page:
+        """Show a row for one pod, and one for the pods asked for."""
+        rows = [
+            {
+                head: cell if isinstance(cell, str) else f"{cell:.2f} s"
+                for head, cell in row.items()
+            }
+            for row in self._rows()
+        ]
+        heading = f"By the law, not measured: {self._where()}, kubelet {self.kubelets}"
+        return Page(heading, rows, (_POPULATION,))
 
 
 def predict(

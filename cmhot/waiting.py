@@ -77,7 +77,7 @@ def wait(
     NotFoundError
         There is no such object.
     UsageError
-        No running pod uses it; the workload is none; the target is the model.
+        No running pod uses it; the workload is none; nobody can look into its pods.
     """
     wanted = parse_reference(reference)
     door = inspectable(cluster)

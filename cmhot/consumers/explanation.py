@@ -10,6 +10,7 @@ from cmhot.consumers.expectation import expectation
 from cmhot.consumers.fate import fate_of, forced_by
 from cmhot.consumers.mistakes import find_mistakes
 from cmhot.consumers.uses import Role
+from cmhot.display import Page, Shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -85,8 +86,8 @@ class Row:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+@dataclass(frozen=True, slots=True, repr=False)
+class Explanation(Shown):
     """Who uses an object, who will see an update and when, and what is amiss.
 
     Attributes
@@ -158,12 +159,10 @@ class Explanation:
         """Write it for people."""
         return "\n".join(self._lines())
 
-    def _repr_html_(self) -> str:
-        lines = [line for line in self._after() if line]
-        items = "".join(f"<li>{_escape(line.strip('! '))}</li>" for line in lines)
-        heading = f"<p>{_escape(self._heading())}</p>"
-        body = self.table().to_html(index=False) if self.rows else ""
-        return f"{heading}{body}<ul>{items}</ul>"
+    def page(self) -> Page:
+        """Show a row for each workload, container and way, and what to know."""
+        notes = [line.strip("! ") for line in self._after() if line]
+        return Page(self._heading(), self._cells(), notes)
 
     def _heading(self) -> str:
         workloads = _number(len({row.owner for row in self.rows}), "workload")
@@ -260,10 +259,6 @@ def _seconds(row: Row) -> dict[str, str]:
     known = row.expected
     numbers = {"p50": known.p50_s, "p99": known.p99_s, "max": known.max_s}
     return {name: f"{seconds:.0f} s" for name, seconds in numbers.items()}
-
-
-def _escape(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def explain_survey(

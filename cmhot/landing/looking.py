@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cmhot.consumers.uses import Object, Use
-    from cmhot.port.cluster import Inspectable
+    from cmhot.port.cluster import Capturing
 
+ENVIRON = "/proc/1/environ"
 FILES_AT_ONCE = 100
 """Paths on one command line."""
 _NOT_RUN = {126, 127}
@@ -130,7 +131,7 @@ def _has_ended(pod: Object, use: Use) -> bool:
 
 
 def look(
-    door: Inspectable,
+    door: Capturing,
     part: Part,
     content: Mapping[str, bytes],
     *,
@@ -173,14 +174,66 @@ def look(
         return Look(State.WAITING, f"it could not be asked: {error}")
 
 
+def expected(part: Part, content: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Give what a container should hold, by path or variable.
+
+    Parameters
+    ----------
+    part
+        The container.
+    content
+        Of the object.
+    """
+    if part.uses[0].way.is_environment:
+        explicit = _explicit(part.pod, part.container)
+        return variables_of(part.uses, content, explicit=explicit)
+    return files_of(part.uses, content)
+
+
+def read(
+    door: Capturing, part: Part, keys: Sequence[str], *, namespace: str
+) -> dict[str, bytes | None]:
+    """Read what a container holds, place by place, as `look` does not.
+
+    Parameters
+    ----------
+    door, part, namespace
+        As of `look`, which has found the container running.
+    keys
+        Of the object.
+
+    Returns
+    -------
+    dict
+        From each path or variable to what is there; None: nothing is.
+
+    Raises
+    ------
+    ClusterError
+        It could not be asked.
+    """
+    places = [place for use in part.uses for place in use.places(keys)]
+
+    def cat(path: str) -> bytes | None:
+        answer = door.capture(
+            part.name, ["cat", path], namespace=namespace, container=part.container
+        )
+        return answer.output if answer.code == 0 else None
+
+    if part.uses[0].way.is_environment:
+        variables = read_environ(cat(ENVIRON) or b"")
+        return {name: variables.get(name) for name in places}
+    return {path: cat(path) for path in places}
+
+
 def _files(
-    door: Inspectable,
+    door: Capturing,
     part: Part,
     content: Mapping[str, bytes],
     namespace: str,
     through: str | None,
 ) -> Look:
-    wanted = files_of(part.uses, content)
+    wanted = expected(part, content)
     paths = sorted(wanted)
     root = "" if through is None else "/proc/1/root"
     for start in range(0, len(paths), FILES_AT_ONCE):
@@ -203,7 +256,7 @@ def _files(
 
 
 def _environment(
-    door: Inspectable,
+    door: Capturing,
     part: Part,
     content: Mapping[str, bytes],
     namespace: str,
@@ -214,7 +267,7 @@ def _environment(
         return Look(State.BLIND, "its processes are numbered with those of others")
     answer = door.capture(
         part.name,
-        ["cat", "/proc/1/environ"],
+        ["cat", ENVIRON],
         namespace=namespace,
         container=through or part.container,
     )
@@ -223,12 +276,9 @@ def _environment(
     if answer.code != 0:
         return Look(State.BLIND, answer.complaint)
     seen = read_environ(answer.output)
-    wanted = variables_of(
-        part.uses, content, explicit=_explicit(part.pod, part.container)
-    )
     different = [
         name
-        for name, value in sorted(wanted.items())
+        for name, value in sorted(expected(part, content).items())
         if name not in seen or not _same(seen[name], value)
     ]
     if not different:

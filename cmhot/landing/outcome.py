@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cmhot.consumers.owners import REFRESHED
+from cmhot.display import Page, Shown
 from cmhot.landing.looking import State
 
 if TYPE_CHECKING:
@@ -94,8 +95,8 @@ class Laggard:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Waited:
+@dataclass(frozen=True, slots=True, repr=False)
+class Waited(Shown):
     """How it ended.
 
     Attributes
@@ -146,32 +147,52 @@ class Waited:
 
     def to_text(self) -> str:
         """Write it for people."""
-        verdict = "has landed in" if self.landed else "has NOT landed: it is in"
-        lines = [
-            (
-                f"{self.reference} {verdict} {self.fresh} of {self.pods} pods, "
-                f"seen from inside after {self.seconds:.1f} s"
-            )
-        ]
+        lines = [self.heading]
         for title, some in (("stale", self.stale), ("unknown", self.unknown)):
             lines += [f"{title}: {one}" for one in some]
-        for remedy in dict.fromkeys(one.remedy for one in (*self.stale, *self.unknown)):
-            lines.append(f"remedy: {remedy}")
+        return "\n".join([*lines, *self._notes()])
+
+    @property
+    def heading(self) -> str:
+        """The verdict in a sentence."""
+        verdict = "has landed in" if self.landed else "has NOT landed: it is in"
+        return (
+            f"{self.reference} {verdict} {self.fresh} of {self.pods} pods, "
+            f"seen from inside after {self.seconds:.1f} s"
+        )
+
+    def page(self) -> Page:
+        """Show the verdict, who lags behind, and what helps."""
+        rows = [
+            {
+                "": title,
+                "pod": one.pod,
+                "node": one.node or "",
+                "container": one.container,
+                "consumer": one.consumer,
+                "where": one.where,
+                "why": one.why,
+            }
+            for title, some in (("stale", self.stale), ("unknown", self.unknown))
+            for one in some
+        ]
+        return Page(self.heading, rows, self._notes())
+
+    def _notes(self) -> list[str]:
+        laggards = (*self.stale, *self.unknown)
+        notes = [
+            f"remedy: {one}" for one in dict.fromkeys(one.remedy for one in laggards)
+        ]
         if self.ignored:
-            lines.append(
+            notes.append(
                 f"left out: {self.ignored} uses that no update reaches (env, subPath)"
             )
         if self.changed:
-            lines.append(
+            notes.append(
                 f"changed by looking: {', '.join(self.changed)} got an ephemeral "
                 "container, which synced the pod and stays until it goes"
             )
-        return "\n".join(lines)
-
-    def _repr_html_(self) -> str:
-        import html  # noqa: PLC0415
-
-        return f"<pre>{html.escape(self.to_text())}</pre>"
+        return notes
 
 
 def laggard_of(owner: Owner, part: Part, seen: Look, namespace: str) -> Laggard:

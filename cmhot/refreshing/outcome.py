@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from cmhot.display import Page, Shown
+
 if TYPE_CHECKING:
     from cmhot.consumers.owners import Owner
     from cmhot.landing.outcome import Waited
@@ -22,8 +24,8 @@ class Method(StrEnum):
     """Scale to nothing and back: there are no pods in between."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refreshed:
+@dataclass(frozen=True, slots=True, repr=False)
+class Refreshed(Shown):
     """How a refresh went.
 
     Attributes
@@ -92,17 +94,29 @@ class Refreshed:
     def to_text(self) -> str:
         """Write it for people."""
         would = "would " * self.dry_run
-        lines = [f"{self.owner} in {self.namespace}, {self.method} {would}".rstrip()]
+        lines = [self._heading()]
         lines += [f"  {would}{step}" for step in self.steps]
         lines += [f"! {warning}" for warning in self.warnings]
         lines += [one.to_text() for one in self.verified]
-        if self.acted_s is not None:
-            lines.append(
-                f"done after {self.acted_s:.1f} s, verified after {self.seconds:.1f} s"
-            )
-        return "\n".join(lines)
+        return "\n".join([*lines, *self._durations()])
 
-    def _repr_html_(self) -> str:
-        import html  # noqa: PLC0415
+    def page(self) -> Page:
+        """Show what was done, and who lags behind in spite of it."""
+        would = "would " * self.dry_run
+        pages = [one.page() for one in self.verified]
+        notes = [
+            *(f"{would}{step}" for step in self.steps),
+            *self.warnings,
+            *(line for one in pages for line in (one.heading, *one.notes)),
+            *self._durations(),
+        ]
+        return Page(self._heading(), [row for one in pages for row in one.rows], notes)
 
-        return f"<pre>{html.escape(self.to_text())}</pre>"
+    def _heading(self) -> str:
+        would = "would " * self.dry_run
+        return f"{self.owner} in {self.namespace}, {self.method} {would}".rstrip()
+
+    def _durations(self) -> list[str]:
+        if self.acted_s is None:
+            return []
+        return [f"done after {self.acted_s:.1f} s, verified after {self.seconds:.1f} s"]

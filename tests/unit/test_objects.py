@@ -1,4 +1,4 @@
-"""Manifests are read from anything, and consumers are found where they are."""
+"""Manifests are read from anything, and an update says when it was."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cmhot.errors import UsageError
-from cmhot.objects import Consumption, consumptions, read_manifests
+from cmhot.objects import Update, read_manifests
 
 Source = Any  # anything that a user may give
 
@@ -58,55 +58,18 @@ def test_what_is_no_manifest_is_refused(source: Source, said: str) -> None:
         read_manifests(source)
 
 
-def test_every_way_to_consume_is_found() -> None:
-    """Volume, subPath, projected, env and envFrom; other maps' are left out."""
-    configmap = {"metadata": {"name": "m"}, "data": {"a": "1", "b": "2"}}
-    pod = {
-        "spec": {
-            "volumes": [
-                {"name": "all", "configMap": {"name": "m"}},
-                {
-                    "name": "mixed",
-                    "projected": {
-                        "sources": [
-                            {
-                                "configMap": {
-                                    "name": "m",
-                                    "items": [{"key": "b", "path": "sub/b.txt"}],
-                                }
-                            }
-                        ]
-                    },
-                },
-                {"name": "other", "configMap": {"name": "x"}},
-            ],
-            "containers": [
-                {
-                    "name": "c",
-                    "envFrom": [{"prefix": "P_", "configMapRef": {"name": "m"}}],
-                    "env": [
-                        {
-                            "name": "LEVEL",
-                            "valueFrom": {"configMapKeyRef": {"name": "m", "key": "a"}},
-                        }
-                    ],
-                    "volumeMounts": [
-                        {"name": "all", "mountPath": "/etc/all/"},
-                        {"name": "all", "mountPath": "/etc/a", "subPath": "a"},
-                        {"name": "mixed", "mountPath": "/mixed"},
-                        {"name": "other", "mountPath": "/other"},
-                    ],
-                }
-            ],
-        }
-    }
+def test_an_update_tells_when_it_took_effect() -> None:
+    """Acknowledged when, and how long after it was sent."""
+    second = 10**9
+    update = Update(
+        configmap="m",
+        resource_version="7",
+        planned_ns=1_767_225_600 * second,
+        sent_ns=1_767_225_600 * second,
+        acked_ns=1_767_225_600 * second + 4_200_000,
+    )
 
-    assert list(consumptions(pod, configmap)) == [
-        Consumption("c", "envFrom", "a", "P_a"),
-        Consumption("c", "envFrom", "b", "P_b"),
-        Consumption("c", "env", "a", "LEVEL"),
-        Consumption("c", "volume", "a", "/etc/all/a"),
-        Consumption("c", "volume", "b", "/etc/all/b"),
-        Consumption("c", "subPath", "a", "/etc/a"),
-        Consumption("c", "projected", "b", "/mixed/sub/b.txt"),
-    ]
+    assert repr(update) == (
+        "configmap/m was updated: acknowledged at 2026-01-01 00:00:00 UTC, "
+        "4.2 ms after it was sent (version 7)"
+    )
