@@ -8,6 +8,7 @@ and the kernel is always this very Python, with a profile of its own.
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,6 +18,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from cmhot.errors import CheckError, UsageError
 from cmhot.kernels import Kernel, interrupts_reach
+from cmhot.parameters import check_types, listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -81,6 +83,13 @@ def find(name: str) -> Path:
     return _folder() / f"{name}.ipynb"
 
 
+def title(name: str) -> str:
+    """Return the heading of a notebook, without markup."""
+    cells = json.loads(find(name).read_bytes())["cells"]
+    lines = "".join(cells[0]["source"]).splitlines()
+    return lines[0].lstrip("# ").replace("`", "") if lines else name
+
+
 def _folder() -> Path:
     return next((path for path in _FOLDERS if path.is_dir()), _FOLDERS[-1])
 
@@ -132,7 +141,8 @@ def execute(
     Raises
     ------
     UsageError
-        For a parameter that the notebook does not have, or an unwritable folder.
+        For a parameter that the notebook does not have, or a value of another type
+        than its annotation, and for an unwritable folder: nothing is executed.
     NotebookError
         When a cell failed, or the kernel died.
     KeyboardInterrupt
@@ -140,30 +150,22 @@ def execute(
     """
     source = _path(notebook)
     known = parameters(source)
-    unknown = sorted(set(values) - set(known))
-    if unknown:
-        msg = (
-            f"notebook {source.stem} has no parameter {', '.join(unknown)}: "
-            f"it knows {', '.join(known)}"
-        )
-        raise UsageError(msg)
+    annotations = {name: parameter.type for name, parameter in known.items()}
+    check_types(values, annotations, of=f"notebook {source.stem}")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         msg = f"cannot write to {out}: {error.strerror}; choose another folder"
         raise UsageError(msg) from error
     saved = out / source.name
-    plain = {
-        name: str(value) if isinstance(value, Path) else value
-        for name, value in values.items()
-    }
+    plain = {name: _plain(value) for name, value in values.items()}
     with tempfile.TemporaryDirectory(prefix="cmhot-kernel-") as folder:
         try:
             _run(source, saved, plain, Kernel(folder), progress)
         except PapermillExecutionError as error:
             if error.ename == "KeyboardInterrupt":
                 raise KeyboardInterrupt from error
-            raise _failure(source, saved, error) from error
+            raise _failure(source, saved, error, annotations) from error
         except _InterruptedError as error:
             raise KeyboardInterrupt from error
         except RuntimeError as error:  # of nbclient: no answer, or a dead kernel
@@ -233,10 +235,24 @@ def _run(
         )
 
 
+def _plain(value: object) -> object:
+    """Give a value as papermill writes it into the notebook."""
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
 def _failure(
-    source: Path, saved: Path, error: PapermillExecutionError
+    source: Path,
+    saved: Path,
+    error: PapermillExecutionError,
+    annotations: Mapping[str, str],
 ) -> NotebookError:
     what = f"{error.ename}: {error.evalue}".strip(": ").splitlines()[-1]
+    if error.ename == UsageError.__name__:  # as a rule of a value that cannot be
+        what += f"; the notebook's parameters are {listed(annotations)}"
     msg = (
         f"notebook {source.stem} failed in cell {error.exec_count}: {what} "
         f"(the executed copy is {saved})"

@@ -57,8 +57,25 @@ def test_every_parameter_is_documented(name: str) -> None:
 
 def test_unknown_parameter_is_refused(tmp_path: Path) -> None:
     """A misspelt parameter is an error that names the known ones; nothing is made."""
-    with pytest.raises(UsageError, match=r"no parameter podz: it knows target, pods"):
+    known = r"no parameter podz: it knows target: str, pods: int, duration_s: float"
+    with pytest.raises(UsageError, match=known):
         notebooks.execute("02-collect", {"podz": 3}, out=tmp_path / "new")
+
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("name", notebooks.names())
+def test_every_annotation_can_be_checked(name: str) -> None:
+    """No parameter has a type of which values would go unchecked."""
+    for parameter in notebooks.parameters(name).values():
+        assert parameter.type in {"str", "int", "float", "bool", "list[str]"}
+
+
+def test_wrong_type_is_refused(tmp_path: Path) -> None:
+    """A value of another type is an error that names all parameters."""
+    said = r"takes pods as int, and '3' is none: its parameters are target: str, pods: "
+    with pytest.raises(UsageError, match=said):
+        notebooks.execute("02-collect", {"pods": "3"}, out=tmp_path / "new")
 
     assert not (tmp_path / "new").exists()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,6 @@ from cmhot import explain, refresh, wait
 from cmhot.cli import cli
 from cmhot.errors import ClusterError, NotFoundError, UsageError
 from cmhot.explaining import node_facts
-from cmhot.model import ModelCluster
 from cmhot.port.cluster import Inspectable
 from cmhot.refreshing.circumstances import REMEMBERED
 from cmhot.settings import Setting
@@ -88,11 +88,11 @@ def test_explain_of_a_typo_names_the_nearest(living: Living) -> None:
 
 
 @pytest.mark.parametrize("call", [explain, wait])
-def test_the_model_has_no_workloads(call: object) -> None:
+def test_a_target_without_containers_is_refused(call: object) -> None:
     """Say so, instead of an empty answer."""
     assert callable(call)
     with pytest.raises(UsageError, match="choose a real cluster"):
-        call(ModelCluster(), "configmap/m")
+        call(SimpleNamespace(target="bare"), "configmap/m")
 
 
 def test_wait_until_it_has_landed(living: Living) -> None:

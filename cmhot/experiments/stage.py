@@ -1,0 +1,322 @@
+"""A place on a cluster for one experiment: a namespace, a node, an image, an end."""
+
+from __future__ import annotations
+
+import atexit
+import secrets
+from typing import TYPE_CHECKING, Any, Self
+
+from cmhot.errors import ClusterError, NotFoundError, UsageError
+from cmhot.explaining import inspectable
+from cmhot.nodes import observe_settings, probe_image
+from cmhot.objects import apply
+from cmhot.pods import await_ready
+from cmhot.port.cluster import (
+    CONFIG_MAP,
+    DEPLOYMENT,
+    MANAGED_BY,
+    NAMESPACE,
+    POD,
+    SECRET,
+    SERVICE,
+    SERVICE_ACCOUNT,
+)
+from cmhot.port.probe import CONTAINER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+    from cmhot.nodes import ObservedNode
+    from cmhot.port.cluster import Cluster, Inspectable, Kind
+
+    Object = dict[str, Any]
+
+EXPERIMENT_LABEL = "cmhot.dev/experiment"
+"""On every pod of an experiment; its value is the namespace-wide name of its part."""
+ACCOUNT_S = 30.0
+"""Longest time for a new namespace to get its account, without which no pod starts."""
+GONE_S = 90.0
+"""How long the end waits for the pods to go: a node takes away some three a second."""
+POLL_S = 0.25
+KINDS: dict[str, Kind] = {
+    "ConfigMap": CONFIG_MAP,
+    "Deployment": DEPLOYMENT,
+    "Pod": POD,
+    "Secret": SECRET,
+    "Service": SERVICE,
+}
+"""What an experiment makes, and has to remove from a namespace that is not its own."""
+RESTRICTED = {
+    "runAsNonRoot": True,
+    "runAsUser": 65532,
+    "runAsGroup": 65532,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+"""Of a pod that the Pod Security standard *restricted* lets start."""
+LEAST = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+"""The same, of its containers."""
+
+
+class Stage:
+    """A namespace with an experiment in it; used by `with`, or by `open` and `close`.
+
+    Whoever opens it in a notebook closes it in another cell; should that cell never
+    run, the end of the kernel closes it, and what even that leaves, `cmhot clean`.
+
+    Parameters
+    ----------
+    cluster
+        Where.
+    node
+        On which all pods run; None: wherever the scheduler puts them.
+    namespace
+        An existing one, of which nothing but what was made here is removed;
+        empty or None: one of our own.
+    image
+        Of the containers; empty or None: as `cmhot.nodes.probe_image` has it.
+
+    Attributes
+    ----------
+    cluster, door
+        Where, and how to look into its containers.
+    node
+        As given.
+    namespace
+        Where everything is.
+    image, pull_policy
+        Of the containers.
+
+    Raises
+    ------
+    UsageError
+        Nobody can look into the target's containers.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        *,
+        node: ObservedNode | None = None,
+        namespace: str | None = None,
+        image: str | None = None,
+    ) -> None:
+        self.cluster = cluster
+        self.door: Inspectable = inspectable(cluster)
+        self.node = node
+        self.is_own = not namespace
+        self.namespace = namespace or f"cmhot-live-{secrets.token_hex(3)}"
+        self.image, self.pull_policy = probe_image(cluster, image or None)
+        self._made: list[tuple[Kind, str]] = []
+        self._is_open = False
+
+    def open(self) -> Self:
+        """Make the namespace, or see that it exists.
+
+        Raises
+        ------
+        NotFoundError
+            The namespace that was given does not exist.
+        ClusterError
+            The new one is not usable in time.
+        """
+        if not self.is_own:
+            self.cluster.get(NAMESPACE, self.namespace)
+            self._is_open = True
+            atexit.register(self.close)
+            return self
+        meta = {"name": self.namespace, "labels": dict(MANAGED_BY)}
+        self.cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": meta})
+        self._is_open = True
+        atexit.register(self.close)
+        if not self.until(self._has_account, within_s=ACCOUNT_S):
+            self.close()
+            msg = f"namespace {self.namespace} got no account within {ACCOUNT_S:g} s"
+            raise ClusterError(msg)
+        return self
+
+    def close(self) -> None:
+        """Remove all that was made, and wait until its pods have gone."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        atexit.unregister(self.close)
+        if self.is_own:
+            self.cluster.delete(NAMESPACE, self.namespace)
+        for kind, name in reversed(self._made if not self.is_own else []):
+            self.cluster.delete(kind, name, namespace=self.namespace)
+        self.until(lambda: not self.left(), within_s=GONE_S)
+
+    def left(self) -> list[str]:
+        """Name what is still there of the experiment."""
+        if self.is_own:
+            try:
+                self.cluster.get(NAMESPACE, self.namespace)
+            except NotFoundError:
+                return []
+            return [f"namespaces/{self.namespace}"]
+        return [
+            f"{kind.plural}/{name}"
+            for kind, name in self._made
+            if self._has(kind, name)
+        ]
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def apply(self, *manifests: Mapping[str, Any]) -> list[Object]:
+        """Apply objects, and remember them for the end."""
+        stored = apply(self.cluster, manifests, namespace=self.namespace)
+        self._made += [
+            entry
+            for one in manifests
+            if (entry := (KINDS[one["kind"]], one["metadata"]["name"]))
+            not in self._made
+        ]
+        return stored
+
+    def await_pods(self, part: str, number: int) -> list[Object]:
+        """Wait until so many pods of a part of the experiment are Ready; sorted."""
+        return await_ready(
+            self.cluster,
+            number,
+            namespace=self.namespace,
+            labels={EXPERIMENT_LABEL: part},
+            tell=lambda _: None,
+        )
+
+    def pods(self, part: str) -> list[Object]:
+        """List the pods of a part of the experiment, as they are."""
+        labels = {EXPERIMENT_LABEL: part}
+        return self.cluster.list(POD, namespace=self.namespace, labels=labels)[0]
+
+    def until(self, condition: Callable[[], object], *, within_s: float) -> bool:
+        """Look again and again until a condition holds; False when it never did."""
+        clock = self.cluster.clock
+        end = clock.monotonic() + within_s
+        while not condition():
+            if clock.monotonic() > end:
+                return False
+            clock.sleep(POLL_S)
+        return True
+
+    def _has_account(self) -> bool:
+        return self._has(SERVICE_ACCOUNT, "default")
+
+    def _has(self, kind: Kind, name: str) -> bool:
+        try:
+            self.cluster.get(kind, name, namespace=self.namespace)
+        except NotFoundError:
+            return False
+        return True
+
+    def container(self, **more: object) -> Object:
+        """Describe a container that does nothing until it is told to end."""
+        return {
+            "name": CONTAINER,
+            "image": self.image,
+            "imagePullPolicy": self.pull_policy,
+            "command": ["sleep", "86400"],
+            "securityContext": dict(LEAST),
+            "resources": {"requests": {"cpu": "1m", "memory": "4Mi"}},
+            **more,
+        }
+
+    def pod_spec(self, container: Object, **more: object) -> Object:
+        """Describe a pod on the experiment's node, which goes quickly."""
+        where = {} if self.node is None else {"nodeName": self.node.name}
+        return {
+            **where,
+            "automountServiceAccountToken": False,
+            "terminationGracePeriodSeconds": 1,
+            "securityContext": dict(RESTRICTED),
+            "containers": [container],
+            **more,
+        }
+
+    def deployment(self, name: str, *, pods: int, spec: Object) -> Object:
+        """Describe a Deployment, whose name is that part of the experiment."""
+        labels = {EXPERIMENT_LABEL: name}
+        return {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": name, "labels": {**MANAGED_BY, **labels}},
+            "spec": {
+                "replicas": pods,
+                "selector": {"matchLabels": labels},
+                "template": {"metadata": {"labels": labels}, "spec": spec},
+            },
+        }
+
+
+def config_map(name: str, **data: str) -> Object:
+    """Describe a ConfigMap."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "labels": dict(MANAGED_BY)},
+        "data": data,
+    }
+
+
+def choose_node(
+    cluster: Cluster, name: str = "", *, slowest: bool = True
+) -> ObservedNode:
+    """Find a node of known setting for an experiment.
+
+    Parameters
+    ----------
+    cluster
+        Where.
+    name
+        Of the node; empty: the one of the longest, or shortest, `syncFrequency`,
+        the first of them.
+    slowest
+        Which of the two.
+
+    Returns
+    -------
+    ObservedNode
+        With its setting.
+
+    Raises
+    ------
+    UsageError
+        There is no such node, or no setting is known.
+    """
+    known = [one for one in observe_settings(cluster) if one.setting is not None]
+    if name:
+        known = [one for one in known if one.name == name]
+    if not known:
+        there = ", ".join(one.name for one in observe_settings(cluster))
+        what = f"node = {name!r} is none whose" if name else "no node's"
+        msg = (
+            f"{what} kubelet tells its setting: {cluster.target} has {there or 'none'}"
+        )
+        raise UsageError(msg)
+    ordered = [one for one in known if one.setting is not None]
+    ordered.sort(key=_frequency_of, reverse=slowest)
+    return ordered[0]
+
+
+def origin(cluster: Cluster, node: ObservedNode) -> dict[str, Any]:
+    """Say where a table comes from, for its ``attrs``."""
+    return {
+        "node": node.name,
+        "setting": str(node.setting),
+        "kubelet": node.kubelet,
+        "modelled": cluster.modelled,
+    }
+
+
+def _frequency_of(node: ObservedNode) -> float:
+    assert node.setting is not None, "only nodes of known setting are compared"  # noqa: S101
+    return node.setting.sync_frequency_s

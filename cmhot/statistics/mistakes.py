@@ -1,0 +1,270 @@
+"""Wrong ways of measuring, tried on what was measured rightly, with the truth beside.
+
+Each row says what one would have found in these very pods who had measured that way,
+averaged over all instants at which one could have begun.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from cmhot.clock import NS_PER_S
+from cmhot.errors import UsageError
+from cmhot.law import Law, interval_pmf, law_for, reads_at_every_sync
+from cmhot.law.mistaken import (
+    closed_loop_mean_s,
+    complete_mean_s,
+    gave_up_mean_s,
+    looked_mean_s,
+    one_each_mean_s,
+)
+from cmhot.runs import schema
+from cmhot.statistics.describe import refresh_cdf
+from cmhot.statistics.population import codes_of, one_population, refresh_ends
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy.typing as npt
+
+    from cmhot.settings import Setting
+
+    Floats = npt.NDArray[np.float64]
+    Estimate = Callable[[pd.DataFrame], float]
+
+OPEN, CLOSED = "open loop", "closed loop"
+
+PAUSES = (0.0, 1 / 12, 0.5, 1.0)
+"""Of closed loops, in S: 0, 5, 30 and 60 s at 60 s."""
+LOOK_EVERY, GIVE_UP_AFTER, WINDOW = 0.5, 1.0, 2.0
+"""Between two looks, until one gives up, and length of a window, in S."""
+
+COLUMNS = (
+    *("method", "pause_s", "seconds", "mean_s", "low_s", "high_s", "law_s", "truth_s"),
+    *("n", "executed"),
+)
+"""Of `wrong_ways`."""
+
+_FEWEST = 3
+"""Pods, or trials, at least for limits of a mean: a spread of two is a guess."""
+
+
+def wrong_ways(
+    refresh: pd.DataFrame,
+    *,
+    trials: pd.DataFrame | None = None,
+    kubernetes: str | None = None,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Give the mean delay as wrong ways of measuring have it, beside the true one.
+
+    The limits are Student's: for what is made of refreshes, by leaving out one pod at a
+    time (jackknife); trials of a closed loop are independent of each other, since
+    each begins at a sync.
+
+    Parameters
+    ----------
+    refresh
+        Refresh intervals of one setting, under which each sync reads what there is.
+    trials
+        Of closed loops that were executed, as `cmhot.closed_loop.closed_loops` has
+        them; None: they are replayed on the refreshes.
+    kubernetes
+        Version of the kubelets; None: current.
+    level
+        Of the limits.
+
+    Returns
+    -------
+    DataFrame
+        One row per way: ``method``, ``pause_s`` (of a closed loop), ``seconds``
+        (between looks, until one gives up, of the window), ``mean_s``, ``low_s``,
+        ``high_s``
+        (NaN: too few pods), ``law_s`` (what the law says that this way finds),
+        ``truth_s`` (the mean over all instants), ``n`` (refreshes or trials)
+        and ``executed`` (whether the loop was really run).
+
+    Raises
+    ------
+    UsageError, RunError
+        For a table that is empty, damaged or of several populations,
+        or of a setting under which a sync may read old content.
+    """
+    setting = _setting(refresh, kubernetes)
+    truth = _mean(refresh)
+    rows = [
+        {
+            "method": method,
+            "seconds": seconds,
+            **_estimated(estimate, refresh, level),
+            "law_s": by_law,
+            "n": len(refresh),
+            "executed": False,
+        }
+        for method, seconds, estimate, by_law in _ways(setting, kubernetes)
+    ]
+    loops = replayed(refresh, setting) if trials is None else trials
+    closed = [
+        {
+            "method": CLOSED,
+            "pause_s": pause_s,
+            **_of_trials(own["delay_s"], level),
+            "law_s": _closed_by_law(setting, own["age_s"]),
+            "n": len(own),
+            "executed": trials is not None,
+        }
+        # a trial that follows no sync is not of a closed loop
+        for pause_s, own in loops.dropna(subset=["age_s", "delay_s"]).groupby("pause_s")
+    ]
+    table = pd.DataFrame([rows[0], *closed, *rows[1:]]).assign(truth_s=truth)
+    return table.reset_index(drop=True)[[*COLUMNS]]
+
+
+def replayed(
+    refresh: pd.DataFrame, setting: Setting, *, pauses: Sequence[float] = PAUSES
+) -> pd.DataFrame:
+    """Run closed loops over the syncs that were recorded: patch, see, pause, patch.
+
+    Every publication is taken for the one that was waited for,
+    and the pause follows it at once: no look is late.
+
+    Parameters
+    ----------
+    refresh
+        Refresh intervals of one setting.
+    setting
+        That one.
+    pauses
+        In S.
+
+    Returns
+    -------
+    DataFrame
+        One row per trial: ``pod``, ``pause_s``, ``age_s`` (from the publication before
+        to the update: here the pause) and ``delay_s``.
+    """
+    parts = []
+    for pod, own in refresh.groupby("pod", observed=True):
+        ordered = own.sort_values("start_ns")
+        begin = ordered["start_ns"].to_numpy(dtype=np.int64)
+        end = ordered["published_ns"].to_numpy(dtype=np.int64)
+        for share in pauses:
+            pause_s = pause_of(share, setting)
+            # a hair after the publication, which the update is not to be part of
+            at = end + max(round(pause_s * NS_PER_S), 1)
+            place = np.searchsorted(begin, at, "left") - 1
+            inside = at <= end[place]
+            delay_s = (end[place] - at)[inside] / NS_PER_S
+            row = {"pod": pod, "pause_s": pause_s, "age_s": pause_s}
+            parts.append(pd.DataFrame({**row, "delay_s": delay_s}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def pause_of(share: float, setting: Setting) -> float:
+    """Give a pause in seconds, to a tenth, from one in S."""
+    return round(share * setting.sync_frequency_s, 1)
+
+
+def _setting(refresh: pd.DataFrame, kubernetes: str | None) -> Setting:
+    """Read the setting of a table; refuse one of which all this is not true."""
+    setting = schema.setting_of(one_population(refresh))
+    if setting is not None and reads_at_every_sync(setting, kubernetes):
+        return setting
+    name = "an unknown setting" if setting is None else setting
+    msg = (
+        f"the wrong ways are not known of {name}: "
+        "choose Watch, Get, or Cache without a TTL"
+    )
+    raise UsageError(msg)
+
+
+def _closed_by_law(setting: Setting, age_s: pd.Series[float]) -> float:
+    """Give the mean of closed loops whose updates follow a sync by these times."""
+    values, weights = interval_pmf(setting)
+    ages = age_s.clip(lower=0.0).value_counts()
+    means = [
+        closed_loop_mean_s(values, weights, pause_s=float(age)) for age in ages.index
+    ]
+    return float(np.average(means, weights=ages))
+
+
+def _ways(
+    setting: Setting, kubernetes: str | None
+) -> list[tuple[str, float, Estimate, float]]:
+    """List the ways without a loop: name, seconds, estimator, mean by the law."""
+    s = setting.sync_frequency_s
+    values, weights = interval_pmf(setting)
+    law = law_for(setting, kubernetes=kubernetes)
+    assert law is not None, "each sync reads what there is"  # noqa: S101
+    every_s, after_s, window_s = LOOK_EVERY * s, GIVE_UP_AFTER * s, WINDOW * s
+    return [
+        (OPEN, math.nan, _mean, law.mean_s),
+        (
+            "rare looks",
+            every_s,
+            lambda own: looked_mean_s(_measured(own), every_s=every_s),
+            looked_mean_s(law, every_s=every_s),
+        ),
+        (
+            "timeouts dropped",
+            after_s,
+            lambda own: gave_up_mean_s(_measured(own), after_s=after_s),
+            gave_up_mean_s(law, after_s=after_s),
+        ),
+        (
+            "complete intervals only",
+            window_s,
+            lambda own: complete_mean_s(*_lengths(own), window_s=window_s),
+            complete_mean_s(values, weights, window_s=window_s),
+        ),
+        (
+            "one delay per sync",
+            math.nan,
+            lambda own: one_each_mean_s(*_lengths(own)),
+            one_each_mean_s(values, weights),
+        ),
+    ]
+
+
+def _measured(refresh: pd.DataFrame) -> Law:
+    """Give the distribution of the delay of an update at any instant, as measured."""
+    least, most = refresh_ends(refresh)
+    t, share = refresh_cdf(least, most)
+    return Law(t, share, float(t[-1]))
+
+
+def _lengths(refresh: pd.DataFrame) -> tuple[Floats, Floats]:
+    least, most = refresh_ends(refresh)
+    return most - least, np.ones(len(most))
+
+
+def _mean(refresh: pd.DataFrame) -> float:
+    return _measured(refresh).mean_s
+
+
+def _estimated(estimate: Estimate, table: pd.DataFrame, level: float) -> dict[str, Any]:
+    """Estimate a mean, with limits by leaving out one pod at a time."""
+    mean = estimate(table)
+    low, high = math.nan, math.nan
+    pod, pods = codes_of(table["pod"])
+    if pods >= _FEWEST:
+        without = np.array([estimate(table[pod != one]) for one in range(pods)])
+        spread = math.sqrt((pods - 1) / pods * ((without - without.mean()) ** 2).sum())
+        reach = float(stats.t.ppf((1 + level) / 2, pods - 1)) * spread
+        low, high = mean - reach, mean + reach
+    return {"mean_s": mean, "low_s": low, "high_s": high}
+
+
+def _of_trials(delay_s: pd.Series[float], level: float) -> dict[str, Any]:
+    """Give the mean of independent delays, with its limits."""
+    n = len(delay_s)
+    mean, reach = float(delay_s.mean()), math.nan
+    if n >= _FEWEST:
+        t = float(stats.t.ppf((1 + level) / 2, n - 1))
+        reach = t * float(delay_s.std(ddof=1)) / math.sqrt(n)
+    return {"mean_s": mean, "low_s": mean - reach, "high_s": mean + reach}

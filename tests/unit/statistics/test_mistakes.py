@@ -1,0 +1,111 @@
+"""Wrong ways of measuring, tried on runs: each is as wrong as the law says."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from cmhot.errors import UsageError
+from cmhot.model import simulate
+from cmhot.runs.refreshes import refresh_intervals
+from cmhot.settings import Setting, Strategy
+from cmhot.statistics.mistakes import COLUMNS, replayed, wrong_ways
+
+S = 1_000_000_000
+
+
+def refreshes(*intervals_s: int, pod: str = "a") -> pd.DataFrame:
+    """Make a pod's refreshes at S = 10 s, one after the other."""
+    end = pd.Series(intervals_s).cumsum() * S
+    length = pd.Series(intervals_s, dtype=float)
+    return pd.DataFrame(
+        {
+            "sync_frequency_s": 10.0,
+            "strategy": "Watch",
+            "ttl_s": 0.0,
+            "consumer": "volume",
+            "node": "n",
+            "pod": pod,
+            "configmap": "c",
+            "start_ns": end - (length * S).astype("int64"),
+            "published_ns": end,
+            "least_s": 0.0,
+            "most_s": length,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    """Try all ways on 40 modelled pods at S = 10 s, for 10 minutes."""
+    run = simulate(Setting(10), pods=40, duration_s=600)
+    return wrong_ways(refresh_intervals(run))
+
+
+def test_each_way_is_as_wrong_as_the_law_says(table: pd.DataFrame) -> None:
+    """Nine ways, all within 0.1 s of what the law says of them; the truth is 6.58 s."""
+    assert tuple(table) == COLUMNS
+    assert table["method"].tolist() == [
+        "open loop",
+        *["closed loop"] * 4,
+        "rare looks",
+        "timeouts dropped",
+        "complete intervals only",
+        "one delay per sync",
+    ]
+    assert table["truth_s"].tolist() == pytest.approx([6.58] * 9, abs=0.1)
+    # some 1,800 intervals of sd 1.41 s: three standard errors are 0.1 s
+    assert (table["mean_s"] - table["law_s"]).abs().max() < 0.1
+    assert not table["executed"].any()
+
+
+def test_closed_loops_find_their_pause(table: pd.DataFrame) -> None:
+    """Pauses of 0, 0.8, 5 and 10 s find 13, 12.2, 8 and 3 s."""
+    closed = table[table["method"] == "closed loop"]
+
+    assert closed["pause_s"].tolist() == pytest.approx([0, 0.8, 5, 10])
+    assert closed["mean_s"].tolist() == pytest.approx([13, 12.2, 8, 3], abs=0.1)
+
+
+def test_limits_hold_the_law(table: pd.DataFrame) -> None:
+    """The limits are around the mean, no wider than 0.4 s, and most hold the law."""
+    some = table[table["method"] != "timeouts dropped"]  # straight: it cannot vary
+    holds = (some["low_s"] <= some["law_s"]) & (some["law_s"] <= some["high_s"])
+
+    assert (some["high_s"] - some["low_s"]).between(0.01, 0.4).all()
+    assert holds.sum() >= 6  # of 8 that stem from the same intervals
+
+
+def test_a_replay_by_hand() -> None:
+    """Intervals of 11, 15, 12 s: a pause of 10 s leaves 5 and 2 s, one of 13 s 2 s."""
+    loops = replayed(refreshes(11, 15, 12), Setting(10), pauses=(1.0, 1.3))
+
+    assert loops["delay_s"].tolist() == [5.0, 2.0, 2.0]
+    assert loops["age_s"].tolist() == [10.0, 10.0, 13.0]
+
+
+def test_trials_that_were_run_count_instead() -> None:
+    """Executed loops are taken as they are, without what follows or saw no sync."""
+    nan = float("nan")
+    trials = pd.DataFrame(
+        {
+            "pod": ["a"] * 4,
+            "pause_s": [5.0] * 4,
+            "age_s": [nan, 5.5, 6.5, 5.5],
+            "delay_s": [1.0, 8.0, 6.0, nan],
+        }
+    )
+
+    found = wrong_ways(refreshes(11, 15, 12), trials=trials)
+
+    (row,) = found[found["method"] == "closed loop"].to_dict("records")
+    assert (row["n"], row["mean_s"], row["executed"]) == (2, 7.0, True)
+    assert row["law_s"] == pytest.approx(7.0)  # mean interval 13 s less 6 s
+
+
+def test_other_laws_are_refused() -> None:
+    """Where a sync may read old content, all this is not so."""
+    cached = refreshes(11, 15).assign(strategy=str(Strategy.CACHE), ttl_s=60.0)
+
+    with pytest.raises(UsageError, match=r"wrong ways are not known of 10 s, Cache"):
+        wrong_ways(cached)

@@ -1,0 +1,365 @@
+"""The live experiments on the model, in virtual time, and what they make of looks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from cmhot.errors import CheckError, NotFoundError, UsageError
+from cmhot.experiments import blog, consumers, first, remedies, timing
+from cmhot.experiments.attending import Attended, Look
+from cmhot.experiments.cases import cases
+from cmhot.experiments.phases import scramble
+from cmhot.experiments.stage import Stage, choose_node, config_map
+from cmhot.landing.looking import ENVIRON
+from cmhot.model import ModelCluster
+from cmhot.objects import patch
+from cmhot.port.cluster import CONFIG_MAP, DEPLOYMENT, NAMESPACE, POD
+from cmhot.refreshing.circumstances import TOUCHED
+from cmhot.settings import Setting, Strategy
+
+FAST = (Setting(5), Setting(10))
+
+
+@pytest.fixture
+def cluster() -> ModelCluster:
+    """Have a node of 5 s and one of 10 s."""
+    return ModelCluster(FAST)
+
+
+def namespaces(cluster: ModelCluster) -> int:
+    """Count what is there."""
+    return len(cluster.list(NAMESPACE)[0])
+
+
+def looks(*ready: str) -> list[Look]:
+    """Make looks a second apart; each letter is a pod that was Ready."""
+    return [Look(float(at), frozenset(pods)) for at, pods in enumerate(ready)]
+
+
+# the stage
+
+
+def test_a_stage_leaves_nothing(cluster: ModelCluster) -> None:
+    """Not even when the experiment fails in the middle of it."""
+    stage = Stage(cluster)
+
+    def experiment() -> None:
+        with stage:
+            stage.apply(*first.manifests(stage, pods=2))
+            stage.await_pods(first.NAME, 2)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        experiment()
+
+    assert namespaces(cluster) == 0
+    assert cluster.list(POD)[0] == []
+    assert stage.left() == []
+
+
+def test_a_namespace_of_others_is_kept(cluster: ModelCluster) -> None:
+    """Only what was made in it is removed."""
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}}
+    cluster.apply(namespace)
+    cluster.apply(config_map("theirs", a="1"), namespace="n")
+    with Stage(cluster, namespace="n") as stage:
+        stage.apply(*first.manifests(stage, pods=1))
+        stage.await_pods(first.NAME, 1)
+        left = stage.left()
+
+    assert left == [f"configmaps/{first.NAME}", f"deployments/{first.NAME}"]
+    assert stage.left() == []
+    assert namespaces(cluster) == 1
+    names = [one["metadata"]["name"] for one in cluster.list(CONFIG_MAP)[0]]
+    assert names == ["theirs"]
+    assert cluster.list(DEPLOYMENT)[0] == []
+
+
+def test_a_namespace_that_is_not_there(cluster: ModelCluster) -> None:
+    """Nothing is made in its place."""
+    with pytest.raises(NotFoundError, match="namespaces/none"):
+        Stage(cluster, namespace="none").open()
+
+    assert namespaces(cluster) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "slowest", "found"),
+    [("", True, "model-3"), ("", False, "model-1"), ("model-2", True, "model-2")],
+    ids=["slowest", "quickest", "by-name"],
+)
+def test_a_node_is_chosen(name: str, found: str, *, slowest: bool) -> None:
+    """The first of the longest or shortest frequency, or the one that is named."""
+    cluster = ModelCluster(
+        [Setting(5), Setting(10), Setting(20), Setting(20, Strategy.GET)]
+    )
+
+    assert choose_node(cluster, name, slowest=slowest).name == found
+
+
+def test_a_node_that_is_not_there_is_refused(cluster: ModelCluster) -> None:
+    """The message names the parameter, and the nodes that there are."""
+    with pytest.raises(UsageError, match=r"node = 'moon' .* has model-1, model-2"):
+        choose_node(cluster, "moon")
+
+
+# one update, live
+
+
+def test_the_first_update_reaches_each_pod(cluster: ModelCluster) -> None:
+    """Its publications are those of the update, in their order."""
+    with Stage(cluster, node=choose_node(cluster)) as stage:
+        stage.apply(*first.manifests(stage, pods=4))
+        stage.await_pods(first.NAME, 4)
+        where = {"namespace": stage.namespace}
+        update = patch(cluster, first.NAME, {"greeting": "hi"}, **where)
+        cluster.clock.sleep(17)
+        found = first.as_publications(stage, update)
+
+    assert len(found) == 4
+    assert found["delay_s"].is_monotonic_increasing
+    # S = 10 s: at most 15 s, two ticks and two volume loops
+    assert found["delay_s"].between(0, 16.3).all()
+    (row,) = first.as_updates(update).to_dict("records")
+    assert (row["sent_ns"], row["acked_ns"]) == (update.sent_ns, update.acked_ns)
+    text = first.alt_text(found, modelled=True)
+    assert "modelled, not measured: 4 pods had it after " in text
+
+
+def test_scrambled_pods_are_as_if_they_had_run_for_long(cluster: ModelCluster) -> None:
+    """Each is touched once; it takes the longest interval, 16.2 s at S = 10 s."""
+    with Stage(cluster, node=choose_node(cluster)) as stage:
+        stage.apply(*first.manifests(stage, pods=5))
+        stage.await_pods(first.NAME, 5)
+        began = cluster.clock.monotonic()
+        scramble(stage, first.NAME, Setting(10), seed=1)
+        took = cluster.clock.monotonic() - began
+        pods = stage.pods(first.NAME)
+
+    # a last request of 5 ms may come after it
+    assert took == pytest.approx(16.2, abs=0.01)
+    stamps = {one["metadata"]["annotations"][TOUCHED] for one in pods}
+    assert len(stamps) == 5
+
+
+# the blog post's experiment
+
+
+def test_the_post_as_it_was(cluster: ModelCluster) -> None:
+    """INFO and INFO; INFO, and DEBUG sooner or later; DEBUG and DEBUG."""
+    with blog.set_stage(cluster) as stage:
+        blog.begin(stage)
+        seen = [list(blog.looks(stage)["printed"])]
+        blog.edit(stage, "DEBUG")
+        cluster.clock.sleep(17)
+        seen.append(list(blog.looks(stage)["printed"]))
+        blog.roll_out(stage)
+        seen.append(list(blog.looks(stage)["printed"]))
+
+    assert seen == [["INFO", "INFO"], ["INFO", "DEBUG"], ["DEBUG", "DEBUG"]]
+
+
+def test_a_pod_knows_the_services_of_its_start(cluster: ModelCluster) -> None:
+    """The seven variables of one port: in the new pod, and not in the old one."""
+    with blog.set_stage(cluster) as stage:
+        found = blog.service_variables(stage)
+
+    assert len(found) == 7
+    assert found["before"].isna().all()
+    assert dict(zip(found["variable"], found["after"], strict=True))[
+        "LATER_SERVICE_PORT"
+    ] == ("80")
+
+
+def test_timed_the_volume_follows_the_law(cluster: ModelCluster) -> None:
+    """And the environment never changes: each look says how long it was watched."""
+    with blog.set_stage(cluster, node="model-1") as stage:
+        blog.begin(stage)
+        blog.widen(stage, 20)
+        table = timing.timed(stage, updates=30, pods=20)
+
+    volume = table[table["consumer"] == "volume"]
+    env = table[table["consumer"] == "envFrom"]
+    assert len(volume) == len(env) == 600
+    assert (volume["status"] == "observed").all()
+    assert (env["status"] == "timeout").all()
+    assert env["delay_s"].isna().all()
+    assert env["waited_s"].min() > 8
+    # the law's mean is 3.44 s; pods of an update share its instant, so some 100
+    # of the 600 are independent: 2 s of spread / 10, three times
+    assert volume["delay_s"].mean() == pytest.approx(3.44, abs=0.6)
+    assert table.attrs["setting"] == "5 s, Watch"
+    assert table.attrs["modelled"] is True
+
+
+def test_shares_by_ten_seconds() -> None:
+    """At S = 10 s three in four have it; at the default two in fifteen."""
+    table = pd.DataFrame(
+        {
+            "consumer": ["volume"] * 4 + ["envFrom"],
+            "delay_s": [1.0, 9.0, 10.0, 11.0, float("nan")],
+        }
+    )
+
+    found = timing.shares_by(table, Setting(10))
+
+    assert found["measured"] == 0.75
+    assert found["by the law"] == pytest.approx(0.75, abs=0.02)
+    # 10 / 75.5, since no interval is shorter than 61 s
+    assert found["by the law at the default"] == pytest.approx(0.1325, abs=0.001)
+    assert found["environment"] == 0
+
+
+def test_nginx_runs_as_it_is(cluster: ModelCluster) -> None:
+    """It is not held to a user, nor given another command; other images sleep."""
+    theirs = blog.set_stage(cluster, image="docker.io/library/nginx:1.28")
+    ours = blog.set_stage(cluster)
+
+    (nginx, sleeper) = (
+        blog.manifests(one)[2]["spec"]["template"]["spec"] for one in (theirs, ours)
+    )
+
+    assert "command" not in nginx["containers"][0]
+    assert "securityContext" not in nginx
+    assert sleeper["containers"][0]["command"] == ["sleep", "86400"]
+    assert sleeper["securityContext"]["runAsNonRoot"] is True
+
+
+# remedies
+
+
+def test_capacity_is_what_was_missing() -> None:
+    """Of 4 replicas: 2 missing for a second, 4 for one, then all are there."""
+    found = remedies.capacity(looks("abcd", "ab", "", "efgh", "efgh"), 4)
+
+    assert found == (0.0, 6.0)
+
+
+def test_more_than_the_replicas_are_no_gain() -> None:
+    """A surge makes up for nothing."""
+    assert remedies.capacity(looks("abcdef", "abc", "abcd"), 4) == (0.75, 1.0)
+
+
+def test_a_pod_is_ready_from_its_first_look_on() -> None:
+    """One that was never Ready is an error, since the refresh had said it was."""
+    seen = looks("a", "ab", "abc")
+
+    assert remedies.first_ready(seen, {"b", "c"}) == [1.0, 2.0]
+    with pytest.raises(CheckError, match="pod d was not seen"):
+        remedies.first_ready(seen, {"d"})
+
+
+def test_each_remedy_has_its_price(cluster: ModelCluster) -> None:
+    """To annotate replaces nobody, rollout keeps three quarters, recreate nothing."""
+    told: list[str] = []
+    table = remedies.compare(cluster, repeats=2, pods=8, tell=told.append)
+
+    by = table.groupby("method")
+    assert by.size().to_dict() == dict.fromkeys(
+        ["nothing", "annotate", "rollout", "recreate"], 2
+    )
+    costs = by[["restarted", "min_ready_share", "requests"]].first()
+    assert costs.T.to_dict("list") == {
+        "nothing": [0, 1.0, 0],
+        "annotate": [0, 1.0, 8],
+        "rollout": [8, 0.75, 1],
+        "recreate": [8, 0.0, 2],
+    }
+    seconds = by["seconds"].max()
+    # the volume loops' 0.2 s, the watch, and 8 writes of 5 ms
+    assert 0.01 < seconds["annotate"] < 0.3
+    assert seconds["annotate"] < seconds["rollout"] < seconds["recreate"]
+    lost = by["pod_seconds_lost"].first()
+    assert lost["annotate"] == 0 < lost["rollout"] < lost["recreate"]
+    assert (by["api_requests"].first() >= by["requests"].first()).all()
+    assert len(told) == 6
+    # five seconds before each of six trials, which take some 20 s together
+    assert cluster.clock.monotonic() > 45
+    assert namespaces(cluster) == 0
+
+
+def test_looks_are_not_counted(cluster: ModelCluster) -> None:
+    """What is asked for through it is; a sleep of a second looks five times."""
+    with Stage(cluster) as stage:
+        labels = {"a": "b"}
+        attended = Attended(cluster, cluster, namespace=stage.namespace, labels=labels)
+        attended.get(NAMESPACE, stage.namespace)
+        # each look takes a request of 5 ms of the second
+        attended.clock.sleep(1.0)
+
+    assert attended.requests == 1
+    assert len(attended.looks) == 5
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"repeats": -1}, "repeats = -1 is not possible"),
+        ({"pods": 0}, "pods = 0 is not possible"),
+        ({"methods": ["restart"]}, "'restart' is none; choose of annotate, rollout"),
+        ({"methods": []}, "none is given"),
+        ({"node": "moon"}, "node = 'moon'"),
+    ],
+    ids=["repeats", "pods", "method", "no-method", "node"],
+)
+def test_what_cannot_be_compared_makes_nothing(
+    cluster: ModelCluster, values: dict[str, object], message: str
+) -> None:
+    """A wrong value is named, before there is a namespace."""
+    before = cluster._store.version
+
+    with pytest.raises(UsageError, match=message):
+        remedies.compare(cluster, **values)  # type: ignore[arg-type]
+
+    assert cluster._store.version == before
+
+
+# consumers
+
+
+def test_every_cell_is_as_predicted(cluster: ModelCluster) -> None:
+    """By looks into each of two copies, in each of two rounds."""
+    table = consumers.consumer_matrix(cluster, rounds=2, copies=2)
+
+    known = table.dropna(subset="predicted")
+    assert len(table) == len(cases()) * 3
+    assert len(known) == len(table) - 2  # an ephemeral container is never restarted
+    assert (known["n"] == 4).all()
+    assert (known["seen"] == known["n"] * known["predicted"].astype(int)).all()
+    assert namespaces(cluster) == 0
+
+
+def test_never_has_its_bound() -> None:
+    """Three in n; where it was seen there is none."""
+    update = consumers.Cell(cases()[0], "update", predicted=False)
+    never = replace(update, seen=0, looks=30, watched_s=90.0)
+    later = replace(update, predicted=True, seen=30, looks=30)
+    once = replace(later, event="pod restart")
+    odd = replace(update, seen=1, looks=30)
+    none = replace(update, predicted=None)
+
+    assert never.row()["bound"] == pytest.approx(0.1)
+    assert (never.row()["sees"], never.agrees) == ("never", True)
+    assert (later.row()["sees"], later.agrees) == ("later", True)
+    assert pd.isna(later.row()["bound"])
+    assert once.row()["sees"] == "at once"
+    assert not odd.agrees
+    assert (none.row()["sees"], none.agrees) == (None, True)
+
+
+def test_what_the_matrix_cannot_be_makes_nothing(cluster: ModelCluster) -> None:
+    """A wrong value is named."""
+    with pytest.raises(UsageError, match="rounds = 0"):
+        consumers.consumer_matrix(cluster, rounds=0)
+
+    assert namespaces(cluster) == 0
+
+
+def test_variables_are_read_from_the_process() -> None:
+    """Not from a shell, which hides names like log-level."""
+    looks_at = {case.look for case in cases() if "env" in case.title}
+
+    assert looks_at == {ENVIRON}
