@@ -15,11 +15,14 @@ import click
 from cmhot._version import __version__
 from cmhot.cli.clean import clean
 from cmhot.cli.doctor import doctor
+from cmhot.cli.export import export
+from cmhot.cli.figure import figure
 from cmhot.cli.job import job
-from cmhot.cli.measure import collect, report, summarise
+from cmhot.cli.measure import collect, summarise
 from cmhot.cli.predict import plan, predict
 from cmhot.cli.rbac import rbac
 from cmhot.cli.remedies import apply, explain, refresh, wait
+from cmhot.cli.report import report
 from cmhot.cli.testbed import testbed
 from cmhot.errors import CmhotError
 
@@ -43,6 +46,10 @@ def cli() -> None:
       cmhot predict --sync 60s
 
     \b
+    A figure for a blog, from data that come with this program:
+      cmhot figure headline
+
+    \b
     On your own cluster:
       cmhot report --target context:NAME
 
@@ -59,6 +66,8 @@ cli.add_command(plan)
 cli.add_command(collect)
 cli.add_command(summarise)
 cli.add_command(report)
+cli.add_command(figure)
+cli.add_command(export)
 cli.add_command(apply)
 cli.add_command(explain)
 cli.add_command(wait)

@@ -1,4 +1,4 @@
-"""``cmhot collect``, ``summarise`` and ``report``: from trials to a page."""
+"""``cmhot collect`` and ``summarise``: from trials to numbers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from cmhot.cli.options import Duration, as_json, choose_target, say, target_options
-from cmhot.cli.probes import namespace_option, probe_options, setting_option
+from cmhot.cli.probes import probe_options
 from cmhot.errors import UsageError
 
 runs_argument = click.argument(
@@ -178,89 +178,3 @@ def summarise(
         say(f"{'holds' if judgement.ok else 'FAILS'}: {judgement.detail}")
     if not all(judgement.ok for judgement in judgements):
         raise click.exceptions.Exit(1)
-
-
-@click.command()
-@target_options
-@click.option(
-    "--profile",
-    type=click.Choice(["quick", "full"]),
-    default="quick",
-    show_default=True,
-    help="quick: about 4 minutes of collecting; full: half an hour.",
-)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("reports"),
-    show_default=True,
-    help="Folder in which the report's directory is made.",
-)
-@click.option(
-    "--run",
-    "runs",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="Report on an existing run instead of measuring. Repeat it for more.",
-)
-@click.option("--pods", type=int, help="Instead of the profile's probes a setting.")
-@click.option("--duration", type=Duration(), help="Instead of the profile's.")
-@namespace_option
-@setting_option
-def report(
-    target: str | None,
-    context: str | None,
-    profile: str,
-    out: Path,
-    runs: tuple[Path, ...],
-    pods: int | None,
-    duration: float | None,
-    namespace: str | None,
-    setting: str | None,
-) -> None:
-    """Measure, execute the notebooks, and write an HTML report.
-
-    The path of the page is the last line printed.
-    """
-    import contextlib
-
-    from cmhot.report.bars import collect_bar, minutes
-    from cmhot.report.make import expected_s
-    from cmhot.report.make import report as write_report
-    from cmhot.report.order import Order
-    from cmhot.settings import DEFAULT_SETTINGS
-    from cmhot.testbed import session
-
-    chosen = choose_target(target, context)
-    needed: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
-    if chosen == "testbed" and not runs:
-        # what cannot be done is refused before anything is started
-        order = Order(
-            target=chosen,
-            profile=profile,
-            pods=pods,
-            duration_s=duration,
-            namespace=namespace,
-            setting=setting,
-        ).plan(DEFAULT_SETTINGS)
-        start_s = session.expected_start_s()
-        whole_s = start_s + expected_s(order, DEFAULT_SETTINGS)
-        say(
-            f"this will take about {minutes(whole_s)}, "
-            f"{minutes(start_s)} of them to have the testbed"
-        )
-        needed = session.running(report=say)
-    with needed:
-        page = write_report(
-            target=chosen,
-            profile=profile,
-            out=out,
-            runs=list(runs),
-            pods=pods,
-            duration_s=duration,
-            namespace=namespace,
-            setting=setting,
-            report_line=say,
-            bar=lambda: collect_bar(sys.stderr),
-        )
-    click.echo(page)

@@ -1,18 +1,23 @@
-"""The progress bar of a collection, in a terminal and in a notebook."""
+"""Progress in a terminal and in a notebook: of a collection, of a notebook's cells."""
 
 from __future__ import annotations
 
 import sys
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from typing import Never, TextIO
 
     from cmhot.collecting import Progress
+
+    CollectBar = Callable[[], AbstractContextManager[Callable[[Progress], None]]]
+    CellsBar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 
 _PHASES = {
     "pods": "waiting for the probe pods",
@@ -82,3 +87,61 @@ def collect_bar(file: TextIO | None = None) -> Iterator[Callable[[Progress], Non
                 bar.refresh()
 
         yield show
+
+
+@contextmanager
+def no_cells(notebook: str) -> Iterator[Callable[[int, int], None]]:  # noqa: ARG001 - a form
+    """Show nothing."""
+    yield lambda _begun, _total: None
+
+
+@contextmanager
+def cells_bar(notebook: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how many cells of a notebook have begun, on a terminal; then vanish.
+
+    Parameters
+    ----------
+    notebook
+        Its name.
+
+    Yields
+    ------
+    callable
+        To be given to `cmhot.notebooks.execute` as its ``progress``.
+    """
+    form = "{desc}: cell {n_fmt}/{total_fmt} |{bar}| {elapsed}"
+    with tqdm(
+        file=sys.stderr,
+        bar_format=form,
+        ncols=100,
+        desc=notebook,
+        leave=False,
+        disable=None,  # where nobody watches, lines say enough
+    ) as bar:
+
+        def show(begun: int, total: int) -> None:
+            bar.total, bar.n = total, begun
+            bar.refresh()
+
+        yield show
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """Where the progress of a report is told.
+
+    Attributes
+    ----------
+    line
+        Told what is being done, a sentence at a time.
+    collection
+        Opened while a run is collected; what it gives is told about once a second
+        how far that is.
+    cells
+        Opened for each other notebook; what it gives is told how many cells have
+        begun, and how many there are.
+    """
+
+    line: Callable[[str], None] = lambda _: None
+    collection: CollectBar = no_bar
+    cells: CellsBar = no_cells

@@ -1,10 +1,11 @@
-"""From runs and their summary to the sections of the report's page."""
+"""From what was drawn and its summary to the sections of the report's page."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cmhot import notebooks
 from cmhot.report import wording
 from cmhot.report.page import (
     Figure,
@@ -18,34 +19,31 @@ from cmhot.report.page import (
     Text,
 )
 from cmhot.report.provenance import kubelets, origins
+from cmhot.report.steps import RUNS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from cmhot.report.drawn import Drawn
+    from cmhot.report.ledger import Entry
     from cmhot.report.page import Block
-    from cmhot.runs.rundir import Run
+    from cmhot.report.provenance import Origin
     from cmhot.summaries.summary import SettingSummary, Summary
 
-HEADLINE_FIGURE = "delay-distribution"
 _COLUMNS = ("mean_s", "p50_s", "p90_s", "p95_s", "p99_s", "max_s")
 _NONE = "–"  # noqa: RUF001 - a dash, not a minus
 
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A notebook that failed.
-
-    Attributes
-    ----------
-    text
-        What happened, in a sentence.
-    notebook
-        Name of the executed copy.
-    """
-
-    text: str
-    notebook: str
+_REMARKS = {
+    "run": "what was planned, where, and with which versions",
+    "updates": "raw: each write, as it was sent",
+    "publications": "raw: each new content that a pod showed",
+    "clock": "raw: how far clocks differ",
+    "events": "raw: what went wrong meanwhile",
+    "delays": "one row per update and pod",
+    "refresh": "one row per refresh of a pod",
+}
+"""What the files of a run are, by their name without its end."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,64 +58,68 @@ class Material:
         When it was made.
     folder
         Of the report: ``figures/``, ``notebooks/`` and ``runs/`` are there.
-    runs
-        What was read of its runs; may be empty after a failure.
+    origins
+        The runs that it is about; may be empty after a failure.
     summary
         None: there was nothing to summarise.
-    failures
-        Notebooks that failed.
+    why
+        Why there was not, in a sentence; None: there was.
+    entries
+        What became of each notebook.
+    left_out
+        Notebooks that were not executed, each with the reason.
+    drawn
+        The figures, in the order in which they are shown.
+    spoilt
+        A sentence for each figure that cannot be shown.
     """
 
     name: str
     created_utc: str
     folder: Path
-    runs: Sequence[Run]
+    origins: Sequence[Origin]
     summary: Summary | None
-    failures: Sequence[Failure]
+    why: str | None
+    entries: Mapping[str, Entry]
+    left_out: Mapping[str, str]
+    drawn: Sequence[Drawn]
+    spoilt: Sequence[str]
 
     @property
     def kubelets(self) -> list[str]:
         """Versions of the kubelets measured, or of the API server."""
-        found = [version for run in self.runs for version in kubelets(run.meta)]
+        found = [version for run in self.origins for version in kubelets(run.meta)]
         return sorted(set(found))
 
     @property
     def headline(self) -> str:
         """The result in a sentence."""
         if self.summary is None:
-            return "Nothing could be collected"
+            return "There is no delay to report"
         return wording.headline(self.summary, kubelets=self.kubelets)
 
     @property
-    def figures(self) -> list[str]:
-        """Names of the figures that were drawn."""
-        drawn = (self.folder / "figures" / f"{HEADLINE_FIGURE}.svg").is_file()
-        return [HEADLINE_FIGURE] if drawn else []
+    def failures(self) -> list[str]:
+        """A sentence for each notebook that failed, and for want of any delay."""
+        failed = [
+            f"Notebook {name} failed: {entry.error}"
+            for name, entry in self.entries.items()
+            if entry.status == "failed"
+        ]
+        return failed if self.why is None else [*failed, self.why]
 
 
 def compose(material: Material) -> Page:
     """Put together the page of a report."""
-    first: list[Block] = [
-        Notice(
-            failure.text,
-            ("Open the executed notebook", f"notebooks/{failure.notebook}.html"),
-        )
-        for failure in material.failures
-    ]
-    sections = [Section(None, first)]
     summary = material.summary
+    sections = [Section(None, _notices(material)), *_figures(material)]
     if summary is not None:
-        first += [_figure(material, summary, name) for name in material.figures]
-        known = all(_has_known_clocks(run) for run in material.runs)
-        limits = wording.not_measured(summary, clocks_known=known)
-        sections += [
-            Section("What it means", [Text([wording.plain_words(summary)])]),
-            Section("The numbers", [_numbers(summary)]),
-            Section("What was not measured", [Points(limits)]),
-        ]
-    if material.runs:
-        sections.append(Section("Where the numbers come from", origins(material.runs)))
-    sections.append(Section("Files", [_files(material)]))
+        sections.append(Section("The numbers", [_numbers(summary)]))
+    sections.append(Section("What was not measured", [Points(_limits(material))]))
+    if material.origins:
+        origin = Section("Where the numbers come from", origins(material.origins))
+        sections.append(origin)
+    sections.append(Section("Files", _files(material)))
     modelled = summary is not None and summary.modelled
     word = "modelled" if modelled else "measured"
     made = material.created_utc[:16].replace("T", " ")
@@ -130,21 +132,59 @@ def compose(material: Material) -> Page:
     )
 
 
-def _has_known_clocks(run: Run) -> bool:
-    """Tell whether clocks were compared; on a testbed there is only one."""
-    return str(run.meta.get("target")).startswith("testbed") or not run.clock.empty
+def _notices(material: Material) -> list[Block]:
+    """Say first what failed."""
+    failed: list[Block] = [
+        Notice(
+            f"Notebook {name} failed: {entry.error}. The rest of this page does not "
+            "depend on it.",
+            (
+                ("Open the executed notebook", f"notebooks/{name}.html")
+                if (material.folder / "notebooks" / f"{name}.html").is_file()
+                else None
+            ),
+        )
+        for name, entry in material.entries.items()
+        if entry.status == "failed"
+    ]
+    others = [] if material.why is None else [material.why]
+    return failed + [Notice(said) for said in [*others, *material.spoilt]]
 
 
-def _figure(material: Material, summary: Summary, name: str) -> Figure:
-    folder = material.folder / "figures"
-    narrow = folder / f"{name}-narrow.svg"
-    return Figure(
-        wide=folder / f"{name}.svg",
-        narrow=narrow if narrow.is_file() else None,
-        alt=wording.alt_text(summary),
-        caption=wording.caption(summary, kubelets=material.kubelets),
-        links=[("SVG", f"figures/{name}.svg"), ("PNG", f"figures/{name}.png")],
-    )
+def _figures(material: Material) -> list[Section]:
+    """Give a section to each figure."""
+    found = []
+    for one in material.drawn:
+        figure = Figure(
+            wide=one.wide,
+            narrow=one.narrow,
+            alt=one.alt,
+            caption=one.caption,
+            links=[(form, f"figures/{path.name}") for form, path in one.files.items()],
+        )
+        found.append(Section(one.title, [figure, Text([one.paragraph])]))
+    return found
+
+
+def _limits(material: Material) -> list[str]:
+    """List what the page does not say, and why."""
+    said = []
+    for name, entry in material.entries.items():
+        title = _titled(name)
+        if entry.status == "unanswered":
+            said.append(f"{title}: {entry.error}.")
+        elif entry.status != "done":
+            said.append(f"{title}: the notebook failed, so its question is open.")
+    said += [f"{_titled(name)}: {reason}" for name, reason in material.left_out.items()]
+    if material.summary is None:
+        return [*said, "Any delay: no run holds one."]
+    known = all(origin.clocks_known for origin in material.origins)
+    return wording.not_measured(material.summary, clocks_known=known) + said
+
+
+def _titled(name: str) -> str:
+    """Name a notebook with its title, unless it is of another version."""
+    return f"{notebooks.title(name)} ({name})" if name in notebooks.names() else name
 
 
 def _numbers(summary: Summary) -> Table:
@@ -165,7 +205,7 @@ def _numbers(summary: Summary) -> Table:
 def _rows(own: SettingSummary) -> list[Row]:
     counts = [str(own.counts["pods"]), f"{own.counts['n_delays']:,}"]
     rows = [Row(own.name, [_cell(own.direct[name]) for name in _COLUMNS] + counts)]
-    limits = [_limits(own.confidence.get(name)) for name in _COLUMNS]
+    limits = [_pair(own.confidence.get(name)) for name in _COLUMNS]
     blank = ["", ""]
     if any(limit != _NONE for limit in limits):
         rows.append(Row("95 % interval", limits + blank, tone="aside", first=False))
@@ -179,15 +219,15 @@ def _cell(value: float | None) -> str:
     return _NONE if value is None else f"{value:.2f}"
 
 
-def _limits(pair: Sequence[float | None] | None) -> str:
+def _pair(pair: Sequence[float | None] | None) -> str:
     if pair is None or pair[0] is None:
         return _NONE
     low, high = pair
     return f"≥ {low:.2f}" if high is None else f"{low:.2f}{_NONE}{high:.2f}"
 
 
-def _files(material: Material) -> Links:
-    notebooks = sorted((material.folder / "notebooks").glob("*.html"))
+def _files(material: Material) -> list[Block]:
+    """List what can be downloaded beside the page."""
     items = [("numbers.json", "numbers.json", "every number on this page, and more")]
     items += [
         (
@@ -195,18 +235,16 @@ def _files(material: Material) -> Links:
             f"notebooks/{page.name}",
             f"as executed; to run it again, take notebooks/{page.stem}.ipynb",
         )
-        for page in notebooks
+        for page in sorted((material.folder / "notebooks").glob("*.html"))
     ]
-    for run in material.runs:
-        place = f"runs/{run.path.name}"
+    for run in material.origins:
         items += [
-            (f"{place}/{file}", f"{place}/{file}", remark)
-            for file, remark in {
-                "run.json": "what was planned, where, and with which versions",
-                "updates.jsonl": "raw: each write, as it was sent",
-                "publications.jsonl": "raw: each new content that a pod showed",
-                "delays.parquet": "one row per update and pod",
-            }.items()
-            if (run.path / file).is_file()
+            (
+                f"{RUNS}/{run.path.name}/{file.name}",
+                f"{RUNS}/{run.path.name}/{file.name}",
+                _REMARKS[file.stem],
+            )
+            for file in sorted(run.path.iterdir())
+            if file.stem in _REMARKS
         ]
-    return Links(items)
+    return [Links(items)]

@@ -1,104 +1,78 @@
-"""The report: collect what is missing, execute the notebooks, write the page."""
+"""The report: execute the notebooks that are missing, write the page."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from cmhot import notebooks
 from cmhot.clock import SystemClock
 from cmhot.collecting import new_run_id, utc_text
 from cmhot.contradicting import contradictions, warning
-from cmhot.costs import expected_duration_s
 from cmhot.errors import CheckError, CmhotError, RunError, UsageError
 from cmhot.nodes import group_by_setting, observe_settings
 from cmhot.plan import DEFAULT_SYNC_S
-from cmhot.report.bars import minutes, no_bar
-from cmhot.report.compose import Failure, Material, compose
-from cmhot.report.following import followed
-from cmhot.report.order import Order
+from cmhot.report.bars import Telling, minutes
+from cmhot.report.compose import Material, compose
+from cmhot.report.drawn import find_drawn
+from cmhot.report.executing import Pace, execute_steps
+from cmhot.report.ledger import PARTS, Ledger
+from cmhot.report.order import PROFILES, Order
 from cmhot.report.page import build_page
-from cmhot.report.provenance import recorded
-from cmhot.report.wording import alt_text
-from cmhot.runs.rundir import read_run
+from cmhot.report.provenance import Origin, recorded
+from cmhot.report.steps import RUNS, plan_steps, steps_on_runs
 from cmhot.settings import Setting
 from cmhot.summaries.summarising import summarise
 from cmhot.targets import connect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from cmhot.clock import Clock
-    from cmhot.collecting import Progress
     from cmhot.plan import Plan
+    from cmhot.report.drawn import Drawn
     from cmhot.summaries.summary import Summary
 
-    Bar = Callable[[], AbstractContextManager[Callable[[Progress], None]]]
 
-COLLECT, DISTRIBUTION = "02-collect", "03-delay-distribution"
-
-NOTEBOOKS_S = 30.0
-"""What the notebooks and the page take beside collecting, seconds, on 2 cores."""
-
-POD_START_S = 0.25
-"""What a probe pod takes to start, seconds: 100 of them were Ready after 18 s."""
-
-
-def expected_s(plan: Plan, settings: Sequence[Setting]) -> float:
-    """Say how long a report on a real cluster takes, in seconds.
+def takes_s(order: Order, settings: Sequence[Setting]) -> float:
+    """Say how long a new report takes on a real cluster, in seconds.
 
     Parameters
     ----------
-    plan
-        What is collected.
+    order
+        What is asked for.
     settings
         One for each group of nodes.
+
+    Raises
+    ------
+    UsageError
+        When what is asked for cannot be.
     """
-    pods_s = POD_START_S * plan.pods * len(settings)
-    return pods_s + expected_duration_s(plan, list(settings)) + NOTEBOOKS_S
+    plan = order.plan(settings)
+    return Pace.of(plan, settings).left_s(plan_steps(order, plan, run_id=""))
 
 
-def report(
+def make_report(
+    order: Order,
     *,
     out: Path,
-    target: str | None = None,
-    runs: Sequence[Path] = (),
-    profile: str = "quick",
-    pods: int | None = None,
-    duration_s: float | None = None,
-    gap_s: float | None = None,
-    seed: int = 1,
-    namespace: str | None = None,
-    probe_image: str | None = None,
-    setting: str | None = None,
-    report_line: Callable[[str], None] = lambda _: None,
-    bar: Bar = no_bar,
+    telling: Telling | None = None,
     clock: Clock | None = None,
 ) -> Path:
     """Make a report: a folder with the page, figures, numbers, notebooks and runs.
 
     Parameters
     ----------
+    order
+        What is asked for.
     out
         Folder of reports; the report gets a new folder in it.
-    target
-        Where to collect, as `cmhot.targets.connect` takes it.
-    runs
-        Existing runs to report on; nothing is collected then.
-    profile
-        How much to collect: ``quick`` or ``full``, see `cmhot.report.order.PROFILES`.
-    pods, duration_s
-        Instead of the profile's; None: the profile's.
-    gap_s, seed, namespace, probe_image, setting
-        As in `cmhot.plan.Plan`.
-    report_line
-        Told what is being done, a sentence at a time.
-    bar
-        Opened while the run is collected; what it gives is told about once a second
-        how far that is. `cmhot.report.bars.collect_bar` is one.
+    telling
+        Where progress is told; None: nowhere.
     clock
         Of this machine.
 
@@ -111,164 +85,200 @@ def report(
     ------
     UsageError
         For an unusable target or plan, or an unwritable `out`; nothing is left.
-    RunError
-        When a given run cannot be read.
     CheckError
         When a notebook failed; the page is there and shows it.
     KeyboardInterrupt
-        After an interrupt; what was collected is kept.
+        After an interrupt; what was done is kept.
     """
     clock = SystemClock() if clock is None else clock
-    if runs:
-        summary = summarise(runs)
-        if not _has_delays(summary):
-            msg = (
-                f"no delay was observed in {', '.join(summary.runs)}: "
-                "there is nothing to report; collect again"
-            )
-            raise RunError(msg)
-        name = summary.runs[0] if len(runs) == 1 else new_run_id(clock)
-        folder, _ = _make_folder(out, name)
-        # copied, so that the folder can be given away whole
-        paths = [folder / "runs" / run_id for run_id in summary.runs]
-        for path, copy in zip(runs, paths, strict=True):
-            shutil.copytree(path, copy)
-        failures: list[Failure] = []
-    else:
-        order = Order(
-            target=target,
-            profile=profile,
-            pods=pods,
-            duration_s=duration_s,
-            gap_s=gap_s,
-            seed=seed,
-            namespace=namespace,
-            probe_image=probe_image,
-            setting=setting,
-        )
-        folder, failures = _collect(order, out, report_line, bar, clock)
-        paths = [path for path in (folder / "runs").glob("*") if path.is_dir()]
-    summary_or_none = _summary(paths)
-    if summary_or_none is not None:
-        report_line("drawing the distribution (notebook 03-delay-distribution)")
-        values = {"runs": [str(path) for path in paths]}
-        figures = {"figures_out": folder / "figures"}
-        failures += _execute(DISTRIBUTION, {**values, **figures}, folder)
-    material = Material(
-        name=folder.name,
-        created_utc=utc_text(clock.utc_ns()),
-        folder=folder,
-        runs=[] if summary_or_none is None else [read_run(path) for path in paths],
-        summary=summary_or_none,
-        failures=failures,
+    telling = Telling() if telling is None else telling
+    plan, pace = _look_around(order, telling)
+    name = new_run_id(clock)
+    steps = plan_steps(order, plan, run_id=name)
+    folder, made = _make_folder(out, name)
+    ledger = Ledger.begin(
+        folder,
+        steps=steps,
+        runs=[f"{RUNS}/{name}"],
+        order=asdict(order),
+        left_out=PROFILES[order.profile].left_out,
     )
-    page = _write(material)
-    if failures:
-        said = "; ".join(failure.text for failure in failures)
-        msg = f"{said}; the page shows what there is: {page}"
-        raise CheckError(msg)
-    return page
+    telling.line(f"the report will be ready in about {minutes(pace.left_s(steps))}")
+    try:
+        execute_steps(ledger, pace, telling=telling, clock=clock)
+    except (KeyboardInterrupt, CmhotError):
+        if ledger.anything_done():
+            _tell_how_to_go_on(ledger, telling)
+        else:
+            _discard(folder, made)
+        raise
+    return _finish_with_summary(ledger, clock)
 
 
-def _collect(
-    order: Order,
+def report_on_runs(
+    runs: Sequence[Path],
+    *,
     out: Path,
-    report_line: Callable[[str], None],
-    bar: Bar,
-    clock: Clock,
-) -> tuple[Path, list[Failure]]:
-    """Collect a run by notebook into a new report folder."""
+    telling: Telling | None = None,
+    clock: Clock | None = None,
+) -> Path:
+    """Make a report on existing runs: of the notebooks that live from runs.
+
+    Parameters
+    ----------
+    runs
+        Run directories; the report gets copies, so that it can be given away whole.
+    out, telling, clock
+        As in `make_report`.
+
+    Returns
+    -------
+    Path
+        ``<out>/<run-id>/index.html``.
+
+    Raises
+    ------
+    RunError
+        When a run cannot be read, or no delay was observed.
+    UsageError
+        For an unwritable `out`; nothing is left.
+    CheckError
+        When a notebook failed; the page is there and shows it.
+    """
+    clock = SystemClock() if clock is None else clock
+    telling = Telling() if telling is None else telling
+    summary = summarise(runs)
+    if not _has_delays(summary):
+        msg = (
+            f"no delay was observed in {', '.join(summary.runs)}: "
+            "there is nothing to report; collect again"
+        )
+        raise RunError(msg)
+    name = summary.runs[0] if len(runs) == 1 else new_run_id(clock)
+    folder, _ = _make_folder(out, name)
+    for path, run_id in zip(runs, summary.runs, strict=True):
+        shutil.copytree(path, folder / RUNS / run_id)
+    copies = [f"{RUNS}/{run_id}" for run_id in summary.runs]
+    steps = steps_on_runs(copies)
+    executed = {step.notebook for step in steps}
+    left_out = dict.fromkeys(
+        [one for one in notebooks.names() if one not in executed],
+        "it needs a cluster, and this is a report on existing runs.",
+    )
+    ledger = Ledger.begin(folder, steps=steps, runs=copies, order={}, left_out=left_out)
+    execute_steps(ledger, Pace(), telling=telling, clock=clock)
+    return finish(ledger, summary, clock)
+
+
+def resume_report(
+    folder: Path,
+    *,
+    asked: Mapping[str, Any] | None = None,
+    telling: Telling | None = None,
+    clock: Clock | None = None,
+) -> Path:
+    """Execute what is missing of a report, and write its page.
+
+    What an interrupted collection left is kept beside the new one.
+
+    Parameters
+    ----------
+    folder
+        Of the report.
+    asked
+        What is given again of the `Order`, if anything: it must be the same.
+    telling
+        Where progress is told; None: nowhere.
+    clock
+        Of this machine.
+
+    Returns
+    -------
+    Path
+        ``<folder>/index.html``.
+
+    Raises
+    ------
+    RunError
+        When the folder holds no report.
+    UsageError
+        When something else is asked for than was begun.
+    CheckError
+        When a notebook failed; the page is there and shows it.
+    KeyboardInterrupt
+        After an interrupt; what was done is kept.
+    """
+    clock = SystemClock() if clock is None else clock
+    telling = Telling() if telling is None else telling
+    ledger = Ledger.reopen(folder)
+    ledger.refuse_changes(asked or {})
+    missing = ledger.missing()
+    telling.line(
+        f"{len(ledger.entries) - len(missing)} of {len(ledger.entries)} notebooks "
+        f"are done{'' if missing else ', so only the page is written'}"
+    )
+    pace = Pace()
+    if any(step.asks_cluster for step in missing):
+        _, pace = _look_around(Order(**ledger.order), telling)
+    try:
+        execute_steps(ledger, pace, telling=telling, clock=clock)
+    except KeyboardInterrupt:
+        _tell_how_to_go_on(ledger, telling)
+        raise
+    return _finish_with_summary(ledger, clock)
+
+
+def target_of(folder: Path) -> str | None:
+    """Tell which target the rest of a report needs; None: it needs none.
+
+    Raises
+    ------
+    RunError
+        When the folder holds no report.
+    """
+    ledger = Ledger.reopen(folder)
+    needed = any(step.asks_cluster for step in ledger.missing())
+    return ledger.order["target"] if needed else None
+
+
+def _look_around(order: Order, telling: Telling) -> tuple[Plan, Pace]:
+    """Ask the cluster for its settings, and plan the collection for them."""
     cluster = connect(order.target)
     given = order.given_setting
     observed = observe_settings(cluster, given=given)
     against = contradictions(observed, given)
     if against:
-        report_line(warning(against))
+        telling.line(warning(against))
     groups = group_by_setting(observed)
     settings = [group.setting or Setting(DEFAULT_SYNC_S) for group in groups]
     plan = order.plan(settings)
-    name = new_run_id(clock)
-    folder, made = _make_folder(out, name)
-    takes_s = NOTEBOOKS_S if cluster.modelled else expected_s(plan, settings)
-    report_line(
+    telling.line(
         f"collecting from {plan.pods} pods at each of {len(settings)} settings "
-        f"({'; '.join(str(setting) for setting in settings)}): "
-        f"the report will be ready in about {minutes(takes_s)}"
+        f"({'; '.join(str(setting) for setting in settings)})"
     )
-    run = folder / "runs" / name
-    values = {
-        "target": order.target,
-        "pods": plan.pods,
-        "duration_s": plan.duration_s,
-        "gap_s": plan.gap_s or 0.0,
-        "seed": plan.seed,
-        "out": folder / "runs",
-        "run_id": name,
-        "namespace": plan.namespace or "",
-        "probe_image": plan.probe_image or "",
-        "setting": plan.setting or "",
-    }
-    try:
-        with bar() as progress, followed(run, clock=clock, progress=progress):
-            return folder, _execute(COLLECT, values, folder, collected=run)
-    except KeyboardInterrupt:
-        if run.exists():
-            report_line(
-                f"interrupted: what was collected is in {run}; "
-                f"`cmhot report --run {run}` makes a page of it"
+    pace = Pace() if cluster.modelled else Pace.of(plan, settings)
+    return plan, pace
+
+
+def _tell_how_to_go_on(ledger: Ledger, telling: Telling) -> None:
+    for run in ledger.runs:
+        if (ledger.folder / run).exists():
+            telling.line(
+                f"interrupted: what was collected is in {ledger.folder / run}; "
+                f"`cmhot report --run {ledger.folder / run}` makes a page of it"
             )
-        else:
-            _discard(folder, made)
-        raise
-    except CmhotError:
-        _discard(folder, made)
-        raise
+    telling.line(f"`cmhot report --resume {ledger.folder}` executes what is missing")
 
 
-def _execute(
-    name: str,
-    values: Mapping[str, object],
-    folder: Path,
-    *,
-    collected: Path | None = None,
-) -> list[Failure]:
-    """Execute a notebook and make its page; a failure is kept for the report.
-
-    A wrong use that was only found out in the notebook, before anything was
-    collected, is raised as what it is.
-    """
-    failures = []
-    saved = folder / "notebooks" / f"{name}.ipynb"
+def _finish_with_summary(ledger: Ledger, clock: Clock) -> Path:
+    """Summarise the runs, unless that cannot be done, and write the page."""
     try:
-        notebooks.execute(name, values, out=saved.parent)
-    except notebooks.NotebookError as error:
-        wrong_use = _wrong_use(error)
-        updates = None if collected is None else collected / "updates.jsonl"
-        if wrong_use and updates and not (updates.exists() and updates.stat().st_size):
-            raise wrong_use from error
-        failures.append(Failure(str(error), name))
-    if saved.exists():
-        notebooks.to_html(saved)
-    return failures
-
-
-def _wrong_use(error: notebooks.NotebookError) -> CmhotError | None:
-    """Give our own error again that a notebook ended with, if it was wrong use."""
-    kinds: list[type[CmhotError]] = [CmhotError]
-    for kind in kinds:
-        kinds += kind.__subclasses__()
-        if kind.__name__ == error.name and kind.exit_code == UsageError.exit_code:
-            return kind(error.text)
-    return None
-
-
-def _summary(paths: Sequence[Path]) -> Summary | None:
-    """Summarise the runs, unless there is nothing in them to draw."""
-    try:
-        summary = summarise(paths)
-    except (RunError, UsageError):
-        return None
-    return summary if _has_delays(summary) else None
+        summary = summarise([ledger.folder / run for run in ledger.runs])
+    except (RunError, UsageError) as error:
+        return finish(ledger, None, clock, why=str(error))
+    if not _has_delays(summary):
+        return finish(ledger, None, clock, why="no delay was observed")
+    return finish(ledger, summary, clock)
 
 
 def _has_delays(summary: Summary) -> bool:
@@ -289,7 +299,7 @@ def _make_folder(out: Path, name: str) -> tuple[Path, list[Path]]:
         folder = out / f"{name}-{number}"
     absent = [path for path in (out, *out.parents) if not path.exists()]
     try:
-        for part in ("figures", "notebooks", "runs"):
+        for part in PARTS:
             (folder / part).mkdir(parents=True)
     except OSError as error:
         _discard(folder, absent)
@@ -309,28 +319,95 @@ def _discard(folder: Path, made: Sequence[Path]) -> None:
             path.rmdir()
 
 
+def finish(
+    ledger: Ledger, summary: Summary | None, clock: Clock, *, why: str | None = None
+) -> Path:
+    """Write the page of what there is.
+
+    Parameters
+    ----------
+    ledger
+        What was done.
+    summary
+        Of the runs; None: there was nothing to summarise.
+    clock
+        Of this machine.
+    why
+        Why there is no summary, in a sentence.
+
+    Returns
+    -------
+    Path
+        ``<folder>/index.html``.
+
+    Raises
+    ------
+    CheckError
+        When a notebook failed, or there is nothing to report.
+    """
+    folder = ledger.folder
+    entries = ledger.entries.values()
+    order = [name for entry in entries for name in entry.figures]
+    drawn, spoilt = find_drawn(folder / "figures", order=order)
+    known = [] if summary is None else [folder / run for run in ledger.runs]
+    material = Material(
+        name=folder.resolve().name,
+        created_utc=utc_text(clock.utc_ns()),
+        folder=folder,
+        origins=[Origin.read(path) for path in known],
+        summary=summary,
+        why=why,
+        entries=ledger.entries,
+        left_out=ledger.left_out,
+        drawn=drawn,
+        spoilt=spoilt,
+    )
+    page = _write(material)
+    if material.failures:
+        said = "; ".join(material.failures)
+        msg = f"{said}; the page shows what there is: {page}"
+        raise CheckError(msg)
+    return page
+
+
 def _write(material: Material) -> Path:
     """Write numbers.json and the page."""
     folder, summary = material.folder, material.summary
-    numbers = {
+    numbers: dict[str, Any] = {
         "report": material.name,
         "created_utc": material.created_utc,
         "headline": material.headline,
         **({} if summary is None else summary.to_dict()),
-        "figures": {
-            name: {
-                "svg": f"figures/{name}.svg",
-                "png": f"figures/{name}.png",
-                "alt": alt_text(summary),
-            }
-            for name in material.figures
-            if summary is not None
+        "figures": {one.name: _figure(one) for one in material.drawn},
+        "notebooks": {
+            name: {"status": entry.status, "error": entry.error}
+            for name, entry in material.entries.items()
         },
-        "failures": [failure.text for failure in material.failures],
-        "provenance": {str(run.meta["run_id"]): recorded(run) for run in material.runs},
+        "failures": material.failures,
+        "provenance": {
+            str(one.meta["run_id"]): recorded(one.meta) for one in material.origins
+        },
     }
     text = json.dumps(numbers, indent=2, ensure_ascii=False, allow_nan=False)
     page = build_page(compose(material))
     (folder / "numbers.json").write_text(text + "\n", encoding="utf-8")
     (folder / "index.html").write_text(page, encoding="utf-8")
     return folder / "index.html"
+
+
+def _figure(one: Drawn) -> dict[str, Any]:
+    """Give what numbers.json has of a figure."""
+    files = {form.lower(): path for form, path in one.files.items()}
+    return {
+        **{
+            form: f"figures/{files[form].name}"
+            for form in ("svg", "png")
+            if form in files
+        },
+        "title": one.title,
+        "alt": one.alt,
+        "caption": one.caption,
+        "paragraph": one.paragraph,
+        "modelled": one.modelled,
+        "numbers": one.numbers,
+    }

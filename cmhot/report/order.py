@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from cmhot.costs import expected_duration_s
 from cmhot.errors import UsageError
@@ -15,13 +15,15 @@ if TYPE_CHECKING:
 
     from cmhot.settings import Setting
 
+_INCLUDED = "the full profile includes it."
+
 SHORTEST_S = 60.0
 """A measuring window is at least this long, or twice the longest `syncFrequency`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """How much to collect for a report.
+    """How much to collect for a report, and which notebooks it executes.
 
     Attributes
     ----------
@@ -30,15 +32,42 @@ class Profile:
     total_s
         How long collecting is to take in all, in seconds, once the probes run:
         what burn-in and drain leave of it is measured.
+    left_out
+        Notebooks that are not executed, each with the reason in a sentence.
+    values
+        By notebook, parameters that differ from its own defaults.
     """
 
     pods: int
     total_s: float
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 PROFILES: Mapping[str, Profile] = {
-    "quick": Profile(pods=20, total_s=240.0),
-    "full": Profile(pods=40, total_s=1800.0),
+    # six minutes on a testbed of the default settings, the collection included
+    "quick": Profile(
+        pods=20,
+        total_s=240.0,
+        left_out={
+            "01-environment-or-volume": f"it takes about 5 minutes; {_INCLUDED}",
+            "06-force-it": f"each remedy is tried thirty times; {_INCLUDED}",
+            "08-what-updates": f"it takes about 8 minutes; {_INCLUDED}",
+        },
+        # the closed loops are replayed on the syncs that were seen
+        values={"09-how-to-measure-it-wrong": {"trials": 0}},
+    ),
+    # an hour
+    "full": Profile(
+        pods=40,
+        total_s=1800.0,
+        values={
+            "01-environment-or-volume": {"updates": 6},
+            "06-force-it": {"repeats": 30},
+            "08-what-updates": {"rounds": 15},
+            "09-how-to-measure-it-wrong": {"trials": 12},
+        },
+    ),
 }
 
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+FEW = 5
+"""Sections that need no list of contents."""
+
 _UNIT = re.compile(r"(?<=\d) (?=(?:s|min|pods|delays)\b|%)")
 
 
@@ -174,6 +177,11 @@ class Section:
     title: str | None
     blocks: Sequence[Block]
 
+    @property
+    def anchor(self) -> str:
+        """What a link within the page leads to."""
+        return re.sub(r"[^a-z0-9]+", "-", (self.title or "").lower()).strip("-")
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -198,6 +206,12 @@ class Page:
     byline: str
     modelled: bool
     sections: Sequence[Section]
+
+    @property
+    def contents(self) -> list[Section]:
+        """The sections that are worth a list at the top; few are not."""
+        titled = [section for section in self.sections if section.title]
+        return titled if len(titled) > FEW else []
 
 
 def build_page(page: Page) -> str:

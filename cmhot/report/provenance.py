@@ -2,21 +2,68 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cmhot.report import wording
 from cmhot.report.page import Facts, Row, Table
+from cmhot.runs import schema
+from cmhot.runs.packed import read_packed
+from cmhot.runs.rundir import read_meta
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from cmhot.report.page import Block
-    from cmhot.runs.rundir import Run
+
+NAMED = 3
+"""Nodes of one kind that are named; of a large cluster the rest is counted."""
 
 
-def recorded(run: Run) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where numbers come from: a run, without its rows.
+
+    Attributes
+    ----------
+    path
+        The run directory.
+    meta
+        run.json as it is.
+    clocks_known
+        Whether there is but one clock, or clocks were compared.
+    """
+
+    path: Path
+    meta: Mapping[str, Any]
+    clocks_known: bool
+
+    @classmethod
+    def read(cls, path: Path) -> Origin:
+        """Read it from a run directory.
+
+        Raises
+        ------
+        RunError
+            When that is none.
+        """
+        meta = read_meta(path)
+        return cls(path, meta, _has_known_clocks(path, meta))
+
+
+def _has_known_clocks(path: Path, meta: Mapping[str, Any]) -> bool:
+    if str(meta.get("target")).startswith("testbed"):
+        return True
+    packed, lines = read_packed(path, schema.CLOCK), path / schema.CLOCK.file
+    if packed is not None:
+        return not packed.empty
+    return lines.is_file() and lines.stat().st_size > 0
+
+
+def recorded(meta: Mapping[str, Any]) -> dict[str, Any]:
     """Return what run.json says of how a run was made, without its list of pods."""
-    return {key: value for key, value in run.meta.items() if key != "pods"}
+    return {key: value for key, value in meta.items() if key != "pods"}
 
 
 def kubelets(meta: Mapping[str, Any]) -> list[str]:
@@ -25,7 +72,7 @@ def kubelets(meta: Mapping[str, Any]) -> list[str]:
     return [str(version) for version in known or [meta.get("kubernetes")]]
 
 
-def origins(runs: Sequence[Run]) -> list[Block]:
+def origins(runs: Sequence[Origin]) -> list[Block]:
     """Show where the numbers of each run come from."""
     blocks: list[Block] = []
     for run in runs:
@@ -77,30 +124,35 @@ def _machine(host: Mapping[str, Any]) -> str:
 def _settings(meta: Mapping[str, Any]) -> Table:
     known = meta.get("settings") or {}
 
-    def text(value: object, unit: str = "") -> str:
-        return "unknown" if value is None else f"{value}{unit}"
+    def text(value: object) -> str:
+        return "unknown" if value is None else str(value)
 
     def number(value: float | None) -> str:
         return "unknown" if value is None else f"{value:g} s"
 
+    kinds: dict[tuple[str, ...], list[str]] = {}
+    for node, entry in known.items():
+        cells = (
+            number(entry.get("sync_frequency_s")),
+            text(entry.get("strategy")),
+            number(entry.get("ttl_s")),
+            text(entry.get("kubelet")),
+            text(entry.get("runtime")),
+        )
+        kinds.setdefault(cells, []).append(node)
     return Table(
         columns=["node", "syncFrequency", "strategy", "TTL", "kubelet", "runtime"],
-        rows=[
-            Row(
-                node,
-                [
-                    number(entry.get("sync_frequency_s")),
-                    text(entry.get("strategy")),
-                    number(entry.get("ttl_s")),
-                    text(entry.get("kubelet")),
-                    text(entry.get("runtime")),
-                ],
-            )
-            for node, entry in known.items()
-        ],
+        rows=[Row(_nodes(nodes), cells) for cells, nodes in kinds.items()],
         caption=_how_known(known),
         numeric=False,
     )
+
+
+def _nodes(names: Sequence[str]) -> str:
+    """Name nodes of one kind, or the first of them and how many more there are."""
+    more = len(names) - NAMED
+    named = [*names[:NAMED], f"{more} more"] if more > 0 else names
+    return wording.listing(named)
 
 
 def _how_known(settings: Mapping[str, Any]) -> str:

@@ -103,6 +103,65 @@ def compare_quantiles(
     return table.assign(p_holm=holm(table["p_value"].to_numpy()))
 
 
+def compare_means(
+    samples: Mapping[str, Blocks],
+    *,
+    family: Sequence[tuple[str, str]],
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Compare means of the delay between settings.
+
+    The variance of each mean is that of a ratio of sums over blocks
+    (`Blocks.spread_of_mean`); interval and p-value are Student's,
+    with Welch's degrees of freedom.
+
+    Parameters
+    ----------
+    samples
+        Blocks by name of the setting.
+    family
+        The pairs of names that are compared.
+    level
+        Of the intervals, each for itself.
+
+    Returns
+    -------
+    DataFrame
+        One row per pair: ``first, second``, ``difference_s`` (first less second),
+        ``low_s``, ``high_s`` and ``p_value``. An endless mean makes them NaN.
+
+    Raises
+    ------
+    UsageError
+        For an empty family, an unknown name, or a sample with too few blocks.
+    """
+    _check(samples, family)
+    mean, error = {}, {}
+    for name in dict.fromkeys(one for pair in family for one in pair):
+        blocks = samples[name]
+        mean[name] = blocks.mean_s()
+        spread, _ = blocks.spread_of_mean()
+        error[name] = np.array([np.sqrt(spread) / blocks.total.sum()])
+    rows = []
+    for first, second in family:
+        difference = mean[first] - mean[second]
+        width = float(np.hypot(error[first], error[second])[0])
+        df = float(_welch(error, samples, first, second)[0])
+        half = float(stats.t.ppf((1 + level) / 2, df)) * width
+        t = abs(difference) / width if width else np.inf if difference else 0.0
+        rows.append(
+            {
+                "first": first,
+                "second": second,
+                "difference_s": difference,
+                "low_s": difference - half,
+                "high_s": difference + half,
+                "p_value": 2 * float(stats.t.sf(t, df)),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
 def holm(p_values: npt.ArrayLike) -> Floats:
     """Adjust the p-values of a family so that together they err as one test may.
 

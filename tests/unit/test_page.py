@@ -161,3 +161,14 @@ def test_modelled_page_is_marked() -> None:
     """A modelled headline looks different from a measured one."""
     assert '<h1 class="modelled">' in build(modelled=True)[0]
     assert "<h1>" in build(modelled=False)[0]
+
+
+@pytest.mark.parametrize(("number", "listed"), [(5, False), (6, True)])
+def test_a_long_page_has_contents(number: int, *, listed: bool) -> None:
+    """Of more than five sections each can be reached from the top."""
+    sections = [Section(f"Part {n}: why?", []) for n in range(number)]
+
+    html = build_page(Page("t", "h", "b", modelled=False, sections=sections))
+
+    assert ('<a href="#part-0-why">' in html) is listed
+    assert '<h2 id="part-0-why">' in html

@@ -1,4 +1,4 @@
-"""What a report is asked for reaches the collection that it makes."""
+"""What a report is asked for reaches the notebooks that it executes."""
 
 from __future__ import annotations
 
@@ -7,15 +7,36 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
+from cmhot import notebooks
 from cmhot.cli import cli
 from cmhot.errors import UsageError
-from cmhot.report import make
-from cmhot.report.order import Order
-from cmhot.settings import Setting
+from cmhot.report.executing import Pace
+from cmhot.report.make import make_report
+from cmhot.report.order import PROFILES, Order
+from cmhot.report.steps import COLLECT, Step, plan_steps, steps_on_runs
+from cmhot.settings import DEFAULT_SETTINGS, Setting
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have three notebooks: one collects, one lives from runs, one asks a cluster."""
+    parameters = {
+        COLLECT: ("target", "pods", "duration_s", "gap_s", "out", "run_id", "seed"),
+        "03-curves": ("runs", "target", "figures_out", "trials"),
+        "08-matrix": ("target", "namespace", "figures_out", "image"),
+    }
+    monkeypatch.setattr(notebooks, "names", lambda: [*parameters])
+    monkeypatch.setattr(
+        notebooks, "parameters", lambda name: dict.fromkeys(parameters[name])
+    )
+
+
+def values(steps: list[Step]) -> dict[str, dict[str, Any]]:
+    """Give what each notebook is told."""
+    return {step.notebook: dict(step.values) for step in steps}
 
 
 def test_namespace_and_setting_are_in_the_plan() -> None:
@@ -28,39 +49,142 @@ def test_namespace_and_setting_are_in_the_plan() -> None:
     assert order.given_setting == Setting(10)
 
 
-def test_they_reach_the_notebook(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`cmhot report -n NAMESPACE --setting …` are parameters of 02-collect."""
-    executed: dict[str, Mapping[str, object]] = {}
+@pytest.mark.usefixtures("known")
+def test_a_notebook_is_told_what_it_has_parameters_for() -> None:
+    """The collection gets the plan, the others its run, the cluster and the folders."""
+    order = Order(target="model", namespace="theirs", pods=4, duration_s=70.0)
 
-    def execute(
-        name: str, values: Mapping[str, object], _: Path, **__: object
-    ) -> list[Any]:
-        executed[name] = values
-        return []
+    told = values(plan_steps(order, order.plan([Setting(10)]), run_id="r"))
 
-    monkeypatch.setattr(make, "_execute", execute)
+    assert told == {
+        COLLECT: {
+            "target": "model",
+            "pods": 4,
+            "duration_s": 70.0,
+            "gap_s": 0.0,
+            "out": "runs",
+            "run_id": "r",
+            "seed": 1,
+        },
+        "03-curves": {"runs": ["runs/r"], "target": "model", "figures_out": "figures"},
+        "08-matrix": {
+            "target": "model",
+            "namespace": "theirs",
+            "figures_out": "figures",
+            "image": "",
+        },
+    }
 
-    answer = CliRunner().invoke(
-        cli,
-        [
-            *("report", "--target", "model", "--out", str(tmp_path)),
-            *("-n", "theirs", "--setting", "sync=10s"),
-        ],
+
+@pytest.mark.usefixtures("known")
+def test_existing_runs_need_no_cluster() -> None:
+    """Only notebooks that live from runs are executed, and none tries anything."""
+    told = values(steps_on_runs(["runs/a", "runs/b"]))
+
+    assert told == {
+        "03-curves": {
+            "runs": ["runs/a", "runs/b"],
+            "figures_out": "figures",
+            "trials": 0,
+        }
+    }
+
+
+def test_quick_leaves_out_what_takes_long_and_says_so() -> None:
+    """Every notebook is executed or left out with a reason; full executes all."""
+    order = Order(target="testbed")
+
+    told = values(plan_steps(order, order.plan(DEFAULT_SETTINGS), run_id="r"))
+
+    left_out = PROFILES["quick"].left_out
+    assert sorted([*told, *left_out]) == notebooks.names()
+    assert all("the full profile includes it" in reason for reason in left_out.values())
+    assert told["09-how-to-measure-it-wrong"]["trials"] == 0
+    full = plan_steps(
+        Order(target="testbed", profile="full"), order.plan([Setting()]), run_id="r"
     )
+    assert [step.notebook for step in full] == notebooks.names()
 
-    assert answer.exit_code == 0, answer.stderr
-    values = executed["02-collect"]
-    assert (values["namespace"], values["setting"]) == ("theirs", "sync=10s")
-    # the model's kubelets are asked, and most say something else
-    assert "--setting gives 10 s, Watch, but kubelets say" in answer.stderr
+
+def test_profiles_name_notebooks_and_parameters_that_are_there() -> None:
+    """A profile cannot ask for a notebook or a parameter that nobody has."""
+    for profile in PROFILES.values():
+        assert set(profile.left_out) <= set(notebooks.names())
+        for name, given in profile.values.items():
+            assert set(given) <= set(notebooks.parameters(name))
+
+
+def test_a_quick_report_takes_six_minutes() -> None:
+    """On the testbed's default settings it is 240 s of collecting, and its notebooks.
+
+    25 s for the pods of five settings, 20 s of waiting, 6 s for each of seven
+    notebooks.
+    """
+    order = Order(target="testbed")
+    plan = order.plan(DEFAULT_SETTINGS)
+
+    steps = plan_steps(order, plan, run_id="r")
+
+    assert Pace.of(plan, DEFAULT_SETTINGS).left_s(steps) == 240 + 25 + 20 + 7 * 6
+
+
+def test_on_the_model_nothing_is_waited_for() -> None:
+    """Virtual time costs nothing: what is left is to start kernels."""
+    order = Order(target="model", profile="full")
+
+    steps = plan_steps(order, order.plan(DEFAULT_SETTINGS), run_id="r")
+
+    assert Pace().left_s(steps) == 60.0
+
+
+def test_paths_follow_the_folder(tmp_path: Path) -> None:
+    """A report that was moved goes on where it is."""
+    step = Step("x", {"runs": ["runs/r"], "out": "runs", "figures_out": "figures"})
+
+    assert step.absolute(tmp_path) == {
+        "runs": [f"{tmp_path}/runs/r"],
+        "out": f"{tmp_path}/runs",
+        "figures_out": f"{tmp_path}/figures",
+    }
+
+
+@pytest.mark.parametrize(
+    ("told", "asks"),
+    [
+        ({"target": "t"}, True),
+        ({"target": "t", "runs": ["r"]}, False),
+        ({"target": "t", "runs": ["r"], "trials": 12}, True),
+        ({"runs": ["r"]}, False),
+    ],
+    ids=["no-run", "run", "run-and-trials", "no-target"],
+)
+def test_who_asks_the_cluster(told: dict[str, Any], *, asks: bool) -> None:
+    """One that has a run, and tries nothing itself, needs no cluster."""
+    assert Step("x", told).asks_cluster is asks
 
 
 def test_a_setting_that_cannot_be_read_leaves_nothing(tmp_path: Path) -> None:
     """It is wrong use, told before anything is made."""
     out = tmp_path / "reports"
     with pytest.raises(UsageError, match="cannot read 'often'"):
-        make.report(out=out, target="model", setting="often")
+        make_report(Order(target="model", setting="often"), out=out)
 
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--run", "a", "--resume", "b"), "--run and --resume are different reports"),
+        (("--run", "a", "--compare", "b", "c"), "--run and --compare are different"),
+        (("--run", "a", "--pods", "3"), "--run measures nothing: leave --pods out"),
+        (("--compare", "a", "b", "--duration", "9s"), "leave --duration out"),
+    ],
+    ids=["run-resume", "run-compare", "run-pods", "compare-duration"],
+)
+def test_one_way_at_a_time(options: tuple[str, ...], message: str) -> None:
+    """Two ways to make a report, or a size for what is not measured, are wrong use."""
+    answer = CliRunner().invoke(cli, ["report", *options])
+
+    assert isinstance(answer.exception, UsageError)
+    assert message in str(answer.exception)

@@ -8,7 +8,7 @@ import pytest
 
 from cmhot.kubelet import TYPICAL
 from cmhot.prediction import predict
-from cmhot.runs.delays import refresh_intervals
+from cmhot.runs.refreshes import refresh_intervals
 from cmhot.runs.rundir import read_run
 from cmhot.settings import Setting, Strategy
 from cmhot.statistics.population import populations

@@ -1,0 +1,179 @@
+"""What was done of a report, kept in its folder so that it can go on later."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from cmhot.errors import RunError, UsageError
+from cmhot.report.steps import Step
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+FILE = "report.json"
+FORMAT = 1
+PARTS = ("figures", "notebooks", "runs")
+"""Folders of a report."""
+_OVER = {"done", "unanswered"}
+
+
+@dataclass(slots=True)
+class Entry:
+    """A notebook of a report.
+
+    Attributes
+    ----------
+    values
+        What it is told, as `cmhot.report.steps.Step` has it.
+    status
+        ``planned``, ``done``, ``failed``,
+        or ``unanswered`` where its question cannot be asked here.
+    figures
+        Names of the figures that it drew.
+    error
+        What ended it, or why it cannot be asked; None: nothing did.
+    """
+
+    values: Mapping[str, Any]
+    status: str = "planned"
+    figures: list[str] = field(default_factory=list)
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class Ledger:
+    """A report's notebooks, and what became of them; each change is on the disk.
+
+    Attributes
+    ----------
+    folder
+        Of the report; it may be moved.
+    order
+        What was asked for, by the names of `cmhot.report.order.Order`;
+        empty: existing runs are reported on.
+    runs
+        Those that the page is about, relative to the folder.
+    left_out
+        Notebooks that are not executed, each with the reason in a sentence.
+    entries
+        By notebook, in their order.
+    """
+
+    folder: Path
+    order: Mapping[str, Any]
+    runs: Sequence[str]
+    left_out: Mapping[str, str]
+    entries: dict[str, Entry]
+
+    @classmethod
+    def begin(
+        cls,
+        folder: Path,
+        *,
+        steps: Sequence[Step],
+        runs: Sequence[str],
+        order: Mapping[str, Any],
+        left_out: Mapping[str, str],
+    ) -> Ledger:
+        """Write down what is to be done."""
+        entries = {step.notebook: Entry(step.values) for step in steps}
+        made = cls(folder, order, runs, left_out, entries)
+        made.save()
+        return made
+
+    @classmethod
+    def reopen(cls, folder: Path) -> Ledger:
+        """Read what was done.
+
+        Raises
+        ------
+        RunError
+            When the folder holds no report that can go on.
+        """
+        file = folder / FILE
+        try:
+            content = json.loads(file.read_bytes())
+        except FileNotFoundError as error:
+            msg = (
+                f"{folder} is no report, it has no {FILE}: "
+                "give the folder that cmhot report made"
+            )
+            raise RunError(msg) from error
+        except (OSError, ValueError) as error:
+            msg = f"cannot read {file}: {error}; make a new report"
+            raise RunError(msg) from error
+        if content.get("format") != FORMAT:
+            msg = (
+                f"{folder} is a report of format {content.get('format')!r}, and this "
+                f"cmhot goes on with format {FORMAT}: make a new report"
+            )
+            raise RunError(msg)
+        entries = {name: Entry(**one) for name, one in content["notebooks"].items()}
+        return cls(
+            folder=folder,
+            order=content["order"],
+            runs=content["runs"],
+            left_out=content["left_out"],
+            entries=entries,
+        )
+
+    def save(self) -> None:
+        """Put it on the disk as a whole."""
+        content = {
+            "format": FORMAT,
+            "order": self.order,
+            "runs": self.runs,
+            "left_out": self.left_out,
+            "notebooks": {name: asdict(entry) for name, entry in self.entries.items()},
+        }
+        draft = self.folder / f"{FILE}.part"
+        text = json.dumps(content, indent=2, ensure_ascii=False)
+        draft.write_text(text + "\n", encoding="utf-8")
+        draft.replace(self.folder / FILE)
+
+    def missing(self) -> list[Step]:
+        """List what is still to be executed: not over, or its copy is gone."""
+        return [
+            Step(name, entry.values)
+            for name, entry in self.entries.items()
+            if entry.status not in _OVER or not self.copy(name).is_file()
+        ]
+
+    def anything_done(self) -> bool:
+        """Tell whether a notebook is over, or an update of a run was sent."""
+        if any(entry.status != "planned" for entry in self.entries.values()):
+            return True
+        files = (self.folder / "runs").glob("*/updates.jsonl")
+        return any(file.stat().st_size for file in files)
+
+    def copy(self, notebook: str) -> Path:
+        """Return where the executed copy of a notebook is, or will be."""
+        return self.folder / "notebooks" / f"{notebook}.ipynb"
+
+    def refuse_changes(self, asked: Mapping[str, Any]) -> None:
+        """See that what is asked for now is what was asked for then.
+
+        Parameters
+        ----------
+        asked
+            By the names of `Ledger.order`; None: not asked for now.
+
+        Raises
+        ------
+        UsageError
+            For another value: what was done would not fit the rest.
+        """
+        for name, value in asked.items():
+            was = self.order.get(name)
+            if value is not None and value != was:
+                done = [n for n, one in self.entries.items() if one.status == "done"]
+                said = ", ".join(done) or "nothing yet"
+                msg = (
+                    f"{self.folder} was begun with {name} "
+                    f"{'not given' if was is None else was} (done: {said}), and now "
+                    f"it would be {value}: leave it out, or make a new report"
+                )
+                raise UsageError(msg)

@@ -1,0 +1,174 @@
+"""The notebooks of a report: none stops those that follow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cmhot import notebooks
+from cmhot.clock import VirtualClock
+from cmhot.errors import NotFoundError
+from cmhot.report.bars import Telling
+from cmhot.report.executing import Pace, execute_steps
+from cmhot.report.ledger import Ledger
+from cmhot.report.steps import COLLECT, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Deed = Callable[[dict[str, Any], Path], None]
+
+COLLECTION = Step(COLLECT, {"run_id": "r", "target": "model"})
+
+
+@pytest.fixture
+def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ledger]:
+    """Begin a report of made-up notebooks, each with what it does."""
+    deeds: dict[str, Deed] = {}
+
+    def execute(name: str, values: dict[str, Any], *, out: Path, **_: object) -> None:
+        (out / f"{name}.ipynb").write_text("{}")
+        deeds[name](values, tmp_path)
+
+    monkeypatch.setattr(notebooks, "execute", execute)
+    monkeypatch.setattr(notebooks, "to_html", lambda _: None)
+    monkeypatch.setattr(notebooks, "title", lambda name: f"Title of {name}")
+
+    def made(**of: Deed) -> Ledger:
+        for part in ("notebooks", "figures", "runs"):
+            (tmp_path / part).mkdir(exist_ok=True)
+        named = {COLLECT if name == "collect" else name: of[name] for name in of}
+        deeds.update(named)
+        steps = [COLLECTION if name == COLLECT else Step(name, {}) for name in named]
+        return Ledger.begin(
+            tmp_path, steps=steps, runs=["runs/r"], order={}, left_out={}
+        )
+
+    return made
+
+
+def fails(name: str, text: str) -> Deed:
+    """Have a notebook end with an error of that class."""
+
+    def deed(_: dict[str, Any], folder: Path) -> None:
+        saved = folder / "x.ipynb"
+        raise notebooks.NotebookError("long", saved=saved, name=name, text=text)
+
+    return deed
+
+
+def collects(_: dict[str, Any], folder: Path) -> None:
+    """Leave a run with an update."""
+    (folder / "runs" / "r").mkdir()
+    (folder / "runs" / "r" / "updates.jsonl").write_text("{}\n")
+
+
+def draws(*names: str) -> Deed:
+    """Leave figures."""
+
+    def deed(_: dict[str, Any], folder: Path) -> None:
+        for name in names:
+            (folder / "figures" / f"{name}.json").write_text("{}")
+
+    return deed
+
+
+def go(ledger: Ledger) -> list[str]:
+    """Execute what is missing; give the lines that were told."""
+    said: list[str] = []
+    execute_steps(ledger, Pace(), telling=Telling(said.append), clock=VirtualClock())
+    return said
+
+
+def statuses(ledger: Ledger) -> list[str]:
+    """Give what became of each notebook, as the disk has it."""
+    return [one.status for one in Ledger.reopen(ledger.folder).entries.values()]
+
+
+def test_one_failure_stops_nobody(begin: Callable[..., Ledger]) -> None:
+    """The failed one is kept with its error's first line, the rest is executed."""
+    ledger = begin(
+        collect=collects, b=fails("AssertionError", "too far\nmore"), c=draws("c")
+    )
+
+    go(ledger)
+
+    assert statuses(ledger) == ["done", "failed", "done"]
+    assert ledger.entries["b"].error == "AssertionError: too far"
+    assert ledger.entries["c"].figures == ["c"]
+
+
+def test_a_question_that_cannot_be_asked_is_no_failure(
+    begin: Callable[..., Ledger],
+) -> None:
+    """Wrong use in a notebook, once something was done, is a reason."""
+    ledger = begin(collect=collects, b=fails("UsageError", "one setting only"))
+
+    go(ledger)
+
+    assert statuses(ledger) == ["done", "unanswered"]
+    assert ledger.entries["b"].error == "one setting only"
+
+
+def test_wrong_use_at_the_very_start_is_raised(begin: Callable[..., Ledger]) -> None:
+    """What only the first notebook can find out is the user's wrong use."""
+    ledger = begin(collect=fails("NotFoundError", "no such namespace"), b=draws())
+
+    with pytest.raises(NotFoundError, match="no such namespace"):
+        go(ledger)
+
+    assert statuses(ledger) == ["planned", "planned"]
+
+
+def test_only_what_is_missing_is_executed(begin: Callable[..., Ledger]) -> None:
+    """The second time only the failed one is; its error is gone then."""
+    ledger = begin(collect=collects, b=fails("ValueError", "no"))
+    go(ledger)
+    (ledger.folder / "runs" / "r" / "mark").write_text("")
+    begin_again = begin(collect=fails("ValueError", "again"), b=draws("f"))
+    again = Ledger.reopen(begin_again.folder)
+    again.entries = {**ledger.entries}
+
+    said = go(again)
+
+    assert len(said) == 1
+    assert said[0].startswith("notebook 1 of 1, b (Title of b); about 6 s left")
+    assert statuses(again) == ["done", "done"]
+    assert again.entries["b"].error is None
+    assert (ledger.folder / "runs" / "r" / "mark").exists()
+
+
+def test_an_interrupted_collection_is_set_aside(begin: Callable[..., Ledger]) -> None:
+    """What it left is kept under another name, and the run is made anew."""
+    ledger = begin(collect=collects)
+    (ledger.folder / "runs" / "r").mkdir()
+    (ledger.folder / "runs" / "r" / "old").write_text("")
+
+    go(ledger)
+
+    assert (ledger.folder / "runs" / "r-interrupted-1" / "old").exists()
+    assert not (ledger.folder / "runs" / "r" / "old").exists()
+
+
+def test_progress_of_the_whole_is_told(begin: Callable[..., Ledger]) -> None:
+    """Each notebook is announced with its title and what is left, 6 s each."""
+    said = go(begin(a=draws(), b=draws()))
+
+    assert said == [
+        "notebook 1 of 2, a (Title of a); about 12 s left",
+        "notebook 2 of 2, b (Title of b); about 6 s left",
+    ]
+
+
+def test_without_a_run_there_is_a_failure(begin: Callable[..., Ledger]) -> None:
+    """A collection that cannot be made fails, and what lives from it is left open."""
+    ledger = begin(a=draws(), collect=fails("UsageError", "no"), b=draws())
+    ledger.entries["b"].values = {"runs": ["runs/r"]}
+
+    go(ledger)
+
+    assert statuses(ledger) == ["done", "failed", "unanswered"]
+    assert ledger.entries["b"].error == "there is no run to draw it from"
+    assert [step.notebook for step in ledger.missing()] == [COLLECT, "b"]
