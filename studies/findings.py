@@ -64,7 +64,8 @@ def _tables(*names: str) -> tuple[Cells, Cells]:
             found, (delays(run), refresh_intervals(run)), strict=True
         ):
             cells.update(verdicts.by_setting(table))
-    return found
+    waits, refreshes = (dict(sorted(cells.items())) for cells in found)
+    return waits, refreshes
 
 
 def of_factorial() -> dict[str, Rows]:
@@ -129,7 +130,7 @@ def of_others() -> dict[str, Rows]:
         trials = pd.DataFrame(loops["trials"])
         found["H10"] = verdicts.closed(trials, closed.SETTING)
     kinds = {
-        path.name.removeprefix("disturbed-"): delays(read_run(path))
+        path.name.removeprefix("disturbed-"): read_run(path)
         for path in sorted(DATA.glob("disturbed-*"))
     }
     if kinds:

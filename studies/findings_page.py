@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     Row = Mapping[str, Any]
 
 DEFAULT = "60 s, Watch"
+FIGURE = "headline/delay-distribution.svg"
 MISSING = "*Not measured yet.*"
 
 
@@ -64,7 +65,7 @@ idle healthy pods, real kubelets on one machine.
 
 **{headline(numbers)}**
 
-![Share of pods that have the update against the delay](headline/headline.svg)"""
+![Share of pods that have the update]({FIGURE})"""
 
 
 def _share(numbers: Numbers, setting: str) -> Row:
@@ -198,9 +199,9 @@ read for a TTL, for all pods of the node together: the delay grows to up to 1.5 
 ### In which version
 {by_era}
 
-The blog post's cluster ran 1.9, where Cache was the default with a TTL of 60 s unless
-the node was annotated. 1.9 itself was not measured; by its source it is of the same era
-as the oldest kubelet here."""
+The often quoted trial of 2019 ran on 1.9, where Cache was the default with a TTL of
+60 s unless the node was annotated. 1.9 itself was not measured; by its source it is of
+the same era as the oldest kubelet here."""
 
 
 def _limited(value: float, ends: Sequence[float] | None) -> str:
@@ -229,7 +230,9 @@ def _fleets(numbers: Numbers) -> str:
     ]
     heads = ["setting", "N", "median, s (95 % together)", "law, s", "p95, s", "law, s"]
     return f"""## Until all of N pods of a kubelet have it
-{pages.table([*heads, "as the law"], rows)}"""
+{pages.table([*heads, "as the law"], rows)}
+
+A dash: there were too few groups of so many pods for an interval."""
 
 
 def _remedies(numbers: Numbers) -> str:
@@ -319,25 +322,23 @@ def _verdicts(numbers: Numbers) -> str:
     rows = []
     for one in protocol.HYPOTHESES:
         found = numbers.get(one.name) or []
-        held = sum(bool(row["holds"]) for row in found)
-        rows.append(
-            [
-                one.name,
-                one.claim,
-                f"{held} of {len(found)}" if found else "not measured",
-            ]
-        )
+        judged = [row["holds"] for row in found if row["holds"] is not None]
+        told = f"{sum(judged)} of {len(judged)}" if judged else "not measured"
+        if len(judged) < len(found):
+            told += f"; {len(found) - len(judged)} more could not be judged"
+        rows.append([one.name, one.claim, told])
     failed = [
         f"* {name}: {_say(row)}"
         for name in (one.name for one in protocol.HYPOTHESES)
         for row in numbers.get(name, ())
-        if not row["holds"]
+        if row["holds"] is False
     ]
-    late = [row for row in numbers["lateness"] if row["disturbed"]]
-    disturbed = (
-        "; ".join(f"{row['setting']} ({row['late_share']:.1%})" for row in late)
-        or "none"
-    )
+    late = [
+        f"{row['setting']} ({row['late_share']:.1%})"
+        for row in numbers["lateness"]
+        if row["disturbed"]
+    ]
+    disturbed = "; ".join(late) or "none"
     missed = "\n".join(failed) or "None."
     return f"""## Every hypothesis
 {pages.table(["", "expected", "held in"], rows)}

@@ -9,7 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from cmhot import gallery
+from cmhot.runs.delays import delays
+from cmhot.runs.rundir import read_run
 from studies.publish import DATA
 
 if TYPE_CHECKING:
@@ -77,7 +81,9 @@ def insert(readme: str, made: str) -> str:
 
 
 def draw() -> None:
-    """Draw the figure from the published runs."""
+    """Draw the figure, of one strategy: the others would lie on the same curves."""
     FIGURES.mkdir(parents=True, exist_ok=True)
     runs = [DATA / name for name in DRAWN]
-    gallery.publish(FIGURE, runs=runs, out=FIGURES)
+    rows = pd.concat([delays(read_run(run)) for run in runs], ignore_index=True)
+    shown = rows[rows["strategy"].astype(str) == STRATEGY]
+    gallery.publish(FIGURE, runs=runs, table=shown, out=FIGURES)

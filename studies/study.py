@@ -1,4 +1,4 @@
-"""Make the study's runs on testbeds, one batch after the other; ``make study``.
+"""Make the study on testbeds, one part after the other; ``make study``.
 
 What `studies.protocol` declares, into a folder of runs. Resumable: a run that is there
 and complete is not made again; what was broken off or invalid is set aside,
@@ -12,6 +12,7 @@ import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,10 +25,12 @@ from cmhot.errors import CmhotError
 from cmhot.plan import Plan
 from cmhot.runs.rundir import read_meta
 from cmhot.targets import connect
+from studies import eras
+from studies.disturbed import KINDS
 from studies.protocol import BATCHES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from cmhot.settings import Setting
     from studies.protocol import Batch, Collection
@@ -35,6 +38,50 @@ if TYPE_CHECKING:
 CMHOT = (sys.executable, "-m", "cmhot")
 PREFIX = "study-"
 """Of the testbeds' names."""
+
+
+def node_option(setting: Setting) -> str:
+    """Write a setting as ``cmhot testbed up --node`` reads it."""
+    ttl = "" if setting.ttl_s is None else f",ttl={setting.ttl_s:g}"
+    return f"sync={setting.sync_frequency_s:g}s,strategy={setting.strategy}{ttl}"
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """A part of the study that is no collection from idle pods.
+
+    Attributes
+    ----------
+    name
+        Of its module in `studies`, and of its testbed.
+    nodes
+        As ``cmhot testbed up --node`` reads them.
+    made
+        Files or folders that it makes; what is there is not made again.
+    """
+
+    name: str
+    nodes: tuple[str, ...]
+    made: tuple[str, ...]
+
+
+EXPERIMENTS = (
+    Experiment(
+        "eras",
+        tuple(
+            f"{node_option(setting)},kubelet={version}"
+            for version in eras.VERSIONS
+            for setting in eras.SETTINGS
+        ),
+        tuple(f"era-{version}" for version in eras.VERSIONS),
+    ),
+    Experiment("never", ("sync=2s",), ("never.json",)),
+    Experiment("closed", ("sync=10s",), ("closed-loop.json",)),
+    Experiment("forced", ("sync=60s",), ("remedies.json",)),
+    Experiment(
+        "disturbed", ("sync=60s",), tuple(f"disturbed-{kind}" for kind in KINDS)
+    ),
+)
 
 
 def say(text: str) -> None:
@@ -45,17 +92,11 @@ def say(text: str) -> None:
     )
 
 
-def node_option(setting: Setting) -> str:
-    """Write a setting as ``cmhot testbed up --node`` reads it."""
-    ttl = "" if setting.ttl_s is None else f",ttl={setting.ttl_s:g}"
-    return f"sync={setting.sync_frequency_s:g}s,strategy={setting.strategy}{ttl}"
-
-
 @contextmanager
-def testbed(batch: Batch) -> Iterator[str]:
-    """Have the testbed of a batch running; give it as a target."""
-    name = PREFIX + batch.name
-    nodes = [part for one in batch.nodes for part in ("--node", node_option(one))]
+def testbed(name: str, options: Sequence[str]) -> Iterator[str]:
+    """Have a testbed with nodes of these options running; give it as a target."""
+    name = PREFIX + name
+    nodes = [part for one in options for part in ("--node", one)]
     try:
         subprocess.run([*CMHOT, "testbed", "up", "--name", name, *nodes], check=True)
         yield f"testbed:{name}"
@@ -99,7 +140,7 @@ def run_batch(batch: Batch, out: Path) -> bool:
     # each collector in a process of its own, as separate users would have it
     spawn = multiprocessing.get_context("spawn")
     with (
-        testbed(batch) as target,
+        testbed(batch.name, [node_option(one) for one in batch.nodes]) as target,
         ProcessPoolExecutor(len(missing), mp_context=spawn) as pool,
     ):
         for end in pool.map(collect_one, repeat(target), missing, repeat(out)):
@@ -107,8 +148,22 @@ def run_batch(batch: Batch, out: Path) -> bool:
     return all(is_complete(out / one.name) for one in batch.collections)
 
 
+def run_experiment(one: Experiment, out: Path) -> bool:
+    """Make a part of the study, if it is missing; tell whether it is there."""
+    missing = [name for name in one.made if not (out / name).exists()]
+    if missing:
+        say(f"{one.name}: on {len(one.nodes)} kubelets")
+        place = out / one.made[0] if one.made[0].endswith(".json") else out
+        with testbed(one.name, one.nodes) as target:
+            words = ["--target", target, "--out", str(place)]
+            command = [sys.executable, "-m", f"studies.{one.name}", *words]
+            subprocess.run(command, check=False)
+    say(f"{one.name}: there")
+    return all((out / name).exists() for name in one.made)
+
+
 @click.command()
-@click.argument("names", nargs=-1, metavar="[BATCH]...")
+@click.argument("names", nargs=-1, metavar="[PART]...")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -117,13 +172,15 @@ def run_batch(batch: Batch, out: Path) -> bool:
     help="Folder of runs; those that are there and complete stay.",
 )
 def main(names: tuple[str, ...], out: Path) -> None:
-    """Make the runs of all batches, or of some."""
+    """Make all parts of the study, or some."""
     out.mkdir(parents=True, exist_ok=True)
-    chosen = [one for one in BATCHES if not names or one.name in names]
-    if len(chosen) < len(names):
-        known = ", ".join(one.name for one in BATCHES)
-        raise click.UsageError(f"there are these batches: {known}")
-    results = [run_batch(one, out) for one in chosen]
+    known = [one.name for one in (*BATCHES, *EXPERIMENTS)]
+    if not set(names) <= set(known):
+        raise click.UsageError(f"the study has these parts: {', '.join(known)}")
+    results = [run_batch(one, out) for one in BATCHES if one.name in (names or known)]
+    results += [
+        run_experiment(one, out) for one in EXPERIMENTS if one.name in (names or known)
+    ]
     sys.exit(0 if all(results) else 1)
 
 

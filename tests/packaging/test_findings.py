@@ -1,0 +1,45 @@
+"""Every published number follows from the published data."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from studies.findings import differences, rounded
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_number_is_computed_anew() -> None:
+    """`make verify-data` finds no difference, and counts what it compared."""
+    done = subprocess.run(
+        [sys.executable, "-m", "studies.findings", "--verify"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert ": 0 differ" in done.stdout
+
+
+def test_a_changed_number_is_named() -> None:
+    """A number, a missing row and one too many are each told, with their place."""
+    published = json.loads('{"H1": [{"sup": 0.01, "holds": true}], "n": 5}')
+    computed = {"H1": [{"sup": 0.02, "holds": True}], "m": 5}
+
+    assert differences(published, computed) == [
+        "H1[0].sup: published 0.01, computed 0.02",
+        "m: published None, computed 5",
+        "n: published 5, computed None",
+    ]
+
+
+def test_numbers_are_rounded_to_six_digits() -> None:
+    """The last bits of a sum are left out, whole numbers and words are kept."""
+    assert rounded({"a": [1.23456789, 7, True, None, "x"]}) == {
+        "a": [1.23457, 7, True, None, "x"]
+    }
