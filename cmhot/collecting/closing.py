@@ -17,16 +17,18 @@ from cmhot.collecting import checks, incidents
 from cmhot.collecting.agenda import SCRAMBLE, TRIAL
 from cmhot.collecting.extras import extra_syncs
 from cmhot.collecting.provenance import utc_text
+from cmhot.law import reads_at_every_sync
 from cmhot.runs import schema
 from cmhot.runs.clocks import NodeClock
 from cmhot.runs.delays import delays_in_chunks
 from cmhot.runs.derived import DerivedWriter
 from cmhot.runs.frames import frame
+from cmhot.runs.meta import kubelet_version, setting_columns
 from cmhot.runs.refreshes import refresh_intervals
 from cmhot.runs.rundir import read_by_node, read_outline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from cmhot.collecting.agenda import Agenda
     from cmhot.collecting.record import Record
@@ -121,6 +123,13 @@ def close(
         refreshes.finish()
 
 
+def _may_read_old(meta: Mapping[str, Any], node: str) -> bool:
+    """Tell whether a sync on a node may read what a cache kept."""
+    setting = schema.setting_of(setting_columns(meta, node))
+    kubelet = kubelet_version(meta, node)
+    return setting is not None and not reads_at_every_sync(setting, kubelet)
+
+
 def _keys(events: pd.DataFrame) -> set[tuple[int, str, str]]:
     """Tell events apart."""
     return set(zip(events["at_ns"], events["kind"], events["object"], strict=True))
@@ -211,8 +220,10 @@ class _Evidence:
             pod, node = str(entry["pod"]), str(entry["node"])
             if pod in self.lost:
                 continue  # what it published is lost
+            if _may_read_old(part.meta, node):
+                continue  # it was synced, and had nothing new to show
             if node not in clocks:
-                clocks[node] = NodeClock.of(part.clock, node)
+                clocks[node] = NodeClock.of(part.meta, part.clock, node)
             stamps, _ = clocks[node].to_collector(published.get(pod, _NOTHING))
             for seq, at_ns in self.scrambles.get(pod, ()):
                 late_s = (stamps - at_ns) / NS_PER_S

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from cmhot.report import wording
 from cmhot.report.page import Facts, Row, Table
 from cmhot.runs import schema
+from cmhot.runs.meta import has_one_clock
 from cmhot.runs.packed import read_packed
 from cmhot.runs.rundir import read_meta
 
@@ -53,7 +54,7 @@ class Origin:
 
 
 def _has_known_clocks(path: Path, meta: Mapping[str, Any]) -> bool:
-    if str(meta.get("target")).startswith("testbed"):
+    if has_one_clock(meta):
         return True
     packed, lines = read_packed(path, schema.CLOCK), path / schema.CLOCK.file
     if packed is not None:

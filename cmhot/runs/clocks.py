@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cmhot.clock import NS_PER_S
+from cmhot.runs.meta import has_one_clock
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy.typing as npt
     import pandas as pd
 
@@ -33,14 +36,28 @@ class NodeClock:
         Node clock less collector's at each; shape (n,).
     bound_ns
         Largest error of each offset; shape (n,).
+    drift
+        By how much two such clocks may drift apart at the most, s/s.
     """
 
     at_ns: Nanoseconds
     offset_ns: Floats
     bound_ns: Floats
+    drift: float = DRIFT
 
     @classmethod
-    def of(cls, clock: pd.DataFrame, node: str) -> NodeClock:
+    def of(cls, meta: Mapping[str, Any], clock: pd.DataFrame, node: str) -> NodeClock:
+        """Pick what a run, by its run.json and clock.jsonl, knows of a node's clock.
+
+        On a testbed there is but one: an estimate, whose error is that of the time
+        a command takes in a pod, would make its stamps worse.
+        """
+        if has_one_clock(meta):
+            return cls(np.zeros(1, dtype=np.int64), np.zeros(1), np.zeros(1), drift=0.0)
+        return cls.estimated(clock, node)
+
+    @classmethod
+    def estimated(cls, clock: pd.DataFrame, node: str) -> NodeClock:
         """Pick a node's estimates from the table of clock.jsonl."""
         own = clock[clock["node"] == node].sort_values("at_ns")
         return cls(
@@ -81,7 +98,7 @@ class NodeClock:
         nearest = np.minimum(
             np.abs(wanted - seconds[after]), np.abs(wanted - seconds[before])
         )
-        return offset, bound + nearest * DRIFT * NS_PER_S
+        return offset, bound + nearest * self.drift * NS_PER_S
 
     def to_collector(self, stamps_ns: Nanoseconds) -> tuple[Nanoseconds, Floats]:
         """Translate stamps of the node to the collector's clock.
@@ -105,29 +122,6 @@ class NodeClock:
         if not self.at_ns.size:
             return at_ns
         return at_ns + _whole(self.offset_at(at_ns)[0])
-
-
-def clock_offset_at(
-    clock: pd.DataFrame, node: str, at_ns: Nanoseconds | int
-) -> tuple[Floats, Floats]:
-    """Interpolate a node's offset, and bound the error of that.
-
-    Parameters
-    ----------
-    clock
-        The table of clock.jsonl: ``node, at_ns, offset_ns, bound_ns``.
-    node
-        Which.
-    at_ns
-        Instants on the collector's clock, UTC epoch nanoseconds; any shape.
-
-    Returns
-    -------
-    tuple of ndarray
-        ``offset_ns`` (node clock less collector's) and ``bound_ns`` of it, shaped as
-        `at_ns`; NaN for a node without an estimate. See `NodeClock.offset_at`.
-    """
-    return NodeClock.of(clock, node).offset_at(np.asarray(at_ns, dtype=np.int64))
 
 
 def _whole(nanoseconds: Floats) -> Nanoseconds:

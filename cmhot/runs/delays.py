@@ -177,7 +177,9 @@ class _Matching:
         """Give what is known of a node's clock."""
         known = self._clocks.get(node)
         if known is None:
-            known = self._clocks[node] = NodeClock.of(self.run.clock, node)
+            known = self._clocks[node] = NodeClock.of(
+                self.run.meta, self.run.clock, node
+            )
         return known
 
     def table(self, some: Sequence[Series]) -> pd.DataFrame:

@@ -32,6 +32,11 @@ def observed_until_ns(run: Run) -> int:
     return max((int(stamp) for stamp in stamps if pd.notna(stamp)), default=0)
 
 
+def has_one_clock(meta: Mapping[str, Any]) -> bool:
+    """Tell whether nodes and collector share one clock: on a testbed they do."""
+    return str(meta.get("target")).split(":")[0] == "testbed"
+
+
 def setting_columns(meta: Mapping[str, Any], node: str) -> dict[str, Any]:
     """Find the setting of a node in run.json; None for what is not known."""
     known = meta.get("settings", {}).get(node, {})

@@ -174,7 +174,7 @@ def _of_entry(
     if law is None:
         return None
     every = reads_at_every_sync(setting, version)
-    clock = NodeClock.of(run.clock, node)
+    clock = NodeClock.of(run.meta, run.clock, node)
     updates = _by_clock(of_map(run.updates, configmap).sort_values("seq"), clock)
     fetches = None if every else _Fetches.of(updates, sharing)
     soon = sync = setting.sync_frequency_s

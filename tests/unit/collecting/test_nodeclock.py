@@ -15,7 +15,7 @@ from cmhot.errors import ClusterError, ForbiddenError
 from cmhot.model import ModelCluster
 from cmhot.plan import Plan
 from cmhot.port import probe
-from cmhot.runs.clocks import clock_offset_at
+from cmhot.runs.clocks import NodeClock
 from cmhot.runs.delays import delays
 from cmhot.runs.rundir import read_run
 from cmhot.settings import Setting, Strategy
@@ -122,7 +122,7 @@ def test_the_truth_lies_inside_the_bound(
     )
     for node in offsets:
         assert (run.clock["node"] == node).sum() >= 3
-        offset, bound = clock_offset_at(run.clock, node, instants)
+        offset, bound = NodeClock.estimated(run.clock, node).offset_at(instants)
         truth = [cluster.truth_ns(node, int(at_ns)) for at_ns in instants]
         assert (np.abs(offset - truth) <= bound).all()
         # a stamp is known to half of 170 ms, and drifts for minutes until the next
@@ -248,14 +248,14 @@ def test_offsets_are_interpolated() -> None:
         }
     )
 
-    offset, bound = clock_offset_at(
-        table, "n", t0 + np.array([0, 50, 100, 110], np.int64) * NS_PER_S
+    offset, bound = NodeClock.estimated(table, "n").offset_at(
+        t0 + np.array([0, 50, 100, 110], np.int64) * NS_PER_S
     )
 
     assert offset.tolist() == [0, 500, 1000, 1000]
     # 1e-4 of the 50 s and the 10 s to the nearest estimate
     assert bound.tolist() == [50, 100 + 5 * MS, 150, 150 + MS]
-    assert np.isnan(clock_offset_at(table, "x", t0)[0])
+    assert np.isnan(NodeClock.estimated(table, "x").offset_at(np.array([t0]))[0]).all()
 
 
 def test_bounds_only_narrow() -> None:
@@ -269,3 +269,25 @@ def test_bounds_only_narrow() -> None:
         "offset_ns": 10,
         "bound_ns": 23,
     }
+
+
+def test_a_testbed_has_one_clock(tmp_path: Path) -> None:
+    """There what a command's duration suggests of an offset is not believed."""
+    run = read_run(collect(ModelCluster([Setting(5)]), Plan(pods=2), out=tmp_path))
+    node = next(iter(run.meta["settings"]))
+    told = pd.DataFrame(
+        {
+            "node": [node],
+            "at_ns": [run.meta["measure_from_ns"]],
+            "offset_ns": [200 * MS],
+            "bound_ns": [300 * MS],
+        }
+    )
+    at = np.array([run.meta["measure_until_ns"]])
+
+    def offset_on(target: str) -> float:
+        clock = NodeClock.of({**run.meta, "target": target}, told, node)
+        return float(clock.offset_at(at)[0][0])
+
+    assert offset_on("context:c") == 200 * MS
+    assert offset_on("testbed:t") == 0
