@@ -14,6 +14,7 @@ import http.client
 import json
 import logging
 import os
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -59,6 +60,13 @@ STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 JSON = "application/json"
 NAMES_ONLY = f"{JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 """"Receiving resources as metadata": a list without what the objects contain."""
+
+CONFLICT = 409
+
+
+def _managers_in(message: str) -> set[str]:
+    """Name the managers with whom an apply is in conflict, as the API server tells."""
+    return set(re.findall(r'conflicts? with "([^"]+)"', message))
 
 
 class Kube:
@@ -308,16 +316,30 @@ class Kube:
     def apply(
         self, manifest: Mapping[str, Any], *, namespace: str | None = None
     ) -> dict[str, Any]:
-        """Server-side apply with our field manager; conflicts are not forced."""
+        """Server-side apply with our field manager; others' conflicts are not forced.
+
+        What we patched is owned by another operation of the same manager,
+        and is ours to take back: such a conflict is.
+        """
         kind = self._kind_of(manifest)
         where = manifest["metadata"].get("namespace") or namespace
-        return self._json(
-            "PATCH",
-            self._path(kind, manifest["metadata"]["name"], where),
-            query={"fieldManager": FIELD_MANAGER},
-            body=manifest,
-            content_type=APPLY_PATCH,
-        )
+        path = self._path(kind, manifest["metadata"]["name"], where)
+
+        def send(**options: str) -> dict[str, Any]:
+            return self._json(
+                "PATCH",
+                path,
+                query={"fieldManager": FIELD_MANAGER, **options},
+                body=manifest,
+                content_type=APPLY_PATCH,
+            )
+
+        try:
+            return send()
+        except ClusterError as error:
+            if error.status != CONFLICT or _managers_in(str(error)) != {FIELD_MANAGER}:
+                raise
+            return send(force="true")
 
     def patch(
         self,

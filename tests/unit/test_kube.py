@@ -353,3 +353,32 @@ def test_cluster_scoped_paths_have_no_namespace() -> None:
     kind = Kind("v1", "nodes", namespaced=False)
 
     assert kube.Kube._path(kind, "a", "n") == "/api/v1/nodes/a"
+
+
+@pytest.mark.parametrize(
+    ("managers", "asked"),
+    [
+        (["cmhot"], ["fieldManager=cmhot", "fieldManager=cmhot&force=true"]),
+        (["cmhot", "kubectl"], ["fieldManager=cmhot"]),
+        (["helm"], ["fieldManager=cmhot"]),
+    ],
+)
+def test_only_our_own_patch_is_overruled(
+    server: Answers, cluster: kube.Kube, managers: list[str], asked: list[str]
+) -> None:
+    """A field that our patch set is applied anew; one of somebody else's is not."""
+    known = {"name": "configmaps", "kind": "ConfigMap", "namespaced": True}
+    server.answers["/api/v1"] = [(200, {"resources": [known]})]
+    path = "/api/v1/namespaces/n/configmaps/m"
+    told = "\n".join(f'conflict with "{one}" using v1: .data.a' for one in managers)
+    server.answers[path] = [(409, {"kind": "Status", "message": told}), (200, {})]
+    manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}}
+
+    if len(asked) > 1:
+        cluster.apply(manifest, namespace="n")
+    else:
+        with pytest.raises(ClusterError, match="conflict with"):
+            cluster.apply(manifest, namespace="n")
+
+    queries = [one.partition("?")[2] for _, one, _, _ in server.asked if path in one]
+    assert queries == asked
