@@ -27,7 +27,7 @@ def test_every_command_of_the_readme_exists() -> None:
     commands = re.findall(r"^cmhot ([a-z]+(?: (?:up|down))?)", readme, re.MULTILINE)
     targets = re.findall(r"^make ([a-z-]+)", readme, re.MULTILINE)
 
-    assert len(commands) == 13
+    assert len(commands) == 15
     for command in commands:
         answer = CliRunner().invoke(cli, [*command.split(), "--help"])
         assert answer.exit_code == 0, command
