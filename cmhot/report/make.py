@@ -147,7 +147,7 @@ def report_on_runs(
     """
     clock = SystemClock() if clock is None else clock
     telling = Telling() if telling is None else telling
-    summary = summarise(runs)
+    summary = summarise(runs, apart=True)
     if not _has_delays(summary):
         msg = (
             f"no delay was observed in {', '.join(summary.runs)}: "
@@ -273,7 +273,7 @@ def _tell_how_to_go_on(ledger: Ledger, telling: Telling) -> None:
 def _finish_with_summary(ledger: Ledger, clock: Clock) -> Path:
     """Summarise the runs, unless that cannot be done, and write the page."""
     try:
-        summary = summarise([ledger.folder / run for run in ledger.runs])
+        summary = summarise([ledger.folder / run for run in ledger.runs], apart=True)
     except (RunError, UsageError) as error:
         return finish(ledger, None, clock, why=str(error))
     if not _has_delays(summary):

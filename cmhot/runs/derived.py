@@ -90,7 +90,7 @@ class DerivedWriter:
             When the disk is full.
         """
         self._write_pieces()
-        self._writer.add_key_value_metadata({_MADE_OF: _fingerprint(self._path)})
+        self._writer.add_key_value_metadata({_MADE_OF: fingerprint(self._path)})
         with disk.refusals(self._path):
             self._writer.close()
             self._file.close()
@@ -127,7 +127,7 @@ def read_derived(
     try:
         file = pq.ParquetFile(path / table.file, read_dictionary=texts)
         made_of = (file.metadata.metadata or {}).get(_MADE_OF)
-        if made_of != _fingerprint(path):
+        if made_of != fingerprint(path):
             return None
         # one at a time: what a column needs while it is read is free for the next
         found = {name: _column(file, name) for name in columns}
@@ -147,7 +147,7 @@ def _column(file: Any, name: str) -> Any:  # noqa: ANN401 - pyarrow ships no typ
     return content[name]
 
 
-def _fingerprint(path: Path) -> bytes:
+def fingerprint(path: Path) -> bytes:
     """Tell by one word whether a run's records have changed.
 
     Raw files only grow, so that their sizes say enough; run.json is taken whole.

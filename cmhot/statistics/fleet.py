@@ -197,7 +197,7 @@ def _waits(rows: _Refreshes, groups: Codes) -> _Waits:
         cuts: Floats = np.unique(np.concatenate([np.array([from_s, to_s]), *ends]))
         cuts = cuts[(cuts >= from_s) & (cuts <= to_s)]
         begin, end = cuts[:-1], cuts[1:]
-        step = -(-len(begin) // _MOST_SEGMENTS)  # of very many, each k-th
+        step = max(1, -(-len(begin) // _MOST_SEGMENTS))  # of very many, each k-th
         begin, end = begin[::step], end[::step]
         middle = (begin + end) / 2
         last = np.full(len(middle), -np.inf)

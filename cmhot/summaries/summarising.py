@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from functools import partial
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +16,7 @@ from cmhot.errors import RunError, UsageError
 from cmhot.law import QUANTILES
 from cmhot.runs import schema
 from cmhot.runs.delays import delays
-from cmhot.runs.derived import read_derived
+from cmhot.runs.derived import fingerprint, read_derived
 from cmhot.runs.expected import expected_law
 from cmhot.runs.meta import kubelet_version, setting_columns
 from cmhot.runs.pooling import pool
@@ -57,9 +60,15 @@ _FIT = (
 
 
 def summarise(
-    paths: Sequence[Path], *, force: bool = False, by: str | None = None
+    paths: Sequence[Path],
+    *,
+    force: bool = False,
+    by: str | None = None,
+    apart: bool = False,
 ) -> Summary:
     """Summarise runs; those of the same setting are pooled.
+
+    What was asked for before, of the same records, is not computed again.
 
     The tables that a collection left are read where they fit its records,
     else they are computed from them.
@@ -74,6 +83,8 @@ def summarise(
         Whether to summarise a run whose checks failed, too.
     by
         Label of nodes: each of its values is summarised by itself.
+    apart
+        Whether a process of its own does it, which takes its memory away with it.
 
     Raises
     ------
@@ -88,6 +99,32 @@ def summarise(
     _check_together(metas)
     if not force:
         _check_valid(metas)
+    marks = tuple(fingerprint(path) for path in paths)
+    return _asked(_Question(marks, by, tuple(paths), apart))
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What is asked for: of which records, wherever they are, and split by what."""
+
+    marks: tuple[bytes, ...]
+    by: str | None
+    paths: tuple[Path, ...] = field(compare=False)
+    apart: bool = field(compare=False)
+
+
+@lru_cache(maxsize=4)
+def _asked(question: _Question) -> Summary:
+    if not question.apart:
+        return _summarise(question.paths, question.by)
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn) as pool_of_one:
+        return pool_of_one.submit(_summarise, question.paths, question.by).result()
+
+
+def _summarise(paths: Sequence[Path], by: str | None) -> Summary:
+    """Summarise runs that may be pooled."""
+    metas = [read_meta(path) for path in paths]
     ids = [str(meta["run_id"]) for meta in metas]
     nodes = Nodes(dict(zip(ids, metas, strict=True)), by)
     tables = [tables_of(path, meta) for path, meta in zip(paths, metas, strict=True)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,10 +14,13 @@ from cmhot.runs import schema
 from cmhot.runs.delays import delays
 from cmhot.runs.refreshes import refresh_intervals
 from cmhot.runs.rundir import read_run
+from cmhot.summaries import summarising
 from cmhot.summaries.requirements import check_requirements
 from cmhot.summaries.summarising import summarise
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.unit.conftest import SimulateRun, WriteRun
 
 POPULATION = ["sync_frequency_s", "strategy", "ttl_s", "consumer"]
@@ -348,3 +352,25 @@ def test_the_direct_limits_enclose_the_direct_numbers(
 
     for name, (low, high) in found["confidence"].items():
         assert low < found[name] < (math.inf if high is None else high)
+
+
+def test_the_same_records_are_summarised_once(
+    simulate_run: SimulateRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked again, of a copy too, the answer is kept; changed records are new."""
+    run = simulate_run("once", settings=["sync=5s"]).path
+    first = summarise([run])
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+
+    def never(*_: object) -> None:
+        msg = "computed again"
+        raise AssertionError(msg)
+
+    monkeypatch.setattr(summarising, "_summarise", never)
+
+    assert summarise([copy]) is first
+    with (run / "publications.jsonl").open("a") as file:
+        file.write("\n")
+    with pytest.raises(AssertionError, match="computed again"):
+        summarise([run])

@@ -123,3 +123,9 @@ def test_pods_must_overlap_in_time() -> None:
 
     with pytest.raises(RunError, match="no instant"):
         fleet_maximum(table)
+
+
+def test_too_short_a_time_is_an_error() -> None:
+    """Of one refresh a pod nothing is known before it, and nothing after."""
+    with pytest.raises(RunError, match="no instant"):
+        fleet_maximum(refreshes({"p": [10.0], "q": [10.0]}))
