@@ -15,7 +15,7 @@ from cmhot.summaries.inferring import with_inferred
 from cmhot.summaries.summarising import summarise, tables_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
     from typing import Any
 
@@ -130,19 +130,17 @@ class Material:
     @cached_property
     def delays(self) -> pd.DataFrame:
         """The delays of all runs, with the columns that a summary is made of."""
-        return pool({run: one for run, (one, _) in self._tables.items()})
+        return pool({run: one for run, (one, _) in self._tables()})
 
     @cached_property
     def refresh(self) -> pd.DataFrame:
         """The refreshes of all runs, as `cmhot.runs.refreshes.refresh_intervals`."""
-        return pool({run: one for run, (_, one) in self._tables.items()})
+        return pool({run: one for run, (_, one) in self._tables()})
 
-    @cached_property
-    def _tables(self) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
-        metas = dict(zip(self._some(), self.metas, strict=True))
-        return {
-            str(meta["run_id"]): tables_of(path, meta) for path, meta in metas.items()
-        }
+    def _tables(self) -> Iterator[tuple[str, tuple[pd.DataFrame, pd.DataFrame]]]:
+        """Read the tables of each run; ten million rows are not kept twice."""
+        for path, meta in zip(self._some(), self.metas, strict=True):
+            yield str(meta["run_id"]), tables_of(path, meta)
 
     @property
     def kubernetes(self) -> str | None:

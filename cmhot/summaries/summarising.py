@@ -34,6 +34,7 @@ from cmhot.statistics import (
     never_updates,
 )
 from cmhot.summaries.inferring import INFERRED, may_lack_settings, with_inferred
+from cmhot.summaries.keeping import keep, key_of, read_kept
 from cmhot.summaries.splitting import Nodes
 from cmhot.summaries.summary import LOCATIONS, STATISTICS, SettingSummary, Summary
 
@@ -115,6 +116,15 @@ class _Question:
 
 @lru_cache(maxsize=4)
 def _asked(question: _Question) -> Summary:
+    folder, key = question.paths[0], key_of(question.marks, question.by)
+    kept = read_kept(folder, key)
+    if kept is None:
+        kept = _computed(question)
+        keep(folder, key, kept)
+    return kept
+
+
+def _computed(question: _Question) -> Summary:
     if not question.apart:
         return _summarise(question.paths, question.by)
     spawn = multiprocessing.get_context("spawn")
