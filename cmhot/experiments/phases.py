@@ -35,7 +35,9 @@ def scramble(stage: Stage, part: str, setting: Setting, *, seed: int) -> None:
         Of the instants.
     """
     clock = stage.cluster.clock
-    pods = stage.pods(part)
+    pods = [
+        pod for pod in stage.pods(part) if "deletionTimestamp" not in pod["metadata"]
+    ]
     begin_s = clock.monotonic()
     due_s = np.sort(equilibrium(setting, np.random.default_rng(seed), len(pods)))
     for pod, at_s in zip(pods, due_s.tolist(), strict=True):

@@ -22,6 +22,7 @@ from cmhot.port.cluster import (
     SERVICE_ACCOUNT,
 )
 from cmhot.port.probe import CONTAINER
+from cmhot.settings import Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -278,7 +279,7 @@ def choose_node(
         Where.
     name
         Of the node; empty: the one of the longest, or shortest, `syncFrequency`,
-        the first of them.
+        of these one under Watch if there is any.
     slowest
         Which of the two.
 
@@ -302,9 +303,17 @@ def choose_node(
             f"{what} kubelet tells its setting: {cluster.target} has {there or 'none'}"
         )
         raise UsageError(msg)
-    ordered = [one for one in known if one.setting is not None]
-    ordered.sort(key=_frequency_of, reverse=slowest)
-    return ordered[0]
+    ordered = [(one.setting, one) for one in known if one.setting is not None]
+    sign = -1 if slowest else 1
+    # Watch is the default, and what is said of immutable objects holds under it alone
+    _, chosen = min(
+        ordered,
+        key=lambda pair: (
+            sign * pair[0].sync_frequency_s,
+            pair[0].strategy is not Strategy.WATCH,
+        ),
+    )
+    return chosen
 
 
 def origin(cluster: Cluster, node: ObservedNode) -> dict[str, Any]:
@@ -315,8 +324,3 @@ def origin(cluster: Cluster, node: ObservedNode) -> dict[str, Any]:
         "kubelet": node.kubelet,
         "modelled": cluster.modelled,
     }
-
-
-def _frequency_of(node: ObservedNode) -> float:
-    assert node.setting is not None, "only nodes of known setting are compared"  # noqa: S101
-    return node.setting.sync_frequency_s

@@ -10,18 +10,21 @@ from typing import TYPE_CHECKING
 from cmhot.testbed import layout
 
 if TYPE_CHECKING:
+    from cmhot.testbed.status import Status
     from tests.testbed.conftest import Collected
 
 USER = "cmhot"
 
 
-def test_a_collection_is_easy_on_the_api_server(collected: Collected) -> None:
+def test_a_collection_is_easy_on_the_api_server(
+    collected: Collected, testbed: Status
+) -> None:
     """At most one request an update, and two a pod and minute."""
     meta = collected.run.meta
     begin, end = (
         dt.datetime.fromisoformat(meta[key]) for key in ("started_utc", "ended_utc")
     )
-    lines = (layout.home("test").logs / "audit.jsonl").read_text().splitlines()
+    lines = (layout.home(testbed.name).logs / "audit.jsonl").read_text().splitlines()
     events = [json.loads(line) for line in lines]
     asked = [
         event

@@ -330,7 +330,7 @@ def test_pools_of_nodes_are_summarised_apart(collected: Collected) -> None:
         "sync-2s.watch.ttl-0",
     ]
     assert refused[0] == 2
-    assert "recorded are cmhot.dev/setting, kubernetes.io/arch" in refused[2]
+    assert "cmhot.dev/kubelet, cmhot.dev/setting, kubernetes.io/arch" in refused[2]
 
 
 def test_what_rbac_prints_can_be_applied(cluster: Cluster, namespace: str) -> None:
