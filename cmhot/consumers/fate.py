@@ -51,8 +51,8 @@ _WHY = {
     Way.ENV_FROM: "a process keeps the environment that it was started with",
 }
 IMMUTABLE = (
-    "the object is immutable: its content cannot change, and the kubelet does not look "
-    "for another one of its name while a pod of the node uses it"
+    "the object is immutable: its content cannot change, and under Watch the kubelet "
+    "does not look for another one of its name while a pod of the node uses it"
 )
 INIT = "an init container has ended; it reads the content once, when the pod starts"
 
