@@ -11,6 +11,7 @@ from cmhot.costs import look_every_s
 from cmhot.errors import ClusterError, ForbiddenError
 from cmhot.port import probe
 from cmhot.port.cluster import NODE, POD
+from cmhot.runs.meta import has_one_clock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -277,6 +278,8 @@ class Watch:
 
     def _ask_clock(self, one: ProbeLog, *, tries: int) -> None:
         if self.cluster.modelled or not self._may_exec:
+            return
+        if has_one_clock({"target": self.cluster.target}):
             return
         began = self.clock.monotonic()
         try:
