@@ -31,6 +31,7 @@ from cmhot.statistics import (
 from cmhot.statistics.population import populations
 from studies import pages
 from studies.kubelet import DATA
+from studies.verdicts import records
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,13 +46,6 @@ FLEETS = (1, 2, 3)
 """Of 20 pods there are six groups of three at the most."""
 COHERENT = 0.9
 """Of publications modulo a second: the loops' 0.2 s allow no less than this."""
-
-
-def records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Give a table's rows, by the names of its columns."""
-    return [
-        {str(name): x for name, x in row.items()} for row in table.to_dict("records")
-    ]
 
 
 def folk(rows: pd.DataFrame) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from cmhot.gallery.words import joined, seconds
 from cmhot.runs import schema
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pandas as pd
     from matplotlib.axes import Axes
@@ -118,9 +118,10 @@ def _compared(rows: Sequence[Row], late: int, every: Sequence[int]) -> int | Non
     return same[-1] if same else None
 
 
-def _english(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
-    every, cached = _split(rows)
-    said = []
+def _medians(
+    rows: Sequence[Row], every: Sequence[int]
+) -> Iterator[tuple[float, float, float]]:
+    """Give S, and the least and most median of the several ways at it, seconds."""
     for sync_s in sorted({rows[number]["sync_frequency_s"] for number in every}):
         own = [
             best(rows[number], "p50_s")
@@ -128,14 +129,21 @@ def _english(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
             if rows[number]["sync_frequency_s"] == sync_s
         ]
         if len(own) > 1:
-            low, high = seconds(min(own)), seconds(max(own))
-            medians = (
-                f"medians from {low} to {high}" if low != high else f"medians of {low}"
-            )
-            said.append(
-                f"At {sync_s:g} s the ways under which each sync reads what there is "
-                f"have {medians}: which of them it is matters little."
-            )
+            yield sync_s, min(own), max(own)
+
+
+def _english(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
+    every, cached = _split(rows)
+    said = []
+    for sync_s, least_s, most_s in _medians(rows, every):
+        low, high = seconds(least_s), seconds(most_s)
+        medians = (
+            f"medians from {low} to {high}" if low != high else f"medians of {low}"
+        )
+        said.append(
+            f"At {sync_s:g} s the ways under which each sync reads what there is "
+            f"have {medians}: which of them it is matters little."
+        )
     for number in cached:
         beside = _compared(rows, number, every)
         than = (
@@ -155,19 +163,13 @@ def _english(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
 def _chinese(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
     every, cached = _split(rows)
     said = []
-    for sync_s in sorted({rows[number]["sync_frequency_s"] for number in every}):
-        own = [
-            best(rows[number], "p50_s")
-            for number in every
-            if rows[number]["sync_frequency_s"] == sync_s
-        ]
-        if len(own) > 1:
-            low, high = seconds(min(own), "zh"), seconds(max(own), "zh")
-            medians = f"在 {low}到 {high}之间" if low != high else f"都是 {low}"
-            said.append(
-                f"syncFrequency 为 {sync_s:g} 秒时，每次同步都读取最新内容的各种方式，"
-                f"中位数{medians}，差别很小。"
-            )
+    for sync_s, least_s, most_s in _medians(rows, every):
+        low, high = seconds(least_s, "zh"), seconds(most_s, "zh")
+        medians = f"在 {low}到 {high}之间" if low != high else f"都是 {low}"
+        said.append(
+            f"syncFrequency 为 {sync_s:g} 秒时，每次同步都读取最新内容的各种方式，"
+            f"中位数{medians}，差别很小。"
+        )
     for number in cached:
         beside = _compared(rows, number, every)
         than = (
