@@ -14,27 +14,58 @@ from cmhot.clock import NS_PER_S
 from cmhot.port import probe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+
+    Row = dict[str, Any]
+    Told = tuple[int | None, str, dict[str, Any]]
 
 NOTICED_NS = 2 * NS_PER_S
 """A publication is in the log this soon: the probe's pause, the runtime,
 and what the clocks of the node and the collector may differ by."""
 
+_HIDDEN = "somebody else's content was published between"
+
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What a look brought that earlier looks had not.
+    """What a look brought that earlier looks had not, in the order of the log.
+
+    Who writes it down in this order may be killed anywhere: what is on record
+    ends at one line of the log, and `ProbeLog.restore` goes on after that.
 
     Attributes
     ----------
-    publications
-        Rows of publications.jsonl.
-    incidents
-        Instant (node clock, UTC epoch ns; None: now), kind and detail of each event.
+    entries
+        Rows of publications.jsonl; of an event its instant (node clock, UTC epoch ns;
+        None: now), kind and detail.
     """
 
-    publications: list[dict[str, Any]]
-    incidents: list[tuple[int | None, str, dict[str, Any]]]
+    entries: list[Row | Told] = field(default_factory=list)
+
+    @property
+    def publications(self) -> list[Row]:
+        """Only the publications."""
+        return [entry for entry in self.entries if isinstance(entry, dict)]
+
+    @property
+    def incidents(self) -> list[Told]:
+        """Only the events."""
+        return [entry for entry in self.entries if isinstance(entry, tuple)]
+
+    def stretches(self) -> Iterator[tuple[list[Row], list[Told]]]:
+        """Give publications that follow one another, and the events after them."""
+        rows: list[Row] = []
+        told: list[Told] = []
+        for entry in self.entries:
+            if not isinstance(entry, dict):
+                told.append(entry)
+                continue
+            if told:
+                yield rows, told
+                rows, told = [], []
+            rows.append(entry)
+        if self.entries:
+            yield rows, told
 
 
 @dataclass(slots=True)
@@ -84,7 +115,7 @@ class ProbeLog:
         highest
             The highest number that we may have written by then.
         """
-        news = News([], [])
+        news = News()
         lines = list(probe.parse_log(text))
         if self.last_ns is not None and all(
             line.read_ns != self.last_ns for line in lines
@@ -109,6 +140,8 @@ class ProbeLog:
             if event["kind"] == "foreign":
                 self._foreign_ns = detail["published_ns"]
                 self._remember(detail["read_ns"], detail["line"])
+            elif event["kind"] == "gap" and detail.get("why") == _HIDDEN:
+                self._foreign_ns = None
             elif event["kind"] == "gap":
                 self._remember(detail["to_ns"], detail.get("line", ""))
             elif event["kind"] == "restart" and "line" in detail:
@@ -117,9 +150,6 @@ class ProbeLog:
                 self.supported = False
             elif event["kind"] == "gone":
                 self.gone = True
-        rows_ns = [row["published_ns"] for row in rows]
-        if self._foreign_ns is not None and max(rows_ns, default=0) > self._foreign_ns:
-            self._foreign_ns = None
 
     def _is_new(self, line: probe.Line) -> bool:
         """Tell whether a line is later than all known; two may share a stamp."""
@@ -142,7 +172,7 @@ class ProbeLog:
         begin = max(self.last_ns, (self.read_ns or 0) - NOTICED_NS)
         end = max(begin, later[0].read_ns)
         detail = {"from_ns": begin, "to_ns": end, "why": "log lines are lost"}
-        news.incidents.append((end, "gap", detail))
+        news.entries.append((end, "gap", detail))
 
     def _read(self, line: probe.Line, highest: int, news: News) -> None:
         started = self.last_ns is not None and line.kind == "start"
@@ -152,13 +182,13 @@ class ProbeLog:
         elif line.kind == "gap":
             begin, end = probe.gap_bounds(line)
             detail = {"from_ns": begin, "to_ns": end, "line": _key(line)}
-            news.incidents.append((end, "gap", detail))
+            news.entries.append((end, "gap", detail))
         elif line.kind == "unsupported":
             self.supported = False
-            news.incidents.append((None, "unsupported", {"why": line.detail}))
+            news.entries.append((None, "unsupported", {"why": line.detail}))
         elif started:
             detail = {"why": "the container started again", "line": _key(line)}
-            news.incidents.append((line.read_ns, "restart", detail))
+            news.entries.append((line.read_ns, "restart", detail))
 
     def _publication(
         self, line: probe.Line, published_ns: int, highest: int, news: News
@@ -172,18 +202,18 @@ class ProbeLog:
                 "read_ns": line.read_ns,
                 "line": _key(line),
             }
-            news.incidents.append((published_ns, "foreign", detail))
+            news.entries.append((published_ns, "foreign", detail))
             return
         if self._foreign_ns is not None:
             detail = {
                 "from_ns": self._foreign_ns - 1,
                 "to_ns": published_ns,
-                "why": "somebody else's content was published between",
+                "why": _HIDDEN,
             }
-            news.incidents.append((published_ns, "gap", detail))
+            news.entries.append((published_ns, "gap", detail))
             self._foreign_ns = None
         self.last_seq = line.seq
-        news.publications.append(
+        news.entries.append(
             {
                 "node": self.node,
                 "pod": self.pod,

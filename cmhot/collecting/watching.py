@@ -148,15 +148,17 @@ class Watch:
             self._leave_alone_if_slow(one.node, began)
             return False
         news = one.take(text, at_ns=at_ns, highest=self.updater.last_seq)
-        for when, kind, detail in news.incidents:
-            name = f"pod/{one.pod}"
-            self.record.add(incidents.Incident(when or at_ns, kind, name, detail))
-        self.record.writer.append_publications(news.publications)
-        if news.publications:
-            written = news.publications[-1]["read_ns"]
+        name = f"pod/{one.pod}"
+        for rows, told in news.stretches():
+            self.record.writer.append_publications(rows)
+            for when, kind, detail in told:
+                self.record.add(incidents.Incident(when or at_ns, kind, name, detail))
+        publications = news.publications
+        if publications:
+            written = publications[-1]["read_ns"]
             now = self.clock.utc_ns()
             self.offsets.read(one.node, written_ns=written, now_ns=now)
-        for row in news.publications:
+        for row in publications:
             sent = self.updater.sent.get(row["seq"])
             published = row["published_ns"]
             if sent is not None:

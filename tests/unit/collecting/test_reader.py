@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from cmhot.clock import NS_PER_S
 from cmhot.reader import ProbeLog
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
     from cmhot.reader import News
 
 T0 = 1_767_225_600 * NS_PER_S  # 2026-01-01T00:00:00Z
@@ -145,3 +150,41 @@ def test_a_log_is_taken_up_where_it_was_left() -> None:
 
     assert [row["seq"] for row in later.publications] == [9]
     assert later.incidents == []
+
+
+EVENTFUL = (
+    line(1, 0)
+    + line(7, 3)
+    + said(9, "gap 1")
+    + line(13, "hello")
+    + line(19, 12)
+    + said(22, "start 23")
+    + line(25, 14)
+    + line(31, 20)
+)
+"""Publications with a gap, a stranger's content and a restart between them."""
+
+
+def written(news: News) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Give the rows that a collector writes, each with its file, in its order."""
+    for rows, told in news.stretches():
+        yield from (("publications", row) for row in rows)
+        for when, kind, detail in told:
+            yield "events", {"at_ns": when, "kind": kind, "detail": detail}
+
+
+@pytest.mark.parametrize("kept", range(len([*written(take(log(), EVENTFUL))]) + 1))
+def test_killed_while_it_writes_down_a_look_a_collector_loses_nothing(
+    kept: int,
+) -> None:
+    """After any number of rows the next collector adds just those that are missing."""
+    every = [*written(take(log(), EVENTFUL))]
+    before = every[:kept]
+    again = log()
+
+    again.restore(
+        [row for file, row in before if file == "publications"],
+        [row for file, row in before if file == "events"],
+    )
+
+    assert [*before, *written(take(again, EVENTFUL))] == every
