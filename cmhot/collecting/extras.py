@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import stats
+from scipy.special import bdtrc
 
 from cmhot.clock import NS_PER_S
 from cmhot.collecting.incidents import Incident
@@ -126,7 +126,9 @@ def _node(name: str, own: pd.DataFrame, setting: Setting, from_ns: int) -> _Node
     share = (AT_ONCE_S + ALLOWANCE_S) / mean_interval_s(setting)
     lasts_s = (at_ns[-1] - at_ns[0]) / NS_PER_S if len(at_ns) else 0.0
     each = BY_CHANCE / max(lasts_s / AT_ONCE_S, 1.0)
-    crowd = int(stats.binom.isf(each, len(set(pods)), min(share, 1.0))) + 1
+    sizes = np.arange(len(set(pods)) + 1)
+    beyond = bdtrc(sizes, sizes[-1], min(share, 1.0))  # P(more than so many at once)
+    crowd = int(np.argmax(beyond <= each)) + 1
     return _Node(name, pods, at_ns, early, behind, max(crowd, SEVERAL + 1))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import stats
+from scipy.special import betainc
 
 from cmhot.errors import UsageError
 from cmhot.kubelet import IDEAL
@@ -106,7 +106,7 @@ def fleet_law(
 
 def _ranked(share: Floats, rank: int, pods: int) -> Floats:
     """Give the distribution function of the rank-th of independent pods."""
-    return np.asarray(stats.beta.cdf(share, rank, pods - rank + 1))
+    return np.asarray(betainc(rank, pods - rank + 1, share))
 
 
 def _on_one_tick(one: Law, rank: int, pods: int, timing: Timing) -> Law:

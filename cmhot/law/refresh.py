@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.signal import lfilter
+import scipy
 from scipy.special import comb, factorial
 
 from cmhot.errors import UsageError
@@ -243,7 +243,7 @@ def _first_read(start: Floats, p: Floats, first: int) -> Floats:
     long = max(first + p.size, start.size)
     padded = np.zeros(long)
     padded[: start.size] = start
-    renewals = lfilter([1.0], np.append(1.0, -p[1:]), padded[:first])
+    renewals = scipy.signal.lfilter([1.0], np.append(1.0, -p[1:]), padded[:first])
     found = padded.copy()
     after = np.convolve(renewals, p)[:long]
     found[: after.size] += after

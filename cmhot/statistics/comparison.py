@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from cmhot.errors import UsageError
 from cmhot.statistics.limits import quantiles_of, resamples, widening
@@ -85,8 +85,8 @@ def compare_quantiles(
         with np.errstate(invalid="ignore", divide="ignore"):
             difference = estimate[first] - estimate[second]
             spread = np.hypot(error[first], error[second])
-            p_value = np.asarray(2 * stats.t.sf(np.abs(difference) / spread, df))
-        half = np.asarray(stats.t.ppf((1 + level) / 2, df)) * spread
+            p_value = np.asarray(2 * scipy.stats.t.sf(np.abs(difference) / spread, df))
+        half = np.asarray(scipy.stats.t.ppf((1 + level) / 2, df)) * spread
         for place, share in enumerate(shares):
             rows.append(
                 {
@@ -147,7 +147,7 @@ def compare_means(
         difference = mean[first] - mean[second]
         width = float(np.hypot(error[first], error[second])[0])
         df = float(_welch(error, samples, first, second)[0])
-        half = float(stats.t.ppf((1 + level) / 2, df)) * width
+        half = float(scipy.stats.t.ppf((1 + level) / 2, df)) * width
         t = abs(difference) / width if width else np.inf if difference else 0.0
         rows.append(
             {
@@ -156,7 +156,7 @@ def compare_means(
                 "difference_s": difference,
                 "low_s": difference - half,
                 "high_s": difference + half,
-                "p_value": 2 * float(stats.t.sf(t, df)),
+                "p_value": 2 * float(scipy.stats.t.sf(t, df)),
             }
         )
     return pd.DataFrame(rows)

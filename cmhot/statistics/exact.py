@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from cmhot.errors import RunError, UsageError
 from cmhot.runs import schema
@@ -103,7 +103,7 @@ def exact_quantile(
         raise UsageError(msg)
     values = kept["delay_s"].to_numpy(dtype=np.float64)
     values = np.where(np.isnan(values), np.inf, values)
-    test: Any = stats.quantile_test(values, p=quantile)
+    test: Any = scipy.stats.quantile_test(values, p=quantile)
     found = test.confidence_interval(level)
     return float(found.low), float(found.high)
 
@@ -142,7 +142,7 @@ def never_updates(delays: pd.DataFrame, *, level: float = 0.95) -> pd.DataFrame:
         updated = int((np.bincount(pod, seen, number) > 0).sum())
         longest = np.full(number, -np.inf)
         np.maximum.at(longest, pod, sent["waited_s"].to_numpy(dtype=np.float64))
-        bound = stats.binomtest(updated, number, alternative="less")
+        bound = scipy.stats.binomtest(updated, number, alternative="less")
         rows.append(
             {
                 **key,

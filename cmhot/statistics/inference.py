@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from cmhot.errors import RunError, UsageError
 from cmhot.kubelet import IDEAL, JITTER, TICK_S
@@ -96,7 +96,7 @@ def infer_sync_frequency(refresh: pd.DataFrame, *, level: float = 0.95) -> Infer
         raise UsageError(msg)
     typical = float(np.median(np.repeat(np.arange(len(counts)), counts)))
     s = np.linspace(max(0.3, typical / (1 + JITTER) - TICK_S), typical, _COARSE)
-    wide = stats.chi2.ppf(level, 1) / 2
+    wide = scipy.stats.chi2.ppf(level, 1) / 2
     for _ in range(2):
         likely = _likelihood(s, counts)
         inside = np.flatnonzero(likely >= likely.max() - wide)
@@ -182,7 +182,7 @@ def lattice_test(
             "measure more intervals, or at a longer syncFrequency"
         )
         raise UsageError(msg)
-    found = stats.chisquare(observed, expected * observed.sum() / expected.sum())
+    found = scipy.stats.chisquare(observed, expected * observed.sum() / expected.sum())
     return LatticeTest(
         statistic=float(found.statistic),
         degrees=len(expected) - 1,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from cmhot.law import QUANTILES
 from cmhot.statistics.blocks import MIN_RESAMPLED_BLOCKS
@@ -70,10 +70,17 @@ def cdf_bounds(blocks: Blocks, *, level: float = 0.95) -> tuple[Floats, Floats]:
     f = blocks.cdf()
     tail = (1 - level) / 2
     _, degrees = blocks.spread()
-    size = n_eff(blocks) * (stats.norm.ppf(tail) / stats.t.ppf(tail, degrees)) ** 2
+    size = (
+        n_eff(blocks)
+        * (scipy.stats.norm.ppf(tail) / scipy.stats.t.ppf(tail, degrees)) ** 2
+    )
     yes, no = size * f, size * (1 - f)
-    low = np.where(f > 0, stats.beta.ppf(tail, np.maximum(yes, _TINY), no + 1), 0.0)
-    high = np.where(f < 1, stats.beta.isf(tail, yes + 1, np.maximum(no, _TINY)), 1.0)
+    low = np.where(
+        f > 0, scipy.stats.beta.ppf(tail, np.maximum(yes, _TINY), no + 1), 0.0
+    )
+    high = np.where(
+        f < 1, scipy.stats.beta.isf(tail, yes + 1, np.maximum(no, _TINY)), 1.0
+    )
     return low, high
 
 
@@ -96,7 +103,7 @@ def confidence(blocks: Blocks, *, level: float = 0.95) -> dict[str, Bounds | Non
         return dict.fromkeys(["mean_s", *QUANTILES])
     mean = blocks.mean_s()
     spread, degrees = blocks.spread_of_mean()
-    half = float(stats.t.ppf((1 + level) / 2, degrees) * np.sqrt(spread) / total)
+    half = float(scipy.stats.t.ppf((1 + level) / 2, degrees) * np.sqrt(spread) / total)
     found: dict[str, Bounds | None] = {"mean_s": (mean - half, mean + half)}
     low, high = cdf_bounds(blocks, level=level)
     rising = np.maximum.accumulate(high), np.minimum.accumulate(low[::-1])[::-1]
@@ -184,7 +191,9 @@ def widening(blocks: Blocks, at_s: Floats, *, tail: float = 0.025) -> list[float
     scattered = own > _TINY * both  # NaN, the mean of endless delays, is not
     ratio = np.where(scattered, both, 1.0) / np.where(scattered, own, 1.0)
     df = np.array([mean_degrees, *degrees[places]])
-    student = stats.t.ppf(tail, df) / stats.t.ppf(tail, len(blocks.total) - 1)
+    student = scipy.stats.t.ppf(tail, df) / scipy.stats.t.ppf(
+        tail, len(blocks.total) - 1
+    )
     return [float(one) for one in np.sqrt(ratio) * student]
 
 
@@ -196,8 +205,8 @@ def widened(ends: Floats, at: float | Floats, factor: float | Floats) -> Floats:
 
 def tail_share(m: int, share: float) -> float:
     """Move a bootstrap's tail share outwards for m blocks (Hesterberg 2015)."""
-    student = stats.t.ppf(share, m - 1)
-    return float(stats.norm.cdf(np.sqrt(m / (m - 1)) * student))
+    student = scipy.stats.t.ppf(share, m - 1)
+    return float(scipy.stats.norm.cdf(np.sqrt(m / (m - 1)) * student))
 
 
 def resamples(m: int, *, seed: int, number: int = RESAMPLES) -> list[Floats]:

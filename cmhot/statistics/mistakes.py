@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from cmhot.clock import NS_PER_S
 from cmhot.errors import UsageError
@@ -255,7 +255,7 @@ def _estimated(estimate: Estimate, table: pd.DataFrame, level: float) -> dict[st
     if pods >= _FEWEST:
         without = np.array([estimate(table[pod != one]) for one in range(pods)])
         spread = math.sqrt((pods - 1) / pods * ((without - without.mean()) ** 2).sum())
-        reach = float(stats.t.ppf((1 + level) / 2, pods - 1)) * spread
+        reach = float(scipy.stats.t.ppf((1 + level) / 2, pods - 1)) * spread
         low, high = mean - reach, mean + reach
     return {"mean_s": mean, "low_s": low, "high_s": high}
 
@@ -265,6 +265,6 @@ def _of_trials(delay_s: pd.Series[float], level: float) -> dict[str, Any]:
     n = len(delay_s)
     mean, reach = float(delay_s.mean()), math.nan
     if n >= _FEWEST:
-        t = float(stats.t.ppf((1 + level) / 2, n - 1))
+        t = float(scipy.stats.t.ppf((1 + level) / 2, n - 1))
         reach = t * float(delay_s.std(ddof=1)) / math.sqrt(n)
     return {"mean_s": mean, "low_s": mean - reach, "high_s": mean + reach}

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from cmhot.clock import NS_PER_S
 from cmhot.errors import UsageError
@@ -113,8 +112,7 @@ def _rayleigh(stamps: Stamps, period_s: float) -> dict[str, float]:
     period_ns = round(period_s * NS_PER_S)
     angle = 2 * np.pi * ((stamps % period_ns) / period_ns)
     n = len(angle)
-    points = np.column_stack([np.cos(angle), np.sin(angle)])
-    coherence = float(stats.directional_stats(points).mean_resultant_length)
+    coherence = float(np.hypot(np.cos(angle).mean(), np.sin(angle).mean()))
     root = np.sqrt(1 + 4 * n + 4 * n**2 * max(1 - coherence**2, 0.0))
     return {"coherence": coherence, "p_value": float(np.exp(root - (1 + 2 * n)))}
 

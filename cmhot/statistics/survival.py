@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from cmhot.clock import NS_PER_S
 from cmhot.errors import RunError
@@ -183,7 +183,9 @@ def _cases(delays: pd.DataFrame, case: Case) -> tuple[pd.DataFrame, Floats, Flag
 
 def _curve(times: Floats, event: Flags) -> tuple[Floats, Floats]:
     """Give the product-limit estimate of F at each time that occurs."""
-    found = stats.ecdf(stats.CensoredData(uncensored=times[event], right=times[~event]))
+    found = scipy.stats.ecdf(
+        scipy.stats.CensoredData(uncensored=times[event], right=times[~event])
+    )
     return np.asarray(found.cdf.quantiles), np.asarray(found.cdf.probabilities)
 
 

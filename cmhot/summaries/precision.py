@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from scipy import stats
+import scipy
 
 from cmhot.display import Page, Shown
 from cmhot.errors import UsageError
@@ -163,7 +163,7 @@ def plan_precision(
     deviation = math.sqrt(
         refresh.spread_at(t, quantile, sharers=1 if apart else sharers)
     )
-    half = stats.norm.ppf(0.975) * deviation / (refresh.mean_between_s * density)
+    half = scipy.stats.norm.ppf(0.975) * deviation / (refresh.mean_between_s * density)
     needed = _MARGIN * (2 * half / width_s) ** 2
     choices = PODS if apart else (1, 2, 5)
     least = 1.0 if apart else float(MIN_BLOCKS)
