@@ -20,6 +20,7 @@ from cmhot.statistics import (
     delay_blocks,
     survival_curve,
 )
+from cmhot.statistics.population import populations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -209,13 +210,15 @@ def _curves(
     more = [*_WAITED] if lost.any() else ["acked_ns"] if band else []
     need(delays, more, of=_TABLE)
     more += [name for name in delays if name == "modelled"]  # never mixed
-    kept = delays.loc[lost | (delays["status"] == "observed"), [*_NEEDED, *more]]
+    drawn = lost | (delays["status"] == "observed")
+    kept = delays[[*_NEEDED, *more]]
+    if not drawn.all():  # ten million rows are copied for a reason only
+        kept = kept[drawn]
     if kept.empty:
         msg = "no delays to draw: the table has no row that was observed or waited for"
         raise UsageError(msg)
     several = len(kept["consumer"].unique()) > 1
-    for key, own in kept.groupby(GROUP, dropna=False, observed=True):
-        population = dict(zip(GROUP, key, strict=True))
+    for population, own in populations(kept):
         label = setting_name(population, lang)
         if several:
             label = say(
