@@ -74,7 +74,7 @@ class Tally:
         part
             Publications of whole nodes.
         """
-        counted = part.publications
+        counted = part.publications[["node", "pod", "published_ns"]]
         counted = counted[counted["published_ns"] >= part.meta["measure_from_ns"]]
         for node, own in counted.groupby("node"):
             known = part.meta["settings"].get(node)

@@ -101,6 +101,7 @@ def close(
                 rows.add(piece)
             tally.look_at_phases(whole)
             refreshes.add(refresh_intervals(whole))
+            del part, whole  # before the next node's are read
         missed = to_scramble - scrambled + evidence.unscrambled
         judged = checks.judge(
             outline, tally, changed=changed, scrambles=(to_scramble, missed)

@@ -102,7 +102,8 @@ def extra_syncs(
         publications, and of each other pod just before its own.
     """
     found: list[Incident] = []
-    for name, own in publications.groupby("node"):
+    own_columns = publications[["node", "pod", "published_ns", "read_ns"]]
+    for name, own in own_columns.groupby("node"):
         known = meta["settings"].get(name)
         setting = None if known is None else schema.setting_of(known)
         if setting is not None:

@@ -35,19 +35,25 @@ def manifests(stage: Stage, *, pods: int) -> list[dict[str, Any]]:
     ]
 
 
-def as_publications(stage: Stage, update: Update) -> pd.DataFrame:
-    """Read in each pod when it got its update, as a table of publications.
+def one_update(stage: Stage, update: Update) -> pd.DataFrame:
+    """Read in each pod when it got an update.
 
     Returns
     -------
     DataFrame
         One row per pod, in the order of their publications: ``node, pod, consumer,
-        seq, published_ns``, and ``delay_s`` from the acknowledgement on.
+        configmap, seq, published_ns``, and ``delay_s`` from the acknowledgement on;
+        ``planned_ns, sent_ns, acked_ns`` of the update are the same in each.
     """
     pods = stage.pods(NAME)
     homes = {one["metadata"]["name"]: one["spec"]["nodeName"] for one in pods}
+    written = {
+        name: getattr(update, name)
+        for name in ("configmap", "planned_ns", "sent_ns", "acked_ns")
+    }
     rows = [
         {
+            **written,
             "node": homes[pod],
             "pod": pod,
             "consumer": "volume",
@@ -58,22 +64,3 @@ def as_publications(stage: Stage, update: Update) -> pd.DataFrame:
         for pod, at_ns in publications(stage, pods, FOLDER).items()
     ]
     return pd.DataFrame(rows).sort_values("published_ns", ignore_index=True)
-
-
-def as_updates(update: Update) -> pd.DataFrame:
-    """Give one update as a table of updates, with the columns of a run's."""
-    columns = {
-        name: [getattr(update, name)]
-        for name in ("configmap", "planned_ns", "sent_ns", "acked_ns")
-    }
-    return pd.DataFrame({"seq": [1], **columns})
-
-
-def alt_text(publications: pd.DataFrame, *, modelled: bool) -> str:
-    """Say what the figure shows, for who cannot see it."""
-    source = "modelled, not measured" if modelled else "measured"
-    delays_s = publications["delay_s"]
-    return (
-        f"Timeline of one update, {source}: {len(publications)} pods had it after "
-        f"{delays_s.min():.1f} s (the first) to {delays_s.max():.1f} s (the last)."
-    )

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from cmhot.gallery.material import Material, Source
 
+_WRITTEN = ("planned_ns", "sent_ns", "acked_ns")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Timeline:
@@ -37,10 +39,35 @@ class _Timeline:
 
     @classmethod
     def of(cls, material: Material) -> _Timeline:
-        """Choose the setting with most pods, and an update that all of them saw.
+        """Take the update of a table, or choose one of a run.
 
-        Of several runs the first is taken.
+        It is one that all pods of a setting saw, of the setting with most pods; of
+        several runs the first is taken. A table has a row per pod, with the columns
+        ``node, pod, consumer, configmap, seq, published_ns``, and in each
+        ``planned_ns, sent_ns, acked_ns`` of the update.
         """
+        if material.table is not None:
+            return cls._of_table(material.table, material.source)
+        return cls._chosen(material)
+
+    @classmethod
+    def _of_table(cls, table: pd.DataFrame, source: Source) -> _Timeline:
+        named = source.setting or ""
+        (seq,) = table["seq"].unique()
+        written = table[["configmap", "seq", *_WRITTEN]].drop_duplicates()
+        (acked_ns,) = written["acked_ns"]
+        return cls(
+            updates=written,
+            publications=table,
+            seq=int(seq),
+            seen_s=sorted((table["published_ns"] - acked_ns) / NS_PER_S),
+            written_ms=_before_ms(written.iloc[0]),
+            setting={"en": named, "zh": named},
+            source=source,
+        )
+
+    @classmethod
+    def _chosen(cls, material: Material) -> _Timeline:
         run = material.runs[0]
         every = delays(run)
         found = [
@@ -65,18 +92,12 @@ class _Timeline:
         updates = run.updates[run.updates["configmap"].isin(configmaps)]
         of_it = updates[updates["seq"] == seq].iloc[0]
         rows = own[(own["seq"] == seq) & (own["status"] == "observed")]
-        written = [
-            None
-            if pd.isna(of_it[name])
-            else (int(of_it[name]) - int(of_it["acked_ns"])) / NS_PER_S * 1000
-            for name in ("planned_ns", "sent_ns")
-        ]
         return cls(
             updates=updates,
             publications=published,
             seq=seq,
             seen_s=sorted(rows["delay_s"].astype(float)),
-            written_ms=(written[0], written[1]),
+            written_ms=_before_ms(of_it),
             setting={lang: distinct_names([row], lang)[0] for lang in ("en", "zh")},
             source=material.source,
         )
@@ -136,6 +157,17 @@ class _Timeline:
             f"kubelet's next sync. Of {pods} pods the first waited {seconds(first)}, "
             f"half of them up to {seconds(middle)}, the last {seconds(last)}.",
         )
+
+
+def _before_ms(written: pd.Series[Any]) -> tuple[float | None, float | None]:
+    """Say when a write was planned and sent, as of its acknowledgement."""
+    planned, sent = (
+        None
+        if pd.isna(written[name])
+        else (int(written[name]) - int(written["acked_ns"])) / NS_PER_S * 1000
+        for name in ("planned_ns", "sent_ns")
+    )
+    return planned, sent
 
 
 FIGURE = NamedFigure(

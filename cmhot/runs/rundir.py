@@ -240,8 +240,12 @@ def read_by_node(outline: Run) -> Iterator[Run]:
     for node in places if listed is None else pods:
         meta = outline.meta if listed is None else {**outline.meta, "pods": pods[node]}
         rows = lines.rows_at(file, places.get(node, array("q")))
-        publications = _once(frame(rows, schema.PUBLICATIONS))
-        yield replace(outline, meta=meta, publications=publications)
+        # nothing of it stays here: the next node's are read when this one's are gone
+        yield replace(
+            outline,
+            meta=meta,
+            publications=_once(frame(rows, schema.PUBLICATIONS)),
+        )
 
 
 def _read_table(path: Path, table: schema.Table) -> pd.DataFrame:

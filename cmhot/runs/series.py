@@ -62,13 +62,15 @@ class Series:
 def all_series(run: Run) -> list[Series]:
     """List the consumers in pods: those that run.json lists, or all seen."""
     keys = ["pod", "container", "consumer"]
-    published = run.publications.sort_values(["published_ns", "seq"])
+    listed = run.meta.get("pods")
+    more = ["node", "configmap"] if listed is None else []
+    published = run.publications[[*keys, "published_ns", "seq", *more]]
+    published = published.sort_values(["published_ns", "seq"])
     published = published.assign(container=published["container"].fillna(""))
     where = published.groupby(keys).indices
     seq = integers(published["seq"])
     at_ns = integers(published["published_ns"])
     incidents = _Incidents.of(run.events)
-    listed = run.meta.get("pods")
     if listed is None:
         listed = published.drop_duplicates(keys).to_dict("records")
     found = []

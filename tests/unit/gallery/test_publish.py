@@ -62,6 +62,20 @@ TABLES = {
     "consumers": CELLS,
     "environment-or-volume": LOOKS,
 }
+ONE_UPDATE = pd.DataFrame(
+    {
+        "node": "n",
+        "pod": ["a", "b", "c"],
+        "consumer": "volume",
+        "configmap": "m",
+        "seq": 1,
+        "planned_ns": 90_000_000,
+        "sent_ns": 100_000_000,
+        "acked_ns": 112_000_000,
+        "published_ns": [1_112_000_000, 3_512_000_000, 2_112_000_000],
+    }
+)
+"""Three pods that had it after 1, 3.4 and 2 s."""
 KNOWN = gallery.Source(kubelets=("v1.37.1",), setting="60 s, Watch")
 
 
@@ -115,6 +129,15 @@ def test_a_table_is_published(tmp_path: Path, name: str) -> None:
 
     assert "Measured on kubelet v1.37.1." in found.caption
     assert found.svg.is_file()
+
+
+def test_one_update_is_told_without_a_run(tmp_path: Path) -> None:
+    """A table of one update has its own timeline."""
+    found = gallery.publish("timeline", table=ONE_UPDATE, source=KNOWN, out=tmp_path)
+
+    assert found.numbers["seen_s"] == [1.0, 2.0, 3.4]
+    assert found.numbers["sent_s"] == pytest.approx(-0.012)
+    assert "60 s, Watch. Measured on kubelet v1.37.1." in found.caption
 
 
 @pytest.mark.parametrize("name", gallery.NAMES)
