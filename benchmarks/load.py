@@ -9,6 +9,7 @@ same process, and of memory what their logs hold is subtracted.
 from __future__ import annotations
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from typing import Any
 import click
 
 from benchmarks.common import Result, publish
+from cmhot.cli import LEAN
 
 SYNC_S = 60.0
 PODS_PER_NODE = 100
@@ -61,7 +63,12 @@ def measure(pods: int, hours: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         here = [sys.executable, "-m", "benchmarks.load", "--into", name]
         options = ["--pods", str(pods), "--hours", str(hours)]
-        done = subprocess.run([*here, *options], check=True, stdout=subprocess.PIPE)
+        done = subprocess.run(
+            [*here, *options],
+            check=True,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **LEAN},
+        )
         found: dict[str, Any] = json.loads(done.stdout)
         path = Path(found.pop("path"))
         with (path / "publications.jsonl").open("rb") as file:

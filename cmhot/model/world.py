@@ -68,6 +68,7 @@ class World:
         self._order = count()
         self._born: dict[str, int] = {}
         self._heard: set[tuple[str | None, str | None, int]] = set()
+        self._variables: dict[str | None, dict[str, str]] = {}
         self._busy_ns = dict.fromkeys([node.name for node in nodes], 0)
 
     # time
@@ -205,6 +206,10 @@ class World:
         found = variables_of(API_SERVER)
         for service in self._store.select(SERVICE, namespace):
             found |= variables_of(service)
+        known = self._variables.get(namespace)
+        if known == found:  # thousands of pods share what they all have
+            return known
+        self._variables[namespace] = found
         return found
 
     # Deployments

@@ -25,8 +25,8 @@ from cmhot.targets import connect
 from cmhot.testbed import lifecycle, spec
 
 TESTBED = "load"
-STRATEGIES = ("Watch", "Get", "Cache", "Watch")
-"""One node each."""
+DETECTION = ("Watch", "Get", "Cache,ttl=0s", "Cache,ttl=15s")
+"""One node each; a group of probes is the pods of a setting."""
 
 
 @click.command()
@@ -36,17 +36,12 @@ STRATEGIES = ("Watch", "Get", "Cache", "Watch")
 @click.option("--keep", type=click.Path(path_type=Path), help="Keep the run here.")
 def main(pods: int, duration: float, sync: str, keep: Path | None) -> None:
     """Collect under load, and account for every trial."""
-    nodes = [
-        parse_setting(f"sync={sync},strategy={strategy}") for strategy in STRATEGIES
-    ]
+    nodes = [parse_setting(f"sync={sync},strategy={how}") for how in DETECTION]
     lifecycle.down(TESTBED)
     with tempfile.TemporaryDirectory() as name:
         try:
             lifecycle.up(spec.make_spec(nodes, name=TESTBED))
-            groups = len(set(nodes))
-            plan = Plan(
-                pods=pods * len(nodes) // groups, duration_s=duration, gap_s=1.0
-            )
+            plan = Plan(pods=pods, duration_s=duration, gap_s=1.0)
             path = collect(connect(f"testbed:{TESTBED}"), plan, out=keep or Path(name))
         finally:
             lifecycle.down(TESTBED)
