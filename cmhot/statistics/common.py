@@ -70,8 +70,11 @@ def common_spread(rows: pd.DataFrame, waited: Floats, t: Floats) -> Common | Non
     """
     if not {"node", "acked_ns"} <= set(rows) or not t.size:
         return None
-    node, _ = codes_of(rows["node"])
-    made = (rows["acked_ns"].to_numpy(dtype=np.int64) + node).astype(np.uint64)
+    node, nodes = codes_of(rows["node"])
+    acked = rows["acked_ns"].to_numpy(dtype=np.int64)
+    first = np.full(nodes, np.iinfo(np.int64).max)
+    np.minimum.at(first, node, acked)  # a run at another hour has the same limits
+    made = (acked - first[node] + node).astype(np.uint64)
     code = ((made * _GOLDEN) >> np.uint64(64 - _BITS)).astype(np.int64)
     used = np.bincount(code, None, 2**_BITS) > 0
     code, heaps, n = (np.cumsum(used) - 1)[code], int(used.sum()), len(waited)

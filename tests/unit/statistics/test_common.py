@@ -52,6 +52,19 @@ def test_pods_on_different_nodes_do_not_share_a_tick() -> None:
     assert found.below.tolist() == [0.0]
 
 
+def test_the_hour_does_not_matter() -> None:
+    """Who shifts all stamps of a run, to give it away, has the same limits."""
+    table = draw_delays(Setting(10), np.random.default_rng(1), pods=20, window_s=600.0)
+    later = table.assign(acked_ns=table["acked_ns"] + 86_400_123_456_789)
+    t, waited = np.array([3.0, 6.6]), table["delay_s"].to_numpy()
+
+    found, shifted = common_spread(table, waited, t), common_spread(later, waited, t)
+
+    assert found is not None
+    assert shifted is not None
+    assert found.noise.tolist() == shifted.noise.tolist()
+
+
 def test_without_stamps_nothing_is_known_of_it() -> None:
     """Tables that do not say when updates were made, or of one update, add nothing."""
     table = delays({"p": [1.0, 3.0]}).drop(columns="acked_ns")
