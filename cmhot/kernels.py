@@ -35,9 +35,11 @@ class _ThisPython(KernelSpecManager):
     environ: dict[str, str]
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:  # noqa: ARG002
-        command = [sys.executable, "-m", "ipykernel_launcher", "-f"]
+        command = [sys.executable, "-m", "ipykernel_launcher"]
+        # an idle kernel is interrupted before it is ended, and would complain of it
+        quiet = "--log-level=CRITICAL"
         return KernelSpec(
-            argv=[*command, "{connection_file}"],
+            argv=[*command, quiet, "-f", "{connection_file}"],
             display_name="cmhot",
             language="python",
             env=self.environ,
