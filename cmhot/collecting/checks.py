@@ -74,17 +74,17 @@ class Tally:
         part
             Publications of whole nodes.
         """
-        counted = part.publications[["node", "pod", "published_ns"]]
-        counted = counted[counted["published_ns"] >= part.meta["measure_from_ns"]]
-        for node, own in counted.groupby("node"):
+        pods = [part.publications["node"], part.publications["pod"]]
+        at_ns = part.publications["published_ns"]
+        counted = at_ns[at_ns >= part.meta["measure_from_ns"]]
+        firsts = counted.groupby(pods).min().reset_index()
+        for node, own in firsts.groupby("node"):
             known = part.meta["settings"].get(node)
             setting = None if known is None else schema.setting_of(known)
             version = kubelet_version(part.meta, str(node))
             if setting is None or not reads_at_every_sync(setting, version):
                 continue
-            first = own.sort_values("published_ns", kind="stable")
-            first = first.drop_duplicates("pod")
-            table = coherence_by_sync(first, period_s=mean_interval_s(setting))
+            table = coherence_by_sync(own, period_s=mean_interval_s(setting))
             seen = table.iloc[0]
             surely = float(seen["coherence"]) if seen["p_value"] < SURELY else 0.0
             self.coherence = max(self.coherence or 0.0, surely)

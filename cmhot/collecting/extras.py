@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from scipy.special import bdtrc
 
 from cmhot.clock import NS_PER_S
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     import numpy.typing as npt
-    import pandas as pd
 
     from cmhot.settings import Setting
 
@@ -61,7 +61,9 @@ class _Node:
     name
         Of the node.
     pods
-        Whose each is.
+        Names of pods, of this node and of others.
+    code
+        Whose each is, a place in `pods`; shape (n,).
     at_ns
         When it was, node clock, UTC epoch ns; shape (n,).
     early
@@ -70,14 +72,18 @@ class _Node:
         Whether the node had too much to do; shape (n,).
     crowd
         How many within `AT_ONCE_S` are too many.
+    enough
+        How many of those that came too soon are.
     """
 
     name: str
-    pods: list[str]
+    pods: pd.Index[Any]
+    code: Nanoseconds
     at_ns: Nanoseconds
     early: Flags
     behind: Flags
     crowd: int
+    enough: float
 
 
 def extra_syncs(
@@ -101,61 +107,79 @@ def extra_syncs(
         For a kubelet a ``restart`` of the node just before the first of its
         publications, and of each other pod just before its own.
     """
+    # a day of a node has a hundred thousand: numbers are sorted, not names
+    noticed_s = (publications["read_ns"] - publications["published_ns"]) / NS_PER_S
+    late_s = (noticed_s.astype("float64").fillna(0.0) - NOTICED_S).clip(lower=0.0)
+    codes, names = pd.factorize(publications["pod"])
+    numbers = pd.DataFrame(
+        {
+            "pod": codes,
+            "published_ns": publications["published_ns"].to_numpy(dtype=np.int64),
+            "late_s": late_s.to_numpy(),
+        }
+    )
     found: list[Incident] = []
-    own_columns = publications[["node", "pod", "published_ns", "read_ns"]]
-    for name, own in own_columns.groupby("node"):
+    for name, places in publications.groupby("node").indices.items():
         known = meta["settings"].get(name)
         setting = None if known is None else schema.setting_of(known)
         if setting is not None:
-            found += _judged(_node(str(name), own, setting, from_ns))
+            node = _node(str(name), numbers.iloc[places], names, setting, from_ns)
+            found += _judged(node)
     return found
 
 
-def _node(name: str, own: pd.DataFrame, setting: Setting, from_ns: int) -> _Node:
+def _node(
+    name: str,
+    own: pd.DataFrame,
+    pods: pd.Index[Any],
+    setting: Setting,
+    from_ns: int,
+) -> _Node:
     """Look at a node's publications from an instant on."""
     ordered = own.sort_values("published_ns")
-    since = ordered.groupby("pod")["published_ns"].diff()
-    noticed_s = (ordered["read_ns"] - ordered["published_ns"]) / NS_PER_S
-    late_s = (noticed_s.astype("float64").fillna(0.0) - NOTICED_S).clip(lower=0.0)
-    before_s = late_s.groupby(ordered["pod"]).shift(fill_value=0.0)
+    of_pod = ordered.groupby("pod")
+    before_s = of_pod["late_s"].shift(fill_value=0.0)
     least = (setting.sync_frequency_s - EARLY_S - before_s) * NS_PER_S
-    counted = ordered["published_ns"] >= from_ns
-    early = (since < least)[counted].to_numpy(dtype=np.bool_)
-    behind = (late_s > BEHIND_S)[counted].to_numpy(dtype=np.bool_)
-    at_ns = ordered.loc[counted, "published_ns"].to_numpy(dtype=np.int64)
-    pods = ordered.loc[counted, "pod"].astype(str).to_list()
+    early = of_pod["published_ns"].diff() < least
+    ordered = ordered.assign(early=early, behind=ordered["late_s"] > BEHIND_S)
+    counted = ordered[ordered["published_ns"] >= from_ns]
+    at_ns = counted["published_ns"].to_numpy(dtype=np.int64)
+    code = counted["pod"].to_numpy(dtype=np.int64)
+    here = np.unique(code).size
     share = (AT_ONCE_S + ALLOWANCE_S) / mean_interval_s(setting)
     lasts_s = (at_ns[-1] - at_ns[0]) / NS_PER_S if len(at_ns) else 0.0
     each = BY_CHANCE / max(lasts_s / AT_ONCE_S, 1.0)
-    sizes = np.arange(len(set(pods)) + 1)
+    sizes = np.arange(here + 1)
     beyond = bdtrc(sizes, sizes[-1], min(share, 1.0))  # P(more than so many at once)
     crowd = int(np.argmax(beyond <= each)) + 1
-    return _Node(name, pods, at_ns, early, behind, max(crowd, SEVERAL + 1))
+    return _Node(
+        name=name,
+        pods=pods,
+        code=code,
+        at_ns=at_ns,
+        early=counted["early"].to_numpy(dtype=np.bool_),
+        behind=counted["behind"].to_numpy(dtype=np.bool_),
+        crowd=max(crowd, SEVERAL + 1),
+        enough=max(SEVERAL, SHARE * here),
+    )
 
 
 def _judged(node: _Node) -> Iterator[Incident]:
     """Tell a kubelet's start from extra syncs of single pods."""
     at_once = round(AT_ONCE_S * NS_PER_S)
-    enough = max(SEVERAL, SHARE * len(set(node.pods)))
     taken = -1
     for index, begin in enumerate(node.at_ns.tolist()):
         if begin <= taken:
             continue
         end = int(np.searchsorted(node.at_ns, begin + at_once, "right"))
         early = int(node.early[index:end].sum())
-        together = {
-            pod
-            for pod, behind in zip(
-                node.pods[index:end], node.behind[index:end], strict=True
-            )
-            if not behind
-        }
-        if len(together) >= node.crowd or early >= enough:
+        together = np.unique(node.code[index:end][~node.behind[index:end]])
+        if together.size >= node.crowd or early >= node.enough:
             taken = begin + at_once
             yield from _start(node, index, end)
         elif node.early[index]:
             detail = {"why": "it was synced before its time"}
-            name = f"pod/{node.pods[index]}"
+            name = f"pod/{node.pods[node.code[index]]}"
             yield Incident(begin - 1, "restart", name, detail)
 
 
@@ -163,9 +187,7 @@ def _start(node: _Node, index: int, end: int) -> Iterator[Incident]:
     """Tell of a kubelet that synced its pods at once."""
     why = "its kubelet synced its pods at once"
     detail: dict[str, Any] = {"why": why, "pods": end - index}
-    at_ns = node.at_ns.tolist()
-    yield Incident(at_ns[index] - 1, "restart", f"node/{node.name}", detail)
-    for pod, instant in zip(
-        node.pods[index + 1 : end], at_ns[index + 1 : end], strict=True
-    ):
-        yield Incident(instant - 1, "restart", f"pod/{pod}", {"why": why})
+    at_ns = node.at_ns[index:end].tolist()
+    yield Incident(at_ns[0] - 1, "restart", f"node/{node.name}", detail)
+    for code, instant in zip(node.code[index + 1 : end], at_ns[1:], strict=True):
+        yield Incident(instant - 1, "restart", f"pod/{node.pods[code]}", {"why": why})

@@ -62,21 +62,21 @@ class Series:
 def all_series(run: Run) -> list[Series]:
     """List the consumers in pods: those that run.json lists, or all seen."""
     keys = ["pod", "container", "consumer"]
-    listed = run.meta.get("pods")
-    more = ["node", "configmap"] if listed is None else []
-    published = run.publications[[*keys, "published_ns", "seq", *more]]
-    published = published.sort_values(["published_ns", "seq"])
+    seq = integers(run.publications["seq"])
+    at_ns = integers(run.publications["published_ns"])
+    published = run.publications[[*keys, "node", "configmap"]]
     published = published.assign(container=published["container"].fillna(""))
     where = published.groupby(keys).indices
-    seq = integers(published["seq"])
-    at_ns = integers(published["published_ns"])
     incidents = _Incidents.of(run.events)
+    listed = run.meta.get("pods")
     if listed is None:
-        listed = published.drop_duplicates(keys).to_dict("records")
+        in_order = published.iloc[np.lexsort((seq, at_ns))]
+        listed = in_order.drop_duplicates(keys).to_dict("records")
     found = []
     for entry in listed:
         key = (entry["pod"], entry.get("container") or "", entry["consumer"])
-        own = where.get(key, np.array([], dtype=np.int64))
+        own = np.asarray(where.get(key, []), dtype=np.int64)
+        own = own[np.lexsort((seq[own], at_ns[own]))]
         configmap = entry.get("configmap")
         pod, node = str(entry["pod"]), str(entry["node"])
         found.append(
