@@ -7,7 +7,7 @@ or the container started again), what stood between is lost: that is a gap.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from cmhot.clock import NS_PER_S
@@ -138,7 +138,7 @@ class ProbeLog:
         for event in events:
             detail = event["detail"] or {}
             if event["kind"] == "foreign":
-                self._foreign_ns = detail["published_ns"]
+                self._foreign_ns = self._foreign_ns or detail["published_ns"]
                 self._remember(detail["read_ns"], detail["line"])
             elif event["kind"] == "gap" and detail.get("why") == _HIDDEN:
                 self._foreign_ns = None
@@ -150,6 +150,15 @@ class ProbeLog:
                 self.supported = False
             elif event["kind"] == "gone":
                 self.gone = True
+
+    def copy(self) -> ProbeLog:
+        """Give another that knows the same."""
+        return replace(self, _at_last={*self._at_last})
+
+    def go_back(self, before: ProbeLog) -> None:
+        """Forget what was read since a copy was made: it could not be written down."""
+        for one in fields(self):
+            setattr(self, one.name, getattr(before, one.name))
 
     def _is_new(self, line: probe.Line) -> bool:
         """Tell whether a line is later than all known; two may share a stamp."""

@@ -6,6 +6,7 @@ delays: both go by, a node and a piece at a time, and are counted on their way.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from cmhot.collecting import checks, incidents
 from cmhot.collecting.agenda import SCRAMBLE, TRIAL
 from cmhot.collecting.extras import extra_syncs
 from cmhot.collecting.provenance import utc_text
+from cmhot.errors import RunError
 from cmhot.law import reads_at_every_sync
 from cmhot.runs import schema
 from cmhot.runs.clocks import NodeClock
@@ -65,7 +67,7 @@ def close(
     probes
         What became of the pods.
     unread
-        Those whose logs could not be read to their ends.
+        Those that live and whose logs were not read to their ends.
     status
         ``complete`` or ``interrupted``; a complete run may turn out ``invalid``.
     changed
@@ -77,11 +79,8 @@ def close(
     meta["ended_utc"] = utc_text(now)
     meta["observed_until_ns"] = min(agenda.end_ns, now)
     for one in unread:
-        if not one.gone:
-            record.add(incidents.out_of_sight(one, since_ns=agenda.begin_ns))
-            end_ns = meta["observed_until_ns"]
-            record.add(incidents.stayed_away(one, end_ns=end_ns))
-    lost = {one.pod for one in probes if one.gone or one in unread}
+        record.add(incidents.unseen(one, since_ns=agenda.begin_ns))
+    lost = {one.pod for one in probes if one.gone} | {one.pod for one in unread}
     outline = replace(read_outline(record.writer.path), meta=meta)
     to_scramble = sum(write.pod is not None for write in agenda.writes)
     own = outline.updates[outline.updates["purpose"] == SCRAMBLE]
@@ -120,8 +119,10 @@ def close(
             status = "invalid"
         meta["status"] = status
         record.writer.write_run(meta)
-        rows.finish()
-        refreshes.finish()
+        # the disk is full: the run is whole without them, who reads it makes them anew
+        with contextlib.suppress(RunError):
+            rows.finish()
+            refreshes.finish()
 
 
 def _may_read_old(meta: Mapping[str, Any], node: str) -> bool:

@@ -97,17 +97,21 @@ def lost(probe: ProbeLog, why: str, *, since_ns: int) -> list[Incident]:
     ]
 
 
-def out_of_sight(probe: ProbeLog, *, since_ns: int) -> Incident:
-    """Tell of a pod whose log could not be read any more when the run ended."""
-    detail = {"why": "its log could not be read after this"}
+def unseen(probe: ProbeLog, *, since_ns: int) -> Incident:
+    """Tell of a pod whose log was not read any more when the run ended.
+
+    It holds until a collection is resumed, which reads the log.
+
+    Parameters
+    ----------
+    probe
+        The pod.
+    since_ns
+        When observation began, for a pod that was never looked at.
+    """
+    detail = {"why": "its log was not read after this"}
     at_ns = probe.read_ns or since_ns
-    return Incident(at_ns, "restart", f"pod/{probe.pod}", detail)
-
-
-def stayed_away(probe: ProbeLog, *, end_ns: int) -> Incident:
-    """Tell that a pod was not seen again: what was sent later was interrupted."""
-    detail = {"why": "nothing was seen of it until the end"}
-    return Incident(end_ns - 1, "restart", f"pod/{probe.pod}", detail)
+    return Incident(at_ns, "unseen", f"pod/{probe.pod}", detail)
 
 
 def boots(nodes: Iterable[Mapping[str, Any]]) -> dict[str, str]:
@@ -173,7 +177,12 @@ def lost_watches(run: Run, away_ns: Iterable[int], *, end_ns: int) -> list[Incid
         new = new[new["seq"] >= (later.min() if len(later) else np.inf)]
         first = new.groupby("node")["published_ns"].min()
         for node in nodes:
-            at_ns = int(first.get(node, end_ns)) - 1
-            detail = {"why": "its watch came back", "away_ns": since_ns}
-            found.append(Incident(at_ns, "restart", f"node/{node}", detail))
+            back_ns = first.get(node)
+            if back_ns is None:  # until a collection is resumed
+                detail = {"why": "its watch is not back", "away_ns": since_ns}
+                found.append(Incident(end_ns - 1, "unseen", f"node/{node}", detail))
+            else:
+                detail = {"why": "its watch came back", "away_ns": since_ns}
+                at_ns = int(back_ns) - 1
+                found.append(Incident(at_ns, "restart", f"node/{node}", detail))
     return found

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from cmhot._version import __version__
 from cmhot.collecting.agenda import agenda_of
 from cmhot.collecting.beginning import logs_of
@@ -21,6 +23,7 @@ from cmhot.nodes import Group
 from cmhot.plan import Plan
 from cmhot.port.cluster import CONFIG_MAP, POD
 from cmhot.runs import schema
+from cmhot.runs.clocks import NodeClock
 from cmhot.runs.rundir import RunWriter, read_by_node, read_meta, read_outline
 
 if TYPE_CHECKING:
@@ -183,6 +186,14 @@ def _restore(probes: list[ProbeLog], part: Run) -> None:
     for one in probes:
         if one.pod in here:
             one.restore(rows.get(one.pod, []), events.get(f"pod/{one.pod}", []))
+            _date(one, NodeClock.of(part.meta, part.clock, one.node))
+
+
+def _date(one: ProbeLog, clock: NodeClock) -> None:
+    """Say until when a pod is known, should nothing be seen of it any more."""
+    if one.last_ns is not None:
+        (read_ns,), _ = clock.to_collector(np.array([one.last_ns]))
+        one.read_ns = int(read_ns)
 
 
 def _in_flight(

@@ -18,7 +18,7 @@ from cmhot.collecting.record import Record
 from cmhot.collecting.settle import EndedError, Updater, may_be_resumed
 from cmhot.collecting.setup import CONFIG_MAP_NAME
 from cmhot.collecting.watching import Watch
-from cmhot.errors import ClusterError, ForbiddenError
+from cmhot.errors import ClusterError, ForbiddenError, RunError
 from cmhot.port import probe
 from cmhot.port.cluster import POD
 
@@ -122,6 +122,9 @@ class Session:
         finally:
             try:
                 self._close(status)
+            except RunError:  # run.json says that it runs: when resumed, it is closed
+                keep = True
+                raise
             finally:
                 if not keep:
                     self._remove()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cmhot.collecting.record import Record
     from cmhot.collecting.settle import Updater
     from cmhot.collecting.setup import Setup
-    from cmhot.reader import ProbeLog
+    from cmhot.reader import News, ProbeLog
 
 LOOK_TAKES_S, LIST_TAKES_S, EXEC_TAKES_S = 0.1, 0.1, 0.25
 """Errands are put off when the next update is due sooner than this."""
@@ -76,7 +76,7 @@ class Watch:
         self.probes, self.record, self.updater = list(probes), record, updater
         self.clock = record.clock
         self.offsets = Offsets(record.clock)
-        self.unread: list[ProbeLog] = []
+        self._unread = {one.pod: one for one in self.probes}
         self.last_delay_s: float | None = None
         self._turn = self._clock_turn = 0
         self._stepped_ns = self._regular_ns = 0
@@ -147,12 +147,13 @@ class Watch:
             self.record.event("log_unread", f"pod/{one.pod}", {"error": str(error)})
             self._leave_alone_if_slow(one.node, began)
             return False
-        news = one.take(text, at_ns=at_ns, highest=self.updater.last_seq)
-        name = f"pod/{one.pod}"
-        for rows, told in news.stretches():
-            self.record.writer.append_publications(rows)
-            for when, kind, detail in told:
-                self.record.add(incidents.Incident(when or at_ns, kind, name, detail))
+        before = one.copy()
+        try:
+            news = one.take(text, at_ns=at_ns, highest=self.updater.last_seq)
+            self._write_down(one, news, at_ns)
+        except BaseException:  # an interrupt: who looks next has to find it new again
+            one.go_back(before)
+            raise
         publications = news.publications
         if publications:
             written = publications[-1]["read_ns"]
@@ -166,6 +167,22 @@ class Watch:
                 self.last_delay_s = (published - sent) / NS_PER_S
         return True
 
+    def _write_down(self, one: ProbeLog, news: News, at_ns: int) -> None:
+        """Append what a look brought, in the order of the log."""
+        name = f"pod/{one.pod}"
+        for rows, told in news.stretches():
+            self.record.writer.append_publications(rows)
+            for when, kind, detail in told:
+                self.record.add(incidents.Incident(when or at_ns, kind, name, detail))
+
+    @property
+    def unread(self) -> list[ProbeLog]:
+        """The probes whose logs were not read to their ends, as far as they live.
+
+        Those are all, until `look_at_all` has come to them.
+        """
+        return [one for one in self._unread.values() if not one.gone]
+
     def look_at_all(self, *, patient: bool) -> None:
         """Read all logs to their ends.
 
@@ -174,21 +191,24 @@ class Watch:
         patient
             Whether to try for a while what cannot be read; it is lost then.
         """
+        self._unread = {one.pod: one for one in self.probes}
+        self._look_at_unread()
+        # of thousands of logs the first round alone takes longer than this
         until = self.clock.monotonic() + (PATIENCE_S if patient else 0)
-        unread = self._round([one for one in self.probes if not one.gone])
-        while unread and self.clock.monotonic() < until:
+        while self.unread and self.clock.monotonic() < until:
             self.clock.sleep(LAST_PAUSE_S)
-            unread = self._round(unread)
+            self._look_at_unread()
         self._check_pods()
-        self.unread = [one for one in unread if not one.gone]
         if patient:
             for one in self.unread:
                 self._lose(one, "its log could not be read at the end")
 
-    def _round(self, some: Sequence[ProbeLog]) -> list[ProbeLog]:
+    def _look_at_unread(self) -> None:
         """Read logs; of a node that does not answer, not one more than needed."""
         self._silent_until.clear()
-        return [one for one in some if self._is_silent(one.node) or not self.look(one)]
+        for one in self.unread:
+            if not self._is_silent(one.node) and self.look(one):
+                del self._unread[one.pod]
 
     def _leave_alone_if_slow(self, node: str, began_s: float) -> None:
         took_s = self.clock.monotonic() - began_s

@@ -40,7 +40,7 @@ CONSUMERS = ("volume", "subPath", "projected", "env", "envFrom")
 
 KINDS = (
     *("reconnect", "restart", "gap", "throttled", "late", "gone", "node_gone"),
-    *("node_ready", "scramble_failed"),
+    *("node_ready", "scramble_failed", "unseen", "resumed"),
 )
 """Incidents that a run may tell of; another is called ``other``."""
 

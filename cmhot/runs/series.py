@@ -136,7 +136,11 @@ class _Incidents:
     @classmethod
     def of(cls, events: pd.DataFrame) -> _Incidents:
         """Sort a run's events by their objects."""
-        own = events[events["kind"].isin(["restart", "gap", "gone"])]
+        own = events[events["kind"].isin(["restart", "gap", "gone", "unseen"])]
+        # who resumed a run has read what was unseen when it ended before
+        resumed = np.flatnonzero(events["kind"] == "resumed")
+        again = own.index.isin(events.index[: resumed[-1]]) if resumed.size else False
+        own = own[~((own["kind"] == "unseen") & again)]
         found: dict[str, list[tuple[str, int, Any]]] = {}
         columns = (own[name] for name in ("object", "kind", "at_ns", "detail"))
         for name, kind, at_ns, detail in zip(*columns, strict=True):
@@ -158,7 +162,7 @@ class _Incidents:
             "restarts_ns": _ascending(at for kind, at, _ in own if kind != "gap"),
             "gaps_ns": np.array(sorted(gaps), dtype=np.int64).reshape(-1, 2),
             "gone_ns": min(
-                (at for kind, at, _ in own if kind == "gone"), default=NEVER
+                (at for kind, at, _ in own if kind in {"gone", "unseen"}), default=NEVER
             ),
         }
 
