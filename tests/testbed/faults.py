@@ -906,7 +906,7 @@ def _recovered_s(run: Run, rows: pd.DataFrame, began_ns: int) -> float | None:
 # -- the page ------------------------------------------------------------------------
 
 
-RUN_DIR = r"(?<!PATCH )/[^ :;`]*/f-[\w-]+"
+RUN_DIR = r"(?<!PATCH )(?<!\w)/[^ :;`]*/f-[\w-]+"
 FEW = 20
 """Intervals, of which no quantile is worth telling."""
 
