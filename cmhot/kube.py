@@ -15,6 +15,7 @@ import json
 import logging
 import os
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -35,6 +36,7 @@ from cmhot.errors import (
 )
 from cmhot.port import answers
 from cmhot.port.cluster import FIELD_MANAGER, NODE, POD, Captured, Kind
+from cmhot.port.rights import CONFIGZ
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -48,6 +50,8 @@ CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
 KUBELET_CONNECT_TIMEOUT_S = 2.0
 """A kubelet is near, or cannot be reached from here at all."""
+KUBELET_READ_TIMEOUT_S = 10.0
+"""A kubelet has its answer at hand; the proxy would wait for a dead one much longer."""
 PAGE = 500
 """Objects that are asked for at once."""
 WATCH_S = 60
@@ -154,6 +158,7 @@ class Kube:
         body: object = None,
         content_type: str = "application/json",
         accept: str = JSON,
+        read_timeout_s: float = READ_TIMEOUT_S,
     ) -> bytes:
         answer = self._open(
             method,
@@ -162,6 +167,7 @@ class Kube:
             body=body,
             content_type=content_type,
             accept=accept,
+            read_timeout_s=read_timeout_s,
         )
         try:
             return answer.read()
@@ -401,6 +407,7 @@ class Kube:
         so a shared one would break requests of other threads.
         With `binary`, output is bytes, and what goes to standard error is kept.
         """
+        handled = sys.exception()
         with client.ApiClient(self._api.configuration) as own:
             try:
                 return stream(
@@ -418,6 +425,9 @@ class Kube:
                     _preload_content=False,
                 )
             except client.ApiException as error:
+                stop = _stop_behind(error, handled=handled)
+                if stop is not None:
+                    raise stop from None
                 path = f"{self._path(POD, pod, namespace)}/exec"
                 raise answers.refused_stream(error, path) from error
 
@@ -493,52 +503,78 @@ class Kube:
         Raises
         ------
         ForbiddenError
-            When neither is possible.
+            When neither is allowed.
+        ClusterError
+            When this kubelet did not answer, or with something else.
+        UnreachableError
+            When the API server did not.
         """
         path = f"/api/v1/nodes/{quote(node, safe='')}/proxy/configz"
         try:
-            answer = self._json("GET", path)
+            text = self._request("GET", path, read_timeout_s=KUBELET_READ_TIMEOUT_S)
         except ForbiddenError as refused:
-            found = self._ask_kubelet(node)
-            if found is None:
+            asked = self._ask_kubelet(node)
+            if asked is None:
                 raise refused from None
-            answer = found
-        settings: dict[str, Any] = answer["kubeletconfig"]
+            text = asked
+        except UnreachableError as error:
+            if isinstance(error.__cause__, urllib3.exceptions.ReadTimeoutError):
+                # the API server was reached, and waits itself
+                raise _no_kubelet(node, "the proxy", error) from error
+            raise
+        settings: dict[str, Any] = json.loads(text)["kubeletconfig"]
         return settings
 
-    def _ask_kubelet(self, node: str) -> dict[str, Any] | None:
-        """Ask a kubelet itself for /configz; None when that is not possible."""
+    def _ask_kubelet(self, node: str) -> bytes | None:
+        """Ask a kubelet itself for /configz; None when that is not allowed."""
         settings = self._api.configuration
         if not settings.verify_ssl or settings.ssl_ca_cert is None:
             return None  # whoever answers there would be given our token
         try:
             status = self.get(NODE, node)["status"]
+        except ForbiddenError:
+            return None
+        try:
             address = next(
                 found["address"]
                 for found in status["addresses"]
                 if found["type"] == "InternalIP"
             )
             port = status["daemonEndpoints"]["kubeletEndpoint"]["Port"]
-        except (ForbiddenError, LookupError, StopIteration):
-            return None
+        except (LookupError, StopIteration):
+            msg = f"Node {node} says no address of its kubelet: is it a virtual one?"
+            raise ClusterError(msg) from None
         host = f"[{address}]" if ":" in address else address
+        url = f"https://{host}:{port}/configz"
         token = settings.get_api_key_with_prefix("BearerToken")
         try:
             answer = self._kubelets.request(
                 "GET",
-                f"https://{host}:{port}/configz",
+                url,
                 headers={"Authorization": token} if token else {},
                 timeout=urllib3.Timeout(
-                    connect=KUBELET_CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S
+                    connect=KUBELET_CONNECT_TIMEOUT_S, read=KUBELET_READ_TIMEOUT_S
                 ),
                 retries=False,
             )
-        except urllib3.exceptions.HTTPError:
+        except urllib3.exceptions.HTTPError as error:
+            if not self._may_ask_kubelets():
+                return None  # nor would the others, which need not be waited for
+            raise _no_kubelet(node, url, error) from error
+        if answer.status in {http.client.UNAUTHORIZED, http.client.FORBIDDEN}:
             return None
         if answer.status != http.client.OK:
-            return None
-        decoded: dict[str, Any] = json.loads(answer.data)
-        return decoded
+            said = answer.data.decode(errors="replace")
+            raise answers.explain(answer.status, said, "GET", url)
+        return answer.data
+
+    def _may_ask_kubelets(self) -> bool:
+        """Tell whether the right to ask kubelets is there, as far as can be known."""
+        wanted = [one for one in CONFIGZ["kubelet"] if one.resource != NODE.plural]
+        try:
+            return all(self.may(right) for right in wanted)
+        except ForbiddenError:
+            return True
 
     @functools.cached_property
     def _kubelets(self) -> urllib3.PoolManager:
@@ -588,6 +624,39 @@ def _decode(text: bytes) -> dict[str, Any]:
         if collects:
             gc.enable()
     return decoded
+
+
+def _no_kubelet(node: str, way: str, error: Exception) -> ClusterError:
+    """Say that a kubelet was silent, which is no word of the API server's."""
+    return ClusterError(
+        f"the kubelet of {node} did not answer by {way} ({type(error).__name__}): is "
+        "the node well, and may its port be reached from there?"
+    )
+
+
+def _stop_behind(
+    error: BaseException, *, handled: BaseException | None
+) -> BaseException | None:
+    """Find the Ctrl-C that the client made an error of its own of.
+
+    Parameters
+    ----------
+    error
+        Of the client.
+    handled
+        What was being handled when the client was called: that is no news.
+
+    Returns
+    -------
+    BaseException or None
+        None when the user did not stop us.
+    """
+    behind = error.__context__
+    while behind is not None and behind is not handled:
+        if not isinstance(behind, Exception):
+            return behind
+        behind = behind.__context__
+    return None
 
 
 def _selector(labels: Mapping[str, str]) -> str:

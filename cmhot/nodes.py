@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from cmhot.errors import ClusterError, ForbiddenError, UnreachableError, UsageError
+from cmhot.errors import (
+    ClusterError,
+    ForbiddenError,
+    NotFoundError,
+    UnreachableError,
+    UsageError,
+)
 from cmhot.kubelet import DEFAULT_TTL_S
 from cmhot.placement import ANYWHERE
 from cmhot.port.cluster import NODE
@@ -33,6 +39,14 @@ RECORDED_LABELS = (
 (https://kubernetes.io/docs/reference/labels-annotations-taints/)."""
 OUR_LABELS = "cmhot.dev/"
 """Labels with this prefix are recorded, too."""
+
+PATIENCE_S = 60.0
+"""How long kubelets that fail may hold us up altogether, in seconds.
+
+A dead one costs 2 s to 10 s; where none can be reached, a thousand cost no more.
+"""
+PAUSE_S = 1.0
+"""After which those that failed are asked once more, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +144,8 @@ def observe_settings(
     """Ask every node that takes probes for its kubelet's setting.
 
     What a kubelet reports counts before what is given by hand.
-    A cluster that does not allow it yields ``given`` or ``unknown``, not an error.
+    A cluster that does not allow it yields ``given`` or ``unknown``, not an error;
+    so does a single kubelet that does not answer, for its own node.
 
     Parameters
     ----------
@@ -153,19 +168,12 @@ def observe_settings(
         nodes, _ = cluster.list(NODE)
     except ForbiddenError:
         return [ObservedNode(UNLISTED, "", None, None, given, source)]
-    observed, may_ask = [], True
-    for node in filter(placement.takes, nodes):
+    taking = [node for node in nodes if placement.takes(node)]
+    known = _ask_all(cluster, [node["metadata"] for node in taking])
+    observed = []
+    for node in taking:
         meta, info = node["metadata"], node["status"]["nodeInfo"]
-        setting = None
-        if may_ask:
-            try:
-                setting = _ask(cluster, meta)
-            except UnreachableError:
-                raise
-            except ForbiddenError:
-                may_ask = False  # rights are the same for each of a thousand nodes
-            except ClusterError:
-                pass  # no kubelet as we know it: a virtual one, or one that is ill
+        setting = known.get(meta["name"])
         observed.append(
             ObservedNode(
                 name=meta["name"],
@@ -178,6 +186,52 @@ def observe_settings(
             )
         )
     return observed
+
+
+def _ask_all(cluster: Cluster, nodes: Sequence[dict[str, Any]]) -> dict[str, Setting]:
+    """Ask kubelets for their settings, and those that fail once more.
+
+    Parameters
+    ----------
+    cluster
+        Where.
+    nodes
+        Metadata of Nodes.
+
+    Returns
+    -------
+    dict
+        Setting by name, of those that told it.
+
+    Raises
+    ------
+    UnreachableError
+        When the API server is gone.
+    """
+    known: dict[str, Setting] = {}
+    left_s = PATIENCE_S
+    for pause_s in (0.0, PAUSE_S):
+        cluster.clock.sleep(pause_s)
+        failed = []
+        for meta in nodes:
+            if left_s <= 0:
+                break
+            began_s = cluster.clock.monotonic()
+            try:
+                known[meta["name"]] = _ask(cluster, meta)
+            except UnreachableError:
+                raise
+            except ForbiddenError:
+                return known  # rights are the same for each of a thousand nodes
+            except NotFoundError:
+                pass  # no kubelet as we know it: a virtual one
+            except ClusterError:
+                failed.append(meta)  # ill, or not reached: that is of this one alone
+                left_s -= cluster.clock.monotonic() - began_s
+        nodes = failed
+        if not nodes:
+            break
+    return known
 
 
 def _ask(cluster: Cluster, meta: dict[str, Any]) -> Setting:

@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from cmhot.port.cluster import Cluster
 
 PACKAGES = ("kubernetes", "numpy", "pandas", "scipy", "papermill", "matplotlib")
-SAME = ("target", "kubernetes", "kubelets", "settings")
+SAME = ("target", "kubernetes")
 """Keys of run.json that a resumed run must find as they were."""
+KNOBS = ("sync_frequency_s", "strategy", "ttl_s")
+FACTS = ("kubelet", "runtime")
+"""What a node's entry has from the kubelet itself, and from the Node object."""
 
 
 def new_run_id(clock: clocks.Clock) -> str:
@@ -80,14 +83,39 @@ def circumstances(cluster: Cluster, observed: Sequence[ObservedNode]) -> dict[st
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Name what is no longer as a run found it, in words."""
-    found = []
-    for key in SAME:
-        old, new = before.get(key), now.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            # a node that went away is an incident, and a new one has no probes
-            both = sorted(old.keys() & new.keys())
-            found += [f"{key} of {name}" for name in both if old[name] != new[name]]
-        elif old != new:
-            found.append(f"{key} (was {old}, is {new})")
+    """Name what is no longer as a run found it, in words.
+
+    Of nodes only those count that have probes and are still there: one that went
+    away is an incident. What could not be read, then or now, has not changed; that
+    is not told, since what was measured is not worse for it.
+
+    Parameters
+    ----------
+    before
+        run.json with its ``pods``.
+    now
+        From `circumstances`, with the ``target``.
+    """
+    found = [
+        f"{key} (was {before.get(key)}, is {now.get(key)})"
+        for key in SAME
+        if before.get(key) != now.get(key)
+    ]
+    measured = {entry["node"] for entry in before["pods"]}
+    for key, changed in (("kubelets", _changed), ("settings", _changed_entry)):
+        old, new = before.get(key) or {}, now.get(key) or {}
+        both = sorted(measured & old.keys() & new.keys())
+        found += [f"{key} of {name}" for name in both if changed(old[name], new[name])]
     return found
+
+
+def _changed(old: object, new: object) -> bool:
+    """Compare two values, of which None is one that is not known."""
+    return old is not None and new is not None and old != new
+
+
+def _changed_entry(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Compare two entries of a node; its own word is not held against the user's."""
+    unread = old["source"] == "configz" != new["source"]
+    keys = FACTS if unread else (*KNOBS, *FACTS)
+    return any(_changed(old.get(key), new.get(key)) for key in keys)

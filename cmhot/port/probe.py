@@ -40,6 +40,8 @@ SCRAMBLE_ANNOTATION = "cmhot.dev/scramble"
 
 _STAMPED = re.compile(r"(\S+Z) (start|publication|gap|unsupported) (.*)")
 _UTC = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d):(\d\d)(?:\.(\d{1,9}))?(?:Z| \+0000)")
+_OURS = re.compile(r"[0-9]{1,18}")
+"""A content of ours: a number below 10^18, which 64 bits hold."""
 _PUBLICATION = re.compile(r"(.*) (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{9} [+-]\d{4})")
 
 
@@ -242,11 +244,10 @@ def parse_log(text: str) -> Iterator[Line]:
         published = _PUBLICATION.fullmatch(rest)
         if published is not None:
             content = published[1]
-            ours = content.isascii() and content.isdecimal()
             yield Line(
                 kind=kind,
                 read_ns=epoch_ns(stamp),
-                seq=int(content) if ours else None,
+                seq=int(content) if _OURS.fullmatch(content) else None,
                 published_ns=epoch_ns(published[2]),
                 detail=content,
             )

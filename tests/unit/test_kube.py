@@ -9,6 +9,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import urllib3
+from kubernetes.stream import ws_client
+from websocket import WebSocketException
 
 from cmhot import kube
 from cmhot.errors import (
@@ -21,7 +24,7 @@ from cmhot.errors import (
 from cmhot.port.cluster import CONFIG_MAP, POD, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -312,6 +315,74 @@ def test_configz_is_asked_through_the_proxy(
     ]
 
     assert cluster.kubelet_configuration("a/b") == {"syncFrequency": "1m0s"}
+
+
+@pytest.mark.parametrize(
+    ("failure", "gone"),
+    [
+        (urllib3.exceptions.ReadTimeoutError, False),
+        (urllib3.exceptions.NewConnectionError, True),
+    ],
+)
+def test_a_proxy_that_waits_for_a_dead_kubelet_is_no_cluster_that_is_gone(
+    cluster: kube.Kube,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: Callable[..., Exception],
+    *,
+    gone: bool,
+) -> None:
+    """The API server was reached, and it is the kubelet that says nothing."""
+    waited = []
+
+    def fail(*_: object, timeout: urllib3.Timeout, **__: object) -> None:
+        waited.append(timeout.read_timeout)
+        raise failure(None, "", "timed out") if not gone else failure(None, "refused")
+
+    monkeypatch.setattr(cluster._api.rest_client.pool_manager, "request", fail)
+
+    with pytest.raises(ClusterError) as raised:
+        cluster.kubelet_configuration("a")
+
+    assert isinstance(raised.value, UnreachableError) is gone
+    assert waited == [kube.KUBELET_READ_TIMEOUT_S]
+
+
+def interrupt(*_: object, **__: object) -> None:
+    """Be where the user's Ctrl-C arrives."""
+    raise KeyboardInterrupt
+
+
+def test_ctrl_c_while_an_exec_connects_is_ctrl_c(
+    cluster: kube.Kube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client makes an error of it, and a run would go on."""
+    monkeypatch.setattr(ws_client, "WSClient", interrupt)
+
+    with pytest.raises(KeyboardInterrupt):
+        cluster.run_in("p", ["true"], namespace="n", container="c")
+
+
+def test_a_ctrl_c_that_is_being_handled_is_not_raised_again(
+    cluster: kube.Kube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who leaves in good order after one asks once more, and may be refused."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise WebSocketException
+
+    monkeypatch.setattr(ws_client, "WSClient", refuse)
+
+    def leave() -> None:
+        try:
+            interrupt()
+        except KeyboardInterrupt:
+            cluster.run_in("p", ["true"], namespace="n", container="c")
+
+    # a Ctrl-C that came out would end pytest, not the test
+    with pytest.raises((UnreachableError, KeyboardInterrupt)) as raised:
+        leave()
+
+    assert raised.type is UnreachableError
 
 
 def test_no_server_is_one_sentence(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import socket
 import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,7 +20,7 @@ import yaml
 from kubernetes.config import incluster_config
 
 from cmhot import kube
-from cmhot.errors import ForbiddenError, UnreachableError, UsageError
+from cmhot.errors import ClusterError, ForbiddenError, UnreachableError, UsageError
 from cmhot.port.rights import Right
 from cmhot.targets import connect
 from cmhot.testbed.certificates import Authority
@@ -322,20 +323,27 @@ def test_a_right_is_asked_for_by_review(
     }
 
 
+REVIEW = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+
+
+def refuse_the_proxy(server: Server, port: int, **status: Any) -> None:  # noqa: ANN401 - of a Node
+    """Have ``nodes/proxy`` refused; the Node says where its kubelet is."""
+    found = {
+        "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
+    }
+    server.answers |= {
+        "/api/v1/nodes/a/proxy/configz": (403, {"message": "no proxy for you"}),
+        "/api/v1/nodes/a": (200, {"status": found | status}),
+    }
+
+
 def test_a_kubelet_is_asked_itself_where_the_proxy_is_refused(
     server: Server, tmp_path: Path
 ) -> None:
     """With `nodes/configz` the kubelet answers; the Node says where it is."""
-    kubelet = {"kubeletEndpoint": {"Port": server.server_port}}
-    addresses = [{"type": "InternalIP", "address": "127.0.0.1"}]
-    server.answers |= {
-        "/api/v1/nodes/a/proxy/configz": (403, {"message": "no"}),
-        "/api/v1/nodes/a": (
-            200,
-            {"status": {"addresses": addresses, "daemonEndpoints": kubelet}},
-        ),
-        "/configz": (200, {"kubeletconfig": {"syncFrequency": "10s"}}),
-    }
+    refuse_the_proxy(server, server.server_port)
+    server.answers["/configz"] = (200, {"kubeletconfig": {"syncFrequency": "10s"}})
     cluster = reach(write(tmp_path / "config", server, {"token": "T"}))
 
     assert cluster.kubelet_configuration("a") == {"syncFrequency": "10s"}
@@ -343,21 +351,97 @@ def test_a_kubelet_is_asked_itself_where_the_proxy_is_refused(
     assert server.users[-1] == (None, "Bearer T")
 
 
-@pytest.mark.parametrize("status", [401, 403, 404])
+@pytest.mark.parametrize("status", [401, 403])
 def test_a_kubelet_that_refuses_too_is_told_by_the_first_refusal(
     server: Server, tmp_path: Path, status: int
 ) -> None:
     """Where neither way is open, the message is the API server's."""
-    kubelet = {"kubeletEndpoint": {"Port": server.server_port}}
-    addresses = [{"type": "InternalIP", "address": "127.0.0.1"}]
-    server.answers |= {
-        "/api/v1/nodes/a/proxy/configz": (403, {"message": "no proxy for you"}),
-        "/api/v1/nodes/a": (
-            200,
-            {"status": {"addresses": addresses, "daemonEndpoints": kubelet}},
-        ),
-        "/configz": (status, {}),
-    }
+    refuse_the_proxy(server, server.server_port)
+    server.answers["/configz"] = (status, {})
+    cluster = reach(write(tmp_path / "config", server, {"token": "T"}))
+
+    with pytest.raises(ForbiddenError, match="no proxy for you"):
+        cluster.kubelet_configuration("a")
+
+
+@pytest.mark.parametrize("status", [404, 429, 503])
+def test_a_kubelet_that_fails_is_no_refusal(
+    server: Server, tmp_path: Path, status: int
+) -> None:
+    """It says nothing of the right to ask the others."""
+    refuse_the_proxy(server, server.server_port)
+    server.answers["/configz"] = (status, {})
+    cluster = reach(write(tmp_path / "config", server, {"token": "T"}))
+
+    with pytest.raises(ClusterError, match="/configz") as raised:
+        cluster.kubelet_configuration("a")
+
+    assert not isinstance(raised.value, ForbiddenError)
+    assert raised.value.status == status
+
+
+@pytest.fixture
+def dead_port() -> Iterator[int]:
+    """Hold a port at which nobody listens."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield int(held.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    "review",
+    [(201, {"status": {"allowed": True}}), (403, {"message": "ask nothing"})],
+    ids=["allowed", "may not even ask for rights"],
+)
+def test_a_kubelet_that_is_not_reached_is_no_refusal(
+    server: Server, tmp_path: Path, dead_port: int, review: tuple[int, Any]
+) -> None:
+    """Nor is it an API server that is gone: the others are there to be asked."""
+    refuse_the_proxy(server, dead_port)
+    server.answers[REVIEW] = review
+    cluster = reach(write(tmp_path / "config", server, {"token": "T"}))
+
+    with pytest.raises(
+        ClusterError, match=r"the kubelet of a did not answer"
+    ) as raised:
+        cluster.kubelet_configuration("a")
+
+    assert not isinstance(raised.value, ForbiddenError | UnreachableError)
+
+
+def test_who_has_neither_right_is_refused_whatever_the_kubelet_does(
+    server: Server, tmp_path: Path, dead_port: int
+) -> None:
+    """Kubelets that would not answer anyway are not waited for, one by one."""
+    refuse_the_proxy(server, dead_port)
+    server.answers[REVIEW] = (201, {"status": {"allowed": False}})
+    cluster = reach(write(tmp_path / "config", server, {"token": "T"}))
+
+    with pytest.raises(ForbiddenError, match="no proxy for you"):
+        cluster.kubelet_configuration("a")
+
+    asked = server.bodies[-1]["spec"]["resourceAttributes"]
+    assert (asked["verb"], asked["resource"]) == ("get", "nodes")
+    assert asked["subresource"] == "configz"
+
+
+def test_a_node_without_an_address_is_no_refusal(
+    server: Server, tmp_path: Path
+) -> None:
+    """That is about this node."""
+    refuse_the_proxy(server, server.server_port, addresses=[])
+    cluster = reach(write(tmp_path / "config", server, {"token": "T"}))
+
+    with pytest.raises(ClusterError, match=r"Node a says no address") as raised:
+        cluster.kubelet_configuration("a")
+
+    assert not isinstance(raised.value, ForbiddenError)
+
+
+def test_who_may_not_look_at_nodes_is_refused(server: Server, tmp_path: Path) -> None:
+    """Where a kubelet is cannot be known then."""
+    refuse_the_proxy(server, server.server_port)
+    server.answers["/api/v1/nodes/a"] = (403, {"message": "no nodes"})
     cluster = reach(write(tmp_path / "config", server, {"token": "T"}))
 
     with pytest.raises(ForbiddenError, match="no proxy for you"):

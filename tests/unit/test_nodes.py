@@ -176,6 +176,105 @@ def test_a_cluster_that_is_gone_is_an_error() -> None:
         observe_settings(cluster)
 
 
+ILL = ClusterError("a bad gateway", status=502)
+
+
+class Ill(ModelCluster):
+    """A model one of whose kubelets does not answer.
+
+    Attributes
+    ----------
+    fails
+        What asking the second one ends with.
+    times
+        How often it does.
+    silent_s
+        How long it takes, in seconds.
+    asked
+        The nodes, in the order in which they were asked.
+    """
+
+    fails: ClusterError = ILL
+    times = 99
+    silent_s = 0.0
+
+    def __init__(self, nodes: int) -> None:
+        super().__init__([Setting(10)] * nodes)
+        self.asked: list[str] = []
+
+    def kubelet_configuration(self, node: str) -> dict[str, Any]:
+        """Answer, or fail."""
+        self.asked.append(node)
+        if node == "model-2" and self.asked.count(node) <= self.times:
+            self.clock.sleep(self.silent_s)
+            raise self.fails
+        return super().kubelet_configuration(node)
+
+
+def test_a_kubelet_that_does_not_answer_is_unknown_alone() -> None:
+    """Those behind it are asked, and are of one group with those before it."""
+    cluster = Ill(5)
+
+    observed = observe_settings(cluster)
+
+    assert [one.source for one in observed] == [
+        *("configz", "unknown", "configz", "configz", "configz")
+    ]
+    assert [len(group.nodes) for group in group_by_setting(observed)] == [4, 1]
+
+
+def test_a_kubelet_that_fails_is_asked_once_more() -> None:
+    """After the others and a second, which is all that it costs; and not again."""
+    once, always = Ill(3), Ill(3)
+    once.times = 1
+
+    assert {one.source for one in observe_settings(once)} == {"configz"}
+    observe_settings(always)
+
+    assert once.asked == ["model-1", "model-2", "model-3", "model-2"]
+    assert always.asked == once.asked
+    # a request takes the model 5 ms
+    assert once.clock.monotonic() == pytest.approx(1.0, abs=0.1)
+
+
+def test_a_kubelet_that_has_no_such_page_is_asked_once() -> None:
+    """A virtual one will not have it in a second either."""
+    cluster = Ill(3)
+    cluster.fails = NotFoundError("no configz", status=404)
+
+    observe_settings(cluster)
+
+    assert cluster.asked == ["model-1", "model-2", "model-3"]
+    # a request takes the model 5 ms, the pause would be 1 s
+    assert cluster.clock.monotonic() < 0.1
+
+
+def test_silent_kubelets_hold_a_run_up_for_a_minute_at_most() -> None:
+    """Where no kubelet can be reached, 30 of 2 s each are enough of a thousand."""
+
+    class Mute(Ill):
+        def kubelet_configuration(self, node: str) -> dict[str, Any]:
+            self.asked.append(node)
+            self.clock.sleep(2.0)
+            raise ILL
+
+    cluster = Mute(100)
+
+    assert {one.source for one in observe_settings(cluster)} == {"unknown"}
+    assert len(cluster.asked) == 30
+
+
+def test_a_refusal_keeps_what_is_known() -> None:
+    """A right that was lost meanwhile takes nothing back."""
+    cluster = Ill(3)
+    cluster.fails = NO
+
+    assert [one.source for one in observe_settings(cluster)] == [
+        *("configz", "unknown", "unknown")
+    ]
+    assert cluster.asked == ["model-1", "model-2"]
+
+
 def test_nodes_that_may_not_be_listed_are_named_by_their_pods() -> None:
     """One entry stands for all until the probes run; then each node has its own."""
     cluster = Guarded([Setting(10)])

@@ -37,6 +37,21 @@ def test_a_torn_last_line_is_passed_over() -> None:
     assert all(line.seq != 2 for line in probe.parse_log(LOG))
 
 
+@pytest.mark.parametrize(
+    ("content", "seq"),
+    [("9" * 18, 999_999_999_999_999_999), ("9" * 19, None), ("9" * 5000, None)],
+    ids=["18 digits", "19 digits", "5000 digits"],
+)
+def test_a_number_beyond_18_digits_is_not_ours(content: str, seq: int | None) -> None:
+    """It would not fit into 64 bits, or be no number to Python at all."""
+    stamp = "2026-11-23T12:27:55.5Z"
+    log = f"{stamp} publication {content} 2026-11-23 12:27:55.000000001 +0000"
+
+    (line,) = probe.parse_log(log)
+
+    assert (line.seq, line.detail) == (seq, content)
+
+
 def test_a_gap_has_both_ends() -> None:
     """A gap's seconds end when the line was printed."""
     gap = next(line for line in probe.parse_log(LOG) if line.kind == "gap")
