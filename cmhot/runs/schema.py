@@ -166,7 +166,7 @@ EVENTS = Table(
             "kind",
             "str",
             "",
-            "reconnect, restart, gap, throttled, late …",
+            "reconnect, restart, gap, gone, unseen (until resumed), throttled …",
             required=True,
         ),
         Column("object", "str", "", "pod/NAME or node/NAME, where it has one"),
