@@ -65,7 +65,7 @@ def collect(
     Raises
     ------
     UsageError
-        When `out` cannot be written, or the namespace does not exist.
+        When `out` cannot be written, or another run is in the namespace.
     ClusterError
         When the cluster refuses. Before the first trial what was created is removed
         again; later the run directory says what there is,
@@ -85,12 +85,24 @@ def collect(
     setup = Setup(cluster, plan, run_id or new_run_id(cluster.clock), groups)
     meta = first_meta(cluster, plan, observed, run_id=setup.run_id)
     setup.check()
-    writer = RunWriter.create(out, meta=meta)
-    against = contradictions(observed, plan.given_setting)
-    for said in against:
-        writer.append_event(said.row(at_ns=cluster.clock.utc_ns()))
-    if against:
-        tell(warning(against))
+    with RunWriter.create(out, meta=meta) as writer:
+        against = contradictions(observed, plan.given_setting)
+        for said in against:
+            writer.append_event(said.row(at_ns=cluster.clock.utc_ns()))
+        if against:
+            tell(warning(against))
+        _begin(setup, observed, meta, writer, progress).run()
+    return writer.path
+
+
+def _begin(
+    setup: Setup,
+    observed: Sequence[ObservedNode],
+    meta: dict[str, Any],
+    writer: RunWriter,
+    progress: Callable[[Progress], None],
+) -> Session:
+    """Make the probes; when that fails, nothing of the run is left on the cluster."""
     try:
         setup.create()
     except BaseException:
@@ -99,17 +111,15 @@ def collect(
         writer.discard()
         raise
     try:
-        session = _ready(setup, observed, meta, writer, progress)
+        return _ready(setup, observed, meta, writer, progress)
     except BaseException:
         meta |= {
             "status": "interrupted",
-            "ended_utc": utc_text(cluster.clock.utc_ns()),
+            "ended_utc": utc_text(setup.cluster.clock.utc_ns()),
         }
         setup.remove()
         writer.write_run(meta)
         raise
-    session.run()
-    return writer.path
 
 
 def _ready(

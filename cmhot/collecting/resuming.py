@@ -66,12 +66,28 @@ def resume(
     Raises
     ------
     RunError
-        When there is nothing to go on with, or the directory cannot be written.
+        When there is nothing to go on with, its collector lives, or the directory
+        cannot be written.
     UsageError
-        When cluster, plan or versions are not those of the run.
+        When cluster, plan or versions are not those of the run, or another run has
+        taken its place in the namespace.
     ClusterError, KeyboardInterrupt
         As `collect` does.
     """
+    # first of all: what is read below is then nobody's to change
+    with RunWriter.reopen(run_dir) as writer:
+        _go_on(cluster, writer, plan, progress)
+    return run_dir
+
+
+def _go_on(
+    cluster: Cluster,
+    writer: RunWriter,
+    plan: Plan | None,
+    progress: Callable[[Progress], None],
+) -> None:
+    """Check that the run can go on, and do it."""
+    run_dir = writer.path
     meta = read_meta(run_dir)
     _check_unfinished(meta, run_dir)
     kept = Plan.from_dict(meta["plan"])
@@ -96,7 +112,8 @@ def resume(
         raise UsageError(msg)
     probes = logs_of(meta)
     _check_probes(setup, probes, run_dir)
-    writer = RunWriter.reopen(run_dir)
+    setup.check()
+    writer.cut_torn_lines()
     run = read_outline(run_dir)
     for part in read_by_node(run):
         _restore(probes, part)
@@ -125,7 +142,6 @@ def resume(
     )
     session.record.event("resumed", "collector", {"from_seq": done + 1})
     session.run()
-    return run_dir
 
 
 def _groups(meta: dict[str, Any]) -> list[Group]:

@@ -6,20 +6,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cmhot.collecting.provenance import circumstances
-from cmhot.errors import ClusterError
+from cmhot.errors import ClusterError, NotFoundError, UsageError
 from cmhot.nodes import observe_settings, probe_image
 from cmhot.pods import await_ready
 from cmhot.port import probe
 from cmhot.port.cluster import CONFIG_MAP, DEPLOYMENT, MANAGED_BY, NAMESPACE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from cmhot.nodes import Group
     from cmhot.plan import Plan
     from cmhot.port.cluster import Cluster, Kind
 
 CONFIG_MAP_NAME = "cmhot-probe"
+NOT_OURS = {409, 422}
+"""HTTP statuses of a Deployment that others made: its fields are theirs, or they did
+it as we do, and its selector, which holds the run, cannot change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +53,34 @@ class Setup:
         return {probe.RUN_LABEL: self.run_id}
 
     def check(self) -> None:
-        """See that the namespace that was asked for exists."""
-        if self.plan.namespace is not None:
-            self.cluster.get(NAMESPACE, self.plan.namespace)
+        """See that the namespace that was asked for exists, and that nobody is in it.
+
+        A namespace of the run's own is nobody else's.
+
+        Raises
+        ------
+        UsageError
+            When an object of our names is there that is another run's, or no run's.
+        ClusterError
+            When the namespace does not exist, or may not be looked into.
+        """
+        if self.plan.namespace is None:
+            return
+        self.cluster.get(NAMESPACE, self.plan.namespace)
+        for kind in (CONFIG_MAP, DEPLOYMENT):
+            for one in self._standing(kind):
+                if _run_of(one) != self.run_id:
+                    raise self._taken(kind, one)
 
     def create(self) -> None:
-        """Make them."""
+        """Make them.
+
+        Raises
+        ------
+        UsageError
+            When another run began in the namespace since `check`; nothing of it
+            is lost, and `remove` takes away what was made.
+        """
         if self.plan.namespace is None:
             self.cluster.apply(
                 {
@@ -73,20 +98,23 @@ class Setup:
             namespace=self.namespace,
         )
         for group in self.groups:
-            self.cluster.apply(
-                probe.deployment(
-                    f"cmhot-{group.name}",
-                    run_id=self.run_id,
-                    group=group.name,
-                    configmap=CONFIG_MAP_NAME,
-                    nodes=group.nodes,
-                    replicas=self.plan.pods,
-                    image=image,
-                    pull_policy=pull_policy,
-                    placement=self.plan.placement,
-                ),
-                namespace=self.namespace,
+            made = probe.deployment(
+                _deployment_name(group),
+                run_id=self.run_id,
+                group=group.name,
+                configmap=CONFIG_MAP_NAME,
+                nodes=group.nodes,
+                replicas=self.plan.pods,
+                image=image,
+                pull_policy=pull_policy,
+                placement=self.plan.placement,
             )
+            try:
+                self.cluster.apply(made, namespace=self.namespace)
+            except ClusterError as error:
+                if error.status in NOT_OURS:
+                    self._yield_to_others(error)
+                raise
 
     def await_pods(self, tell: Callable[[float], None]) -> list[dict[str, Any]]:
         """Wait until all probes are Ready."""
@@ -106,20 +134,95 @@ class Setup:
         return {"target": self.cluster.target, **circumstances(self.cluster, observed)}
 
     def remove(self) -> list[tuple[str, str]]:
-        """Delete them; return what could not be deleted, and why."""
-        ours: list[tuple[Kind, str, str | None]]
+        """Delete them; return what could not be deleted, and why.
+
+        In a namespace that others use as well, what does not carry the label of this
+        run (any more) is not ours: it stays, and is nothing to tell.
+        """
         if self.plan.namespace is None:
-            ours = [(NAMESPACE, self.namespace, None)]
-        else:
-            ours = [
-                (DEPLOYMENT, f"cmhot-{group.name}", self.namespace)
-                for group in self.groups
-            ]
-            ours.append((CONFIG_MAP, CONFIG_MAP_NAME, self.namespace))
+            return self._delete(NAMESPACE, self.namespace)
         left = []
-        for kind, name, namespace in ours:
+        names = {
+            DEPLOYMENT: [_deployment_name(group) for group in self.groups],
+            CONFIG_MAP: [CONFIG_MAP_NAME],
+        }
+        for kind in (DEPLOYMENT, CONFIG_MAP):
             try:
-                self.cluster.delete(kind, name, namespace=namespace)
+                standing = self._standing(kind)
             except ClusterError as error:
-                left.append((name, str(error)))
+                left += [(name, str(error)) for name in names[kind]]
+                continue
+            for one in standing:
+                if _run_of(one) == self.run_id:
+                    left += self._delete(kind, one["metadata"]["name"])
         return left
+
+    def _delete(self, kind: Kind, name: str) -> list[tuple[str, str]]:
+        """Delete an object; return it with the reason if that could not be."""
+        where = self.namespace if kind.namespaced else None
+        try:
+            self.cluster.delete(kind, name, namespace=where)
+        except ClusterError as error:
+            return [(name, str(error))]
+        return []
+
+    def _standing(self, kind: Kind) -> list[dict[str, Any]]:
+        """Find what there is of our names, whoever made it."""
+        if kind == CONFIG_MAP:
+            try:
+                found = self.cluster.get(
+                    kind, CONFIG_MAP_NAME, namespace=self.namespace
+                )
+            except NotFoundError:
+                return []
+            return [found]
+        # one request for all of them, however many groups there are
+        listed, _ = self.cluster.list(kind, namespace=self.namespace)
+        names = {_deployment_name(group) for group in self.groups}
+        return [one for one in listed if one["metadata"]["name"] in names]
+
+    def _yield_to_others(self, refused: ClusterError) -> None:
+        """Give way to a run that began at the same time, if that is the reason.
+
+        Selectors hold a run's label and cannot change: of two runs whose `check` found
+        nothing, one has the Deployment. That one goes on, with the ConfigMap, which
+        carries the label of who applied it last.
+
+        Raises
+        ------
+        UsageError
+            When a Deployment of our names is not ours.
+        """
+        for one in self._standing(DEPLOYMENT):
+            other = _run_of(one)
+            if other == self.run_id:
+                continue
+            if other is not None:
+                self.cluster.apply(
+                    probe.config_map(CONFIG_MAP_NAME, run_id=other),
+                    namespace=self.namespace,
+                )
+            raise self._taken(DEPLOYMENT, one) from refused
+
+    def _taken(self, kind: Kind, one: Mapping[str, Any]) -> UsageError:
+        """Say whose an object is that stands where ours would."""
+        run_id, name = _run_of(one), one["metadata"]["name"]
+        said = f"{kind.plural}/{name} in namespace {self.namespace} belongs to "
+        if run_id is None:
+            said += "no run of cmhot: measure in another --namespace, or rename it"
+        else:
+            said += (
+                f"run {run_id}: measure in another --namespace, wait until that run "
+                "has ended, or remove with `cmhot clean` what it left"
+            )
+        return UsageError(said)
+
+
+def _deployment_name(group: Group) -> str:
+    return f"cmhot-{group.name}"
+
+
+def _run_of(one: Mapping[str, Any]) -> str | None:
+    """Read which run an object belongs to; None: none."""
+    labels: Mapping[str, str] = one["metadata"].get("labels") or {}
+    return labels.get(probe.RUN_LABEL)

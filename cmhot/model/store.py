@@ -176,6 +176,12 @@ class Store:
         old: Object | None,
         at_ns: int,
     ) -> Object:
+        if kind == DEPLOYMENT and old is not None:
+            before, after = (one["spec"].get("selector") for one in (old, made))
+            if before != after:
+                name = made["metadata"]["name"]
+                msg = f"deployments/{name}: its selector is immutable (the model)"
+                raise ClusterError(msg, status=UNPROCESSABLE)
         same = old is not None and old.get("data") == made.get("data")
         if old is not None and old.get("immutable") and not same:
             msg = f"{kind.plural}/{made['metadata']['name']} is immutable (the model)"

@@ -81,12 +81,18 @@ RUN = (
     *_rights(
         "get",
         "configmaps",
-        "to find out whether a write whose answer was lost took effect",
+        "to see whose it is, and whether a write whose answer was lost took effect",
         name=PROBE_CONFIG_MAP,
     ),
     *_rights("delete", "configmaps", "to remove it at the end", name=PROBE_CONFIG_MAP),
     *_rights(
         "create patch", "deployments", "to start the probes", group=(apps := "apps")
+    ),
+    *_rights(
+        "list",
+        "deployments",
+        "to see whose probes there are, before any are made or removed",
+        group=apps,
     ),
     *_rights("delete", "deployments", "to remove the probes at the end", group=apps),
     *_rights("list watch", "pods", "to wait until the probes are Ready"),
@@ -142,12 +148,7 @@ CONFIGZ: dict[Configz, tuple[Right, ...]] = {
 }
 """By the way to a kubelet's configuration; either needs `NODES` as well."""
 
-CLEAN = (
-    *_rights("list", "configmaps", "for `cmhot clean`, to find what was left"),
-    *_rights(
-        "list", "deployments", "for `cmhot clean`, to find what was left", group=apps
-    ),
-)
+CLEAN = (Right("list", "configmaps", "for `cmhot clean`, to find what was left"),)
 """What `cmhot clean --namespace` needs besides `RUN`."""
 
 CLEAN_EVERYWHERE = (

@@ -1,7 +1,8 @@
-"""Files of a run on disk: whole lines, whole files, and what to do when it is full."""
+"""Files of a run on disk: whole lines, whole files, one writer, and no space left."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -12,6 +13,39 @@ if TYPE_CHECKING:
     import io
     from collections.abc import Iterator
     from pathlib import Path
+
+
+def hold(folder: Path) -> int | None:
+    """Hold a folder for this process alone, without leaving a trace in it.
+
+    The system lets it go when the descriptor is closed, or the process ends in
+    whatever way.
+
+    Returns
+    -------
+    int or None
+        The descriptor that holds it. None: it cannot be held, for it is not there,
+        or its file system locks no folders, as NFS, which wants to write to what it
+        locks. Then it is written all the same: a measurement matters more.
+
+    Raises
+    ------
+    BlockingIOError
+        When somebody holds it already.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def append(file: Path, content: bytes, *, synced: bool) -> None:

@@ -14,11 +14,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
-def frame(rows: Iterable[Mapping[str, Any]], table: schema.Table) -> pd.DataFrame:
+def frame(
+    rows: Iterable[Mapping[str, Any]], table: schema.Table, *, lean: bool = False
+) -> pd.DataFrame:
     """Make a typed table of rows; integers stay exact and are never floats.
 
     Keys that the table does not know are left out: a newer writer may add some.
     The rows are taken one by one, and none is kept.
+
+    Parameters
+    ----------
+    rows
+        By name of the column.
+    table
+        Which columns there are.
+    lean
+        Whether texts become categories, a sixth of the memory.
 
     Raises
     ------
@@ -35,7 +46,7 @@ def frame(rows: Iterable[Mapping[str, Any]], table: schema.Table) -> pd.DataFram
         for own in columns:
             if not own.add(row.get(own.column.name)):
                 schema.check(row, table, number=number)
-    return pd.DataFrame({own.column.name: own.series() for own in columns})
+    return pd.DataFrame({own.column.name: own.series(lean=lean) for own in columns})
 
 
 class _Integers:
@@ -57,7 +68,7 @@ class _Integers:
         self._absent.append(1)
         return value is None and not self.column.required
 
-    def series(self) -> pd.Series[Any]:
+    def series(self, *, lean: bool) -> pd.Series[Any]:  # noqa: ARG002 - as others
         """Give all of them."""
         values = np.array(self._values, dtype=np.int64)
         if self.column.dtype == "int64":
@@ -83,10 +94,16 @@ class _Texts:
             self._codes.append(known.setdefault(value, len(known)))  # type: ignore[arg-type]
         return fits
 
-    def series(self) -> pd.Series[Any]:
+    def series(self, *, lean: bool) -> pd.Series[Any]:
         """Give all of them."""
+        codes = np.array(self._codes, dtype=np.int32)
+        if lean:
+            kept = [name for name in self._known if name is not None]
+            absent = self._known.get(None, len(self._known))
+            codes = np.where(codes == absent, -1, codes - (codes > absent))
+            return pd.Series(pd.Categorical.from_codes(codes, pd.Index(kept)))
         names = pd.array([*self._known], dtype="str")
-        return pd.Series(names.take(np.array(self._codes, dtype=np.int64)))
+        return pd.Series(names.take(codes))
 
 
 class _Objects:
@@ -103,6 +120,6 @@ class _Objects:
         self._values.append(value)
         return value is not None or not self.column.required
 
-    def series(self) -> pd.Series[Any]:
+    def series(self, *, lean: bool) -> pd.Series[Any]:  # noqa: ARG002 - as others
         """Give all of them."""
         return pd.Series(self._values, dtype=self.column.dtype)

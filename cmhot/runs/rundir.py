@@ -9,7 +9,9 @@ What is derived from them can be computed again at any time.
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import weakref
 from array import array
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -21,8 +23,10 @@ from cmhot.runs.frames import frame
 from cmhot.runs.packed import read_packed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
+    from types import TracebackType
+    from typing import Self
 
     import pandas as pd
 
@@ -53,18 +57,35 @@ class Run:
 
 
 class RunWriter:
-    """Writes one run directory.
+    """Writes one run directory, and keeps other writers out until it is closed.
+
+    `create` and `reopen` make one. What is not closed holds its directory until
+    nobody refers to it any more, or the process ends.
 
     Parameters
     ----------
     path
-        An existing run directory; `create` makes a new one.
+        The run directory.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._made: list[Path] = []
         self._unsynced = False
+        self._release: Callable[[], object] = lambda: None
+
+    def __enter__(self) -> Self:
+        """Give itself, which is closed at the end of the block."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Let others write."""
+        self.close()
 
     @classmethod
     def create(cls, out: Path, *, meta: Mapping[str, Any]) -> RunWriter:
@@ -83,6 +104,8 @@ class RunWriter:
         ------
         UsageError
             When the directory exists already or cannot be written.
+        RunError
+            When another writer came in between.
         """
         path = out / str(meta["run_id"])
         absent = [folder for folder in (out, *out.parents) if not folder.exists()]
@@ -96,6 +119,7 @@ class RunWriter:
         writer._made = absent
         try:
             path.mkdir(parents=True)
+            writer._hold()
             for table in schema.RAW_TABLES:
                 (path / table.file).touch()
             disk.replace(path / schema.RUN_FILE, _run_json(meta))
@@ -110,20 +134,48 @@ class RunWriter:
 
     @classmethod
     def reopen(cls, path: Path) -> RunWriter:
-        """Go on with a run; a last line that a crash tore is cut off first.
+        """Take over a run whose writer has died; nothing of it is changed yet.
 
         Raises
         ------
         RunError
-            When it cannot be written.
+            When its writer lives.
         """
-        with disk.refusals(path):
+        writer = cls(path)
+        writer._hold()
+        return writer
+
+    def _hold(self) -> None:
+        try:
+            descriptor = disk.hold(self.path)
+        except BlockingIOError as error:
+            msg = (
+                f"another cmhot is collecting into {self.path}: wait for it, or end it "
+                "first"
+            )
+            raise RunError(msg) from error
+        if descriptor is not None:
+            self._release = weakref.finalize(self, os.close, descriptor)
+
+    def close(self) -> None:
+        """Let others write; once is enough."""
+        self._release()
+
+    def cut_torn_lines(self) -> None:
+        """Cut off last lines that a crash tore, before anything is added to them.
+
+        Raises
+        ------
+        RunError
+            When they cannot be written.
+        """
+        with disk.refusals(self.path):
             for table in schema.RAW_TABLES:
-                disk.cut_torn_line(path / table.file)
-        return cls(path)
+                disk.cut_torn_line(self.path / table.file)
 
     def discard(self) -> None:
         """Remove a run in which nothing was done, and the folders made for it."""
+        self.close()
         shutil.rmtree(self.path, ignore_errors=True)
         for folder in self._made:
             if folder.is_dir() and not any(folder.iterdir()):
@@ -223,6 +275,7 @@ def read_by_node(outline: Run) -> Iterator[Run]:
     ------
     Run
         With the pods and publications of one node, and all else of the run.
+        Texts of publications are categories.
         Every node that run.json names pods of has its turn, and where it names
         none every node that published.
 
@@ -244,7 +297,7 @@ def read_by_node(outline: Run) -> Iterator[Run]:
         yield replace(
             outline,
             meta=meta,
-            publications=_once(frame(rows, schema.PUBLICATIONS)),
+            publications=_once(frame(rows, schema.PUBLICATIONS, lean=True)),
         )
 
 

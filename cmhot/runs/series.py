@@ -65,7 +65,9 @@ def all_series(run: Run) -> list[Series]:
     seq = integers(run.publications["seq"])
     at_ns = integers(run.publications["published_ns"])
     published = run.publications[[*keys, "node", "configmap"]]
-    published = published.assign(container=published["container"].fillna(""))
+    published = published.assign(
+        container=published["container"].astype("str").fillna("")
+    )
     where = published.groupby(keys).indices
     incidents = _Incidents.of(run.events)
     listed = run.meta.get("pods")

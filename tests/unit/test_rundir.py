@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,10 +113,94 @@ def test_a_torn_line_is_cut_off_before_the_next(writer: RunWriter) -> None:
     with (writer.path / "updates.jsonl").open("ab") as file:
         file.write(b'{"seq":2,"conf')
 
+    writer.close()
     again = RunWriter.reopen(writer.path)
+    again.cut_torn_lines()
     again.append_update({**UPDATE, "seq": 3})
 
     assert read_run(writer.path).updates["seq"].tolist() == [1, 3]
+
+
+HELD = "another cmhot is collecting into .*r: wait for it, or end it first"
+
+
+def test_a_run_has_one_writer(writer: RunWriter) -> None:
+    """While one lives, another is refused; nothing of it is seen in the directory."""
+    before = {path.name: path.read_bytes() for path in writer.path.iterdir()}
+
+    with pytest.raises(RunError, match=HELD):
+        RunWriter.reopen(writer.path)
+
+    assert {path.name: path.read_bytes() for path in writer.path.iterdir()} == before
+    writer.append_update(UPDATE)
+    assert len(read_run(writer.path).updates) == 1
+
+
+def test_a_closed_writer_makes_room_for_the_next(writer: RunWriter) -> None:
+    """The next one holds the run in its turn, until it is closed or forgotten."""
+    writer.close()
+    writer.close()  # twice is no harm
+
+    with RunWriter.reopen(writer.path), pytest.raises(RunError, match=HELD):
+        RunWriter.reopen(writer.path)
+    forgotten = RunWriter.reopen(writer.path)
+    del forgotten
+
+    RunWriter.reopen(writer.path).close()
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from cmhot.runs.rundir import RunWriter
+writer = RunWriter.reopen(Path(sys.argv[1]))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_killed_writer_makes_room_for_the_next(writer: RunWriter) -> None:
+    """Of another process, however it ends."""
+    writer.close()
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(writer.path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(RunError, match=HELD):
+            RunWriter.reopen(writer.path)
+        other.kill()
+
+    RunWriter.reopen(writer.path).close()
+
+
+def test_a_discarded_run_is_let_go(writer: RunWriter) -> None:
+    """Its name is free again."""
+    writer.discard()
+
+    again = RunWriter.create(writer.path.parent, meta={"run_id": "r"})
+
+    with pytest.raises(RunError, match=HELD):
+        RunWriter.reopen(again.path)
+
+
+def test_a_disk_without_locks_is_written_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some network file systems lock no directories."""
+
+    def refuse(_descriptor: int, _operation: int) -> None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    one = RunWriter.create(tmp_path, meta={"run_id": "r"})
+    other = RunWriter.reopen(one.path)
+
+    other.append_update(UPDATE)
+
+    assert len(read_run(one.path).updates) == 1
 
 
 def test_a_full_disk_tears_no_line(
@@ -271,7 +357,8 @@ def test_a_run_is_read_node_by_node(simulate_run: SimulateRun) -> None:
     assert len(parts["n9"].publications) == 0
     for node in ("n0", "n1"):
         own = whole[whole["node"] == node].reset_index(drop=True)
-        pd.testing.assert_frame_equal(parts[node].publications, own)
+        part = parts[node].publications  # its texts are categories
+        pd.testing.assert_frame_equal(part.astype(own.dtypes), own)
 
 
 def test_damage_is_found_node_by_node(writer: RunWriter) -> None:

@@ -118,7 +118,7 @@ def test_all_rights_are_one_line() -> None:
     """What is there need not be listed."""
     checks = checked(Made())
 
-    assert checks["rights"].detail == "all 14 that a collection needs in namespace n"
+    assert checks["rights"].detail == "all 15 that a collection needs in namespace n"
 
 
 def test_the_model_has_no_rights_to_ask_for() -> None:

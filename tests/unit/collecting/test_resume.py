@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from cmhot.collecting import Progress
     from cmhot.port.cluster import Kind
 
 SETTINGS = (Setting(5), Setting(10, Strategy.GET))
@@ -216,6 +218,56 @@ def test_what_is_complete_is_not_resumed(tmp_path: Path) -> None:
 
     with pytest.raises(RunError, match="is complete: there is nothing left to resume"):
         resume(cluster, path)
+
+
+def files(run_dir: Path) -> dict[str, bytes]:
+    """Read all of a run directory."""
+    return {path.name: path.read_bytes() for path in run_dir.iterdir()}
+
+
+def test_a_run_whose_collector_lives_is_not_resumed(tmp_path: Path) -> None:
+    """The second one changes nothing, and the first one never hears of it."""
+    cluster = Mortal(SETTINGS)
+    unchanged: list[bool] = []
+
+    def meanwhile(progress: Progress) -> None:
+        if progress.phase != "updates" or unchanged:
+            return
+        with (tmp_path / "r" / "updates.jsonl").open("ab") as file:
+            size = file.tell()
+            file.write(TORN)  # what the first one is just writing
+        before, asked = files(tmp_path / "r"), cluster.requests
+        with pytest.raises(
+            RunError, match=r"another cmhot is collecting into .*r: wait for it, or end"
+        ):
+            resume(cluster, tmp_path / "r")
+        unchanged.append(files(tmp_path / "r") == before and cluster.requests == asked)
+        os.truncate(tmp_path / "r" / "updates.jsonl", size)
+
+    path = collect(cluster, PLAN, out=tmp_path, run_id="r", progress=meanwhile)
+
+    assert unchanged == [True]
+    run = read_run(path)
+    assert run.meta["status"] == "complete"
+    assert "resumed" not in set(run.events["kind"])
+
+
+def test_a_resumed_run_is_held_as_well(tmp_path: Path) -> None:
+    """Until its end; then there is nothing left to resume."""
+    cluster = killed(tmp_path)
+    refused: list[str] = []
+
+    def meanwhile(progress: Progress) -> None:
+        if progress.phase == "updates" and not refused:
+            with pytest.raises(RunError) as refusal:
+                resume(cluster, cluster.run_dir)
+            refused.append(str(refusal.value))
+
+    resume(cluster, cluster.run_dir, progress=meanwhile)
+
+    assert "another cmhot is collecting" in refused[0]
+    with pytest.raises(RunError, match="there is nothing left to resume"):
+        resume(cluster, cluster.run_dir)
 
 
 def change(run_dir: Path, **entries: Any) -> None:  # noqa: ANN401

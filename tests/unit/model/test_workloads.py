@@ -258,6 +258,19 @@ def test_what_is_immutable_stays_in_its_pods(cluster: ModelCluster) -> None:
     assert printed(cluster, "cat", FILE, pod=new) == "three"
 
 
+def test_a_selector_cannot_change(cluster: ModelCluster) -> None:
+    """As in the API: who has other pods in mind wants another Deployment."""
+    before = cluster.get(DEPLOYMENT, "web", namespace="n")["spec"]
+    other = deployment(3)
+    other["spec"]["selector"] = {"matchLabels": {"app": "other"}}
+
+    with pytest.raises(ClusterError, match="selector is immutable") as refused:
+        cluster.apply(other, namespace="n")
+
+    assert refused.value.status == 422
+    assert cluster.get(DEPLOYMENT, "web", namespace="n")["spec"] == before
+
+
 def test_a_namespace_goes_with_all_that_is_in_it() -> None:
     """It comes with an account, without which no pod is made."""
     cluster = ModelCluster([Setting(10)])
