@@ -141,21 +141,26 @@ CURRENT = ERAS[-1]
 def era_of(version: str | None) -> Era:
     """Find the era of a kubelet's version, such as ``v1.28.15`` or ``1.28``.
 
-    What names no version (None, or ``modelled``) is taken to be current.
+    What names none is taken to be current: None, ``modelled``, or ``v0.0.0-…``,
+    as a kubelet says that was built without one.
 
     Raises
     ------
     UsageError
-        For a version before 1.12.
+        For a version before 1.12, or what is no version.
 
     Examples
     --------
     >>> era_of("v1.28.15").ttl_works
     False
     """
-    match = re.search(r"\bv?1\.(\d+)", version or "")
-    if match is None:
+    said = (version or "").removeprefix("modelled").strip()
+    if not said or said.startswith("v0.0.0"):
         return CURRENT
+    match = re.match(r"v?1\.(\d+)(?![0-9A-Za-z])", said)
+    if match is None:
+        msg = f"{version!r} is no version of Kubernetes: give one as 1.28 or v1.28.15"
+        raise UsageError(msg)
     minor = int(match[1])
     if minor < ERAS[0].since:
         msg = (

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from cmhot.cli.options import RunFolder
 from cmhot.errors import UsageError
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=RunFolder())
 @click.option(
     "--anonymise",
     is_flag=True,

@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cmhot.cli.options import RunFolder
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_PICTURES = {
+    *(".svg", ".png", ".pdf", ".eps", ".ps", ".jpg", ".jpeg", ".gif", ".webp"),
+    *(".tif", ".tiff", ".bmp"),
+}
+"""Endings of what nobody means to be a folder; the first two are drawn."""
 
 
 @click.command()
@@ -17,7 +25,7 @@ if TYPE_CHECKING:
     "--run",
     "runs",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=RunFolder(),
     help="A run to draw it from. Repeat it for more. "
     "Default: measured data that come with cmhot.",
 )
@@ -91,10 +99,7 @@ def figure(
         return
     figure_name = gallery.named(name).name
     material = Material(paths=runs) if runs else shipped(figure_name)
-    if out.suffix in {".svg", ".png"} and form in {None, out.suffix[1:]}:
-        picture = out
-    else:
-        picture = out / f"{name}.{form or 'svg'}"
+    picture = _picture(out, name, form)
     rendered = render(
         figure_name,
         material,
@@ -106,6 +111,30 @@ def figure(
     )
     for path in (rendered.picture, rendered.numbers, rendered.snippet):
         click.echo(path)
+
+
+def _picture(out: Path, name: str, form: str | None) -> Path:
+    """Say which file it becomes.
+
+    Raises
+    ------
+    UsageError
+        When `out` ends as a picture that is not drawn, or contradicts `form`.
+    """
+    from cmhot.errors import UsageError
+
+    if out.is_dir() or out.suffix.lower() not in _PICTURES:
+        return out / f"{name}.{form or 'svg'}"
+    if out.suffix not in {".svg", ".png"}:
+        msg = f"--out {out} has to end in .svg or .png, or to be a folder"
+        raise UsageError(msg)
+    if form not in {None, out.suffix[1:]}:
+        msg = (
+            f"--out {out} and --format {form} contradict each other: "
+            "leave one of them out"
+        )
+        raise UsageError(msg)
+    return out
 
 
 def _names(lang: str) -> Iterator[str]:

@@ -9,13 +9,18 @@ from typing import Any
 
 import click
 
-from cmhot.cli.options import Duration, as_json, choose_target, say, target_options
+from cmhot.cli.options import (
+    Duration,
+    RunFolder,
+    as_json,
+    choose_target,
+    say,
+    target_options,
+)
 from cmhot.cli.probes import probe_options
 from cmhot.errors import UsageError
 
-runs_argument = click.argument(
-    "runs", nargs=-1, required=True, type=click.Path(path_type=Path)
-)
+runs_argument = click.argument("runs", nargs=-1, required=True, type=RunFolder())
 
 
 @click.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +12,7 @@ from cmhot.errors import UsageError
 from cmhot.settings import Setting, parse_duration, parse_strategy
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable
 
 
@@ -32,6 +34,30 @@ class Duration(click.ParamType[float]):
             return parse_duration(value)
         except UsageError as error:
             self.fail(str(error), param, ctx)
+
+
+class RunFolder(click.Path):
+    """The path of a run directory, which need not be there; a file is none."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Path:
+        """Take it as a path; a file is wrong use."""
+        path = Path(value)
+        if path.is_file():
+            self.fail(
+                f"{path} is a file, no run directory: "
+                "give the path that cmhot collect printed",
+                param,
+                ctx,
+            )
+        return path
 
 
 def target_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cmhot.cli.options import Duration, as_json, choose_target, say, target_options
+from cmhot.cli.options import (
+    Duration,
+    RunFolder,
+    as_json,
+    choose_target,
+    say,
+    target_options,
+)
 from cmhot.cli.probes import namespace_option, setting_option
 from cmhot.errors import UsageError
 
@@ -41,7 +48,7 @@ DEFAULT_PROFILE = "quick"
     "--run",
     "runs",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=RunFolder(),
     help="Report on an existing run instead of measuring. Repeat it for more.",
 )
 @click.option(
@@ -55,7 +62,7 @@ DEFAULT_PROFILE = "quick"
     "--compare",
     nargs=2,
     metavar="RUN_A RUN_B",
-    type=click.Path(path_type=Path),
+    type=RunFolder(),
     help="Show two runs side by side, before and after a change.",
 )
 @click.option("--pods", type=int, help="Instead of the profile's probes a setting.")

@@ -10,6 +10,7 @@ import scipy
 
 from cmhot.display import Page, Shown
 from cmhot.errors import UsageError
+from cmhot.kubelet import era_of
 from cmhot.law import QUANTILES, law_for, reads_at_every_sync, refresh_for
 from cmhot.statistics import MIN_BLOCKS
 
@@ -143,8 +144,10 @@ def plan_precision(
     Raises
     ------
     UsageError
-        For a quantile or a width that cannot be, or where no law is known.
+        For a quantile, a width or a version that cannot be,
+        or where no law is known.
     """
+    era_of(kubernetes)  # refuses what is none
     if not 0 < quantile < 1 or not 0 < width_s < math.inf:
         msg = (
             f"no plan for a width of {width_s!r} s at {quantile!r}: the width is above "

@@ -322,6 +322,11 @@ def test_predict_answers_without_a_cluster(run: Run) -> None:
         (("predict", "--quantile", "1.2"), "between 0 and 1"),
         (("predict", "--ttl", "-1"), "it cannot be negative"),
         (("predict", "--strategy", "Push"), "the kubelet knows Watch, Get, Cache"),
+        (("predict", "--kubernetes", "128"), "'128' is no version of Kubernetes"),
+        (
+            ("plan", "--width", "1s", "--kubernetes", "latest"),
+            "'latest' is no version of Kubernetes",
+        ),
         (("plan", "--width", "0s"), "the width is above 0"),
         (("plan",), "Missing option '--width'"),
         (("summarise", "x", "--json", "--openmetrics"), "choose one"),
@@ -337,6 +342,31 @@ def test_nonsense_is_answered_in_a_sentence(
     assert (code, output) == (2, "")
     assert says in messages
     assert "Traceback" not in messages
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("summarise",),
+        ("figure", "headline", "--run"),
+        ("report", "--run"),
+        ("report", "--compare", "nowhere"),
+        ("export", "--anonymise", "--out", "copy"),
+    ],
+    ids=" ".join,
+)
+def test_a_file_is_no_run(command: tuple[str, ...], run: Run, tmp_path: Path) -> None:
+    """Who gives the run.json of a run is told that its directory is wanted."""
+    file = tmp_path / "work" / "run.json"
+    file.write_text("{}")
+
+    code, output, messages = run(*command, "run.json")
+
+    assert (code, output) == (2, "")
+    assert messages.splitlines()[-1].endswith(
+        "run.json is a file, no run directory: give the path that cmhot collect printed"
+    )
+    assert [*file.parent.iterdir()] == [file]
 
 
 def test_plan_ends_with_a_command(run: Run) -> None:

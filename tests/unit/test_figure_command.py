@@ -64,7 +64,7 @@ def test_it_writes_three_files_and_prints_them(
         (("--format", "png"), "collapse.png"),
         (("--out", "there/mine.png"), "there/mine.png"),
         (("--out", "there"), "there/collapse.svg"),
-        (("--out", "there.svg", "--format", "png"), "there.svg/collapse.png"),
+        (("--out", "2026.11"), "2026.11/collapse.svg"),
     ],
 )
 def test_a_place_is_a_folder_or_a_file(
@@ -77,6 +77,34 @@ def test_a_place_is_a_folder_or_a_file(
 
     assert (here / file).is_file()
     assert (here / file).with_suffix(".md").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--out", "x.svg", "--format", "png"), "x.svg and --format png contradict"),
+        (("--out", "x.pdf"), "x.pdf has to end in .svg or .png"),
+        (("--out", "x.JPG", "--format", "png"), "x.JPG has to end in .svg or .png"),
+        (("--out", "x.SVG"), "x.SVG has to end in .svg or .png"),
+    ],
+)
+def test_a_picture_that_is_not_drawn_is_refused(
+    here: Path, arguments: tuple[str, ...], says: str
+) -> None:
+    """No folder is made that has the name of a picture."""
+    with pytest.raises(UsageError, match=says):
+        cmhot("figure", "consumers", *arguments)
+
+    assert not list(here.iterdir())
+
+
+def test_a_folder_may_be_called_as_a_picture(here: Path) -> None:
+    """One that is there already is taken as what it is."""
+    (here / "x.svg").mkdir()
+
+    cmhot("figure", "consumers", "--out", "x.svg")
+
+    assert (here / "x.svg" / "consumers.svg").is_file()
 
 
 def test_an_unknown_name_lists_those_there_are(here: Path) -> None:

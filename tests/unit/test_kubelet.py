@@ -26,7 +26,7 @@ def test_eras_by_version(version: str, invalidation: Invalidation) -> None:
     assert era_of(version).invalidation is invalidation
 
 
-@pytest.mark.parametrize("version", [None, "modelled", ""])
+@pytest.mark.parametrize("version", [None, "modelled", "", "v0.0.0-master+$Format:%H$"])
 def test_an_unknown_version_is_current(version: str | None) -> None:
     """Where no version is known, today's kubelet is meant."""
     assert era_of(version) is CURRENT is ERAS[-1]
@@ -36,6 +36,15 @@ def test_versions_before_the_strategies_are_refused() -> None:
     """The blog post's 1.9.6 had no strategy to choose."""
     with pytest.raises(UsageError, match=r"begins with 1\.12"):
         era_of("v1.9.6")
+
+
+@pytest.mark.parametrize(
+    "nonsense", ["128", "1,28", "foo", "latest", "1.28foo", "2.1.30", "modelled x"]
+)
+def test_what_is_no_version_is_refused(nonsense: str) -> None:
+    """A typing error is not taken for today's kubelet; the message says what is."""
+    with pytest.raises(UsageError, match=r"is no version.*1\.28 or v1\.28\.15"):
+        era_of(nonsense)
 
 
 def test_eras_are_in_order() -> None:
