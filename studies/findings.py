@@ -18,7 +18,6 @@ import pandas as pd
 from cmhot.clock import NS_PER_S
 from cmhot.law import law_for
 from cmhot.prediction import predict
-from cmhot.runs import schema
 from cmhot.runs.delays import delays
 from cmhot.runs.pooling import pool
 from cmhot.runs.refreshes import refresh_intervals
@@ -163,25 +162,27 @@ def compute() -> dict[str, Any]:
     run = read_run(DATA / SHAPED[0])
     found["kubernetes"] = run.meta["kubernetes"]
     found["run_ids"] = sorted(path.parent.name for path in DATA.glob("*/run.json"))
-    found["shares"] = _shares()
+    waits, _ = _tables(*SHAPED)
+    found["shares"] = shares(waits)
     ordered = {key: rounded(found[key]) for key in sorted(found)}
     return dict(ordered)
 
 
-def _shares() -> Rows:
-    """Say where round numbers lie in the measured distribution at each S, Watch."""
-    waits, _ = _tables(*SHAPED)
+def shares(waits: Cells) -> Rows:
+    """Say where round numbers lie among the observed delays at each S, Watch.
+
+    A missed one has no seconds: it counts on neither side, and not in ``n``.
+    """
     rows = []
     for setting, own in sorted(waits.items()):
         if setting.strategy is not protocol.WATCH:
             continue
-        kept = own[own["status"].isin(["observed", *schema.DEAD_ENDS])]
-        seconds = kept["delay_s"]
+        seconds = own.loc[own["status"] == "observed", "delay_s"]
         sync_s = setting.sync_frequency_s
         rows.append(
             {
                 "setting": str(setting),
-                "n": len(kept),
+                "n": len(seconds),
                 "by_10_s": float((seconds <= TEN_S).mean()),
                 "above_sync": float((seconds > sync_s).mean()),
                 "law_by_10_s": _law(setting, TEN_S),

@@ -334,7 +334,7 @@ def _verdicts(numbers: Numbers) -> str:
         if row["holds"] is False
     ]
     late = [
-        f"{row['setting']} ({row['late_share']:.1%})"
+        f"{row['setting']} ({row['late_share']:.2%})"
         for row in numbers["lateness"]
         if row["disturbed"]
     ]

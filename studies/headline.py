@@ -42,7 +42,8 @@ def block(numbers: Mapping[str, Any]) -> str:
 {own["p50_s"]:.0f} s
 (95 % interval {least:.1f} to {most:.1f} s) and 99 % after {own["p99_s"]:.0f} s \
 ({low:.1f} to {high:.1f} s):
-any delay from zero on is about as likely as any other, up to one and a half minutes.**
+every delay from zero to a minute is equally likely, and longer ones, up to one and a
+half minutes, ever less.**
 Not "10 seconds" ({share["by_10_s"]:.0%} of the delays are at most that), and not \
 "at most the sync period"
 ({share["above_sync"]:.0%} are longer): a kubelet reads a ConfigMap again only when it \

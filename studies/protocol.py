@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 WATCH, GET, CACHE = Strategy.WATCH, Strategy.GET, Strategy.CACHE
+DEFAULT = Setting(60.0, WATCH)
+"""Of a kubelet that nobody configured."""
 TTL_S = (15.0, 60.0)
 SHARERS = (1, 5, 20)
 """Pods of one node that read the same ConfigMap, and so one entry of its cache."""

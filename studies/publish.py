@@ -9,13 +9,16 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cmhot.runs.packed import pack
 from cmhot.runs.rundir import read_run
 from studies.protocol import BATCHES
+
+if TYPE_CHECKING:
+    from cmhot.runs.rundir import Run
 
 DATA = Path(__file__).parents[1] / "data" / "study-2026-11-24"
 BUILT = Path("build/study")
@@ -37,6 +40,11 @@ def without_paths(value: Any) -> Any:  # noqa: ANN401 - JSON
     return value
 
 
+def meta_of(run: Run) -> dict[str, Any]:
+    """Give what is published of a run.json; a run that was renamed has its new name."""
+    return {**without_paths(run.meta), "run_id": run.path.name}
+
+
 def main() -> None:
     """Pack every run that is there, in place of what was published before."""
     declared = {one.name for batch in BATCHES for one in batch.collections}
@@ -44,7 +52,7 @@ def main() -> None:
     shutil.rmtree(DATA, ignore_errors=True)
     for path in runs:
         run = read_run(path)
-        pack(replace(run, meta=without_paths(run.meta)), DATA / path.name)
+        pack(replace(run, meta=meta_of(run)), DATA / path.name)
         click.echo(f"{path.name}: {run.meta['status']}")
     for name in TABLES:
         if (BUILT / name).is_file():

@@ -77,7 +77,7 @@ class _Consumers:
                 f"{kinds} 种方式，{cases} 格。{setting}{source}",
                 paragraph=f"{kinds} 种使用方式中，{len(sees)} "
                 "种在运行中的容器里能看到更新"
-                f"（{listing(sees, lang)}），{len(never)} 种永远看不到"
+                f"（{listing(sees, lang)}），{len(never)} 种看不到"
                 f"（{listing(never, lang)}），要等重启。",
             )
         return Telling(

@@ -3,8 +3,10 @@
 # ruff: noqa: RUF001 - Chinese punctuation is as it should be
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 from cmhot import plots
 from cmhot.gallery.named import NamedFigure, Telling
@@ -22,13 +24,15 @@ from cmhot.runs import schema
 from cmhot.settings import Strategy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    import pandas as pd
     from matplotlib.axes import Axes
 
     from cmhot.gallery.material import Material, Source
     from cmhot.summaries.summary import SettingSummary, Summary
+
+
+_POPULATION = (*schema.SETTING, "consumer")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,9 +46,16 @@ class _Distribution:
 
     @classmethod
     def of(cls, material: Material) -> _Distribution:
-        """Take the delays of all runs, or the table that is given instead."""
-        rows = material.delays if material.table is None else material.table
-        return cls(rows, material.summary, material.source, material.kubernetes)
+        """Take the delays of all runs, or the table that is given instead.
+
+        What is told is of the settings that are drawn.
+        """
+        rows, summary = material.table, material.summary
+        if rows is None:
+            rows = material.delays
+        else:
+            summary = _of_what_is_in(rows, summary)
+        return cls(rows, summary, material.source, material.kubernetes)
 
     def draw(self, ax: Axes, lang: str) -> object:
         """Draw a curve for each setting, and the laws."""
@@ -75,6 +86,18 @@ FIGURE = NamedFigure(
     needs="a run",
     read=_Distribution.of,
 )
+
+
+def _of_what_is_in(rows: pd.DataFrame, summary: Summary) -> Summary:
+    """Keep the settings and consumers that occur in a table of delays."""
+    drawn = rows.reindex(columns=[*_POPULATION]).drop_duplicates()
+    there = {_key(one) for one in drawn.to_dict("records")}
+    kept = tuple(own for own in summary.settings if _key(own.population) in there)
+    return replace(summary, settings=kept)
+
+
+def _key(row: Mapping[Any, Any]) -> tuple[Any, ...]:
+    return tuple(None if pd.isna(row[name]) else row[name] for name in _POPULATION)
 
 
 def series(summary: Summary) -> list[SettingSummary]:

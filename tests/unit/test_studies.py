@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from cmhot.kubelet import TYPICAL
@@ -12,7 +15,8 @@ from cmhot.runs.refreshes import refresh_intervals
 from cmhot.runs.rundir import read_run
 from cmhot.settings import Setting, Strategy
 from cmhot.statistics.population import populations
-from studies import hypotheses, kubelet, law, pages
+from studies import findings, headline, hypotheses, kubelet, law, pages, publish
+from studies import verdicts as judged
 
 
 @pytest.mark.parametrize("name", ["law", "kubelet", "hypotheses", "coverage"])
@@ -56,3 +60,50 @@ def test_measured_numbers_follow_from_the_data() -> None:
     assert again["n"] == said["n"] == 3531
     assert again["chi2"] == pytest.approx(said["chi2"])
     assert again["inferred_s"] == pytest.approx(said["inferred_s"])
+
+
+def test_a_missed_delay_counts_on_neither_side() -> None:
+    """Of five updates, one missed, two of four were there by 10 s, one after 60 s."""
+    table = pd.DataFrame(
+        {
+            "status": ["observed", "observed", "missed", "observed", "observed"],
+            "delay_s": [4.0, 10.0, float("nan"), 60.0, 70.0],
+        }
+    )
+
+    (row,) = findings.shares({Setting(60): table, Setting(60, Strategy.GET): table})
+
+    assert (row["setting"], row["n"]) == ("60 s, Watch", 4)
+    assert (row["by_10_s"], row["above_sync"]) == (0.5, 0.25)
+
+
+def test_the_width_is_judged_where_it_was_declared() -> None:
+    """H12 is of the kubelet's defaults: neither Get nor another S counts."""
+    cells = [
+        {"setting": name, "sync_frequency_s": s, "p99_s": 84.0, "p99_95": [83.0, 84.5]}
+        for name, s in (("60 s, Get", 60.0), ("60 s, Watch", 60.0), ("20 s, Watch", 20))
+    ]
+
+    (row,) = judged.width(cells)
+
+    assert (row["setting"], row["half_s"], row["holds"]) == ("60 s, Watch", 0.75, True)
+
+
+def test_a_published_run_has_the_name_of_its_directory() -> None:
+    """One that was kept under another name says that name, so that both can be read."""
+    for path in publish.DATA.glob("*/run.json"):
+        run = read_run(path.parent)
+        assert run.meta["run_id"] == path.parent.name
+
+        renamed = replace(run, path=Path("elsewhere") / "again")
+        assert publish.meta_of(renamed)["run_id"] == "again"
+
+
+def test_the_headlines_figure_tells_its_four_curves() -> None:
+    """The picture is of Watch, and so are its words."""
+    said = json.loads((headline.FIGURES / f"{headline.FIGURE}.json").read_text())
+
+    told = f"{said['alt']} {said['caption']} {said['paragraph']}"
+    assert said["alt"].count("half by") == 4
+    assert "Get" not in told
+    assert "Cache" not in told
