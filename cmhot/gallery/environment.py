@@ -91,8 +91,10 @@ class _Environment:
                 "的理论分布、"
                 f"环境变量；竖线为 10 秒。{self.setting[lang]}；卷 {found['n']:,} 次，"
                 f"环境变量 {found['env_n']:,} 次。{source}",
-                paragraph=f"环境变量在 {found['env_n']:,} 次更新中看到 "
-                f"{found['env_seen']} 次，共观察 {found['env_watched_s']:,.0f} 秒："
+                paragraph=f"环境变量共查看 {found['env_n']:,} 次"
+                "（每个 Pod 每次更新一次），看到 "
+                f"{found['env_seen']} 次，累计观察 "
+                f"{found['env_watched_s']:,.0f} Pod·秒："
                 f"容器启动后环境不再变化。卷的中位延迟为 "
                 f"{seconds(found['p50_s'], lang)}，最长 "
                 f"{seconds(found['max_s'], lang)}；“大约 10 秒”之内的占 {here}，"
@@ -107,9 +109,10 @@ class _Environment:
             "default (60 s, Watch), and the environment; the line is at 10 s. "
             f"{self.setting['en']}; {found['n']:,} delays of volumes, "
             f"{found['env_n']:,} of the environment. {source}",
-            paragraph=f"The environment saw {found['env_seen']} of "
-            f"{found['env_n']:,} updates in {found['env_watched_s']:,.0f} s of "
-            "watching: it never changes while a container lives. The volumes saw "
+            paragraph=f"Of {found['env_n']:,} looks into an environment (one per pod "
+            f"and update) {found['env_seen']} saw the update, in "
+            f"{found['env_watched_s']:,.0f} pod-seconds of watching: it "
+            "never changes while a container lives. The volumes saw "
             f"theirs after {seconds(found['p50_s'])} (median), at most "
             f"{seconds(found['max_s'])}. “About 10 s” is right for {here} of these "
             f"delays, and at a kubelet's default for {there}, by the law.",

@@ -46,8 +46,9 @@ class _Fleet:
             raise UsageError(msg)
         row, own = most_telling(found)
         names = {lang: distinct_names([row], lang)[0] for lang in ("en", "zh")}
-        table = fleet_maximum(own, kubernetes=material.kubernetes)
-        return cls(table.sort_values("pods"), names, material.source)
+        source = material.source_of(own)
+        table = fleet_maximum(own, kubernetes=source.kubernetes)
+        return cls(table.sort_values("pods"), names, source)
 
     def draw(self, ax: Axes, lang: str) -> object:
         """Draw seconds against N."""
@@ -80,7 +81,8 @@ class _Fleet:
                 f"{'；'.join(points)}。",
                 caption="全部 N 个 Pod 看到更新所需时间的中位数、95 % 与 99 % "
                 "分位数及其 "
-                f"95 % 置信区间；虚线为理论值。{setting}；N 最大为 {all_of}。{source}",
+                "95 % 置信区间（组数足够时）；虚线为理论值。"
+                f"{setting}；N 最大为 {all_of}。{source}",
                 paragraph=f"单个 Pod 的中位延迟为 {seconds(one['p50_s'], lang)}，"
                 f"而全部 {all_of} 个 Pod 看到更新的中位时间为 "
                 f"{seconds(most['p50_s'], lang)}{beside}，99 % 分位数为 "
@@ -98,7 +100,8 @@ class _Fleet:
             alt="Point chart: seconds until all N pods have the update, against N on a "
             f"log scale. {'; '.join(points)}.",
             caption="Median, 95 % and 99 % point of the time until all N pods have the "
-            "update, with 95 % confidence intervals; dashed: the law. "
+            "update, with 95 % confidence intervals where there are groups enough; "
+            "dashed: the law. "
             f"{setting}; N up to {all_of}. {source}",
             paragraph=f"One pod has the update after {seconds(one['p50_s'])} (median), "
             f"all {all_of} pods after {seconds(most['p50_s'])}{beside}; in 99 of 100 "

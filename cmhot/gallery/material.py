@@ -7,19 +7,20 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from cmhot.errors import UsageError
 from cmhot.gallery.words import listing
+from cmhot.runs import schema
 from cmhot.runs.pooling import pool
 from cmhot.runs.rundir import read_meta, read_run
-from cmhot.summaries.inferring import with_inferred
-from cmhot.summaries.summarising import summarise, tables_of
+from cmhot.summaries.inferring import may_lack_settings, with_inferred
+from cmhot.summaries.summarising import check_valid, summarise, tables_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
     from typing import Any
-
-    import pandas as pd
 
     from cmhot.runs.rundir import Run
     from cmhot.summaries.summary import Summary
@@ -56,6 +57,15 @@ class Source:
             modelled=any(bool(meta.get("modelled")) for meta in metas),
         )
 
+    @property
+    def kubernetes(self) -> str | None:
+        """Version of the kubelets, where there is but one."""
+        return self.kubelets[0] if len(self.kubelets) == 1 else None
+
+    def short(self) -> str:
+        """Name the runs, for a line that says little else; empty: there are none."""
+        return f"{_runs(self.runs)} {', '.join(self.runs)}" if self.runs else ""
+
     def sentence(self, lang: str = "en") -> str:
         """Say it, for a caption."""
         return self._english() if lang == "en" else self._chinese()
@@ -67,7 +77,7 @@ class Source:
             said = f"Measured on kubelet {listing(self.kubelets)}"
         else:
             said = "Measured"
-        run = f"; run {listing(self.runs)}" if self.runs else ""
+        run = f"; {_runs(self.runs)} {listing(self.runs)}" if self.runs else ""
         return f"{said}{run}."
 
     def _chinese(self) -> str:
@@ -77,7 +87,7 @@ class Source:
             said = f"在 kubelet {listing(self.kubelets, 'zh')} 上实测"
         else:
             said = "实测"
-        run = f"；run {listing(self.runs, 'zh')}" if self.runs else ""
+        run = f"；{_runs(self.runs)} {listing(self.runs, 'zh')}" if self.runs else ""
         return f"{said}{run}。"
 
 
@@ -105,12 +115,44 @@ class Material:
     @cached_property
     def source(self) -> Source:
         """Where the data come from."""
-        found = self.given
-        if found is None:
-            found = Source.of(self.metas) if self.paths else Source()
+        if self.given is not None:
+            return self._as_told(self.given)
+        return self._as_told(Source.of(self.metas if self.paths else []))
+
+    def source_of(self, rows: pd.DataFrame) -> Source:
+        """Say where rows of the pooled tables come from: of these runs only."""
+        pooled = {str(node) for node in rows["node"].unique()}
+        drawn = {node.partition("/")[0] for node in pooled}
+        return self._narrowed([meta for meta in self.metas if meta["run_id"] in drawn])
+
+    def source_at(self, table: pd.DataFrame) -> Source:
+        """Say where rows of `Summary.table` come from: of runs with their settings.
+
+        A run of which a setting is not known is kept: it may be one of them.
+        """
+        drawn = {
+            tuple(None if pd.isna(value) else value for value in row)
+            for row in table[[*schema.SETTING]].itertuples(index=False, name=None)
+        }
+        found = [
+            meta
+            for meta in self.metas
+            if may_lack_settings(meta)
+            or any(
+                tuple(one.get(name) for name in schema.SETTING) in drawn
+                for one in meta["settings"].values()
+            )
+        ]
+        return self._narrowed(found)
+
+    def _narrowed(self, metas: Sequence[Mapping[str, Any]]) -> Source:
+        """Give the source of some runs; what the caller said of it stays."""
+        return self.source if self.given else self._as_told(Source.of(metas))
+
+    def _as_told(self, source: Source) -> Source:
         if self.modelled is None:
-            return found
-        return replace(found, modelled=self.modelled)
+            return source
+        return replace(source, modelled=self.modelled)
 
     @cached_property
     def metas(self) -> list[dict[str, Any]]:
@@ -120,6 +162,7 @@ class Material:
     @cached_property
     def runs(self) -> list[Run]:
         """The runs, read whole; unknown settings are inferred where they can be."""
+        check_valid(self.metas)
         return [with_inferred(read_run(path)) for path in self._some()]
 
     @cached_property
@@ -139,20 +182,24 @@ class Material:
 
     def _tables(self) -> Iterator[tuple[str, tuple[pd.DataFrame, pd.DataFrame]]]:
         """Read the tables of each run; ten million rows are not kept twice."""
+        check_valid(self.metas)
         for path, meta in zip(self._some(), self.metas, strict=True):
             yield str(meta["run_id"]), tables_of(path, meta)
 
     @property
     def kubernetes(self) -> str | None:
         """Version of the kubelets, where there is but one."""
-        versions = self.source.kubelets
-        return versions[0] if len(versions) == 1 else None
+        return self.source.kubernetes
 
     def _some(self) -> tuple[Path, ...]:
         if not self.paths:
             msg = "this figure is drawn from a run: give one at least"
             raise UsageError(msg)
         return self.paths
+
+
+def _runs(runs: Sequence[str]) -> str:
+    return "run" if len(runs) == 1 else "runs"
 
 
 def _versions(meta: Mapping[str, Any]) -> Sequence[Any]:

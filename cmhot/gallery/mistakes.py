@@ -55,8 +55,10 @@ class _WrongWays:
             raise UsageError(msg)
         row, own = most_telling(found)
         names = {lang: distinct_names([row], lang)[0] for lang in ("en", "zh")}
-        table = wrong_ways(own, kubernetes=material.kubernetes)
-        return cls(table, names, material.source)
+        (seen,) = (rows for key, rows in populations(material.delays) if key == row)
+        source = material.source_of(own)
+        table = wrong_ways(own, delays=seen, kubernetes=source.kubernetes)
+        return cls(table, names, source)
 
     def draw(self, ax: Axes, lang: str) -> object:
         """Draw each way's mean, and the true one."""
@@ -75,29 +77,48 @@ class _WrongWays:
         wrong = [row for row in rows if row["method"] != OPEN]
         closed = [row["mean_s"] for row in wrong if row["method"] == CLOSED]
         worst = max(wrong, key=lambda row: abs(row["mean_s"] - truth))
+        colon = ": " if lang == "en" else "："
         points = [
-            f"{way_name(row, lang)}: {seconds(row['mean_s'], lang)}" for row in rows
+            f"{way_name(row, lang)}{colon}{seconds(row['mean_s'], lang)}"
+            for row in rows
         ]
-        executed = any(row.get("executed") for row in rows)
+        opened = [row["mean_s"] for row in rows if row["method"] == OPEN]
+        executed = any(row.get("executed") for row in wrong if row["method"] == CLOSED)
         source = self.source.sentence(lang)
         factor = worst["mean_s"] / truth
         loops = [seconds(one, lang) for one in closed]
+        sent = [seconds(one, lang) for one in opened]
         if lang == "zh":
-            how = "确实执行" if executed else "在测得的同步时刻上重放"
+            how = "确实执行过" if executed else "在测得的同步时刻上重放"
+            replayed = f"闭环{how}。" if loops else ""
+            really = f"，实际发出的更新平均等待 {listing(sent, lang)}" if sent else ""
+            loop = (
+                "“修改、等到看见、停一会儿、再改”的闭环得到 "
+                f"{listing(loops, lang)}，取决于停多久，"
+                "因为每次修改都紧跟在一次同步之后。"
+                if loops
+                else ""
+            )
             return Telling(
                 title="错误的测量方法会得到什么",
                 alt="点图：每种测量方法一行，横轴为平均延迟（秒），虚线为真值 "
                 f"{seconds(truth, lang)}。{'；'.join(points)}。",
                 caption="各种测量方法得到的平均延迟及其 95 % 置信区间；"
-                "虚线为随机时刻的更新的"
-                f"真实平均值。闭环为{how}。{self.setting[lang]}。{source}",
-                paragraph=f"随机时刻的更新平均等待 {seconds(truth, lang)}。“修改、"
-                "等到看见、"
-                f"停一会儿、再改”的闭环得到 {listing(loops, lang)}，取决于停多久，"
-                "因为每次修改都紧跟在一次同步之后。偏差最大的方法"
+                "虚线为由同步间隔算出的所有时刻的真实平均值，"
+                "开环为实际发出的更新的平均值。"
+                f"{replayed}{self.setting[lang]}。{source}",
+                paragraph="由同步间隔可知，任意时刻的更新平均等待 "
+                f"{seconds(truth, lang)}{really}。{loop}偏差最大的方法"
                 f"（{way_name(worst, lang)}）得到真值的 {factor:.1f} 倍。",
             )
         how = "really run" if executed else "replayed on the syncs that were recorded"
+        replayed = f"Closed loops were {how}. " if loops else ""
+        really = (
+            f"; those that were sent, at instants drawn beforehand, waited "
+            f"{listing(sent)}"
+            if sent
+            else ""
+        )
         loop = (
             "“Patch, wait until seen, pause, patch again” finds "
             f"{listing(loops)}, depending on the pause, since each of its updates "
@@ -110,12 +131,12 @@ class _WrongWays:
             alt="Point chart: a row for each way of measuring, mean delay in seconds; "
             f"the truth, {seconds(truth)}, is dashed. {'; '.join(points)}.",
             caption="Mean delay as each way of measuring has it, with 95 % confidence "
-            "intervals; dashed: the mean of an update at a random instant. Closed "
-            "loops "
-            f"were {how}. {self.setting['en']}. {source}",
-            paragraph=f"An update at a random instant waits {seconds(truth)} on "
-            "average. "
-            f"{loop}The way that is furthest off, {way_name(worst, lang)}, finds "
+            "intervals; dashed: the true mean, over all instants, by the intervals "
+            "between syncs. The open loop is the mean of the updates that were sent. "
+            f"{replayed}{self.setting['en']}. {source}",
+            paragraph="By the intervals between syncs an update at any instant waits "
+            f"{seconds(truth)} on average{really}. {loop}"
+            f"The way that is furthest off, {way_name(worst, lang)}, finds "
             f"{factor:.1f} times the truth.",
         )
 

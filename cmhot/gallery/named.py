@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from cmhot.gallery.material import Material
+    from cmhot.gallery.material import Material, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,10 @@ class Telling:
 
 class Subject(Protocol):
     """What one figure shows, ready to be drawn and told."""
+
+    @property
+    def source(self) -> Source:
+        """Where what is drawn comes from."""
 
     def draw(self, ax: Axes, lang: str) -> object:
         """Draw it."""

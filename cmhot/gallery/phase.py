@@ -20,34 +20,33 @@ if TYPE_CHECKING:
 
     from cmhot.gallery.material import Material, Source
 
-_NODES = 4
-"""More curves than these cannot be told apart without colours."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Phase:
-    """Publications, and where in the second those of each node fall."""
+    """Publications, and where in the second those of each node that is drawn fall."""
 
     publications: pd.DataFrame
     nodes: list[dict[str, Any]]
+    all_nodes: int
     source: Source
 
     @classmethod
     def of(cls, material: Material) -> _Phase:
-        """Take the nodes with most publications."""
+        """Take all nodes, and tell of those that are drawn."""
         rows = material.refresh if material.table is None else material.table
         if rows.empty:
             msg = "phase needs a run with publications, and there is none"
             raise UsageError(msg)
-        several = len(material.source.runs) > 1
+        source = material.source
+        if material.table is None:
+            source = material.source_of(plots.nodes_shown(rows))
         plain = rows["node"].astype(str)
-        if not several:  # pooled tables name a node <run>/<node>
+        if len(material.source.runs) == 1:  # pooled tables name a node <run>/<node>
             plain = plain.str.rpartition("/")[2]
         rows = rows.assign(node=plain)
-        shown = sorted(rows["node"].value_counts().index[:_NODES])
-        rows = rows[rows["node"].isin(shown)]
+        shown = plots.nodes_shown(rows)["node"]
         nodes = [{"node": node, **_tick(rows, node)} for node in shown]
-        return cls(rows, nodes, material.source)
+        return cls(rows, nodes, rows["node"].nunique(), source)
 
     def draw(self, ax: Axes, lang: str) -> object:
         """Draw a histogram of each node."""
@@ -62,6 +61,7 @@ class _Phase:
     def tell(self, lang: str) -> Telling:
         """Say where each node's publications fall, and how close together."""
         n = sum(one["n"] for one in self.nodes)
+        some, every = len(self.nodes), self.all_nodes
         shares = [f"{percent(one['within_100_ms'])}" for one in self.nodes]
         source = self.source.sentence(lang)
         if lang == "zh":
@@ -72,10 +72,11 @@ class _Phase:
             ]
             return Telling(
                 title="kubelet 在一秒中的哪一刻发布更新",
-                alt="直方图：横轴为发布时刻对 1 秒取模，每个节点一条线。"
+                alt="直方图：横轴为发布时刻对 1 秒取模，每个节点一行。"
                 f"{'；'.join(points)}。",
                 caption="各节点的发布时刻对 1 秒取模；虚线：若均匀分布。"
-                f"{len(self.nodes)} 个节点上的 {n:,} 次发布。{source}",
+                f"{f'{every} 个节点中的 ' if some < every else ''}"
+                f"{some} 个节点上的 {n:,} 次发布。{source}",
                 paragraph="kubelet 每秒检查一次哪些 Pod 需要同步，"
                 "因此同一节点上的发布集中在"
                 f"一秒中的同一时刻：{listing(points, lang)}。"
@@ -88,11 +89,12 @@ class _Phase:
         ]
         return Telling(
             title="The part of a second at which kubelets publish",
-            alt="Histogram of publication instants modulo one second, a line for each "
+            alt="Histogram of publication instants modulo one second, a row for each "
             f"node. {'; '.join(points)}.",
             caption="Publication instants modulo 1 s on each node; dashed: if they "
             "were "
-            f"spread evenly. {n:,} publications on {len(self.nodes)} nodes. {source}",
+            f"spread evenly. {n:,} publications on {some}"
+            f"{f' of {every}' if some < every else ''} nodes. {source}",
             paragraph="A kubelet looks once a second for pods that are due, so what it "
             "publishes falls at one part of the second: "
             f"{listing(shares)} of each node's publications lie within 0.1 s. That is "
@@ -121,4 +123,5 @@ FIGURE = NamedFigure(
     },
     needs="a run with a known setting",
     read=_Phase.of,
+    wide=(8.0, 5.2),
 )

@@ -127,7 +127,7 @@ def publish(
         path,
         name=figure.name,
         telling=telling,
-        modelled=material.source.modelled,
+        modelled=subject.source.modelled,
         numbers=numbers,
     )
     return Published(
@@ -140,7 +140,7 @@ def publish(
         alt=telling.alt,
         caption=telling.caption,
         paragraph=telling.paragraph,
-        modelled=material.source.modelled,
+        modelled=subject.source.modelled,
         numbers=numbers,
     )
 

@@ -17,7 +17,7 @@ from cmhot.gallery.publishing import write_numbers
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cmhot.gallery.material import Material
+    from cmhot.gallery.material import Material, Source
     from cmhot.gallery.named import NamedFigure, Telling
 
 FORMATS = ("svg", "png")
@@ -129,12 +129,14 @@ def render(
             rendered.numbers,
             name=figure.name,
             telling=telling,
-            modelled=material.source.modelled,
+            modelled=subject.source.modelled,
             numbers=subject.numbers(),
             lang=lang,
             licence=licence,
         )
-        text = snippet(telling, picture.name, material, lang=lang, licence=licence)
+        text = snippet(
+            telling, picture.name, subject.source, lang=lang, licence=licence
+        )
         rendered.snippet.write_text(text, encoding="utf-8")
     except OSError as error:
         msg = f"cannot write {picture}: {error.strerror}; name another place with --out"
@@ -143,7 +145,7 @@ def render(
 
 
 def snippet(
-    telling: Telling, file: str, material: Material, *, lang: str, licence: str
+    telling: Telling, file: str, source: Source, *, lang: str, licence: str
 ) -> str:
     """Write Markdown to be pasted: the image, its caption, its source and licence.
 
@@ -153,21 +155,21 @@ def snippet(
         Words of the figure.
     file
         Name of the picture.
-    material
-        What it was drawn from.
+    source
+        Where its data come from.
     lang, licence
         As of `render`.
     """
-    runs = ", ".join(material.source.runs)
+    runs = source.short()
     linked = f"[{licence}]({LICENCES[licence]})" if licence in LICENCES else licence
     home = f"[cmhot]({HOME})"
     if lang == "zh":
-        source = f"来源：{home}{'，run ' + runs if runs else ''}。许可：{linked}。"
+        last = f"来源：{home}{'，' + runs if runs else ''}。许可：{linked}。"
     else:
-        source = f"Source: {home}{', run ' + runs if runs else ''}. Licence: {linked}."
+        last = f"Source: {home}{', ' + runs if runs else ''}. Licence: {linked}."
     return (
         f"![{_plain(telling.alt)}]({file})\n\n"
-        f"**{_plain(telling.title)}**  \n{_plain(telling.caption)}  \n{source}\n"
+        f"**{_plain(telling.title)}**  \n{_plain(telling.caption)}  \n{last}\n"
     )
 
 

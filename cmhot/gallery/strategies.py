@@ -34,8 +34,8 @@ class _Strategies:
     @classmethod
     def of(cls, material: Material) -> _Strategies:
         """Take each `syncFrequency` that was measured under several."""
-        table = material.table
-        table = material.summary.table() if table is None else table
+        given = material.table
+        table = material.summary.table() if given is None else given
         seen = table[
             table["p50_s"].notna()
             & table["strategy"].notna()
@@ -49,7 +49,8 @@ class _Strategies:
                 "syncFrequency, and there are none: collect on nodes that differ in it"
             )
             raise UsageError(msg)
-        return cls(kept, material.source)
+        source = material.source_at(kept) if given is None else material.source
+        return cls(kept, source)
 
     def draw(self, ax: Axes, lang: str) -> object:
         """Draw them side by side."""

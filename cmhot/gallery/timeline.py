@@ -16,6 +16,7 @@ from cmhot.gallery.named import NamedFigure, Telling
 from cmhot.gallery.tables import distinct_names, most_telling, populations
 from cmhot.gallery.words import seconds
 from cmhot.runs.delays import delays
+from cmhot.runs.pooling import pool
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -99,7 +100,7 @@ class _Timeline:
             seen_s=sorted(rows["delay_s"].astype(float)),
             written_ms=_before_ms(of_it),
             setting={lang: distinct_names([row], lang)[0] for lang in ("en", "zh")},
-            source=material.source,
+            source=material.source_of(pool({str(run.meta["run_id"]): rows})),
         )
 
     def draw(self, ax: Axes, lang: str) -> object:

@@ -30,6 +30,9 @@ def listing(parts: Sequence[str], lang: str = "en") -> str:
     comma, and_ = (", ", " and ") if lang == "en" else ("、", "和")
     if any(comma in part for part in parts):  # a name with a comma in it
         comma = "; " if lang == "en" else "；"
+    if lang != "en":  # between Chinese and Latin there is room
+        before, after = parts[-2][-1:], parts[-1][:1]
+        and_ = f"{' ' * before.isascii()}{and_}{' ' * after.isascii()}"
     return f"{comma.join(parts[:-1])}{and_}{parts[-1]}"
 
 

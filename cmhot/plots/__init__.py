@@ -11,7 +11,7 @@ from cmhot.plots.distribution import delay_by_setting, delay_distribution
 from cmhot.plots.environment import environment_or_volume
 from cmhot.plots.fleet import fleet_maximum
 from cmhot.plots.mistakes import wrong_ways
-from cmhot.plots.phase import publication_phase
+from cmhot.plots.phase import nodes_shown, publication_phase
 from cmhot.plots.remedies import remedies
 from cmhot.plots.strategies import change_detection
 from cmhot.plots.sweep import collapse, delay_by_sync_frequency
@@ -27,6 +27,7 @@ __all__ = [
     "delay_distribution",
     "environment_or_volume",
     "fleet_maximum",
+    "nodes_shown",
     "publication_phase",
     "remedies",
     "update_timeline",

@@ -10,7 +10,16 @@ import numpy as np
 from matplotlib.patches import Patch
 
 from cmhot.errors import UsageError
-from cmhot.plots.look import axes_or_new, colour, ink, marker, need, note_origin
+from cmhot.plots.look import (
+    axes_or_new,
+    colour,
+    ink,
+    legend_below,
+    mark_every,
+    marker,
+    need,
+    note_origin,
+)
 from cmhot.plots.words import say, setting_name
 from cmhot.runs import schema
 from cmhot.runs.expected import expected_law
@@ -126,8 +135,9 @@ def delay_distribution(
             linewidth=2.2,
             marker=marker(number),
             markeredgecolor=ax.get_facecolor(),
-            markersize=7,
-            markevery=(0.05 + 0.02 * number, 0.16),  # of the axes: never on each other
+            markeredgewidth=0.7,
+            markersize=8,
+            markevery=mark_every(number, of=len(curves)),
             label=curve.label,
         )
     for curve in curves if laws else []:
@@ -311,7 +321,7 @@ def _legend(ax: Axes, *, several: bool, lang: str) -> None:
     if band is not None:  # the last entry, of no curve's colour if it is of several
         grey = Patch(color="grey", alpha=0.4, linewidth=0)
         once[say("band", lang)] = grey if several else band
-    ax.legend(once.values(), once.keys(), loc="lower right", handlelength=3.2)
+    legend_below(ax, once.values(), once.keys())
 
 
 def _dress(ax: Axes, *, end_s: float, lang: str) -> None:

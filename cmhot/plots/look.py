@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LINES = ("-", "--", "-.", ":")
-MARKERS = ("o", "s", "^", "D", "v", "P")
-"""Told apart without colour, in the order of the colours."""
+MARKERS = ("o", "s", "^", "D", "v", "<", ">", "P", "X", "*", "h")
+"""Told apart without colour. They are no multiple of the colours, so that
+a colour comes back with another marker."""
 
 
 # Okabe and Ito's palette (jfly.uni-koeln.de/color), told apart by colour-blind readers.
@@ -31,6 +32,8 @@ _LUMA = (0.299, 0.587, 0.114)
 _HALF = 0.5
 _WIDE_IN = 6.0
 
+_MARKS_FROM, _MARKS_APART = 0.04, 0.02
+_FEWEST_MARKED = 8
 _MARK_PT = 7
 ROOM = 0.17
 """For a legend above the rows, as a share of theirs."""
@@ -56,6 +59,22 @@ def colour(ax: Axes, number: int) -> str:
 def marker(number: int) -> str:
     """Give the marker of the number-th series, from 0."""
     return MARKERS[number % len(MARKERS)]
+
+
+def mark_every(number: int, *, of: int) -> tuple[float, float]:
+    """Give where the number-th of some curves has its marks, as Matplotlib has it.
+
+    Curves that lie on each other have theirs at different places.
+
+    Returns
+    -------
+    start, step
+        As shares of the diagonal of the Axes; a mark is a hundredth of it wide.
+    """
+    return (
+        _MARKS_FROM + _MARKS_APART * number,
+        _MARKS_APART * max(_FEWEST_MARKED, of),
+    )
 
 
 def ink() -> str:
@@ -108,7 +127,22 @@ def behind(ax: Axes) -> dict[str, Any]:
     return {"facecolor": ax.get_facecolor(), "alpha": 0.7, "pad": 1, "lw": 0}
 
 
-def name_rows(ax: Axes, names: Sequence[str], *, up: float = 0.0) -> None:
+def legend_below(ax: Axes, *args: Any) -> None:  # noqa: ANN401 - as of Axes.legend
+    """Put a legend where curves that rise leave room; behind it they are pale."""
+    ax.legend(
+        *args,
+        loc="lower right",
+        handlelength=3.2,
+        frameon=True,
+        facecolor=ax.get_facecolor(),
+        edgecolor="none",
+        framealpha=0.8,
+    )
+
+
+def name_rows(
+    ax: Axes, names: Sequence[str], *, up: float = 0.0, gap_pt: float = _MARK_PT
+) -> None:
     """Name rows 0, 1 … inside the Axes, above each: there is no room beside.
 
     Parameters
@@ -118,14 +152,16 @@ def name_rows(ax: Axes, names: Sequence[str], *, up: float = 0.0) -> None:
     names
         From the top.
     up
-        How far above its row a name stands, in rows; a mark's height more.
+        How far above its row a name stands, in rows.
+    gap_pt
+        And above that, in points: a mark's height, where there are marks.
     """
     for y, name in enumerate(names):
         ax.annotate(
             name,
             (0.01, y - up),
             xycoords=ax.get_yaxis_transform(),
-            xytext=(0, _MARK_PT),
+            xytext=(0, gap_pt),
             textcoords="offset points",
             va="bottom",
             linespacing=1.35,

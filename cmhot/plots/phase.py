@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _BINS = 50
 _MOST_ROWS = 8
-_HEIGHT = 0.55  # of a row
+_HEIGHT = 0.5  # of a row
 
 
 def publication_phase(
@@ -68,8 +68,7 @@ def publication_phase(
     need(publications, ["node", "published_ns"], of="a run's publications")
     ax = axes_or_new(ax)
     edges = np.linspace(0, 1, _BINS + 1)
-    coherence = phase_coherence(publications)
-    shown = coherence.nlargest(_MOST_ROWS, "n").sort_values("node", kind="stable")
+    shown, nodes = nodes_shown(publications), publications["node"].nunique()
     by_node = dict(iter(publications.groupby("node", observed=True)["published_ns"]))
     shares = [_shares(by_node[node], edges) for node in shown["node"]]
     top = max(float(one.max()) for one in shares)
@@ -91,17 +90,29 @@ def publication_phase(
             say("coherence", lang, name=str(row["node"]), value=row["coherence"])
         )
     ax.set_xlim(0, 1)
-    name_rows(ax, names, up=_HEIGHT - 0.05)
+    name_rows(ax, names, up=_HEIGHT, gap_pt=1)
     ax.set_xlabel(say("phase", lang))
     ax.set_ylabel(say("rows of phases", lang, top=100 * top))
-    if len(shown) < len(coherence):
-        some = say("some of", lang, some=len(shown), all=len(coherence))
+    if len(shown) < nodes:
+        some = say("some of", lang, some=len(shown), all=nodes)
         ax.set_title(some, loc="left")
     note_origin(ax, modelled=modelled, lang=lang)
     handles, _ = ax.get_legend_handles_labels()
     legend_above(ax, len(shown), handles=handles, columns=1)
     ax.set_ylim(bottom=len(shown) - 0.85)
     return ax
+
+
+def nodes_shown(publications: pd.DataFrame) -> pd.DataFrame:
+    """Pick the nodes that `publication_phase` shows: those with most publications.
+
+    Returns
+    -------
+    DataFrame
+        As `cmhot.statistics.phase_coherence` gives it, at most eight rows, by name.
+    """
+    coherence = phase_coherence(publications)
+    return coherence.nlargest(_MOST_ROWS, "n").sort_values("node", kind="stable")
 
 
 def _shares(stamps: pd.Series[int], edges: Floats) -> Floats:

@@ -14,6 +14,8 @@ from cmhot.plots.look import (
     axes_or_new,
     colour,
     ink,
+    legend_below,
+    mark_every,
     marker,
     need,
     note_origin,
@@ -26,7 +28,7 @@ from cmhot.statistics.describe import refresh_cdf
 from cmhot.statistics.population import refresh_ends
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import numpy.typing as npt
     import pandas as pd
@@ -156,26 +158,23 @@ def collapse(
     )
     ax = axes_or_new(ax)
     end = 1.55
-    drawn = 0
-    for key, own in refresh.groupby(GROUP, dropna=False, observed=True):
-        row: dict[str, Any] = dict(zip(GROUP, key, strict=True))
-        if not _reads_each_sync(row):
-            continue
+    fresh = list(_fresh(refresh))
+    for number, (row, own) in enumerate(fresh):
         r, share = _scaled(own, float(row["sync_frequency_s"]))
         end = max(end, float(r[-1]))
         ax.plot(
             r,
             share,
-            color=colour(ax, drawn),
+            color=colour(ax, number),
             linewidth=2.0,
-            marker=marker(drawn),
+            marker=marker(number),
             markeredgecolor=ax.get_facecolor(),
-            markersize=7,
-            markevery=(0.04 + 0.025 * drawn, 0.16),
+            markeredgewidth=0.7,
+            markersize=8,
+            markevery=mark_every(number, of=len(fresh)),
             label=setting_name(row, lang),
         )
-        drawn += 1
-    if not drawn:
+    if not fresh:
         msg = (
             "nothing to divide by syncFrequency: the table has no setting under which "
             "each sync reads what there is (Watch, Get, or Cache without a TTL)"
@@ -197,7 +196,7 @@ def collapse(
     ax.set_xlabel(say("scaled delay", lang))
     ax.set_ylabel(say("share", lang))
     note_origin(ax, modelled=modelled, lang=lang)
-    ax.legend(loc="lower right", handlelength=3.2)
+    legend_below(ax)
     return ax
 
 
@@ -253,6 +252,14 @@ def _law_line(
             linestyle=style,
             label=label,
         )
+
+
+def _fresh(refresh: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """Give the populations under whose setting each sync reads what there is."""
+    for key, own in refresh.groupby(GROUP, dropna=False, observed=True):
+        row: dict[str, Any] = dict(zip(GROUP, key, strict=True))
+        if _reads_each_sync(row):
+            yield row, own
 
 
 def _scaled(own: pd.DataFrame, sync_s: float) -> tuple[Floats, Floats]:

@@ -1,7 +1,8 @@
 """Wrong ways of measuring, tried on what was measured rightly, with the truth beside.
 
 Each row says what one would have found in these very pods who had measured that way,
-averaged over all instants at which one could have begun.
+averaged over all instants at which one could have begun. The open loop is no matter of
+"would": it is what the updates found that were sent.
 """
 
 from __future__ import annotations
@@ -57,20 +58,24 @@ _FEWEST = 3
 def wrong_ways(
     refresh: pd.DataFrame,
     *,
+    delays: pd.DataFrame,
     trials: pd.DataFrame | None = None,
     kubernetes: str | None = None,
     level: float = 0.95,
 ) -> pd.DataFrame:
     """Give the mean delay as wrong ways of measuring have it, beside the true one.
 
-    The limits are Student's: for what is made of refreshes, by leaving out one pod at a
-    time (jackknife); trials of a closed loop are independent of each other, since
-    each begins at a sync.
+    The limits are Student's: for what is made of refreshes or of the updates' delays,
+    by leaving out one pod at a time (jackknife); trials of a closed loop are
+    independent of each other, since each begins at a sync.
 
     Parameters
     ----------
     refresh
         Refresh intervals of one setting, under which each sync reads what there is.
+    delays
+        Those of the updates, in the same pods: what the open loop found.
+        Where none was observed, it has no row.
     trials
         Of closed loops that were executed, as `cmhot.closed_loop.closed_loops` has
         them; None: they are replayed on the refreshes.
@@ -86,18 +91,21 @@ def wrong_ways(
         (between looks, until one gives up, of the window), ``mean_s``, ``low_s``,
         ``high_s``
         (NaN: too few pods), ``law_s`` (what the law says that this way finds),
-        ``truth_s`` (the mean over all instants), ``n`` (refreshes or trials)
-        and ``executed`` (whether the loop was really run).
+        ``truth_s`` (the mean over all instants, by the intervals between syncs),
+        ``n`` (delays, refreshes or trials)
+        and ``executed`` (whether updates were really sent that way).
 
     Raises
     ------
     UsageError, RunError
         For a table that is empty, damaged or of several populations,
-        or of a setting under which a sync may read old content.
+        or of a setting under which a sync may read old content,
+        or for delays of another population.
     """
     setting = _setting(refresh, kubernetes)
-    truth = _mean(refresh)
-    rows = [
+    _check_same(delays, refresh)
+    rows = _opened(delays, setting, kubernetes, level)
+    others = [
         {
             "method": method,
             "seconds": seconds,
@@ -121,8 +129,9 @@ def wrong_ways(
         # a trial that follows no sync is not of a closed loop
         for pause_s, own in loops.dropna(subset=["age_s", "delay_s"]).groupby("pause_s")
     ]
-    table = pd.DataFrame([rows[0], *closed, *rows[1:]]).assign(truth_s=truth)
-    return table.reset_index(drop=True)[[*COLUMNS]]
+    table = pd.DataFrame([*rows, *closed, *others])
+    # without any loop there is no pause
+    return table.assign(truth_s=_measured(refresh).mean_s).reindex(columns=[*COLUMNS])
 
 
 def replayed(
@@ -183,6 +192,35 @@ def _setting(refresh: pd.DataFrame, kubernetes: str | None) -> Setting:
     raise UsageError(msg)
 
 
+def _check_same(delays: pd.DataFrame, refresh: pd.DataFrame) -> None:
+    """Refuse delays of another setting or consumer than the refreshes are of."""
+    found, wanted = (
+        f"{schema.setting_of(row) or 'an unknown setting'} in {row['consumer']}"
+        for row in map(one_population, (delays, refresh))
+    )
+    if found != wanted:
+        msg = f"the delays are of {found}, and the refreshes of {wanted}: give the same"
+        raise UsageError(msg)
+
+
+def _opened(
+    delays: pd.DataFrame, setting: Setting, kubernetes: str | None, level: float
+) -> list[dict[str, Any]]:
+    """Give the row of the open loop, if any delay was observed."""
+    seen = delays[delays["status"] == "observed"]
+    if seen.empty:
+        return []
+    row = {
+        "method": OPEN,
+        "seconds": math.nan,
+        **_estimated(lambda own: float(own["delay_s"].mean()), seen, level),
+        "law_s": _law(setting, kubernetes).mean_s,
+        "n": len(seen),
+        "executed": True,
+    }
+    return [row]
+
+
 def _closed_by_law(setting: Setting, age_s: pd.Series[float]) -> float:
     """Give the mean of closed loops whose updates follow a sync by these times."""
     values, weights = interval_pmf(setting)
@@ -196,14 +234,12 @@ def _closed_by_law(setting: Setting, age_s: pd.Series[float]) -> float:
 def _ways(
     setting: Setting, kubernetes: str | None
 ) -> list[tuple[str, float, Estimate, float]]:
-    """List the ways without a loop: name, seconds, estimator, mean by the law."""
+    """List the ways made of refreshes: name, seconds, estimator, mean by the law."""
     s = setting.sync_frequency_s
     values, weights = interval_pmf(setting)
-    law = law_for(setting, kubernetes=kubernetes)
-    assert law is not None, "each sync reads what there is"  # noqa: S101
+    law = _law(setting, kubernetes)
     every_s, after_s, window_s = LOOK_EVERY * s, GIVE_UP_AFTER * s, WINDOW * s
     return [
-        (OPEN, math.nan, _mean, law.mean_s),
         (
             "rare looks",
             every_s,
@@ -231,6 +267,12 @@ def _ways(
     ]
 
 
+def _law(setting: Setting, kubernetes: str | None) -> Law:
+    law = law_for(setting, kubernetes=kubernetes)
+    assert law is not None, "each sync reads what there is"  # noqa: S101
+    return law
+
+
 def _measured(refresh: pd.DataFrame) -> Law:
     """Give the distribution of the delay of an update at any instant, as measured."""
     least, most = refresh_ends(refresh)
@@ -241,10 +283,6 @@ def _measured(refresh: pd.DataFrame) -> Law:
 def _lengths(refresh: pd.DataFrame) -> tuple[Floats, Floats]:
     least, most = refresh_ends(refresh)
     return most - least, np.ones(len(most))
-
-
-def _mean(refresh: pd.DataFrame) -> float:
-    return _measured(refresh).mean_s
 
 
 def _estimated(estimate: Estimate, table: pd.DataFrame, level: float) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cmhot.errors import RunError
 from cmhot.law import reads_at_every_sync
 from cmhot.runs import schema
+from cmhot.runs.delays import delays
 from cmhot.runs.meta import kubelet_version
 from cmhot.runs.refreshes import refresh_intervals
 from cmhot.runs.rundir import read_run
@@ -43,6 +44,8 @@ class Picked:
         Id of the run.
     modelled
         Whether nothing was measured.
+    path
+        Of the run.
     """
 
     setting: Setting
@@ -50,11 +53,22 @@ class Picked:
     kubernetes: str | None
     run: str
     modelled: bool
+    path: Path
 
     @property
     def pods(self) -> int:
         """How many pods there are."""
         return codes_of(self.refresh["pod"])[1]
+
+    def delays(self) -> pd.DataFrame:
+        """Compute the delays of the updates in these pods, as `cmhot.runs.delays`."""
+        consumer = self.refresh["consumer"].iloc[0]
+        (found,) = (
+            rows
+            for key, rows in populations(delays(read_run(self.path)))
+            if schema.setting_of(key) == self.setting and key["consumer"] == consumer
+        )
+        return found
 
 
 def pick(paths: Sequence[Path], *, at: str = "", longest: bool = False) -> Picked:
@@ -116,4 +130,5 @@ def _fresh(path: Path) -> Iterator[Picked]:
                 version,
                 str(run.meta["run_id"]),
                 bool(run.meta.get("modelled")),
+                path,
             )

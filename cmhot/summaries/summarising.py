@@ -99,7 +99,7 @@ def summarise(
     metas = [read_meta(path) for path in paths]
     _check_together(metas)
     if not force:
-        _check_valid(metas)
+        check_valid(metas)
     marks = tuple(fingerprint(path) for path in paths)
     return _asked(_Question(marks, by, tuple(paths), apart))
 
@@ -174,8 +174,14 @@ def _check_together(metas: Sequence[Mapping[str, Any]]) -> None:
             raise RunError(msg)
 
 
-def _check_valid(metas: Sequence[Mapping[str, Any]]) -> None:
-    """Refuse a run that found itself invalid, and say why it did."""
+def check_valid(metas: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a run that found itself invalid, and say why it did.
+
+    Raises
+    ------
+    RunError
+        When one is.
+    """
     for meta in metas:
         if meta.get("status") != "invalid":
             continue
@@ -186,8 +192,8 @@ def _check_valid(metas: Sequence[Mapping[str, Any]]) -> None:
         ]
         why = f": {', '.join(failed)} failed" if failed else ""
         msg = (
-            f"run {meta['run_id']} is invalid{why}; see checks in its run.json, "
-            "and use --force to summarise it all the same"
+            f"run {meta['run_id']} is invalid{why}; see checks in its run.json. "
+            "`cmhot summarise --force` summarises it all the same"
         )
         raise RunError(msg)
 

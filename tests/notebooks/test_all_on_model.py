@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import resource
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,13 +16,13 @@ from cmhot import notebooks
 from cmhot.errors import UsageError
 from tests.notebooks import test_live_notebooks
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 pytestmark = pytest.mark.notebook
 
 MOST_CPU_S = 180.0
 """Of processor time for all ten: three minutes on one core that does nothing else."""
+
+MEASURED = Path(__file__).parents[2] / "data" / "study-2026-11-24"
+"""The published runs."""
 
 SMALL: dict[str, dict[str, Any]] = {
     "02-collect": {"pods": 6, "duration_s": 120.0},
@@ -108,6 +109,22 @@ def test_sync_frequency(run: Path, folder: Path) -> None:
     scaled = [row["p50_scaled"] for row in figure(folder, "collapse")["settings"]]
     # six pods for two minutes: the median at 20 s is good to a tenth
     assert max(scaled) - min(scaled) < 0.1
+
+
+def test_sync_frequency_of_a_second_or_two(tmp_path: Path) -> None:
+    """There a second of S costs half a second, by the law and as measured."""
+    values = {"runs": [MEASURED / "fast"], "figures_out": tmp_path / "figures"}
+
+    notebooks.execute("04-sync-frequency", values, out=tmp_path / "done")
+
+    numbers = json.loads((tmp_path / "figures" / "sync-frequency.json").read_text())
+    means = {
+        row["sync_frequency_s"]: (row["intervals_mean_s"], row["law_mean_s"])
+        for row in numbers["numbers"]["settings"]
+    }
+    # 20 pods for 18 minutes: a mean is good to a hundredth of a second
+    assert means[1] == pytest.approx((1.0, 1.0), abs=0.01)
+    assert means[2] == pytest.approx((1.5, 1.5), abs=0.01)
 
 
 def test_change_detection(folder: Path) -> None:

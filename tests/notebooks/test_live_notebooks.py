@@ -25,7 +25,7 @@ SMALL: dict[str, dict[str, object]] = {
     "08-what-updates": {"rounds": 2, "copies": 1},
 }
 FIGURES = {
-    "00-start-here": "start-here",
+    "00-start-here": "timeline",
     "01-environment-or-volume": "environment-or-volume",
     "06-force-it": "remedies",
     "08-what-updates": "consumers",

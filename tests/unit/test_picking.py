@@ -40,6 +40,9 @@ def test_what_was_asked_for(simulate_run: SimulateRun) -> None:
     assert (found.setting, found.run, found.pods) == (Setting(20), "a", 2)
     assert (found.kubernetes, found.modelled) == ("v1.37.1", True)
     assert found.refresh["sync_frequency_s"].unique().tolist() == [20.0]
+    seen = found.delays()
+    assert seen["sync_frequency_s"].unique().tolist() == [20.0]
+    assert sorted(seen["pod"].unique()) == sorted(found.refresh["pod"].unique())
 
 
 def test_one_run_with_the_most_pods(simulate_run: SimulateRun) -> None:

@@ -12,6 +12,8 @@ import pytest
 
 from cmhot import gallery, plots
 from cmhot.errors import UsageError
+from cmhot.runs.delays import delays
+from cmhot.runs.rundir import read_run
 from cmhot.summaries.summarising import summarise
 
 if TYPE_CHECKING:
@@ -184,6 +186,28 @@ def test_the_distribution_has_the_summary_s_numbers(
     assert f"{n_delays:,} delays in 24 pods" in found.caption
 
 
+def test_the_distribution_tells_what_is_drawn_of_a_run(
+    simulate_run: SimulateRun, tmp_path: Path
+) -> None:
+    """With a table, settings that are not in it are not told, counted or written."""
+    run = simulate_run("r", settings=SETTINGS, window_s=60, modelled=False)
+    rows = delays(read_run(run.path))
+    shown = rows[(rows["sync_frequency_s"] == 10) & (rows["strategy"] == "Watch")]
+
+    found = gallery.publish(
+        "headline", runs=[run.path], table=shown, out=tmp_path / "out"
+    )
+
+    (own,) = found.numbers["settings"]
+    assert (own["sync_frequency_s"], own["strategy"]) == (10.0, "Watch")
+    n_delays = (shown["status"] == "observed").sum()
+    assert f"law. 10 s, Watch; {n_delays:,} delays in 8 pods" in found.caption
+    assert found.alt.count("half by") == 1
+    said = f"{found.alt} {found.caption} {found.paragraph}"
+    assert "Get" not in said
+    assert " 5 s, Watch" not in said
+
+
 def test_environment_counts_by_ten_seconds(tmp_path: Path) -> None:
     """Of two volumes one has it by 10 s; the law at the default says 13 %."""
     found = gallery.publish(
@@ -193,6 +217,20 @@ def test_environment_counts_by_ten_seconds(tmp_path: Path) -> None:
     assert found.numbers["share_by_10_s"] == 0.5
     assert found.numbers["default_share_by_10_s"] == pytest.approx(10 / 75.5, rel=1e-12)
     assert (found.numbers["env_seen"], found.numbers["env_watched_s"]) == (0, 62.0)
+
+
+def test_looks_into_an_environment_are_no_updates() -> None:
+    """Two looks of 30 and 32 s: pods times updates, and pods' seconds."""
+    figure = gallery.named("environment-or-volume")
+    subject = figure.read(gallery.Material(table=LOOKS, given=KNOWN))
+
+    assert subject.tell("en").paragraph.startswith(
+        "Of 2 looks into an environment (one per pod and update) 0 saw the update, in "
+        "62 pod-seconds of watching: it never changes"
+    )
+    chinese = subject.tell("zh").paragraph
+    assert "2 \u6b21\uff08\u6bcf\u4e2a Pod \u6bcf\u6b21\u66f4\u65b0" in chinese
+    assert "62 Pod\u00b7\u79d2" in chinese
 
 
 def test_remedies_are_told_by_their_medians(tmp_path: Path) -> None:
@@ -264,7 +302,8 @@ def test_a_run_without_a_summary_s_settings_has_sources() -> None:
 
     found = gallery.Source.of(metas)
 
-    assert found.sentence() == "Measured on kubelet v1.36.0; run a and b."
+    assert found.sentence() == "Measured on kubelet v1.36.0; runs a and b."
+    assert found.sentence("zh").endswith("\uff1bruns a \u548c b\u3002")
     assert gallery.Source(modelled=True).sentence() == (
         "Modelled, not measured: no kubelet was involved."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from cmhot.errors import UsageError
 from cmhot.plots import delay_by_setting, delay_distribution
+from cmhot.plots.look import colour, marker
 from cmhot.statistics import cdf_bounds, confidence, delay_blocks, survival_curve
 from tests.unit.plots.tables import curves, delays, legend
 
@@ -175,6 +177,36 @@ def test_settings_are_told_apart_without_colour() -> None:
         "60 s, Watch",
         "law",
     ]
+
+
+def test_twelve_settings_have_twelve_looks() -> None:
+    """Colour and marker differ, and eight markers at least; no two marks coincide."""
+    many = pd.concat(
+        [
+            delays([1.0], sync_frequency_s=sync, strategy=way)
+            for sync in (5, 10, 20, 60)
+            for way in ("Watch", "Get", "Cache")
+        ]
+    )
+
+    lines = delay_distribution(many).get_lines()[:12]
+
+    assert len({(line.get_color(), line.get_marker()) for line in lines}) == 12
+    assert len({line.get_marker() for line in lines}) >= 8
+    marks = [line.get_markevery() for line in lines]
+    (every,) = {step for _, step in marks}  # type: ignore[misc]
+    starts = sorted(start % every for start, _ in marks)  # type: ignore[misc]
+    apart = [b - a for a, b in pairwise([*starts, starts[0] + every])]
+    assert min(apart) > 0.015  # of the diagonal of 8.5 inches: a mark is 8 pt wide
+
+
+def test_no_look_returns_below_36() -> None:
+    """Colours and markers have different periods."""
+    _, ax = plt.subplots()
+
+    looks = {(colour(ax, number), marker(number)) for number in range(36)}
+
+    assert len(looks) == 36
 
 
 def test_consumers_are_named_where_there_are_several() -> None:

@@ -186,8 +186,8 @@ def test_phases_pile_up_on_the_tick() -> None:
     )
     height = line - values
     assert np.flatnonzero(height > 1e-9).tolist() == [0, 42]
-    assert height[0] == height[42] == pytest.approx(0.55 / 2)  # b's are all in one
-    assert (other_line - other).max() == pytest.approx(0.55)
+    assert height[0] == height[42] == pytest.approx(0.5 / 2)  # b's are all in one
+    assert (other_line - other).max() == pytest.approx(0.5)
     assert edges[42] == pytest.approx(0.84)
     assert texts(ax)[1] == "b: coherence 1.00"
     assert "0 to 100 %" in ax.get_ylabel()

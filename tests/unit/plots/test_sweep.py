@@ -83,6 +83,19 @@ def test_settings_collapse_onto_one_curve() -> None:
     assert np.interp(1.0, r, share) == pytest.approx(3 / 3.75, abs=1e-3)  # a grid step
 
 
+def test_eight_settings_on_one_curve_are_told_apart() -> None:
+    """Each has its own marker, at its own places: the curves are one."""
+    syncs = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0)
+    table = pd.concat([refresh([1.2 * s], sync_frequency_s=s) for s in syncs])
+
+    lines = collapse(table).get_lines()[:8]
+
+    assert len({line.get_marker() for line in lines}) == 8
+    assert len({line.get_color() for line in lines}) == 6
+    marks = [line.get_markevery() for line in lines]
+    assert len({round(start % step, 3) for start, step in marks}) == 8  # type: ignore[misc]
+
+
 @pytest.mark.parametrize("sync_frequency_s", [5.0, 60.0])
 def test_the_law_of_the_collapse_is_near_that_of_each_setting(
     sync_frequency_s: float,

@@ -7,6 +7,7 @@ import pytest
 
 from cmhot.errors import UsageError
 from cmhot.model import simulate
+from cmhot.runs.delays import delays
 from cmhot.runs.refreshes import refresh_intervals
 from cmhot.settings import Setting, Strategy
 from cmhot.statistics.mistakes import COLUMNS, replayed, wrong_ways
@@ -35,11 +36,26 @@ def refreshes(*intervals_s: int, pod: str = "a") -> pd.DataFrame:
     )
 
 
+def seen(*delay_s: float, pods: int = 1) -> pd.DataFrame:
+    """Make delays of updates in those pods, one after the other."""
+    return pd.DataFrame(
+        {
+            "sync_frequency_s": 10.0,
+            "strategy": "Watch",
+            "ttl_s": 0.0,
+            "consumer": "volume",
+            "pod": [f"p{number % pods}" for number in range(len(delay_s))],
+            "status": "observed",
+            "delay_s": delay_s,
+        }
+    )
+
+
 @pytest.fixture(scope="module")
 def table() -> pd.DataFrame:
     """Try all ways on 40 modelled pods at S = 10 s, for 10 minutes."""
     run = simulate(Setting(10), pods=40, duration_s=600)
-    return wrong_ways(refresh_intervals(run))
+    return wrong_ways(refresh_intervals(run), delays=delays(run))
 
 
 def test_each_way_is_as_wrong_as_the_law_says(table: pd.DataFrame) -> None:
@@ -56,7 +72,7 @@ def test_each_way_is_as_wrong_as_the_law_says(table: pd.DataFrame) -> None:
     assert table["truth_s"].tolist() == pytest.approx([6.58] * 9, abs=0.1)
     # some 1,800 intervals of sd 1.41 s: three standard errors are 0.1 s
     assert (table["mean_s"] - table["law_s"]).abs().max() < 0.1
-    assert not table["executed"].any()
+    assert table["executed"].tolist() == [True] + [False] * 8
 
 
 def test_closed_loops_find_their_pause(table: pd.DataFrame) -> None:
@@ -96,7 +112,7 @@ def test_trials_that_were_run_count_instead() -> None:
         }
     )
 
-    found = wrong_ways(refreshes(11, 15, 12), trials=trials)
+    found = wrong_ways(refreshes(11, 15, 12), delays=seen(3.0), trials=trials)
 
     (row,) = found[found["method"] == "closed loop"].to_dict("records")
     assert (row["n"], row["mean_s"], row["executed"]) == (2, 7.0, True)
@@ -108,4 +124,37 @@ def test_other_laws_are_refused() -> None:
     cached = refreshes(11, 15).assign(strategy=str(Strategy.CACHE), ttl_s=60.0)
 
     with pytest.raises(UsageError, match=r"wrong ways are not known of 10 s, Cache"):
-        wrong_ways(cached)
+        wrong_ways(cached, delays=seen(3.0))
+
+
+def test_the_open_loop_is_of_the_updates_that_were_sent() -> None:
+    """Its mean is theirs, with limits by pod; the truth is that of the intervals."""
+    rows = seen(1.0, 2.0, 3.0, 5.0, 6.0, 7.0, pods=3)
+    lost = seen(99.0).assign(status="missed")
+
+    found = wrong_ways(refreshes(11, 15, 12), delays=pd.concat([rows, lost]))
+
+    row = found.iloc[0]
+    assert (row["method"], row["n"], row["mean_s"]) == ("open loop", 6, 4.0)
+    # means without a pod are 4.5, 4, 3.5: spread (2/3 · 0.5)^½, Student's t of 2: 4.303
+    reach = 4.302653 * (1 / 3) ** 0.5
+    assert row["high_s"] - row["mean_s"] == pytest.approx(reach, rel=1e-6)
+    # (11² + 15² + 12²) / (2 · 38)
+    assert set(found["truth_s"].round(9)) == {round(490 / 76, 9)}
+
+
+def test_a_run_too_short_for_a_loop_has_none() -> None:
+    """One refresh, which nothing follows: the other ways are there."""
+    found = wrong_ways(refreshes(11), delays=seen(3.0))
+
+    assert tuple(found) == COLUMNS
+    assert "closed loop" not in set(found["method"])
+    assert len(found) == 5
+
+
+def test_delays_of_another_setting_are_refused() -> None:
+    """Refreshes and delays are of the same pods."""
+    other = seen(3.0).assign(sync_frequency_s=20.0)
+
+    with pytest.raises(UsageError, match=r"delays are of 20 s.* refreshes of 10 s"):
+        wrong_ways(refreshes(11, 15), delays=other)
