@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 DEFAULT_NAMESPACE = "default"
 MOST_ASKED = 20
 """Kubelets that are asked for their setting; a thousand of them would be too many."""
+MOST_SILENT = 2
+"""Kubelets that give no answer before no more are asked: each may take ten seconds."""
 
 
 def explain(
@@ -136,11 +138,11 @@ def node_facts(
     if not names:
         return {}
     found = _annotations(cluster, names)
-    facts, may_ask = [], MOST_ASKED
+    facts, may_ask, silent = [], MOST_ASKED, 0
     for name in names:
         kubelet, annotations = found.get(name, (None, {}))
         setting = None
-        if may_ask:
+        if may_ask and silent < MOST_SILENT:
             may_ask -= 1
             try:
                 answer = cluster.kubelet_configuration(name)
@@ -150,7 +152,7 @@ def node_facts(
             except ForbiddenError:
                 may_ask = 0  # rights are the same for each node
             except ClusterError:
-                pass  # a virtual kubelet, or one that is ill
+                silent += 1  # a virtual kubelet, or one that is ill
         facts.append(
             NodeFacts(
                 name,

@@ -71,6 +71,8 @@ class Living:
         Whether somebody changes the Deployment just after it was read.
     refuses
         Whether kubelets may not be asked.
+    is_silent
+        Whether kubelets give no answer.
     """
 
     env: bool = False
@@ -82,6 +84,7 @@ class Living:
     die_after: int | None = None
     late: bool = False
     refuses: bool = False
+    is_silent: bool = False
     annotations: dict[str, str] = field(default_factory=dict)
     setting: dict[str, str] = field(default_factory=dict)
     target: str = "fake"
@@ -314,6 +317,8 @@ class Living:
         self.asked["configz", node] += 1
         if self.refuses:
             raise ForbiddenError(f"get nodes/{node}/proxy is not allowed")
+        if self.is_silent:
+            raise ClusterError(f"the kubelet of {node} does not answer")
         return self.setting
 
     def apply(

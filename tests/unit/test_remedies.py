@@ -233,6 +233,17 @@ def test_kubelets_that_may_not_be_asked_are_asked_once(living: Living) -> None:
     }
 
 
+def test_silent_kubelets_are_not_asked_for_long(living: Living) -> None:
+    """Each may take ten seconds: after the second of them no other is asked."""
+    living.is_silent = True
+
+    facts = node_facts(as_cluster(living), [f"n-{i}" for i in range(9)])
+
+    asked = sum(n for (verb, _), n in living.asked.items() if verb == "configz")
+    assert asked == 2
+    assert {one.source for one in facts.values()} == {"unknown"}
+
+
 def test_only_so_many_kubelets_are_asked(living: Living) -> None:
     """The others are taken to be like them, and that is said."""
     names = [f"n-{i}" for i in range(30)]
