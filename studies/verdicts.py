@@ -13,6 +13,7 @@ import numpy as np
 from scipy import stats
 
 from cmhot.clock import NS_PER_S
+from cmhot.errors import UsageError
 from cmhot.kubelet import TYPICAL
 from cmhot.law import interval_pmf, law_for, reads_at_every_sync
 from cmhot.law.mistaken import closed_loop_mean_s
@@ -47,8 +48,9 @@ if TYPE_CHECKING:
     Cells = dict[Setting, pd.DataFrame]
 
 P50, P95, P99 = 0.5, 0.95, 0.99
-REPLICATES = 199
-"""Simulated plans for each hypothesis: p-values are multiples of 0.005."""
+REPLICATES = 999
+"""Simulated plans for each hypothesis: p-values are multiples of 0.001, so that the
+smallest can be below `protocol.ALPHA` divided among all cells."""
 _EARLY_S = 0.05
 LOOPS_S = 0.2
 """Width of the window in which a kubelet's publications fall after its tick."""
@@ -233,12 +235,16 @@ def strategies(refreshes: Cells) -> Rows:
 def folk(delays: Cells) -> Rows:
     """H4: the folk laws are rejected, and the law is not."""
     shaped = {setting: own for setting, own in delays.items() if has_shape(setting)}
+    level_of_law = protocol.ALPHA / max(len(shaped), 1)
+    if level_of_law < 1 / (1 + REPLICATES):
+        msg = f"{REPLICATES} replicates can reject no law of {len(shaped)}: take more"
+        raise UsageError(msg)
     found = []
     for setting, own in shaped.items():
         ours = (KubeletLaw(setting, timing=TYPICAL),)
         for family, level, rejected in (
             (folk_laws(setting), protocol.ALPHA, True),
-            (ours, protocol.ALPHA / len(shaped), False),
+            (ours, level_of_law, False),
         ):
             table = judge_hypotheses(own, family, replicates=REPLICATES)
             for row in records(table):

@@ -56,7 +56,8 @@ def fleet_law(
     rank
         k; None: N, all of them.
     sharers
-        Pods per node.
+        Pods per node. A last node, if N is no multiple of it, holds what is left;
+        of fewer pods than one node has, the others share the cache all the same.
     kubernetes
         Version of the kubelets; None: current.
     timing
@@ -95,7 +96,11 @@ def fleet_law(
     def of_node(size: int) -> Law:
         if independent:
             return _on_one_tick(one, size, size, timing)
-        return law_of_node(setting, pods=size, kubernetes=kubernetes, timing=timing)
+        # some pods of one node may be waited for; a last node has only what is left
+        together = sharers if pods < sharers else size
+        return law_of_node(
+            setting, pods=size, sharers=together, kubernetes=kubernetes, timing=timing
+        )
 
     full, rest = divmod(pods, sharers)
     laws = [(n, of_node(size)) for n, size in ((full, sharers), (1, rest)) if n * size]

@@ -109,7 +109,7 @@ def through_cache(
     ttl_s: float,
     sharers: int,
     timing: Timing,
-    everyone: bool = False,
+    awaited: int = 0,
 ) -> Refresh:
     """Give the refreshes of a pod whose node caches content for a time to live.
 
@@ -136,8 +136,9 @@ def through_cache(
         A fetch is stamped ``staleness_s`` after the look.
         Whether a sync exactly a TTL later finds the entry expired
         is up to the volume loops; without loops, one time in two.
-    everyone
-        Whether the wait is until all pods of the node show it.
+    awaited
+        How many of the pods, any of them, are waited for until the last of them shows
+        it; 0: each pod's own wait.
 
     Raises
     ------
@@ -169,8 +170,8 @@ def through_cache(
         if np.abs(again - residual).max() < _CONVERGED:
             break
         residual = (residual + again) / 2  # damped: rotations of few pods swing
-    if everyone:
-        parts = [(w, one, _joint_of_all(one, p.size)) for w, one in reads]
+    if awaited:
+        parts = [(w, one, _joint_of_last(one, awaited, p.size)) for w, one in reads]
     else:
         parts = [(w, one, _mixed(joint, one)) for w, one, joint in joints]
     return _collect(parts)
@@ -308,21 +309,28 @@ def _residual_after(shown: Floats, p: Floats, sharers: int) -> Floats:
     return np.asarray(after / (sharers - 1))
 
 
-def _joint_of_all(reads: _FirstReads, size: int) -> Floats:
-    """Give P(fetch at index y, the last pod's first read v later)."""
-    m = reads.sharers
+def _joint_of_last(reads: _FirstReads, awaited: int, size: int) -> Floats:
+    """Give P(fetch at index y, first read of the last of some pods v later).
+
+    The one that fetched before is among them with the chance awaited / sharers.
+    """
+    m, n = reads.sharers, awaited
     tail_f = _tail(reads.fetcher)
     tail_o = _tail(reads.other) if m > 1 else np.zeros_like(tail_f)
     y = np.arange(size)
     end = np.minimum(y[:, None] + y[None, :], size - 1) + 1
 
     def within(begin: npt.NDArray[np.int_]) -> Floats:
-        """Give P(all first reads from begin up to y + v)."""
-        fetcher = np.maximum(tail_f[begin][:, None] - tail_f[end], 0.0)
+        """Give P(no first read before begin, theirs up to y + v)."""
+        from_f, from_o = tail_f[begin][:, None], tail_o[begin][:, None]
+        fetcher = np.maximum(from_f - tail_f[end], 0.0)
         if m == 1:
             return np.asarray(fetcher)
-        other = np.maximum(tail_o[begin][:, None] - tail_o[end], 0.0)
-        return np.asarray(fetcher * other ** (m - 1))
+        other = np.maximum(from_o - tail_o[end], 0.0)
+        found = n / m * fetcher * other ** (n - 1) * from_o ** (m - n)
+        if n < m:
+            found += (1 - n / m) * from_f * other**n * from_o ** (m - n - 1)
+        return np.asarray(found)
 
     up_to = within(y) - within(y + 1)
     return np.diff(up_to, axis=1, prepend=0.0)

@@ -94,20 +94,28 @@ def refresh_for(
         return None
     if every:
         return at_every_sync(*interval_pmf(setting, timing=timing))
-    return _cached(setting, sharers, timing, everyone=False)
+    return _cached(setting, sharers, timing)
 
 
 def law_of_node(
-    setting: Setting, *, pods: int, kubernetes: str | None, timing: Timing
+    setting: Setting,
+    *,
+    pods: int,
+    sharers: int,
+    kubernetes: str | None,
+    timing: Timing,
 ) -> Law:
-    """Give the delay until all pods of one node have it, which share its cache."""
-    refresh = _cached(setting, pods, timing, everyone=True)
+    """Give the delay until some pods of one node all have it, which share its cache.
+
+    They are any `pods` of the `sharers`.
+    """
+    refresh = _cached(setting, sharers, timing, awaited=pods)
     return _law(setting, refresh, kubernetes, timing)
 
 
 @lru_cache(maxsize=64)  # some take a tenth of a second, and are asked for again
 def _cached(
-    setting: Setting, sharers: int, timing: Timing, *, everyone: bool
+    setting: Setting, sharers: int, timing: Timing, *, awaited: int = 0
 ) -> Refresh:
     if setting.ttl_s is None:
         msg = f"the TTL of {setting} is not known"
@@ -117,7 +125,7 @@ def _cached(
         ttl_s=setting.ttl_s,
         sharers=sharers,
         timing=timing,
-        everyone=everyone,
+        awaited=awaited,
     )
 
 

@@ -26,7 +26,7 @@ def expected_law(
 
     Under a TTL the law depends on how many pods of a node share the ConfigMap:
     those in the table are taken for all. Nodes with different numbers have different
-    laws, and each counts by its pods.
+    laws, and each counts by its rows: pods times updates, as both estimators do.
 
     Parameters
     ----------
@@ -46,30 +46,32 @@ def expected_law(
     if setting is None or first["consumer"] in schema.NEVER_UPDATED:
         return None
     laws, weights = [], []
-    for node, pods, maps in _sharing(delays):
+    for node, pods, maps, rows in _sharing(delays):
         sharers = max(pods // maps, 1)
         law = law_for(setting, sharers=sharers, kubernetes=version_of(node))
         if law is None:
             return None
         laws.append(law)
-        weights.append(pods)
+        weights.append(rows)
     return mixture(laws, weights)
 
 
-def _sharing(delays: pd.DataFrame) -> list[tuple[str, int, int]]:
-    """List the nodes in a table, with the numbers of pods and ConfigMaps on each."""
+def _sharing(delays: pd.DataFrame) -> list[tuple[str, int, int, int]]:
+    """List the nodes in a table: how many pods, ConfigMaps and rows each has."""
     names = ("node", "pod", "configmap")
     columns = [delays[name].astype("category").cat for name in names]
     codes = [column.codes.to_numpy(dtype=np.int64) + 1 for column in columns]
     sizes = [len(column.categories) + 1 for column in columns]
     flat = np.ravel_multi_index(codes, sizes)
-    seen = np.flatnonzero(np.bincount(flat, minlength=int(np.prod(sizes))))
+    counts = np.bincount(flat, minlength=int(np.prod(sizes)))
+    seen = np.flatnonzero(counts)
     node, pod, configmap = np.unravel_index(seen, sizes)
     return [
         (
             str(columns[0].categories[one - 1]),
             len(set(pod[node == one].tolist())),
             len(set(configmap[node == one].tolist())),
+            int(counts[seen][node == one].sum()),
         )
         for one in sorted(set(node.tolist()))
     ]

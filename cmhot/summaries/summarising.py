@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from cmhot.statistics import Bounds
+    from cmhot.statistics import Blocks, Bounds
     from cmhot.summaries.splitting import Mark
 
 NEEDED = ("node", "pod", "consumer", "configmap", "acked_ns", "status", "delay_s")
@@ -280,7 +280,7 @@ def _summarise_one(
         sync_s = setting.sync_frequency_s
         if source != INFERRED:  # a law made from the data cannot be held against them
             fit = equivalence(refresh, law, sync_frequency_s=sync_s, kubernetes=version)
-        if not lost:
+        if not lost and not _is_stale(direct, limits):
             bounds = confidence(blocks, level=0.90)
     inferred = nodes.inferred(own)
     if inferred is not None:  # any strategy under which each sync reads has this law
@@ -301,6 +301,16 @@ def _summarise_one(
         inferred=inferred,
         by=None if nodes.by is None else {nodes.by: nodes.mark(first).value or None},
     )
+
+
+def _is_stale(direct: Blocks, limits: Mapping[str, Bounds | None]) -> bool:
+    """Tell whether delays are longer than the intervals between syncs make them.
+
+    Syncs then read content that is older than it should be, as where the watch is slow:
+    a bound from the intervals alone would be too low.
+    """
+    seen, said = confidence(direct)["mean_s"], limits["mean_s"]
+    return seen is not None and said is not None and seen[0] > said[1]
 
 
 def _censoring(own: pd.DataFrame, version: str | None) -> dict[str, Any]:

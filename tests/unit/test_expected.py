@@ -57,6 +57,16 @@ def test_nodes_count_by_their_pods() -> None:
     assert mean_s(table({**FIVE, "m": ["f"]})) == pytest.approx(55.90, abs=0.02)
 
 
+def test_nodes_count_by_how_long_they_were_watched() -> None:
+    """The lone pod has 20 updates and the five have one: (5 · 59.43 + 20 · 38.25) / 25.
+
+    Both estimators weigh rows so; runs that are pooled differ in length.
+    """
+    rows = table({**FIVE, "m": ["f"] * 20})
+
+    assert mean_s(rows) == pytest.approx(42.49, abs=0.02)
+
+
 def test_the_version_counts() -> None:
     """Where no TTL works, sharing is without effect."""
     assert mean_s(table(FIVE), "v1.28.15") == pytest.approx(38.25, abs=0.01)

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -17,6 +18,7 @@ from cmhot.settings import Setting, Strategy
 from cmhot.statistics.population import populations
 from studies import findings, headline, hypotheses, kubelet, law, pages, publish
 from studies import verdicts as judged
+from studies.draws import draw_delays
 
 
 @pytest.mark.parametrize("name", ["law", "kubelet", "hypotheses", "coverage"])
@@ -60,6 +62,28 @@ def test_measured_numbers_follow_from_the_data() -> None:
     assert again["n"] == said["n"] == 3531
     assert again["chi2"] == pytest.approx(said["chi2"])
     assert again["inferred_s"] == pytest.approx(said["inferred_s"])
+
+
+def test_a_law_that_is_wrong_is_rejected_in_each_of_twelve_cells() -> None:
+    """Delays three times as long as they should be: no verdict may hold."""
+    rng = np.random.default_rng(0)
+    shaped = {
+        setting: draw_delays(setting, rng, pods=6, window_s=2 * sync_s)
+        for sync_s in (5.0, 10.0, 20.0, 60.0)
+        for strategy in Strategy
+        for setting in [Setting(sync_s, strategy, 0.0)]
+    }
+    tripled = {
+        setting: own.assign(delay_s=3 * own["delay_s"])
+        for setting, own in shaped.items()
+    }
+
+    rows = [
+        row for row in judged.folk(tripled) if row["hypothesis"].startswith("the law")
+    ]
+
+    assert len(rows) == 12
+    assert not any(row["holds"] for row in rows)
 
 
 def test_a_missed_delay_counts_on_neither_side() -> None:

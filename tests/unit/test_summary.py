@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cmhot.errors import RunError, UsageError
+from cmhot.kubelet import Timing
+from cmhot.model.simulate import simulate
 from cmhot.runs import schema
 from cmhot.runs.delays import delays
 from cmhot.runs.refreshes import refresh_intervals
-from cmhot.runs.rundir import read_run
+from cmhot.runs.rundir import RunWriter, read_run
+from cmhot.settings import Setting
 from cmhot.summaries import summarising
 from cmhot.summaries.requirements import check_requirements
 from cmhot.summaries.summarising import summarise
@@ -374,3 +377,29 @@ def test_the_same_records_are_summarised_once(
         file.write("\n")
     with pytest.raises(AssertionError, match="computed again"):
         summarise([run])
+
+
+@pytest.mark.parametrize(("staleness_s", "above_s"), [(0.005, 14.3), (0.9, 15.2)])
+def test_a_bound_knows_of_slow_watches(
+    tmp_path: Path, staleness_s: float, above_s: float
+) -> None:
+    """Syncs that read old content add to each delay, and to no interval between them.
+
+    The law's p99 is 14.4 s, and 15.3 s with 0.9 s of staleness: `--require` is not to
+    let the latter pass as below 15 s.
+    """
+    timing = Timing(sync_s=0.01, staleness_s=staleness_s, write_s=0.003)
+    run = simulate(
+        Setting(10), pods=50, duration_s=900, timing=timing, seed=5, run_id="r"
+    )
+    writer = RunWriter.create(tmp_path, meta=run.meta)
+    for table, rows in (
+        (schema.PUBLICATIONS, run.publications),
+        (schema.UPDATES, run.updates),
+    ):
+        rows.to_json(writer.path / table.file, orient="records", lines=True)
+
+    (found,) = summarise([writer.path]).settings
+
+    assert found.upper_95["p99_s"] == pytest.approx(above_s, abs=0.2)
+    assert found.upper_95["p99_s"] > above_s

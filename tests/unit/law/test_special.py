@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from cmhot.errors import UsageError
-from cmhot.kubelet import Timing
+from cmhot.kubelet import IDEAL, Timing
 from cmhot.law import fleet_law, interval_pmf, law_at_age, law_for, law_with_extra_syncs
+from cmhot.law.setting import law_of_node
 from cmhot.settings import Setting, Strategy
 
 if TYPE_CHECKING:
@@ -163,6 +164,38 @@ def test_sharers_of_a_cache_wait_for_the_same_fetch() -> None:
     # two nodes are independent
     ten = fleet(setting, pods=10, sharers=5)
     assert ten.cdf(t) == pytest.approx(together.cdf(t) ** 2, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("pods", "mean_s", "p95_s"), [(2, 78.5, 121.5), (5, 92.5, 128.3)]
+)
+def test_the_others_share_the_cache_of_those_that_are_waited_for(
+    pods: int, mean_s: float, p95_s: float
+) -> None:
+    """Some of 20 sharers wait for fetches that all 20 cause.
+
+    The numbers are of 150 simulated nodes of 3000 s, good to a percent (two standard
+    errors), and half a percent is what the independence of sharers costs.
+    """
+    setting = Setting(60, Strategy.CACHE, 60)
+
+    law = fleet(setting, pods=pods, sharers=20)
+
+    assert law.mean_s == pytest.approx(mean_s, rel=0.015)
+    assert float(law.quantile(0.95)) == pytest.approx(p95_s, rel=0.015)
+
+
+def test_one_of_the_sharers_waits_as_any_of_them() -> None:
+    """The law of the last of one pod is that of a pod, and grows with each further."""
+    setting = Setting(60, Strategy.CACHE, 60)
+    one = law_for(setting, sharers=20)
+    assert one is not None
+
+    last = law_of_node(setting, pods=1, sharers=20, kubernetes=None, timing=IDEAL)
+    means = [fleet(setting, pods=pods, sharers=20).mean_s for pods in (1, 2, 19, 20)]
+
+    assert last.summary() == pytest.approx(one.summary(), rel=1e-6)
+    assert means == sorted(means)
 
 
 def test_all_pods_of_a_degenerate_node() -> None:
