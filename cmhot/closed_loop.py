@@ -98,8 +98,9 @@ def closed_loops(
 ) -> pd.DataFrame:
     """Run closed loops on the nodes of one setting, and take everything away again.
 
-    All run at once, each with a pod and a ConfigMap of its own; they begin at random
-    instants. It needs the right to patch ConfigMaps of any name in its namespace.
+    All run at once, each with a pod and a ConfigMap of its own, whose names are those
+    of no other run; they begin at random instants. It needs the right to patch
+    ConfigMaps of any name in its namespace.
 
     Parameters
     ----------
@@ -143,12 +144,15 @@ def closed_loops(
             raise UsageError(msg)
     group = _group(cluster, setting)
     sync_s = setting.sync_frequency_s
+    run_id = new_run_id(cluster.clock)
+    # in a namespace of the user's, two runs at once must not share a name
+    prefix = f"{probe.namespace_of(run_id)}-loop"
     loops = [
-        _Loop(f"cmhot-loop-{turn}-{number}", pause_of(share, setting))
+        _Loop(f"{prefix}-{turn}-{number}", pause_of(share, setting))
         for turn, share in enumerate(pauses)
         for number in range(pods)
     ]
-    rig = _Rig(cluster, group, new_run_id(cluster.clock), namespace, probe_image)
+    rig = _Rig(cluster, group, run_id, namespace, probe_image)
     try:
         rig.create(loops)
         now_s = cluster.clock.monotonic()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os.path
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
     from cmhot.port.cluster import Cluster
 
 DEFAULT_NAMESPACE = "default"
+
+_QUOTED = re.compile(r"""(['"])(.*?)\1(?=[\s,;:]|$)""")
+_TOKEN = re.compile(r"\\?.|<[a-z ]+>")
+"""What PyYAML may quote: a character, or <block end>; more is of the manifest."""
+_FIELD = re.compile(r"[\w.-]+")
+"""A key; what holds a colon may be one with its value, without a space between."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -79,9 +86,10 @@ def read_manifests(
     if isinstance(source, str):
         try:
             documents = list(yaml.safe_load_all(source))
-        except yaml.YAMLError as error:
-            msg = f"the manifest is not YAML: {error}"
-            raise UsageError(msg) from error
+        except (yaml.YAMLError, ValueError) as error:
+            # what PyYAML says quotes the line, which may be a Secret's
+            msg = f"the manifest is not YAML: {_problem(error, source)}"
+            raise UsageError(msg) from None
     else:
         documents = [source] if hasattr(source, "keys") else list(source)
     manifests = [found for document in documents for found in _flatten(document)]
@@ -91,21 +99,46 @@ def read_manifests(
     return manifests
 
 
+def _problem(error: Exception, text: str) -> str:
+    """Say what is wrong with a text, and in which line, without a word of it."""
+    if isinstance(error, yaml.MarkedYAMLError):
+        said = error.problem or "it cannot be read"
+        for quoted in _QUOTED.finditer(said):
+            if not _TOKEN.fullmatch(quoted[2]):
+                said = said[: quoted.start()].rstrip()
+                break
+        mark = error.problem_mark or error.context_mark
+        return said if mark is None else f"{said}, in line {mark.line + 1}"
+    if isinstance(error, yaml.reader.ReaderError):
+        line = text.count("\n", 0, error.position) + 1
+        return f"a character that is not allowed, in line {line}"
+    return "a value is not what it looks like, such as a date of month 13: quote it"
+
+
 def _flatten(document: object) -> list[dict[str, Any]]:
     """Check one document; a List stands for its items, an empty one for nothing."""
     if document is None:
         return []
     if isinstance(document, dict):
         if document.get("kind") == "List":
-            return [found for item in document["items"] for found in _flatten(item)]
-        name = (document.get("metadata") or {}).get("name")
+            items = document.get("items") or []
+            return [found for item in items for found in _flatten(item)]
+        meta = document.get("metadata")
+        name = meta.get("name") if isinstance(meta, dict) else None
         if name and document.get("kind") and document.get("apiVersion"):
             return [document]
-    msg = (
-        "a manifest needs apiVersion, kind and metadata.name; "
-        f"this one begins {str(document)[:60]!r}"
-    )
+    msg = f"a manifest needs apiVersion, kind and metadata.name; {_outline(document)}"
     raise UsageError(msg)
+
+
+def _outline(document: object) -> str:
+    """Say what there is instead of a manifest, but no value: it may be a Secret's."""
+    if isinstance(document, dict):
+        fields = [key if _FIELD.fullmatch(key) else "…" for key in map(str, document)]
+        return f"this one has {', '.join(fields) or 'nothing'}"
+    if isinstance(document, str):
+        return "this one is but a text: is it the name of a file that is not there?"
+    return f"this one is of type {type(document).__name__}"
 
 
 def apply(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cmhot.experiments.stage import EXPERIMENT_LABEL, LEAST, config_map
-from cmhot.port.cluster import CONFIG_MAP, MANAGED_BY
+from cmhot.port.cluster import CONFIG_MAP, MANAGED_BY, SECRET
 
 if TYPE_CHECKING:
     from cmhot.experiments.stage import Stage
@@ -187,10 +187,20 @@ def write_objects(stage: Stage, value: str, *, first: bool) -> None:
         Of the one key of each.
     first
         Whether this is before there are pods: then the optional one is not made.
+
+    Raises
+    ------
+    UsageError
+        One is there already, and not the experiment's: before any is made.
     """
+    if first:
+        stage.refuse_taken(SECRET, HIDDEN)
+        for name in (MAP, LATER, FIXED):
+            stage.refuse_taken(CONFIG_MAP, name)
     names = [MAP] if first else [MAP, LATER]
     stage.apply(*(config_map(name, **{KEY: value}) for name in names))
-    stage.cluster.delete(CONFIG_MAP, FIXED, namespace=stage.namespace)
+    if not first:
+        stage.cluster.delete(CONFIG_MAP, FIXED, namespace=stage.namespace)
     secret = {**config_map(HIDDEN), "kind": "Secret", "stringData": {KEY: value}}
     del secret["data"]
     fixed = {**config_map(FIXED, **{KEY: value}), "immutable": True}

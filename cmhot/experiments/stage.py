@@ -7,20 +7,12 @@ import secrets
 from typing import TYPE_CHECKING, Any, Self
 
 from cmhot.errors import ClusterError, NotFoundError, UsageError
+from cmhot.experiments.belonging import KINDS, labelled, run_of, taken
 from cmhot.explaining import inspectable
 from cmhot.nodes import observe_settings, probe_image
 from cmhot.objects import apply
 from cmhot.pods import await_ready
-from cmhot.port.cluster import (
-    CONFIG_MAP,
-    DEPLOYMENT,
-    MANAGED_BY,
-    NAMESPACE,
-    POD,
-    SECRET,
-    SERVICE,
-    SERVICE_ACCOUNT,
-)
+from cmhot.port.cluster import MANAGED_BY, NAMESPACE, POD, SERVICE_ACCOUNT
 from cmhot.port.probe import CONTAINER
 from cmhot.settings import Strategy
 
@@ -40,14 +32,6 @@ ACCOUNT_S = 30.0
 GONE_S = 90.0
 """How long the end waits for the pods to go: a node takes away some three a second."""
 POLL_S = 0.25
-KINDS: dict[str, Kind] = {
-    "ConfigMap": CONFIG_MAP,
-    "Deployment": DEPLOYMENT,
-    "Pod": POD,
-    "Secret": SECRET,
-    "Service": SERVICE,
-}
-"""What an experiment makes, and has to remove from a namespace that is not its own."""
 RESTRICTED = {
     "runAsNonRoot": True,
     "runAsUser": 65532,
@@ -63,7 +47,9 @@ class Stage:
     """A namespace with an experiment in it; used by `with`, or by `open` and `close`.
 
     Whoever opens it in a notebook closes it in another cell; should that cell never
-    run, the end of the kernel closes it, and what even that leaves, `cmhot clean`.
+    run, the end of the kernel closes it. What even that leaves carries the label of
+    its run: `cmhot clean` finds its namespace, in one of others its Deployments and
+    ConfigMaps.
 
     Parameters
     ----------
@@ -72,7 +58,7 @@ class Stage:
     node
         On which all pods run; None: wherever the scheduler puts them.
     namespace
-        An existing one, of which nothing but what was made here is removed;
+        An existing one, of which nothing but what was made here is changed or removed;
         empty or None: one of our own.
     image
         Of the containers; empty or None: as `cmhot.nodes.probe_image` has it.
@@ -85,6 +71,8 @@ class Stage:
         As given.
     namespace
         Where everything is.
+    run_id
+        In a label of everything that is made here.
     image, pull_policy
         Of the containers.
 
@@ -106,7 +94,8 @@ class Stage:
         self.door: Inspectable = inspectable(cluster)
         self.node = node
         self.is_own = not namespace
-        self.namespace = namespace or f"cmhot-live-{secrets.token_hex(3)}"
+        self.run_id = f"cmhot-live-{secrets.token_hex(3)}"
+        self.namespace = namespace or self.run_id
         self.image, self.pull_policy = probe_image(cluster, image or None)
         self._made: list[tuple[Kind, str]] = []
         self._is_open = False
@@ -126,8 +115,9 @@ class Stage:
             self._is_open = True
             atexit.register(self.close)
             return self
-        meta = {"name": self.namespace, "labels": dict(MANAGED_BY)}
-        self.cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": meta})
+        made = {"apiVersion": "v1", "kind": "Namespace"}
+        meta = {"metadata": {"name": self.namespace}}
+        self.cluster.apply(labelled({**made, **meta}, self.run_id))
         self._is_open = True
         atexit.register(self.close)
         if not self.until(self._has_account, within_s=ACCOUNT_S):
@@ -137,15 +127,29 @@ class Stage:
         return self
 
     def close(self) -> None:
-        """Remove all that was made, and wait until its pods have gone."""
+        """Remove all that was made, and wait until its pods have gone.
+
+        Raises
+        ------
+        ClusterError
+            Something could not be removed; the rest was.
+        """
         if not self._is_open:
             return
         self._is_open = False
         atexit.unregister(self.close)
         if self.is_own:
             self.cluster.delete(NAMESPACE, self.namespace)
+        refused: ClusterError | None = None
         for kind, name in reversed(self._made if not self.is_own else []):
-            self.cluster.delete(kind, name, namespace=self.namespace)
+            try:
+                # an apply that was refused has made nothing: it may be another's
+                if self._run_of(kind, name) == self.run_id:
+                    self.cluster.delete(kind, name, namespace=self.namespace)
+            except ClusterError as error:
+                refused = refused or error
+        if refused is not None:
+            raise refused
         self.until(lambda: not self.left(), within_s=GONE_S)
 
     def left(self) -> list[str]:
@@ -159,7 +163,7 @@ class Stage:
         return [
             f"{kind.plural}/{name}"
             for kind, name in self._made
-            if self._has(kind, name)
+            if self._run_of(kind, name) == self.run_id
         ]
 
     def __enter__(self) -> Self:
@@ -174,15 +178,39 @@ class Stage:
         self.close()
 
     def apply(self, *manifests: Mapping[str, Any]) -> list[Object]:
-        """Apply objects, and remember them for the end."""
-        stored = apply(self.cluster, manifests, namespace=self.namespace)
-        self._made += [
-            entry
-            for one in manifests
-            if (entry := (KINDS[one["kind"]], one["metadata"]["name"]))
-            not in self._made
-        ]
+        """Apply objects with the run's label, and remember them for the end.
+
+        Raises
+        ------
+        UsageError
+            The namespace is not our own, and something of such a name is in it that
+            was not made here; nothing of these objects was applied.
+        """
+        entries = [(KINDS[one["kind"]], one["metadata"]["name"]) for one in manifests]
+        for kind, name in entries:
+            self.refuse_taken(kind, name)
+        stored = []
+        for entry, one in zip(entries, manifests, strict=True):
+            # before it is sent: an answer may be lost, and the object made
+            if entry not in self._made:
+                self._made.append(entry)
+            own = labelled(one, self.run_id)
+            stored += apply(self.cluster, own, namespace=self.namespace)
         return stored
+
+    def refuse_taken(self, kind: Kind, name: str) -> None:
+        """See that a name is free, or that of something that was made here.
+
+        Raises
+        ------
+        UsageError
+            It is another's.
+        """
+        if self.is_own:
+            return
+        run_id = self._run_of(kind, name)
+        if run_id not in {None, self.run_id}:
+            raise taken(kind, name, namespace=self.namespace, run_id=run_id or "")
 
     def await_pods(self, part: str, number: int) -> list[Object]:
         """Wait until so many pods of a part of the experiment are Ready; sorted."""
@@ -210,14 +238,10 @@ class Stage:
         return True
 
     def _has_account(self) -> bool:
-        return self._has(SERVICE_ACCOUNT, "default")
+        return self._run_of(SERVICE_ACCOUNT, "default") is not None
 
-    def _has(self, kind: Kind, name: str) -> bool:
-        try:
-            self.cluster.get(kind, name, namespace=self.namespace)
-        except NotFoundError:
-            return False
-        return True
+    def _run_of(self, kind: Kind, name: str) -> str | None:
+        return run_of(self.cluster, kind, name, namespace=self.namespace)
 
     def container(self, **more: object) -> Object:
         """Describe a container that does nothing until it is told to end."""

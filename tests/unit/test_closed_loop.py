@@ -11,7 +11,8 @@ from cmhot.errors import UsageError
 from cmhot.law import interval_pmf
 from cmhot.law.mistaken import closed_loop_mean_s
 from cmhot.model import ModelCluster
-from cmhot.port.cluster import NAMESPACE
+from cmhot.port.cluster import MANAGED_BY, NAMESPACE
+from cmhot.port.probe import RUN_LABEL
 from cmhot.settings import Setting
 
 if TYPE_CHECKING:
@@ -28,11 +29,13 @@ class Remembering(ModelCluster):
         super().__init__([TEN, Setting(20)])
         self.silent = silent
         self.made: list[str] = []
+        self.labels: list[dict[str, str]] = []
         self.deleted: list[tuple[str, str]] = []
 
     def apply(self, manifest: Any, *, namespace: str | None = None) -> dict[str, Any]:  # noqa: ANN401
         """Remember it."""
         self.made.append(f"{manifest['kind']}/{manifest['metadata']['name']}")
+        self.labels.append(manifest["metadata"]["labels"])
         return super().apply(manifest, namespace=namespace)
 
     def delete(self, kind: Kind, name: str, *, namespace: str | None = None) -> None:
@@ -98,12 +101,32 @@ def test_it_leaves_a_given_namespace() -> None:
     closed_loops(cluster, TEN, pauses=(0.0,), pods=2, trials=1, namespace="mine")
 
     assert not [name for name in cluster.made if name.startswith("Namespace/")]
-    assert sorted(cluster.deleted) == [
-        ("configmaps", "cmhot-loop-0-0"),
-        ("configmaps", "cmhot-loop-0-1"),
-        ("deployments", "cmhot-loop-0-0"),
-        ("deployments", "cmhot-loop-0-1"),
-    ]
+    kinds = {"ConfigMap": "configmaps", "Deployment": "deployments"}
+    made = [one.split("/") for one in cluster.made]
+    assert sorted(cluster.deleted) == sorted((kinds[kind], name) for kind, name in made)
+    assert len(made) == 4
+
+
+def test_two_at_once_share_no_name() -> None:
+    """In one namespace neither takes over, or removes, what is the other's."""
+    first, second = Remembering(), Remembering()
+    for one in (first, second):
+        closed_loops(one, TEN, pauses=(0.0,), pods=1, trials=1, namespace="mine")
+
+    assert not set(first.made) & set(second.made)
+    assert not set(first.deleted) & set(second.deleted)
+
+
+def test_what_a_killed_one_left_is_found() -> None:
+    """Its namespace and all objects carry the labels by which `cmhot clean` looks."""
+    cluster = Remembering()
+
+    closed_loops(cluster, TEN, pauses=(0.0,), pods=1, trials=1)
+
+    runs = {labels[RUN_LABEL] for labels in cluster.labels}
+    assert len(cluster.labels) == 3
+    assert len(runs) == 1
+    assert all(MANAGED_BY.items() <= labels.items() for labels in cluster.labels)
 
 
 def test_waiting_ends() -> None:

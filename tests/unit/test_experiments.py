@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import atexit
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
 
-from cmhot.errors import CheckError, NotFoundError, UsageError
+from cmhot.errors import CheckError, ClusterError, NotFoundError, UsageError
 from cmhot.experiments import blog, consumers, first, remedies, timing
 from cmhot.experiments.attending import Attended, Look
-from cmhot.experiments.cases import cases
+from cmhot.experiments.cases import FIXED, LATER, MAP, cases
 from cmhot.experiments.phases import scramble
 from cmhot.experiments.stage import Stage, choose_node, config_map
 from cmhot.landing.looking import ENVIRON
 from cmhot.model import ModelCluster
 from cmhot.objects import patch
 from cmhot.port.cluster import CONFIG_MAP, DEPLOYMENT, NAMESPACE, POD
+from cmhot.port.probe import RUN_LABEL
 from cmhot.refreshing.circumstances import TOUCHED
 from cmhot.settings import Setting, Strategy
+from cmhot.visiting.clean import find_leftovers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cmhot.port.cluster import Kind
 
 FAST = (Setting(5), Setting(10))
 
@@ -27,6 +36,64 @@ FAST = (Setting(5), Setting(10))
 def cluster() -> ModelCluster:
     """Have a node of 5 s and one of 10 s."""
     return ModelCluster(FAST)
+
+
+class Refusing(ModelCluster):
+    """A model that tells who owns labels, and refuses something.
+
+    Parameters
+    ----------
+    refuse
+        Is made, but the answer is lost.
+    conflict
+        Is made by somebody else just before.
+    stays
+        May not be deleted.
+    """
+
+    def __init__(
+        self, *, refuse: str = "", conflict: str = "", stays: str = ""
+    ) -> None:
+        super().__init__(FAST)
+        self._refuse, self._conflict, self._stays = refuse, conflict, stays
+
+    def apply(
+        self, manifest: Mapping[str, Any], *, namespace: str | None = None
+    ) -> dict[str, Any]:
+        """As the API server does it, unless it is refused."""
+        name = manifest["metadata"]["name"]
+        if name == self._conflict:
+            super().apply(config_map(name, mine="precious"), namespace=namespace)
+            msg = "conflict with somebody"
+            raise ClusterError(msg, status=409)
+        stored = super().apply(manifest, namespace=namespace)
+        if name == self._refuse:
+            msg = "no answer"
+            raise ClusterError(msg)
+        return stored
+
+    def delete(self, kind: Kind, name: str, *, namespace: str | None = None) -> None:
+        """Delete it, unless it stays."""
+        if name == self._stays:
+            msg = f"{name} may not be deleted"
+            raise ClusterError(msg, status=403)
+        super().delete(kind, name, namespace=namespace)
+
+    def list(
+        self,
+        kind: Kind,
+        *,
+        namespace: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> tuple[list[dict[str, Any]], str]:
+        """List objects with whose their labels are, as the API server does."""
+        found, version = super().list(kind, namespace=namespace, labels=labels)
+        for one in found:
+            owned: Any = {f"f:{key}": {} for key in one["metadata"].get("labels") or {}}
+            fields = {"f:metadata": {"f:labels": owned}}
+            for entry in one["metadata"].get("managedFields", []):
+                entry.update(operation="Apply", fieldsV1=fields)
+        return found, version
 
 
 def namespaces(cluster: ModelCluster) -> int:
@@ -76,6 +143,152 @@ def test_a_namespace_of_others_is_kept(cluster: ModelCluster) -> None:
     names = [one["metadata"]["name"] for one in cluster.list(CONFIG_MAP)[0]]
     assert names == ["theirs"]
     assert cluster.list(DEPLOYMENT)[0] == []
+
+
+def shared(cluster: ModelCluster, *theirs: dict[str, Any]) -> None:
+    """Make a namespace "n" of the user's, with objects of theirs."""
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}})
+    for one in theirs:
+        cluster.apply(one, namespace="n")
+
+
+def contents(cluster: ModelCluster, kind: Kind = CONFIG_MAP) -> dict[str, Any]:
+    """Read the data of the namespace "n", by object."""
+    found = cluster.list(kind, namespace="n")[0]
+    return {one["metadata"]["name"]: one.get("data") for one in found}
+
+
+PRECIOUS = config_map(blog.VOLUME, mine="precious")
+"""Of the user, by a name that documentation uses as well."""
+
+
+def test_what_others_made_is_not_taken_over(cluster: ModelCluster) -> None:
+    """It is refused before anything is applied, and the end does not delete it."""
+    shared(cluster, PRECIOUS)
+    stage = blog.set_stage(cluster, namespace="n")
+
+    with (
+        stage,
+        pytest.raises(
+            UsageError,
+            match=r"configmaps/special-config in namespace n is there already.*"
+            r"give another namespace",
+        ),
+    ):
+        blog.begin(stage)
+
+    assert contents(cluster) == {blog.VOLUME: {"mine": "precious"}}
+    assert contents(cluster, DEPLOYMENT) == {}
+    assert stage.left() == []
+
+
+@pytest.mark.parametrize("name", [MAP, LATER, FIXED])
+def test_the_matrix_takes_nothing_over(cluster: ModelCluster, name: str) -> None:
+    """Nor what it makes late, nor what it deletes to make it anew; it makes nothing."""
+    shared(cluster, config_map(name, mine="precious"))
+    before = cluster._store.version
+
+    with pytest.raises(UsageError, match=f"configmaps/{name} in namespace n"):
+        consumers.consumer_matrix(cluster, rounds=1, copies=1, namespace="n")
+
+    assert contents(cluster) == {name: {"mine": "precious"}}
+    assert cluster._store.version == before
+    assert cluster.list(POD)[0] == []
+
+
+def test_what_a_stage_made_it_may_apply_again(cluster: ModelCluster) -> None:
+    """In a namespace of others too; not after its end, when it may be theirs."""
+    shared(cluster)
+    stage = Stage(cluster, namespace="n")
+    with stage:
+        stage.apply(config_map("m", a="1"))
+        stage.open()  # as a cell does that is executed again
+        stage.apply(config_map("m", a="2"))
+        assert contents(cluster) == {"m": {"a": "2"}}
+    cluster.apply(config_map("m", a="3"), namespace="n")
+
+    with stage, pytest.raises(UsageError, match="configmaps/m in namespace n"):
+        stage.apply(config_map("m", a="4"))
+
+    assert contents(cluster) == {"m": {"a": "3"}}
+
+
+def test_what_another_experiment_left_is_said_to_be(cluster: ModelCluster) -> None:
+    """With what removes it: the labels of its run are on all that it made."""
+    shared(cluster)
+    killed = Stage(cluster, namespace="n").open()
+    atexit.unregister(killed.close)
+    killed.apply(*first.manifests(killed, pods=1))
+
+    with (
+        Stage(cluster, namespace="n") as stage,
+        pytest.raises(UsageError, match=f"{RUN_LABEL}={killed.run_id}"),
+    ):
+        stage.apply(*first.manifests(stage, pods=1))
+
+    left = killed.left()
+    assert left == [f"configmaps/{first.NAME}", f"deployments/{first.NAME}"]
+
+
+@pytest.mark.parametrize("namespace", ["", "n"])
+def test_what_a_killed_stage_left_is_found(namespace: str) -> None:
+    """Its namespace, or in one of others its Deployment and ConfigMap."""
+    cluster = Refusing()
+    shared(cluster, config_map("theirs", a="1"))
+    stage = Stage(cluster, namespace=namespace).open()
+    atexit.unregister(stage.close)
+    stage.apply(*first.manifests(stage, pods=1))
+
+    found = find_leftovers(cluster)
+
+    assert {one.run_id for one in found} == {stage.run_id}
+    assert [f"{one.kind.plural}/{one.name}" for one in found] == (
+        [f"deployments/{first.NAME}", f"configmaps/{first.NAME}"]
+        if namespace
+        else [f"namespaces/{stage.namespace}"]
+    )
+
+
+def test_what_was_made_before_a_refusal_is_removed() -> None:
+    """An apply of several that fails half-way, or whose answer is lost, too."""
+    cluster = Refusing(refuse="b")
+    shared(cluster, config_map("theirs", a="1"))
+
+    with (
+        Stage(cluster, namespace="n") as stage,
+        pytest.raises(ClusterError, match="no answer"),
+    ):
+        stage.apply(*(config_map(name, a="1") for name in "abc"))
+
+    assert contents(cluster) == {"theirs": {"a": "1"}}
+
+
+def test_what_somebody_makes_meanwhile_is_kept() -> None:
+    """A conflict (409) after the name was free: it is theirs, and stays."""
+    cluster = Refusing(conflict="b")
+    shared(cluster)
+
+    with (
+        Stage(cluster, namespace="n") as stage,
+        pytest.raises(ClusterError, match="conflict"),
+    ):
+        stage.apply(config_map("a", a="1"), config_map("b", a="1"))
+
+    assert contents(cluster) == {"b": {"mine": "precious"}}
+
+
+def test_what_cannot_be_removed_does_not_keep_the_rest() -> None:
+    """The end goes on, and says so."""
+    cluster = Refusing(stays="b")
+    shared(cluster)
+    stage = Stage(cluster, namespace="n").open()
+    stage.apply(*(config_map(name, a="1") for name in "abc"))
+
+    with pytest.raises(ClusterError, match="b may not be deleted"):
+        stage.close()
+
+    assert contents(cluster) == {"b": {"a": "1"}}
+    assert stage.left() == ["configmaps/b"]
 
 
 def test_a_namespace_that_is_not_there(cluster: ModelCluster) -> None:
