@@ -253,12 +253,14 @@ def wait(
     required=True,
     type=click.Choice(["annotate", "rollout", "recreate"]),
     help="annotate: a sync of each pod, nothing restarts; rollout: new pods, by the "
-    "workload's strategy; recreate: no pods, then new ones.",
+    "workload's strategy; recreate: no pods, then new ones (never where scaling down "
+    "deletes volume claims).",
 )
 @click.option(
     "--configmap",
     metavar="NAME",
-    help="Verify this one (or secret/NAME). Default: all ConfigMaps that the pods use.",
+    help="Verify this one (or secret/NAME). Default: all ConfigMaps that the pods use, "
+    "but those of init containers.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option(
@@ -266,7 +268,7 @@ def wait(
     multiple=True,
     type=click.Choice(["hpa", "pdb"]),
     help="Although an autoscaler scales it, or a PodDisruptionBudget allows fewer pods "
-    "to be missing.",
+    "to be missing; for recreate also: although you may not list them.",
 )
 @click.option(
     "--rate",
@@ -300,7 +302,10 @@ def refresh(
     """Make the pods of a workload see an update now, and verify that they do.
 
     Scaling to nothing remembers the replicas in an annotation of the workload: should
-    this command be killed then, its next call brings them back.
+    this command be killed then, its next call brings them back, unless somebody has
+    changed the workload meanwhile. An answer that is an error does not leave it at
+    nothing: scaling back is tried again, for a minute at least. A StatefulSet whose
+    volume claims would be deleted (whenScaled: Delete) is not scaled to nothing.
 
     \b
     Exit codes: 0 verified; 1 not; 2 wrong use, or something speaks against it.

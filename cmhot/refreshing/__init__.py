@@ -1,7 +1,8 @@
 """Make the pods of a workload see an update at once, and verify that they do.
 
-`circumstances` says what speaks against it, `session` is one refresh under way,
-`annotate` and `recreate` are two of the methods, and `outcome` is how it went.
+`circumstances` is what stands around it, `refusing` what speaks against it, `session`
+one refresh under way, `annotate` and `recreate` are two of the methods, `verifying` is
+about which objects matter and whether it has helped, and `outcome` is how it went.
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ from typing import TYPE_CHECKING
 
 from cmhot.clock import NS_PER_S
 from cmhot.consumers.owners import parse_workload
-from cmhot.consumers.reference import parse_reference
-from cmhot.consumers.uses import references_of
 from cmhot.errors import UsageError
 from cmhot.explaining import DEFAULT_NAMESPACE, inspectable
 from cmhot.refreshing.annotate import (
@@ -21,23 +20,23 @@ from cmhot.refreshing.annotate import (
     to_touch,
     touch_and_verify,
 )
-from cmhot.refreshing.circumstances import (
+from cmhot.refreshing.circumstances import TOUCHED
+from cmhot.refreshing.outcome import Method, Refreshed
+from cmhot.refreshing.recreate import recreate, scale_up
+from cmhot.refreshing.refusing import (
     HPA,
     PDB,
-    TOUCHED,
+    refuse_annotate,
     refuse_recreate,
     refuse_rollout,
 )
-from cmhot.refreshing.outcome import Method, Refreshed
-from cmhot.refreshing.recreate import await_gone, scale_down, scale_up
 from cmhot.refreshing.session import Session
-from cmhot.waiting import wait
+from cmhot.refreshing.verifying import choose, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from cmhot.consumers.reference import Reference
-    from cmhot.consumers.uses import Object
     from cmhot.landing.outcome import Waited
     from cmhot.port.cluster import Cluster
     from cmhot.refreshing.circumstances import Circumstances
@@ -79,12 +78,13 @@ def refresh(
         Of the workload.
     configmap
         Verify this one alone: its name, or ``secret/NAME``;
-        None: all ConfigMaps that the pods use.
+        None: all ConfigMaps that the pods' containers use, without init containers.
     dry_run
         Say what would be done, and do nothing.
     despite
         What else would be a reason to refuse: ``hpa`` (an autoscaler scales it),
-        ``pdb`` (a PodDisruptionBudget allows fewer pods to be missing).
+        ``pdb`` (a PodDisruptionBudget allows fewer pods to be missing);
+        for ``recreate`` also that they may not be listed.
     timeout_s
         Longest time for all of it, seconds.
     rate_per_s
@@ -121,16 +121,21 @@ def refresh(
         tell=tell,
     )
     around = session.look_around()
-    references = _references(around.found, configmap)
+    references: list[Reference] = []
     if around.remembered is None:
+        references = choose(session, around.found, configmap)
         _refuse(chosen, around, references, despite)
+        session.warnings += filter(None, [around.forgotten])
     steps = _steps(chosen, around, session, references)
     acted_s, seconds = None, 0.0
     verified: tuple[Waited, ...] = ()
     if not dry_run:
         _act(chosen, around, session, references, rate_per_s)
         acted_s = cluster.clock.monotonic() - begin
-        verified = _verify(chosen, session, references)
+        if around.remembered is not None:
+            # nothing that is wrong with an object may keep the pods away
+            references = choose(session, around.found, configmap)
+        verified = verify(chosen, session, session.read(), references)
         seconds = cluster.clock.monotonic() - begin
     return Refreshed(
         owner=session.owner,
@@ -157,15 +162,6 @@ def _method(text: str) -> Method:
         raise UsageError(msg) from None
 
 
-def _references(found: Object, configmap: str | None) -> list[Reference]:
-    """List the objects to verify: the one that was named, or every ConfigMap."""
-    if configmap is not None:
-        named = "/" in configmap
-        return [parse_reference(configmap if named else f"configmap/{configmap}")]
-    used = references_of(found["spec"]["template"])
-    return sorted(one for one in used if not one.is_secret)
-
-
 def _refuse(
     method: Method,
     around: Circumstances,
@@ -176,9 +172,11 @@ def _refuse(
         refuse_rollout(around, despite)
     elif method is Method.RECREATE:
         refuse_recreate(around, despite)
-    elif not references:
-        msg = f"{around.owner} uses no ConfigMap: name the object with --configmap"
-        raise UsageError(msg)
+    else:
+        refuse_annotate(around)
+        if not references:
+            msg = f"{around.owner} uses no ConfigMap: name the object with --configmap"
+            raise UsageError(msg)
 
 
 def _steps(
@@ -230,27 +228,5 @@ def _act(
         session.tell("changed the template: the rollout has begun")
         session.await_rollout()
     else:
-        scale_down(session, around)
-        try:
-            await_gone(session, around)
-        finally:
-            scale_up(session, around.replicas)
+        recreate(session, around)
         session.await_rollout()
-
-
-def _verify(
-    method: Method, session: Session, references: list[Reference]
-) -> tuple[Waited, ...]:
-    """Look from inside whether it has helped."""
-    return tuple(
-        wait(
-            session.cluster,
-            str(reference),
-            workload=str(session.owner),
-            namespace=session.namespace,
-            timeout_s=session.left_s,
-            # what a sync cannot bring is not this method's to bring
-            updatable_only=method is Method.ANNOTATE,
-        )
-        for reference in references
-    )

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from cmhot.consumers.contents import content_of
-from cmhot.consumers.uses import uses_of
+from cmhot.consumers.uses import Role, uses_of
 from cmhot.errors import NotFoundError, UsageError
 from cmhot.explaining import node_facts
 from cmhot.landing.looking import State, look, parts_of
@@ -43,6 +43,9 @@ def to_touch(
 ) -> list[dict[str, Any]]:
     """Choose the pods to which a sync brings something.
 
+    A pod that is on no node yet reads for itself once it is; what an init container
+    has read, no sync reads again.
+
     Parameters
     ----------
     pods
@@ -53,8 +56,9 @@ def to_touch(
     return [
         pod
         for pod in pods
-        if any(
-            not use.way.is_fixed
+        if pod["spec"].get("nodeName")
+        and any(
+            not use.way.is_fixed and use.role is not Role.INIT
             for reference in references
             for use in uses_of(pod, reference)
         )
@@ -108,8 +112,8 @@ def touch_and_verify(
     """
     if not pods:
         msg = (
-            f"no pod of {session.owner} mounts the object in a way that updates: "
-            "use --method rollout"
+            f"no pod of {session.owner} that is on a node mounts the object in a way "
+            "that updates: use --method rollout"
         )
         raise UsageError(msg)
     due, again = list(pods), 0

@@ -1,6 +1,6 @@
-"""What stands around a workload, and what speaks against touching it.
+"""What stands around a workload, and how far its rollout is.
 
-Pure functions on objects as the API server sends them; refusals are errors of ours.
+Pure functions on objects as the API server sends them.
 """
 
 from __future__ import annotations
@@ -9,20 +9,18 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cmhot.errors import UsageError
-
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from cmhot.consumers.owners import Owner
     from cmhot.consumers.uses import Object
 
 REMEMBERED = "cmhot.dev/replicas"
-"""Annotation of a workload that we have scaled to nothing: how many replicas it had."""
+"""Annotation of a workload that we have scaled to nothing: how many replicas it had,
+and the generation which that request made, ``3@8``. Whoever scales it or changes its
+template afterwards makes another one: then the number is no longer ours to restore."""
 TOUCHED = "cmhot.dev/refreshed"
 """Annotation of a pod, or of a template, whose change is a refresh."""
-HPA, PDB = "hpa", "pdb"
-"""What a refresh may be told to go on in spite of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +45,43 @@ class Circumstances:
 
     @property
     def replicas(self) -> int:
-        """How many pods it wants; a DaemonSet: has."""
-        if self.owner.kind == "DaemonSet":
-            return int(
-                (self.found.get("status") or {}).get("desiredNumberScheduled", 0)
-            )
-        return int(self.found["spec"].get("replicas", 1))
+        """How many pods it wants."""
+        return replicas_of(self.found, self.owner.kind)
+
+    @property
+    def note(self) -> str:
+        """What to write into `REMEMBERED` in the request that scales it to nothing."""
+        return f"{self.replicas}@{self.found['metadata']['generation'] + 1}"
 
     @property
     def remembered(self) -> int | None:
-        """How many replicas it had before an interrupted call; None: there was none."""
-        text = (self.found["metadata"].get("annotations") or {}).get(REMEMBERED)
-        return int(text) if text and text.isdecimal() and self.replicas == 0 else None
+        """How many replicas it had before an interrupted call; None: there was none.
+
+        A number is believed while the workload is as that call has left it.
+        """
+        number, generation = self._noted
+        unchanged = generation == str(self.found["metadata"].get("generation"))
+        return number if unchanged else None
+
+    @property
+    def forgotten(self) -> str | None:
+        """Say what an interrupted call noted before somebody changed the workload."""
+        number, _ = self._noted
+        if number is None or self.remembered is not None:
+            return None
+        return (
+            f"an interrupted call noted that {self.owner} had {number} replicas, and "
+            "it was changed since then: should it have them, "
+            f"`kubectl scale {self.owner} --replicas={number}`"
+        )
+
+    @property
+    def _noted(self) -> tuple[int | None, str]:
+        """Replicas and generation in the annotation; it is void if there are pods."""
+        text = (self.found["metadata"].get("annotations") or {}).get(REMEMBERED, "")
+        number, _, generation = text.partition("@")
+        is_void = self.replicas > 0 or not number.isdecimal()
+        return None if is_void else int(number), generation
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -69,8 +92,20 @@ class Circumstances:
     @property
     def strategy(self) -> Mapping[str, Any]:
         """How it replaces pods."""
+        return _strategy(self.found["spec"])
+
+    @property
+    def partition(self) -> int:
+        """Below which ordinal a StatefulSet's rollout leaves the pods alone."""
+        return int((self.strategy.get("rollingUpdate") or {}).get("partition") or 0)
+
+    @property
+    def deletes_claims(self) -> bool:
+        """Whether volume claims are deleted with the pods that scaling takes away."""
         spec = self.found["spec"]
-        return spec.get("strategy") or spec.get("updateStrategy") or {}
+        policy = spec.get("persistentVolumeClaimRetentionPolicy") or {}
+        has_claims = bool(spec.get("volumeClaimTemplates"))
+        return has_claims and policy.get("whenScaled") == "Delete"
 
     @property
     def unavailable(self) -> int:
@@ -86,6 +121,17 @@ class Circumstances:
             least = 0 if self.owner.kind == "Deployment" else 1
             return max(math.floor(share * self.replicas), least)
         return int(limit)
+
+
+def replicas_of(found: Object, kind: str) -> int:
+    """Tell how many pods a workload of a kind wants; a DaemonSet has no such wish."""
+    if kind == "DaemonSet":
+        return int((found.get("status") or {}).get("desiredNumberScheduled", 0))
+    return int(found["spec"].get("replicas", 1))
+
+
+def _strategy(spec: Object) -> Mapping[str, Any]:
+    return spec.get("strategy") or spec.get("updateStrategy") or {}
 
 
 def scaled_by(autoscalers: Iterable[Object], owner: Owner) -> tuple[str, ...]:
@@ -111,76 +157,6 @@ def budgets_of(budgets: Iterable[Object], labels: Mapping[str, str]) -> list[Obj
     ]
 
 
-def refuse_rollout(around: Circumstances, despite: Collection[str]) -> None:
-    """Refuse a rollout that would not happen, or would take too many pods at once.
-
-    Raises
-    ------
-    UsageError
-        With the remedy.
-    """
-    owner = around.owner
-    if around.found["spec"].get("paused"):
-        msg = f"{owner} is paused: resume it first (kubectl rollout resume {owner})"
-        raise UsageError(msg)
-    if around.strategy.get("type") == "OnDelete":
-        msg = (
-            f"{owner} replaces pods only when they are deleted (OnDelete): "
-            "delete them, or use --method annotate"
-        )
-        raise UsageError(msg)
-    _refuse_budget(around, around.unavailable, despite, "a rollout of")
-
-
-def refuse_recreate(around: Circumstances, despite: Collection[str]) -> None:
-    """Refuse to scale to nothing what others scale, or what must stay available.
-
-    Raises
-    ------
-    UsageError
-        With the remedy.
-    """
-    owner = around.owner
-    if owner.kind == "DaemonSet":
-        msg = f"{owner} has no replicas to scale: use --method rollout"
-        raise UsageError(msg)
-    if around.replicas == 0:
-        msg = f"{owner} has no replicas: there is nothing to recreate"
-        raise UsageError(msg)
-    if around.autoscalers is None and HPA not in despite:
-        msg = (
-            f"whether an autoscaler scales {owner} may not be seen: look yourself, and "
-            "say --despite hpa, or use --method rollout"
-        )
-        raise UsageError(msg)
-    if around.autoscalers and HPA not in despite:
-        msg = (
-            f"{owner} is scaled by the autoscaler {', '.join(around.autoscalers)}, "
-            "which acts on the same replicas: use --method rollout, or say "
-            "--despite hpa"
-        )
-        raise UsageError(msg)
-    _refuse_budget(around, around.replicas, despite, "to recreate")
-
-
-def _refuse_budget(
-    around: Circumstances, missing: int, despite: Collection[str], what: str
-) -> None:
-    """Refuse when more pods would be missing than a budget allows now."""
-    if PDB in despite:
-        return
-    for budget in around.budgets or ():
-        allowed = (budget.get("status") or {}).get("disruptionsAllowed", 0)
-        if missing > allowed:
-            msg = (
-                f"{what} {around.owner} takes away up to {missing} of its pods at "
-                f"once, and the PodDisruptionBudget {budget['metadata']['name']} "
-                f"allows {allowed} now: use --method annotate, let the strategy or the "
-                "budget allow it, or say --despite pdb"
-            )
-            raise UsageError(msg)
-
-
 def is_rolled_out(found: Object, kind: str) -> bool:
     """Tell whether all pods of a workload are from its present template, and available.
 
@@ -199,12 +175,12 @@ def is_rolled_out(found: Object, kind: str) -> bool:
         updated = status.get("updatedNumberScheduled", 0)
         return bool(updated == wanted == status.get("numberAvailable", 0))
     wanted = spec.get("replicas", 1)
-    if kind == "StatefulSet" and status.get("currentRevision") != status.get(
-        "updateRevision"
-    ):
-        return False
     updated = status.get("updatedReplicas", 0)
     if kind == "StatefulSet":
+        # under OnDelete, no rollout ends, and the current revision never moves
+        is_rolling = _strategy(spec).get("type") != "OnDelete"
+        if is_rolling and status.get("currentRevision") != status.get("updateRevision"):
+            return False
         updated = status.get("replicas", 0)
     return bool(
         updated == wanted == status.get("replicas", 0)

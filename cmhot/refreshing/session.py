@@ -106,10 +106,11 @@ class Session:
 
     def patch(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Change the workload."""
-        self.writes += 1
-        return self.cluster.patch(
+        stored = self.cluster.patch(
             self.kind, self.owner.name, body, namespace=self.namespace
         )
+        self.writes += 1
+        return stored
 
     def pods(self, found: Object, *, leaving: bool = False) -> list[dict[str, Any]]:
         """List the workload's pods, also those that are going if asked for."""

@@ -173,7 +173,8 @@ def test_a_killed_recreate_is_restored(
     after = cluster.get(DEPLOYMENT, "web", namespace=namespace)
 
     assert left["spec"]["replicas"] == 0
-    assert left["metadata"]["annotations"][REMEMBERED] == "2"
+    noted = f"2@{left['metadata']['generation']}"
+    assert left["metadata"]["annotations"][REMEMBERED] == noted
     assert code == 0
     assert json.loads(output)["restored"] == 2
     assert after["spec"]["replicas"] == 2

@@ -299,8 +299,7 @@ class Living:
             != meta["resourceVersion"]
         ):
             raise ClusterError("conflict", status=409)
-        meta["generation"] += 1
-        meta["resourceVersion"] = str(meta["generation"])
+        before = dict(meta["annotations"]), spec["replicas"]
         for key, value in told.get("annotations", {}).items():
             if value is None:
                 meta["annotations"].pop(key, None)
@@ -308,6 +307,9 @@ class Living:
                 meta["annotations"][key] = value
         changed = body.get("spec", {})
         spec["replicas"] = changed.get("replicas", spec["replicas"])
+        if "template" in changed or before != (meta["annotations"], spec["replicas"]):
+            meta["generation"] += 1
+            meta["resourceVersion"] = str(meta["generation"])
         if changed:
             self._replace()
         return copy.deepcopy(self.deployment)

@@ -380,7 +380,7 @@ def test_a_killed_recreate_is_restored(living: Living, method: str) -> None:
         refresh(as_cluster(living), "deployment/web", method="recreate")
     living.die_after = None
     assert living.deployment["spec"]["replicas"] == 0
-    assert living.deployment["metadata"]["annotations"] == {REMEMBERED: "3"}
+    assert living.deployment["metadata"]["annotations"] == {REMEMBERED: "3@2"}
 
     done = refresh(as_cluster(living), "deployment/web", method=method)
 

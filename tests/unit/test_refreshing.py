@@ -1,0 +1,546 @@
+"""A refresh leaves nothing at nothing, deletes nothing, and goes on where it can."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cmhot import refresh
+from cmhot.consumers.owners import Owner
+from cmhot.errors import (
+    ClusterError,
+    ForbiddenError,
+    NotFoundError,
+    UnreachableError,
+    UsageError,
+)
+from cmhot.landing.waiter import UnusedError
+from cmhot.port.cluster import CONFIG_MAP, DEPLOYMENT, POD
+from cmhot.refreshing.circumstances import REMEMBERED, Circumstances, is_rolled_out
+from cmhot.refreshing.refusing import refuse_recreate, refuse_rollout
+from tests.unit.living import Living, budget
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cmhot.errors import CmhotError
+    from cmhot.port.cluster import Captured, Kind
+
+Object = dict[str, Any]
+TOO_MANY = ClusterError("too many requests (429)", status=429)
+LOST = UnreachableError("no answer from the API server")
+FORBIDDEN = ForbiddenError("not allowed", status=403)
+
+
+@dataclass(slots=True)
+class Troubled(Living):
+    """A cluster whose API server stumbles over writes to the Deployment.
+
+    Attributes
+    ----------
+    refused
+        What is answered to the write of a number, instead of doing it.
+    lost
+        What is answered after the write of a number was done.
+    delayed
+        What is answered to a write that is done only after the next one.
+    homeless
+        Pods that are on no node.
+    maps
+        Other ConfigMaps.
+    """
+
+    refused: dict[int, BaseException] = field(default_factory=dict)
+    lost: dict[int, BaseException] = field(default_factory=dict)
+    delayed: dict[int, BaseException] = field(default_factory=dict)
+    homeless: set[str] = field(default_factory=set)
+    maps: list[str] = field(default_factory=list)
+    number: int = 0
+    waiting: Mapping[str, Any] | None = None
+
+    def patch(
+        self,
+        kind: Kind,
+        name: str,
+        body: Mapping[str, Any],
+        *,
+        namespace: str | None = None,
+    ) -> Object:
+        """Stumble."""
+        if kind != DEPLOYMENT:
+            return Living.patch(self, kind, name, body, namespace=namespace)
+        self.number += 1
+        if self.number in self.refused:
+            raise self.refused[self.number]
+        if self.number in self.delayed:
+            self.waiting = body
+            raise self.delayed[self.number]
+        stored = Living.patch(self, kind, name, body, namespace=namespace)
+        if self.waiting is not None:
+            late, self.waiting = self.waiting, None
+            with pytest.raises(ClusterError, match="conflict"):
+                Living.patch(self, kind, name, late, namespace=namespace)
+        if self.number in self.lost:
+            raise self.lost[self.number]
+        return stored
+
+    def capture(
+        self, pod: str, command: Sequence[str], *, namespace: str, container: str
+    ) -> Captured:
+        """Look only into containers that run."""
+        assert pod not in self.homeless
+        return Living.capture(
+            self, pod, command, namespace=namespace, container=container
+        )
+
+    def _pod(self, name: str) -> Object:
+        pod = Living._pod(self, name)
+        if name in self.homeless:
+            del pod["spec"]["nodeName"]
+            pod["status"] = {"phase": "Pending"}
+        return pod
+
+    def _of(self, kind: Kind) -> list[Object]:
+        found = Living._of(self, kind)
+        if kind != CONFIG_MAP:
+            return found
+        others = [
+            {"metadata": {"name": name}, "data": {"x": "1"}} for name in self.maps
+        ]
+        return [*found, *others]
+
+    @property
+    def replicas(self) -> int:
+        """Of the Deployment."""
+        return int(self.deployment["spec"]["replicas"])
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """Annotations of the Deployment."""
+        found: dict[str, str] = self.deployment["metadata"]["annotations"]
+        return found
+
+    @property
+    def template(self) -> Object:
+        """Specification of the pods."""
+        found: Object = self.deployment["spec"]["template"]["spec"]
+        return found
+
+
+@pytest.fixture
+def troubled() -> Troubled:
+    """Have three pods that hold old content."""
+    cluster = Troubled()
+    cluster.deploy(3)
+    cluster.update("2")
+    return cluster
+
+
+@pytest.mark.parametrize(
+    "error", [TOO_MANY, LOST, ClusterError("broken (500)", status=500)]
+)
+def test_one_failed_answer_does_not_leave_it_at_nothing(
+    troubled: Troubled, error: BaseException
+) -> None:
+    """Scaling back is tried again."""
+    troubled.refused = {2: error}
+
+    done = refresh(troubled, "deployment/web", method="recreate")
+
+    assert done.ok
+    assert (troubled.replicas, troubled.notes) == (3, {})
+    assert done.writes == 2
+
+
+def test_scaling_back_is_tried_past_the_deadline(troubled: Troubled) -> None:
+    """For a minute at least: the time for all of it was a second."""
+    troubled.refused = dict.fromkeys(range(2, 8), TOO_MANY)
+    said: list[str] = []
+
+    done = refresh(
+        troubled, "deployment/web", method="recreate", timeout_s=1, tell=said.append
+    )
+
+    # pauses of 0.5, 1, 2, 4, 8 and 8 s
+    assert troubled.clock.monotonic() == pytest.approx(23.5)
+    assert (troubled.replicas, troubled.notes) == (3, {})
+    assert done.acted_s == pytest.approx(23.5)
+    assert said.count(f"not scaled back yet, trying again: {TOO_MANY}") == 6
+
+
+@pytest.mark.parametrize(("error", "after_s"), [(TOO_MANY, 60), (FORBIDDEN, 0)])
+def test_whoever_cannot_scale_back_says_so(
+    troubled: Troubled, error: BaseException, after_s: float
+) -> None:
+    """With the command that does; a right that is missing does not come by waiting."""
+    troubled.refused = dict.fromkeys(range(2, 99), error)
+
+    with pytest.raises(
+        ClusterError,
+        match=r"deployment/web IS AT 0 REPLICAS: `kubectl scale deployment/web "
+        r"-n default --replicas=3`, or call again",
+    ):
+        refresh(troubled, "deployment/web", method="recreate", timeout_s=1)
+
+    assert troubled.notes == {REMEMBERED: "3@2"}
+    # the last pause may reach beyond it by its own length, 8 s
+    assert after_s <= troubled.clock.monotonic() <= after_s + 8
+
+
+def test_who_interrupts_the_tries_is_told(troubled: Troubled) -> None:
+    """What is left, and how to mend it."""
+    troubled.refused = {2: TOO_MANY, 3: KeyboardInterrupt()}
+    said: list[str] = []
+
+    with pytest.raises(KeyboardInterrupt):
+        refresh(troubled, "deployment/web", method="recreate", tell=said.append)
+
+    assert "IS AT 0 REPLICAS" in said[-1]
+
+
+def test_a_workload_that_was_deleted_is_not_waited_for(troubled: Troubled) -> None:
+    """Nothing is to be scaled."""
+    troubled.refused = {2: NotFoundError("no deployments/web", status=404)}
+
+    with pytest.raises(NotFoundError, match="no deployments/web"):
+        refresh(troubled, "deployment/web", method="recreate")
+
+    assert troubled.number == 2
+
+
+class _Unlistable(Troubled):
+    def pages(self, kind: Kind, **_: Any) -> Any:  # noqa: ANN401 - never returns
+        """Fail while pods are awaited."""
+        assert kind == POD
+        raise TOO_MANY
+
+
+def test_pods_that_cannot_be_listed_do_not_keep_it_at_nothing() -> None:
+    """It is scaled back, and then the error is told."""
+    cluster = _Unlistable()
+    cluster.deploy(3)
+
+    with pytest.raises(ClusterError, match="429"):
+        refresh(cluster, "deployment/web", method="recreate")
+
+    assert (cluster.replicas, cluster.notes) == (3, {})
+
+
+@pytest.mark.parametrize(
+    "error", [LOST, KeyboardInterrupt(), ClusterError("time is over", status=504)]
+)
+@pytest.mark.parametrize("what", ["lost", "delayed", "refused"])
+def test_a_lost_answer_to_the_zero_does_not_leave_it_there(
+    troubled: Troubled, error: BaseException, what: str
+) -> None:
+    """Nor does a zero that arrives after it was scaled back."""
+    setattr(troubled, what, {1: error})
+
+    with pytest.raises(type(error)):
+        refresh(troubled, "deployment/web", method="recreate")
+
+    assert troubled.replicas == 3
+    assert REMEMBERED not in troubled.notes
+
+
+@pytest.mark.parametrize("error", [TOO_MANY, FORBIDDEN])
+def test_a_refused_zero_is_left_alone(troubled: Troubled, error: BaseException) -> None:
+    """Nothing was changed, and nothing is."""
+    troubled.refused = {1: error}
+
+    with pytest.raises(ClusterError):
+        refresh(troubled, "deployment/web", method="recreate")
+
+    assert troubled.number == 1
+
+
+def sleeping(troubled: Troubled, note: str) -> None:
+    """Put it to sleep, with a number that an interrupted call has noted."""
+    troubled.deployment["metadata"] |= {"generation": 9, "annotations": {}}
+    troubled.notes[REMEMBERED] = note
+    troubled.deployment["spec"]["replicas"] = 0
+    troubled._replace()
+
+
+@pytest.mark.parametrize("note", ["3@8", "3", "3@"])
+@pytest.mark.parametrize("method", ["annotate", "recreate"])
+def test_what_was_put_to_sleep_on_purpose_sleeps_on(
+    troubled: Troubled, method: str, note: str
+) -> None:
+    """The number is that of an older generation; it is told how to scale all the same.
+
+    Whoever scaled it back by hand, and to nothing later, made others.
+    """
+    sleeping(troubled, note)
+
+    with pytest.raises(UsageError, match=r"kubectl scale deployment/web --replicas=3"):
+        refresh(troubled, "deployment/web", method=method)
+
+    assert troubled.number == 0
+
+
+def test_a_rollout_of_what_sleeps_is_a_rollout(troubled: Troubled) -> None:
+    """It stays at nothing: nothing is looked at, and that is said."""
+    sleeping(troubled, "3@8")
+
+    done = refresh(troubled, "deployment/web", method="rollout")
+
+    assert (done.ok, done.verified, done.restored) == (True, (), None)
+    assert troubled.replicas == 0
+    assert "deployment/web has no pods: nothing was looked at" in done.warnings
+    assert any("--replicas=3" in one for one in done.warnings)
+
+
+def test_the_number_of_this_generation_is_restored(troubled: Troubled) -> None:
+    """Even if something is wrong with an object: first the pods, then the rest."""
+    sleeping(troubled, "3@9")
+
+    with pytest.raises(NotFoundError, match="nothing"):
+        refresh(troubled, "deployment/web", method="annotate", configmap="nothing")
+
+    assert (troubled.replicas, troubled.notes) == (3, {})
+
+
+def claiming(**policy: str) -> Object:
+    """Make what a StatefulSet says of its volume claims."""
+    return {
+        "volumeClaimTemplates": [{"metadata": {"name": "data"}}],
+        "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", **policy},
+    }
+
+
+def test_claims_are_not_deleted(troubled: Troubled) -> None:
+    """Whatever is insisted on; a rollout does not delete them."""
+    troubled.deployment["spec"] |= claiming(whenScaled="Delete")
+
+    with pytest.raises(
+        UsageError, match=r"would delete its PersistentVolumeClaims.*--method rollout"
+    ):
+        refresh(troubled, "deployment/web", method="recreate", despite=["hpa", "pdb"])
+
+    assert troubled.number == 0
+    assert refresh(troubled, "deployment/web", method="rollout").ok
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        claiming(whenScaled="Retain"),
+        claiming(),
+        {"persistentVolumeClaimRetentionPolicy": {"whenScaled": "Delete"}},
+    ],
+)
+def test_claims_that_stay_are_no_reason(troubled: Troubled, spec: Object) -> None:
+    """Nor are claims that there are not."""
+    troubled.deployment["spec"] |= spec
+
+    assert refresh(troubled, "deployment/web", method="recreate").ok
+
+
+def test_a_budget_that_may_not_be_seen_is_a_reason(troubled: Troubled) -> None:
+    """To refuse to scale to nothing, unless one insists; a rollout goes on."""
+    troubled.forbidden = {"poddisruptionbudgets"}
+    troubled.others = budget(0)
+
+    with pytest.raises(UsageError, match=r"may not be seen.*--despite pdb"):
+        refresh(troubled, "deployment/web", method="recreate")
+    assert troubled.number == 0
+    assert refresh(troubled, "deployment/web", method="rollout").ok
+    assert refresh(troubled, "deployment/web", method="recreate", despite=["pdb"]).ok
+
+
+def stateful(strategy: Object, *, current: str = "db-1", generation: int = 5) -> Object:
+    """Make a StatefulSet whose three pods are of revision db-2, and available."""
+    return {
+        "metadata": {"name": "db", "generation": generation},
+        "spec": {"replicas": 3, "updateStrategy": strategy},
+        "status": {
+            "observedGeneration": 5,
+            **dict.fromkeys(("replicas", "availableReplicas", "updatedReplicas"), 3),
+            "currentRevision": current,
+            "updateRevision": "db-2",
+        },
+    }
+
+
+def around(found: Object) -> Circumstances:
+    """Have nothing that acts on it."""
+    return Circumstances(Owner("StatefulSet", "db"), found, (), ())
+
+
+@pytest.mark.parametrize(
+    ("strategy", "current", "is_over"),
+    [
+        ({"type": "OnDelete"}, "db-1", True),
+        ({"type": "RollingUpdate"}, "db-1", False),
+        ({"type": "RollingUpdate"}, "db-2", True),
+        ({}, "db-1", False),
+    ],
+)
+def test_a_stateful_set_is_complete(
+    strategy: Object, current: str, *, is_over: bool
+) -> None:
+    """By its revision, which never moves where pods are replaced by deletion."""
+    found = stateful(strategy, current=current)
+
+    assert is_rolled_out(found, "StatefulSet") is is_over
+
+
+def test_a_rollout_that_stops_at_a_partition_is_refused() -> None:
+    """The pods below would keep what they have."""
+    staged = {"type": "RollingUpdate", "rollingUpdate": {"partition": 2}}
+    whole = {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}
+
+    with pytest.raises(UsageError, match=r"leaves its pods below 2 .*annotate"):
+        refuse_rollout(around(stateful(staged)), ())
+    refuse_rollout(around(stateful(whole)), ())
+
+
+def test_an_update_that_is_held_back_is_not_let_go() -> None:
+    """Scaled to nothing, a StatefulSet counts its update as complete."""
+    staged = {"type": "RollingUpdate", "rollingUpdate": {"partition": 2}}
+
+    with pytest.raises(UsageError, match=r"holds back an update below pod 2"):
+        refuse_recreate(around(stateful(staged)), ())
+    refuse_recreate(around(stateful(staged, current="db-2")), ())
+    refuse_recreate(around(stateful({"type": "OnDelete"})), ())
+
+
+def test_a_pod_without_a_node_is_not_touched(troubled: Troubled) -> None:
+    """The others are; it is named as one that does not have it yet."""
+    troubled.homeless = {"web-5f-1"}
+
+    done = refresh(troubled, "deployment/web", method="annotate", timeout_s=9)
+
+    assert troubled.asked["patch", "pods"] == 2
+    assert [one.pod for one in done.verified[0].stale] == ["web-5f-1"]
+
+
+def test_pods_without_a_node_alone_are_nothing_to_touch(troubled: Troubled) -> None:
+    """And that is said."""
+    troubled.homeless = set(troubled.inside)
+
+    with pytest.raises(UsageError, match="no pod of deployment/web that is on a node"):
+        refresh(troubled, "deployment/web", method="annotate")
+
+
+METHODS = ["annotate", "rollout", "recreate"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_only_init_containers_use_is_left_out(
+    troubled: Troubled, method: str
+) -> None:
+    """There is nothing to look into; the other is verified."""
+    source = {"configMapRef": {"name": "mig"}}
+    troubled.template["initContainers"] = [{"name": "migrate", "envFrom": [source]}]
+    troubled.maps = ["mig"]
+
+    done = refresh(troubled, "deployment/web", method=method)
+
+    assert done.ok
+    assert [str(one.reference) for one in done.verified] == ["configmap/m"]
+
+
+def test_what_only_init_containers_use_can_be_named(troubled: Troubled) -> None:
+    """They are new after a rollout; what they read is not looked at, and that is said.
+
+    A sync brings them nothing.
+    """
+    mount = {"name": "v", "mountPath": "/in"}
+    troubled.template["initContainers"] = [{"name": "i", "volumeMounts": [mount]}]
+    troubled.template["containers"][0]["volumeMounts"] = []
+
+    done = refresh(troubled, "deployment/web", method="rollout", configmap="m")
+
+    assert (done.ok, done.verified) == (True, ())
+    assert any("none but init containers" in one for one in done.warnings)
+    with pytest.raises(UsageError, match="use --method rollout"):
+        refresh(troubled, "deployment/web", method="annotate", configmap="m")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_optional_map_that_is_not_there_is_left_out(
+    troubled: Troubled, method: str
+) -> None:
+    """The pods start without it."""
+    ref = {"name": "overrides", "optional": True}
+    troubled.template["containers"][0]["envFrom"] = [{"configMapRef": ref}]
+
+    done = refresh(troubled, "deployment/web", method=method)
+
+    assert done.ok
+    assert [str(one.reference) for one in done.verified] == ["configmap/m"]
+    assert "configmap/overrides does not exist, and is optional" in done.warnings
+
+
+@pytest.mark.parametrize(
+    ("configmap", "maps", "error"),
+    [
+        (None, [], NotFoundError),
+        ("typo", [], NotFoundError),
+        ("of-another", ["of-another", "must"], UsageError),
+    ],
+)
+@pytest.mark.parametrize("method", METHODS)
+def test_a_wrong_object_is_found_out_before_anything_is_changed(
+    troubled: Troubled,
+    method: str,
+    configmap: str | None,
+    maps: list[str],
+    error: type[CmhotError],
+) -> None:
+    """One that is missing, or that the workload does not use."""
+    ref = {"configMapRef": {"name": "must"}}
+    troubled.template["containers"][0]["envFrom"] = [ref]
+    troubled.maps = maps
+
+    with pytest.raises(error):
+        refresh(troubled, "deployment/web", method=method, configmap=configmap)
+
+    assert sum(n for (verb, _), n in troubled.asked.items() if verb == "patch") == 0
+
+
+class _Injecting(Troubled):
+    """Pods that get a volume which is not in their template, as from a webhook."""
+
+    def _pod(self, name: str) -> Object:
+        pod = super()._pod(name)
+        pod["spec"]["volumes"].append({"name": "w", "configMap": {"name": "more"}})
+        mount = {"name": "w", "mountPath": "/etc/w"}
+        pod["spec"]["containers"][0]["volumeMounts"].append(mount)
+        return pod
+
+
+def test_what_pods_alone_use_can_be_named() -> None:
+    """A webhook may have put it there."""
+    cluster = _Injecting(maps=["more"])
+    cluster.deploy(1)
+
+    done = refresh(
+        *(cluster, "deployment/web"),
+        method="annotate",
+        configmap="more",
+        dry_run=True,
+    )
+
+    assert done.steps == ("touch 1 of 1 pods, and again who read too early",)
+
+
+def test_pods_that_have_gone_meanwhile_are_warned_of(
+    troubled: Troubled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The refresh itself was done."""
+
+    def wait(*_: object, **__: object) -> None:
+        msg = "no pod of deployment/web in default uses configmap/m"
+        raise UnusedError(msg)
+
+    monkeypatch.setattr("cmhot.refreshing.verifying.wait", wait)
+
+    done = refresh(troubled, "deployment/web", method="rollout")
+
+    assert (done.ok, done.verified) == (True, ())
+    assert done.warnings == ("no pod of deployment/web in default uses configmap/m",)
