@@ -16,6 +16,7 @@ import pandas as pd
 
 from cmhot.clock import NS_PER_S
 from cmhot.collecting import collect
+from cmhot.collecting.agenda import TRIAL
 from cmhot.plan import Plan
 from cmhot.runs import schema
 from cmhot.runs.rundir import read_run
@@ -56,7 +57,8 @@ def tell(path: Path) -> bool:
     rows = pd.read_parquet(path / "delays.parquet")
     counts = {name: int((rows["status"] == name).sum()) for name in schema.STATUSES}
     planned = run.meta["planned_updates"] * len(run.meta["pods"])
-    trials = run.updates[run.updates["sent_ns"].notna()]
+    sent = run.updates[run.updates["sent_ns"].notna()]
+    trials = sent[sent["purpose"] == TRIAL]  # those that only sync a pod may wait
     late_s = ((trials["sent_ns"] - trials["planned_ns"]) / NS_PER_S).astype(float)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     click.echo(f"status {run.meta['status']}, {len(run.meta['pods'])} probes")
