@@ -8,6 +8,9 @@ and ends with the class's exit code.
 
 from __future__ import annotations
 
+MANY_REQUESTS, SERVER_ERROR = 429, 500
+"""Answers of an API server that another one may follow."""
+
 
 class CmhotError(Exception):
     """Base of all errors raised on purpose; the message carries the remedy.
@@ -58,6 +61,12 @@ class ClusterError(CmhotError):
         super().__init__(message)
         self.status = status
 
+    @property
+    def is_passing(self) -> bool:
+        """Whether the same request may be answered when it is sent again."""
+        status = self.status or 0
+        return status == MANY_REQUESTS or status >= SERVER_ERROR
+
 
 class NotFoundError(ClusterError):
     """The named object does not exist: a wrong name, as a rule."""
@@ -75,6 +84,11 @@ class UnreachableError(ClusterError):
     """No API server answered at the address of the kubeconfig."""
 
     exit_code = 2
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether the same request may be answered when it is sent again: yes."""
+        return True
 
 
 class RunError(CmhotError):

@@ -22,9 +22,12 @@ from urllib.parse import quote
 import urllib3
 import yaml
 from kubernetes import client, config
-from kubernetes.stream import stream
+from kubernetes.stream import stream, ws_client
 from kubernetes.stream.ws_client import ERROR_CHANNEL, STDERR_CHANNEL, STDOUT_CHANNEL
-from websocket import WebSocketException  # what the client's streams are made of
+from websocket import (  # what the client's streams are made of
+    WebSocket,
+    WebSocketException,
+)
 
 from cmhot.clock import NS_PER_S, SystemClock
 from cmhot.errors import (
@@ -71,6 +74,20 @@ CONFLICT = 409
 def _managers_in(message: str) -> set[str]:
     """Name the managers with whom an apply is in conflict, as the API server tells."""
     return set(re.findall(r'conflicts? with "([^"]+)"', message))
+
+
+class _Socket(WebSocket):
+    """Gives up on a handshake that nobody answers, which the client's would not."""
+
+    def connect(self, url: str, **options: Any) -> None:  # noqa: ANN401 - the client's
+        """Connect within `READ_TIMEOUT_S`, which also limits each later read."""
+        super().connect(  # type: ignore[no-untyped-call]
+            url, **{"timeout": READ_TIMEOUT_S, **options}
+        )
+
+
+# the client lets nobody set it
+ws_client.WebSocket = _Socket  # type: ignore[attr-defined]
 
 
 class Kube:

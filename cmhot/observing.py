@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from cmhot.clock import NS_PER_S
-from cmhot.consumers.contents import content_of
+from cmhot.consumers.contents import binary_keys, content_of
 from cmhot.consumers.reference import Reference
 from cmhot.consumers.survey import is_leaving
 from cmhot.consumers.uses import uses_of
 from cmhot.display import Page, Shown
-from cmhot.errors import ClusterError, ForbiddenError, UnreachableError, UsageError
+from cmhot.errors import ClusterError, ForbiddenError, UsageError
 from cmhot.landing.looking import State, expected, look, parts_of, read
 from cmhot.live import Silence, board
 from cmhot.port.cluster import CONFIG_MAP, POD, Capturing
@@ -198,6 +198,8 @@ class _Watcher:
     sights: dict[Any, Sight] = field(default_factory=dict)
     listed: list[Part] = field(default_factory=list)
     listed_at: float | None = None
+    binary: frozenset[str] = frozenset()
+    is_live: bool = False
     is_immutable: bool = False
 
     @property
@@ -212,31 +214,41 @@ class _Watcher:
         """
         clock = self.cluster.clock
         self.begin = clock.monotonic()
+        self.is_live = timeout_s is not None
         if self.since is not None:
             self.offset_s = (clock.utc_ns() - self.since.acked_ns) / NS_PER_S
         # the model is no more than one thread can ask
         pool = ThreadPoolExecutor(1 if self.cluster.modelled else AT_ONCE)
         try:
             while True:
-                self._learn()
-                self._round(pool)
-                if timeout_s is None or not any(s.is_awaited for s in self._seen()):
+                ending = self._turn(pool)
+                if timeout_s is None or not ending:
                     return self._end("")
                 left_s = timeout_s - (clock.monotonic() - self.begin)
                 if left_s <= 0:
-                    return self._end("the time is over")
+                    return self._end(ending)
                 self.board.show(self.scene(), ())
                 clock.sleep(min(PAUSE_S, left_s))
         except KeyboardInterrupt:
             if timeout_s is None:
                 raise
             return self._end("interrupted")
-        except UnreachableError:
-            if timeout_s is None or not self.sights:
-                raise
-            return self._end("the API server no longer answers")
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+    def _turn(self, pool: ThreadPoolExecutor) -> str:
+        """Look at all once; say why that is the end if the time is over, or nothing.
+
+        After the first turn, one that gets no answer is as if it had not been.
+        """
+        try:
+            self._learn()
+            self._round(pool)
+        except ClusterError as error:
+            if not self.is_live or not self.sights or not error.is_passing:
+                raise
+            return "the API server no longer answers"
+        return "the time is over" if any(s.is_awaited for s in self._seen()) else ""
 
     def _end(self, ending: str) -> str:
         self.board.show(self.scene(ending), (), is_last=True)
@@ -252,6 +264,7 @@ class _Watcher:
                 key: replace(one, state=State.WAITING, not_yet_s=None, turned_s=None)
                 for key, one in self.sights.items()
             }
+        self.binary = binary_keys(stored)
         self.is_immutable = bool(stored.get("immutable"))
         now = self.cluster.clock.monotonic()
         if self.listed_at is None or now - self.listed_at >= LIST_EVERY_S:
@@ -330,23 +343,31 @@ class _Watcher:
         """Look once; say from when to when, what is there and whether it is current."""
         began_s = self.seconds
         wanted = self.content
-        found = look(self.door, part, wanted, namespace=self.namespace)
+        binary = self.binary
+        found = look(
+            self.door,
+            part,
+            wanted,
+            namespace=self.namespace,
+            binary=binary,
+            is_repeated=self.is_live,
+        )
         state = found.state
         keys = {
             place: key
             for use in part.uses
             for place, key in use.places(sorted(wanted)).items()
         }
-        should = expected(part, wanted)
+        should = expected(part, wanted, binary=binary)
         holds: dict[str, bytes | None] = dict.fromkeys(keys.values())
         if state is State.FRESH:
             holds = {key: wanted.get(key) for key in holds}
         elif state is State.STALE:
             try:
                 there = read(self.door, part, sorted(wanted), namespace=self.namespace)
-            except ClusterError as error:
-                if isinstance(error, (ForbiddenError, UnreachableError)):
-                    raise
+            except ForbiddenError:
+                raise
+            except ClusterError:
                 state = State.WAITING
             else:
                 wrong = {at: there[at] for at in should if there[at] != should[at]}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cmhot.consumers.owners import KINDS, parse_workload
+from cmhot.consumers.owners import KINDS, REFRESHED, parse_workload, will_use
 from cmhot.consumers.reference import Reference, parse_reference
 from cmhot.explaining import DEFAULT_NAMESPACE, inspectable
 from cmhot.landing.onlookers import Onlookers
@@ -43,7 +43,7 @@ def wait(
     Files are compared byte by byte, as they are in the container; variables as the
     container's first process got them. Keys that were removed are not looked for.
     Containers that no update reaches (env, subPath) and that hold something else end
-    the wait at once.
+    the wait at once, unless a rollout under way replaces their pods.
 
     Parameters
     ----------
@@ -77,8 +77,35 @@ def wait(
     NotFoundError
         There is no such object.
     UsageError
-        No running pod uses it; the workload is none; nobody can look into its pods.
+        No running pod uses it, nor will one of a workload that may be seen; the
+        workload is none; nobody can look into its pods.
     """
+    return _wait(
+        cluster,
+        reference,
+        workload=workload,
+        namespace=namespace,
+        timeout_s=timeout_s,
+        updatable_only=updatable_only,
+        ephemeral=ephemeral,
+        given=given,
+        tell=tell,
+    )
+
+
+def _wait(
+    cluster: Cluster,
+    reference: str,
+    *,
+    namespace: str,
+    timeout_s: float,
+    updatable_only: bool,
+    tell: Callable[[Progress], None] | None,
+    workload: str | None = None,
+    ephemeral: bool = False,
+    given: Setting | None = None,
+    is_awaited: bool = False,
+) -> Waited:
     wanted = parse_reference(reference)
     door = inspectable(cluster)
     owner = None if workload is None else parse_workload(workload)
@@ -93,6 +120,7 @@ def wait(
         updatable_only=updatable_only,
         given=given,
         onlookers=Onlookers(cluster, door, namespace=namespace) if ephemeral else None,
+        is_awaited=is_awaited,
     )
     return waiter.run(timeout_s, tell)
 
@@ -104,10 +132,12 @@ def wait_for_applied(
     timeout_s: float = DEFAULT_TIMEOUT_S,
     updatable_only: bool = False,
     tell: Callable[[Progress], None] | None = None,
+    skipped: Callable[[str], None] = lambda _: None,
 ) -> list[Waited]:
     """Wait for each ConfigMap and Secret among what was applied.
 
-    Those that no running pod uses are left out: nothing is to be waited for.
+    Those that no pod uses, or will use, are left out: nothing is to be waited for.
+    Pods of workloads that were applied as well are waited for before there are any.
 
     Parameters
     ----------
@@ -119,6 +149,8 @@ def wait_for_applied(
         Longest time for each, seconds.
     updatable_only, tell
         As of `wait`.
+    skipped
+        Takes a line about each that is left out.
 
     Returns
     -------
@@ -131,16 +163,24 @@ def wait_for_applied(
         if one["kind"] not in {"ConfigMap", "Secret"}:
             continue
         reference = Reference(one["kind"].lower(), meta["name"])
+        where = meta.get("namespace", DEFAULT_NAMESPACE)
         try:
-            waited = wait(
+            waited = _wait(
                 cluster,
                 str(reference),
-                namespace=meta.get("namespace", DEFAULT_NAMESPACE),
+                namespace=where,
                 timeout_s=timeout_s,
                 updatable_only=updatable_only,
                 tell=tell,
+                is_awaited=any(
+                    other["kind"] in REFRESHED
+                    and other["metadata"].get("namespace", DEFAULT_NAMESPACE) == where
+                    and will_use(other, other["kind"], reference)
+                    for other in applied
+                ),
             )
         except UnusedError:
+            skipped(f"no pod uses {reference}: there is nothing to wait for")
             continue
         found.append(waited)
     return found

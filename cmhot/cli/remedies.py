@@ -160,6 +160,7 @@ def apply(
             timeout_s=timeout,
             updatable_only=updatable_only,
             tell=teller(),
+            skipped=say,
         )
     if as_json:
         click.echo(json.dumps([one.to_dict() for one in waited], indent=2))
@@ -215,8 +216,9 @@ def wait(
 
     It is looked at from inside: the files' bytes, and the environment that the process
     was started with. Containers that no update reaches (env, subPath) and that hold
-    something else end the wait at once, with the remedy. A container without cat is
-    "unknown", never assumed to be fresh. Nothing is changed (but see --ephemeral).
+    something else end the wait at once, with the remedy, unless a rollout under way
+    replaces them. A container without cat is "unknown", never assumed to be fresh.
+    Nothing is changed (but see --ephemeral).
 
     \b
     Exit codes: 0 landed; 1 not landed, with the list of laggards; 2 wrong use.

@@ -33,6 +33,17 @@ def content_of(stored: Object) -> dict[str, bytes]:
     }
 
 
+def binary_keys(stored: Object) -> frozenset[str]:
+    """Name a ConfigMap's keys that become files alone: no kubelet makes a variable.
+
+    Parameters
+    ----------
+    stored
+        A ConfigMap, or a Secret, which has none.
+    """
+    return frozenset(stored.get("binaryData") or ())
+
+
 def files_of(uses: Sequence[Use], content: Mapping[str, bytes]) -> dict[str, bytes]:
     """Give the files that a container should have, by path."""
     return {
@@ -45,7 +56,11 @@ def files_of(uses: Sequence[Use], content: Mapping[str, bytes]) -> dict[str, byt
 
 
 def variables_of(
-    uses: Sequence[Use], content: Mapping[str, bytes], *, explicit: frozenset[str]
+    uses: Sequence[Use],
+    content: Mapping[str, bytes],
+    *,
+    explicit: frozenset[str],
+    binary: frozenset[str] = frozenset(),
 ) -> dict[str, bytes]:
     """Give the variables that a container should have.
 
@@ -57,6 +72,8 @@ def variables_of(
         Of the object.
     explicit
         Names that the container's ``env`` sets, which come before ``envFrom``.
+    binary
+        From `binary_keys`.
     """
     found = {}
     for use in uses:
@@ -67,7 +84,7 @@ def variables_of(
             masked = not named and (
                 variable in explicit or not _LIKE_A_VARIABLE.fullmatch(variable)
             )
-            if key in content and not masked:
+            if key in content and key not in binary and not masked:
                 found[variable] = content[key]
     return found
 

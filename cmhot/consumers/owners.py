@@ -113,17 +113,10 @@ def workload_of(found: Mapping[str, Any], kind: str, reference: Reference) -> Wo
     reference
         The object that is asked about.
     """
-    spec, status = found["spec"], found.get("status") or {}
-    if kind == "CronJob":
-        template, pods, updated = spec["jobTemplate"]["spec"]["template"], 0, 0
-    elif kind == "DaemonSet":
-        template, pods = spec["template"], status.get("currentNumberScheduled", 0)
-        updated = status.get("updatedNumberScheduled", 0)
-    else:
-        template, pods = spec["template"], status.get("replicas", 0)
-        updated = status.get("updatedReplicas", 0)
-        if status.get("currentRevision", "") == status.get("updateRevision"):
-            updated = pods  # a StatefulSet counts them only during a rollout
+    spec = found["spec"]
+    in_job = kind == "CronJob"
+    template = spec["jobTemplate"]["spec"]["template"] if in_job else spec["template"]
+    pods, updated = _counted(found, kind)
     return Workload(
         owner=Owner(kind, found["metadata"]["name"]),
         uses=uses_of(template, reference),
@@ -131,6 +124,64 @@ def workload_of(found: Mapping[str, Any], kind: str, reference: Reference) -> Wo
         outdated=max(pods - updated, 0),
         paused=bool(spec.get("paused")),
     )
+
+
+def _counted(found: Mapping[str, Any], kind: str) -> tuple[int, int]:
+    """Count a workload's pods, and those of its present template, by its status."""
+    status = found.get("status") or {}
+    if kind == "CronJob":
+        return 0, 0
+    if kind == "DaemonSet":
+        pods = status.get("currentNumberScheduled", 0)
+        return pods, status.get("updatedNumberScheduled", 0)
+    pods = status.get("replicas", 0)
+    if status.get("currentRevision", "") == status.get("updateRevision"):
+        return pods, pods  # a StatefulSet counts them only during a rollout
+    return pods, status.get("updatedReplicas", 0)
+
+
+def will_use(found: Mapping[str, Any], kind: str, reference: Reference) -> bool:
+    """Tell whether a workload has pods that use an object, or will have some.
+
+    Parameters
+    ----------
+    found
+        As the API server sends it.
+    kind
+        Of `REFRESHED`.
+    reference
+        The object.
+    """
+    if not uses_of(found["spec"]["template"], reference):
+        return False
+    if kind != "DaemonSet":
+        return bool(found["spec"].get("replicas", 1))
+    status = found.get("status") or {}
+    is_new = status.get("observedGeneration", 0) < found["metadata"].get(
+        "generation", 0
+    )
+    return is_new or bool(status.get("desiredNumberScheduled", 0))
+
+
+def is_rolling_out(found: Mapping[str, Any], kind: str) -> bool:
+    """Tell whether pods of a workload will be replaced without anybody's doing.
+
+    Parameters
+    ----------
+    found
+        As the API server sends it.
+    kind
+        Of `REFRESHED`.
+    """
+    spec, status = found["spec"], found.get("status") or {}
+    strategy = spec.get("strategy") or spec.get("updateStrategy") or {}
+    if spec.get("paused") or strategy.get("type") == "OnDelete":
+        return False
+    if status.get("observedGeneration", 0) < found["metadata"].get("generation", 0):
+        return True
+    kept = (strategy.get("rollingUpdate") or {}).get("partition") or 0
+    pods, updated = _counted(found, kind)
+    return pods - updated > kept
 
 
 def parse_workload(text: str) -> Owner:

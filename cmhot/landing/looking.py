@@ -8,6 +8,7 @@ The content of a Secret is compared by its hash.
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -21,13 +22,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cmhot.consumers.uses import Object, Use
-    from cmhot.port.cluster import Capturing
+    from cmhot.port.cluster import Captured, Capturing
 
 ENVIRON = "/proc/1/environ"
+_BY_HAND = "see for yourself, by kubectl exec"
+_LATER = "see whether the later source has them: then its value counts, and not this"
+_ASK = "see whether commands run there: kubectl exec"
 FILES_AT_ONCE = 100
 """Paths on one command line."""
 _NOT_RUN = {126, 127}
 """Exit codes by which a runtime says that there is no such program."""
+_MISSING = re.compile(
+    r"executable file|not found in \$PATH|no such file", re.IGNORECASE
+)
+"""How runtimes complain of a program that is not there."""
 
 
 class State(Enum):
@@ -84,10 +92,13 @@ class Look:
         In short.
     why
         In words, for all but `State.FRESH`.
+    remedy
+        What helps, where it is not what helps others in this state.
     """
 
     state: State
     why: str = ""
+    remedy: str = ""
 
 
 def parts_of(pod: Object, uses: Sequence[Use], *, immutable: bool) -> list[Part]:
@@ -137,8 +148,12 @@ def look(
     *,
     namespace: str,
     through: str | None = None,
+    binary: frozenset[str] = frozenset(),
+    is_repeated: bool = True,
 ) -> Look:
     """Look into a container.
+
+    Whoever gives no answer now may give one later: that is no verdict.
 
     Parameters
     ----------
@@ -152,29 +167,55 @@ def look(
         Of the pod.
     through
         An ephemeral container that sees the other one's processes; None: go directly.
+    binary
+        Keys that become no variables.
+    is_repeated
+        Whether who gives no answer will be asked again.
 
     Raises
     ------
     ForbiddenError
         Nobody lets us run a command in a pod.
     UnreachableError
-        No API server answered.
+        There was no answer, and nobody will ask again.
     """
-    if not _runs(part):
+    if not runs(part):
         return Look(State.WAITING, _why_not(part))
     if "$(" in part.uses[0].sub_path:
-        return Look(State.BLIND, "its subPathExpr is known to the container alone")
+        why = "its subPathExpr is known to the container alone"
+        return Look(State.BLIND, why, _BY_HAND)
     try:
         if part.uses[0].way.is_environment:
-            return _environment(door, part, content, namespace, through)
-        return _files(door, part, content, namespace, through)
-    except (ForbiddenError, UnreachableError):
+            wanted = expected(part, content, binary=binary)
+            return _environment(door, part, wanted, namespace, through)
+        return _files(door, part, expected(part, content), namespace, through)
+    except ForbiddenError:
         raise
+    except UnreachableError as error:
+        if not is_repeated:
+            raise
+        return unasked(error)
     except ClusterError as error:
-        return Look(State.WAITING, f"it could not be asked: {error}")
+        return unasked(error)
 
 
-def expected(part: Part, content: Mapping[str, bytes]) -> dict[str, bytes]:
+def unasked(error: ClusterError | str) -> Look:
+    """Make a look of a failure to look: not a verdict, whoever it is due to.
+
+    Parameters
+    ----------
+    error
+        Why it failed.
+    """
+    return Look(State.WAITING, f"it could not be asked: {error}", _ASK)
+
+
+def expected(
+    part: Part,
+    content: Mapping[str, bytes],
+    *,
+    binary: frozenset[str] = frozenset(),
+) -> dict[str, bytes]:
     """Give what a container should hold, by path or variable.
 
     Parameters
@@ -183,10 +224,12 @@ def expected(part: Part, content: Mapping[str, bytes]) -> dict[str, bytes]:
         The container.
     content
         Of the object.
+    binary
+        Keys that become no variables.
     """
     if part.uses[0].way.is_environment:
         explicit = _explicit(part.pod, part.container)
-        return variables_of(part.uses, content, explicit=explicit)
+        return variables_of(part.uses, content, explicit=explicit, binary=binary)
     return files_of(part.uses, content)
 
 
@@ -229,60 +272,87 @@ def read(
 def _files(
     door: Capturing,
     part: Part,
-    content: Mapping[str, bytes],
+    wanted: Mapping[str, bytes],
     namespace: str,
     through: str | None,
 ) -> Look:
-    wanted = expected(part, content)
+    """Read files at once, and in reverse before they pass for what they should be.
+
+    Read once, they pass as well where only the bounds between them are others.
+    """
     paths = sorted(wanted)
     root = "" if through is None else "/proc/1/root"
     for start in range(0, len(paths), FILES_AT_ONCE):
         some = paths[start : start + FILES_AT_ONCE]
-        answer = door.capture(
-            part.name,
-            ["cat", *(f"{root}{path}" for path in some)],
-            namespace=namespace,
-            container=through or part.container,
-        )
-        if answer.code is None or answer.code in _NOT_RUN:
-            return Look(State.BLIND, f"it has no cat ({answer.complaint})")
-        if answer.code != 0 and "ermission denied" in answer.complaint:
-            return Look(State.BLIND, answer.complaint)
-        if answer.code != 0:
-            return Look(State.STALE, f"a file is missing ({answer.complaint})")
-        if not _same(answer.output, b"".join(wanted[path] for path in some)):
-            return Look(State.STALE, "its files have other content")
+        for order in [some] if len(some) == 1 else [some, some[::-1]]:
+            answer = door.capture(
+                part.name,
+                ["cat", *(f"{root}{path}" for path in order)],
+                namespace=namespace,
+                container=through or part.container,
+            )
+            if (unread := _not_run(answer)) is not None:
+                return unread
+            if answer.code != 0 and "ermission denied" in answer.complaint:
+                return Look(State.BLIND, answer.complaint)
+            if answer.code != 0:
+                return Look(State.STALE, f"a file is missing ({answer.complaint})")
+            if not _same(answer.output, b"".join(wanted[path] for path in order)):
+                return Look(State.STALE, "its files have other content")
     return Look(State.FRESH)
+
+
+def _not_run(answer: Captured) -> Look | None:
+    """Tell a container without `cat` from a command that broke off; None: it ran."""
+    complaint = answer.complaint
+    if answer.code in _NOT_RUN:
+        return Look(State.BLIND, f"it has no cat ({complaint})")
+    if answer.code is not None:
+        return None
+    # of a process that has just ended, a runtime misses a file of the kernel
+    if _MISSING.search(complaint) and "/proc/" not in complaint:
+        return Look(State.BLIND, f"it has no cat ({complaint})")
+    return unasked(complaint)
 
 
 def _environment(
     door: Capturing,
     part: Part,
-    content: Mapping[str, bytes],
+    wanted: Mapping[str, bytes],
     namespace: str,
     through: str | None,
 ) -> Look:
     spec = part.pod["spec"]
     if spec.get("shareProcessNamespace") or spec.get("hostPID"):
-        return Look(State.BLIND, "its processes are numbered with those of others")
+        why = "its processes are numbered with those of others"
+        return Look(State.BLIND, why, _BY_HAND)
     answer = door.capture(
         part.name,
         ["cat", ENVIRON],
         namespace=namespace,
         container=through or part.container,
     )
-    if answer.code is None or answer.code in _NOT_RUN:
-        return Look(State.BLIND, f"it has no cat ({answer.complaint})")
+    if (unread := _not_run(answer)) is not None:
+        return unread
     if answer.code != 0:
         return Look(State.BLIND, answer.complaint)
     seen = read_environ(answer.output)
     different = [
         name
-        for name, value in sorted(expected(part, content).items())
+        for name, value in sorted(wanted.items())
         if name not in seen or not _same(seen[name], value)
     ]
     if not different:
         return Look(State.FRESH)
+    named = {name for use in part.uses if use.items for _, name in use.items}
+    later = tuple(prefix for use in part.uses for prefix in use.later)
+    if all(
+        name in seen and name not in named and name.startswith(later)
+        for name in different
+    ):
+        some = ", ".join(different[:5])
+        why = f"a later source of its envFrom may be what sets its {some}"
+        return Look(State.BLIND, why, _LATER)
     return Look(State.STALE, f"its environment has another {', '.join(different[:5])}")
 
 
@@ -315,7 +385,8 @@ def _status(pod: Object, container: str) -> Mapping[str, Any]:
     return {}
 
 
-def _runs(part: Part) -> bool:
+def runs(part: Part) -> bool:
+    """Tell whether a container was running when its pod was listed."""
     return "running" in (_status(part.pod, part.container).get("state") or {})
 
 

@@ -10,16 +10,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cmhot.consumers.uses import containers_of
+from cmhot.errors import NotFoundError
+from cmhot.landing.looking import unasked
 from cmhot.nodes import probe_image
 from cmhot.port.cluster import POD
 
 if TYPE_CHECKING:
-    from cmhot.landing.looking import Part
+    from cmhot.landing.looking import Look, Part
     from cmhot.port.cluster import Cluster, Inspectable
 
 START_S = 30.0
 """Longest time for an ephemeral container to start: its image may be pulled."""
 POLL_S = 0.5
+MOST_IN_VAIN = 3
+"""Containers that did not start, after which no more are made."""
 
 
 @dataclass(slots=True)
@@ -38,6 +42,7 @@ class Onlookers:
     door: Inspectable
     namespace: str
     _made: dict[tuple[str, str], str] = field(default_factory=dict)
+    _in_vain: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -45,19 +50,38 @@ class Onlookers:
         """Name the pods that have been changed."""
         return tuple(sorted({pod for pod, _ in self._made}))
 
-    def beside(self, part: Part) -> str | None:
-        """Give a running ephemeral container beside another; None: it did not start.
+    def beside(self, part: Part, *, until_s: float) -> str | Look | None:
+        """Give a running ephemeral container beside another.
 
         Parameters
         ----------
         part
             The container, which it shares processes with.
+        until_s
+            Instant of the cluster's monotonic clock at which to give up, seconds.
+
+        Returns
+        -------
+        str or Look or None
+            Its name; what is known where the pod has gone meanwhile;
+            None: it did not start, or others like it did not.
         """
+        place = part.name, part.container
+        try:
+            with self._lock:
+                name = self._made.get(place)
+                if name is None:
+                    if self._in_vain >= MOST_IN_VAIN:
+                        return None
+                    name = self._add(part)
+                    self._made[place] = name
+            if self._starts(part.name, name, until_s):
+                return name
+        except NotFoundError as error:
+            return unasked(error)
         with self._lock:
-            place = part.name, part.container
-            name = self._made.get(place) or self._add(part)
-            self._made[place] = name
-            return name if self._starts(part.name, name) else None
+            self._in_vain += 1
+        return None
 
     def _add(self, part: Part) -> str:
         """Start one, or find that of an earlier call."""
@@ -79,10 +103,10 @@ class Onlookers:
             )
         return name
 
-    def _starts(self, pod: str, name: str) -> bool:
+    def _starts(self, pod: str, name: str, until_s: float) -> bool:
         clock = self.cluster.clock
-        until = clock.monotonic() + START_S
-        while clock.monotonic() < until:
+        until_s = min(until_s, clock.monotonic() + START_S)
+        while clock.monotonic() < until_s:
             found = self.cluster.get(POD, pod, namespace=self.namespace)
             status = found.get("status") or {}
             for one in status.get("ephemeralContainerStatuses") or ():

@@ -180,7 +180,8 @@ class Waited(Shown):
 
     def _notes(self) -> list[str]:
         laggards = (*self.stale, *self.unknown)
-        notes = [
+        notes = [] if self.pods or self.landed else ["no running pod uses it now"]
+        notes += [
             f"remedy: {one}" for one in dict.fromkeys(one.remedy for one in laggards)
         ]
         if self.ignored:
@@ -206,7 +207,7 @@ def laggard_of(owner: Owner, part: Part, seen: Look, namespace: str) -> Laggard:
         where=", ".join(use.key_or_path for use in part.uses),
         updates=part.updates,
         why=seen.why if part.updates else f"{seen.why}; no update reaches it",
-        remedy=_remedy(owner, part, seen, namespace),
+        remedy=seen.remedy or _remedy(owner, part, seen, namespace),
     )
 
 

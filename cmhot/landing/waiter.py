@@ -12,14 +12,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cmhot.clock import NS_PER_S
-from cmhot.consumers.contents import content_of
+from cmhot.consumers.contents import binary_keys, content_of
 from cmhot.consumers.expectation import remaining_s
 from cmhot.consumers.owners import REFRESHED, Owner, owner_of
 from cmhot.consumers.survey import is_leaving
 from cmhot.consumers.uses import uses_of
-from cmhot.errors import UsageError
+from cmhot.errors import ClusterError, UsageError
 from cmhot.explaining import node_facts
-from cmhot.landing.looking import State, look, parts_of
+from cmhot.landing.coming import is_awaited, is_being_replaced
+from cmhot.landing.looking import State, look, parts_of, unasked
 from cmhot.landing.outcome import Progress, Waited, laggard_of
 from cmhot.port.cluster import POD
 
@@ -43,7 +44,7 @@ LIST_SHARE = 10.0
 
 
 class UnusedError(UsageError):
-    """No running pod uses the object that was to be waited for."""
+    """No running pod uses the object that was to be waited for, or will use it."""
 
 
 @dataclass(slots=True)
@@ -51,6 +52,7 @@ class _State:
     """What is known in the middle of a wait."""
 
     content: dict[str, bytes] = field(default_factory=dict)
+    binary: frozenset[str] = frozenset()
     looks: dict[Any, Look] = field(default_factory=dict)
     facts: dict[str, NodeFacts] = field(default_factory=dict)
 
@@ -73,6 +75,8 @@ class Waiter:
         Setting of kubelets that may not be asked.
     onlookers
         By whom to look into containers without `cat`; None: by nobody.
+    is_awaited
+        Whether it is known that pods will use the object, although none does yet.
     known
         What was seen of the present content.
     parts
@@ -83,6 +87,8 @@ class Waiter:
         When pods were listed, and how long that took, seconds.
     immutable, updated_ns
         Of the object.
+    until_s
+        When the time is over, by the cluster's monotonic clock.
     """
 
     cluster: Cluster
@@ -94,6 +100,7 @@ class Waiter:
     updatable_only: bool
     given: Setting | None
     onlookers: Onlookers | None
+    is_awaited: bool = False
     known: _State = field(default_factory=_State)
     parts: list[tuple[Owner, Part]] = field(default_factory=list)
     ignored: int = 0
@@ -101,9 +108,12 @@ class Waiter:
     listing_s: float = 0.0
     immutable: bool = False
     updated_ns: int | None = None
+    until_s: float = 0.0
 
     def run(self, timeout_s: float, tell: Callable[[Progress], None] | None) -> Waited:
         """Go round and round until all is settled, or the time is over.
+
+        After the first round, one that gets no answer is as if it had not been.
 
         Parameters
         ----------
@@ -114,17 +124,52 @@ class Waiter:
         """
         clock = self.cluster.clock
         begin = clock.monotonic()
+        self.until_s = begin + timeout_s
+        is_first = True
         with ThreadPoolExecutor(AT_ONCE) as pool:
             while True:
-                self._refresh_object()
-                self._list(first=clock.monotonic() == begin or not self.parts)
-                self._look(pool)
+                is_over = False
+                try:
+                    is_over = self._round(pool, tell, is_first=is_first)
+                    is_first = False
+                except ClusterError as error:
+                    if is_first or not error.is_passing:
+                        raise
                 elapsed = clock.monotonic() - begin
-                if tell is not None:
-                    tell(self._progress(timeout_s - elapsed))
-                if self._is_over() or elapsed >= timeout_s:
-                    return self._result(clock.monotonic() - begin)
+                if is_over or elapsed >= timeout_s:
+                    return self._result(elapsed)
                 clock.sleep(min(PAUSE_S, max(timeout_s - elapsed, 0.0)))
+
+    def _round(
+        self,
+        pool: ThreadPoolExecutor,
+        tell: Callable[[Progress], None] | None,
+        *,
+        is_first: bool,
+    ) -> bool:
+        """Ask for all that changes, look into containers; say if that was the last."""
+        self._refresh_object()
+        self._list(first=is_first or not self.parts)
+        if is_first and not (self.parts or self.ignored or self._is_awaited()):
+            who = f"pod of {self.owner}" if self.owner else "running pod"
+            msg = (
+                f"no {who} in {self.namespace} uses {self.reference}: "
+                f"`cmhot explain {self.reference}` says who does"
+            )
+            raise UnusedError(msg)
+        self._look(pool)
+        if tell is not None:
+            tell(self._progress(self.until_s - self.cluster.clock.monotonic()))
+        return self._is_over()
+
+    def _is_awaited(self) -> bool:
+        return self.is_awaited or is_awaited(
+            self.cluster,
+            self.door,
+            self.reference,
+            owner=self.owner,
+            namespace=self.namespace,
+        )
 
     def _refresh_object(self) -> None:
         """Get the object; whatever was seen of an older content does not count."""
@@ -134,6 +179,7 @@ class Waiter:
         if content != self.known.content:
             self.known.content = content
             self.known.looks.clear()
+        self.known.binary = binary_keys(stored)
         self.immutable = bool(stored.get("immutable"))
         self.updated_ns = last_update_ns(stored)
 
@@ -145,7 +191,7 @@ class Waiter:
             return
         begin = clock.monotonic()
         known = _Known()
-        self.parts, self.ignored = [], 0
+        parts: list[tuple[Owner, Part]] = []
         pages = self.door.pages(POD, namespace=self.namespace, labels=self.labels)
         for page in pages:
             for pod in page:
@@ -153,24 +199,18 @@ class Waiter:
                     continue
                 owner = owner_of(pod, known)
                 if self.owner is None or owner == self.owner:
-                    self._take(owner, pod)
+                    uses = uses_of(pod, self.reference)
+                    found = parts_of(pod, uses, immutable=self.immutable)
+                    parts += [(owner, part) for part in found]
         self.listed_at = clock.monotonic()
         self.listing_s = self.listed_at - begin
-        if not self.parts and not self.ignored:
-            who = f"pod of {self.owner}" if self.owner else "running pod"
-            msg = (
-                f"no {who} in {self.namespace} uses {self.reference}: "
-                f"`cmhot explain {self.reference}` says who does"
-            )
-            raise UnusedError(msg)
-
-    def _take(self, owner: Owner, pod: Mapping[str, Any]) -> None:
-        uses = uses_of(pod, self.reference)
-        for part in parts_of(pod, uses, immutable=self.immutable):
-            if self.updatable_only and not part.updates:
-                self.ignored += 1
-            else:
-                self.parts.append((owner, part))
+        # only now: a listing that breaks off leaves the last one
+        self.parts = [
+            (owner, part)
+            for owner, part in parts
+            if part.updates or not self.updatable_only
+        ]
+        self.ignored = len(parts) - len(self.parts)
 
     def _look(self, pool: ThreadPoolExecutor) -> None:
         """Look at whoever was not seen to be fresh."""
@@ -191,22 +231,38 @@ class Waiter:
 
     def _look_at(self, part: Part) -> Look:
         content, where = self.known.content, self.namespace
-        seen = look(self.door, part, content, namespace=where)
-        if seen.state is State.BLIND and self.onlookers is not None:
-            through = self.onlookers.beside(part)
-            if through is not None:
-                return look(self.door, part, content, namespace=where, through=through)
-        return seen
+        binary = self.known.binary
+        seen = look(self.door, part, content, namespace=where, binary=binary)
+        # one with a remedy of its own is not helped by another container
+        if seen.state is not State.BLIND or seen.remedy or self.onlookers is None:
+            return seen
+        through = self.onlookers.beside(part, until_s=self.until_s)
+        if not isinstance(through, str):
+            return through or seen
+        return look(
+            self.door, part, content, namespace=where, through=through, binary=binary
+        )
 
     def _seen(self, part: Part) -> Look:
-        return self.known.looks[part.key]
+        return self.known.looks.get(part.key) or unasked("the API server fell silent")
 
     def _is_over(self) -> bool:
         """Tell whether waiting on is in vain, or done."""
-        looks = [(part, self._seen(part).state) for _, part in self.parts]
-        if any(state is State.STALE and not part.updates for part, state in looks):
+        if not self.parts:
+            return bool(self.ignored)
+        seen = [(owner, part, self._seen(part).state) for owner, part in self.parts]
+        stuck = {
+            owner
+            for owner, part, state in seen
+            if state is State.STALE and not part.updates
+        }
+        where = self.namespace
+        if not all(
+            is_being_replaced(self.cluster, owner, namespace=where)
+            for owner in sorted(stuck)
+        ):
             return True
-        return not any(state in {State.STALE, State.WAITING} for _, state in looks)
+        return not any(state in {State.STALE, State.WAITING} for _, _, state in seen)
 
     def _lagging(self) -> dict[str, str | None]:
         """Name pods that an update has yet to reach, with their nodes."""
@@ -254,7 +310,7 @@ class Waiter:
         return Waited(
             reference=self.reference,
             namespace=self.namespace,
-            landed=not stale and not unknown,
+            landed=not stale and not unknown and bool(self.parts or self.ignored),
             pods=len(pods),
             fresh=len(pods) - len(self._lagging()),
             stale=tuple(stale),

@@ -173,18 +173,20 @@ _READ = (
     ),
     *_rights("list", "pods", "to find the pods that use it", commands=_EACH),
 )
+_WORKLOADS = ("deployments", "statefulsets", "daemonsets")
+_LISTED = tuple(
+    right
+    for resource in _WORKLOADS
+    for right in _rights(
+        "list",
+        resource,
+        "to know the workloads without pods, and what their templates say",
+        group=apps,
+        commands=("explain", "wait"),
+    )
+)
 _TEMPLATES = (
-    *(
-        right
-        for resource in ("deployments", "statefulsets", "daemonsets")
-        for right in _rights(
-            "list",
-            resource,
-            "to know the workloads without pods, and what their templates say",
-            group=apps,
-            commands=("explain",),
-        )
-    ),
+    *_LISTED,
     *_rights(
         "list",
         "cronjobs",
@@ -196,7 +198,6 @@ _TEMPLATES = (
 _LOOK = _rights(
     "get create", "pods/exec", "to see which content containers hold", commands=_BOTH
 )
-_WORKLOADS = ("deployments", "statefulsets", "daemonsets")
 
 FOR_VERB: dict[Verb, tuple[Right, ...]] = {
     "explain": (*_READ, *_TEMPLATES),
@@ -208,11 +209,13 @@ FOR_VERB: dict[Verb, tuple[Right, ...]] = {
             for right in _rights(
                 "get",
                 resource,
-                "to find the pods of the workload that is waited for",
+                "to find the pods of the workload that is waited for, and whether they "
+                "are being replaced",
                 group=apps,
                 commands=("wait",),
             )
         ),
+        *_LISTED,
         *_LOOK,
     ),
     "refresh": (

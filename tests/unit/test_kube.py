@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from kubernetes.stream import ws_client
 from websocket import WebSocketException
 
 from cmhot import kube
+from cmhot.clock import SystemClock
 from cmhot.errors import (
     ClusterError,
     ForbiddenError,
@@ -304,6 +306,27 @@ def test_a_command_that_reaches_nobody_says_so(tmp_path: Path) -> None:
         UnreachableError, match=r"no answer to GET .*Connection refused"
     ):
         cluster.run_in("p", ["true"], namespace="n", container="c")
+
+
+def test_a_handshake_that_nobody_answers_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kubelet that accepts and says nothing holds nobody up for ever."""
+    monkeypatch.setattr(kube, "READ_TIMEOUT_S", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        # should nothing else end it, this does: a test must not hang
+        end = threading.Timer(2.0, silent.close)
+        end.start()
+        file = kubeconfig(tmp_path / "config", silent.getsockname()[1])
+        cluster = kube.connect(target="context:c", context="c", kubeconfig=file)
+        begin = SystemClock().monotonic()
+
+        with pytest.raises(UnreachableError, match=r"no answer to GET .*timed out"):
+            cluster.capture("p", ["cat", "/v"], namespace="n", container="c")
+
+        end.cancel()
+        # generous: a machine under load; without the limit it is the two seconds
+        assert SystemClock().monotonic() - begin < 1.5
 
 
 def test_configz_is_asked_through_the_proxy(

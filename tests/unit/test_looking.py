@@ -9,7 +9,7 @@ import pytest
 
 from cmhot.consumers.reference import Reference
 from cmhot.consumers.uses import uses_of
-from cmhot.errors import ClusterError, ForbiddenError
+from cmhot.errors import ClusterError, ForbiddenError, UnreachableError
 from cmhot.landing.looking import State, look, parts_of
 from cmhot.port.cluster import Captured
 
@@ -25,9 +25,9 @@ RUNNING: dict[str, Any] = {"running": {}}
 
 @dataclass(slots=True)
 class Door:
-    """Gives one answer, or fails, and keeps what was asked."""
+    """Gives one answer, or what files hold, or fails, and keeps what was asked."""
 
-    answer: Captured | Exception
+    answer: Captured | Exception | dict[str, bytes]
     asked: list[tuple[str, ...]] = field(default_factory=list)
 
     def capture(
@@ -38,6 +38,9 @@ class Door:
         self.asked.append((container, *command))
         if isinstance(self.answer, Exception):
             raise self.answer
+        if isinstance(self.answer, dict):
+            names = [path.rpartition("/")[2] for path in command[1:]]
+            return Captured(0, b"".join(self.answer[name] for name in names), "")
         return self.answer
 
 
@@ -64,7 +67,7 @@ def pod(
 
 def found(
     given: dict[str, Any],
-    answer: Captured | Exception,
+    answer: Captured | Exception | dict[str, bytes],
     **more: Any,  # noqa: ANN401
 ) -> tuple[State, str, Door]:
     """Look into its one part."""
@@ -75,18 +78,32 @@ def found(
 
 
 BOTH = b"hunter2me"
+CRI_O = "executable file `cat` not found in $PATH: No such file or directory"
 ENVIRON = b"PATH=/bin\0token=hunter2\0user=me\0"
 
 
 @pytest.mark.parametrize(
     ("given", "answer", "state"),
     [
-        (pod(), Captured(0, BOTH, ""), State.FRESH),
+        (pod(), CONTENT, State.FRESH),
+        (pod(), {"token": b"hunter2m", "user": b"e"}, State.STALE),
         (pod(), Captured(0, b"hunter1me", ""), State.STALE),
         (pod(), Captured(0, b"hunter2", ""), State.STALE),
         (pod(), Captured(1, b"me", "cat: /s/token: No such file"), State.STALE),
         (pod(), Captured(1, b"", "cat: /s/token: Permission denied"), State.BLIND),
-        (pod(), Captured(None, b"", 'exec: "cat": not found'), State.BLIND),
+        (
+            pod(),
+            Captured(None, b"", 'exec: "cat": executable file not found in $PATH'),
+            State.BLIND,
+        ),
+        (pod(env=True), Captured(None, b"", CRI_O), State.BLIND),
+        (pod(), Captured(None, b"", "it ended without saying how"), State.WAITING),
+        (pod(env=True), Captured(None, b"", "no end in time"), State.WAITING),
+        (
+            pod(),
+            Captured(None, b"", "open /proc/7/ns/ipc: no such file or directory"),
+            State.WAITING,
+        ),
         (pod(), Captured(127, b"", ""), State.BLIND),
         (pod(env=True), Captured(0, ENVIRON, ""), State.FRESH),
         (pod(env=True), Captured(0, b"token=hunter2\0user=you\0", ""), State.STALE),
@@ -104,15 +121,20 @@ ENVIRON = b"PATH=/bin\0token=hunter2\0user=me\0"
             State.WAITING,
         ),
         (pod(), ClusterError("container not found"), State.WAITING),
+        (pod(), UnreachableError("no answer to GET exec"), State.WAITING),
     ],
     ids=[
-        *("same", "other", "shorter", "no file", "may not", "no cat", "127"),
+        *("same", "other bounds", "other", "shorter", "no file", "may not"),
+        *("no cat", "no cat under CRI-O", "broke off", "no end", "just ended", "127"),
         *("environment", "other value", "no variable", "may not read it"),
         *("shared processes", "the host's processes", "crash loop", "gone"),
+        "silent",
     ],
 )
 def test_what_an_answer_means(
-    given: dict[str, Any], answer: Captured | Exception, state: State
+    given: dict[str, Any],
+    answer: Captured | Exception | dict[str, bytes],
+    state: State,
 ) -> None:
     """Nothing but the same bytes is fresh; and a secret is never told."""
     seen, why, _ = found(given, answer)
@@ -123,15 +145,66 @@ def test_what_an_answer_means(
 
 
 def test_all_files_are_read_at_once() -> None:
-    """One command a container, without a shell."""
-    _, _, door = found(pod(), Captured(0, BOTH, ""))
+    """One command a container, without a shell; one more before they are fresh."""
+    _, _, fresh = found(pod(), CONTENT)
+    _, _, stale = found(pod(), Captured(0, b"", ""))
 
-    assert door.asked == [("c", "cat", "/s/token", "/s/user")]
+    assert stale.asked == [("c", "cat", "/s/token", "/s/user")]
+    assert fresh.asked == [*stale.asked, ("c", "cat", "/s/user", "/s/token")]
+
+
+@pytest.mark.parametrize(
+    ("sources", "environ", "state"),
+    [
+        # what has the content has it, wherever it is from
+        ([None, ""], b"token=hunter2\0user=me\0", State.FRESH),
+        ([None, ""], b"token=other\0user=me\0", State.BLIND),
+        ([None, ""], b"token=hunter2\0", State.STALE),  # nobody unsets a variable
+        ([None, "to"], b"token=other\0user=me\0", State.BLIND),
+        ([None, "to"], b"token=other\0user=you\0", State.STALE),
+        (["", None], b"token=other\0user=me\0", State.STALE),
+        ([None, None], b"token=other\0user=me\0", State.STALE),
+    ],
+    ids=[
+        *("same", "masked", "missing", "by prefix", "one is not masked", "it is last"),
+        "twice",
+    ],
+)
+def test_the_later_source_of_variables_wins(
+    sources: list[str | None], environ: bytes, state: State
+) -> None:
+    """Where it may have set what is different, nothing is concluded; and no look helps.
+
+    None is the Secret in question, a text another one with this prefix.
+    """
+    given = pod(env=True)
+    given["spec"]["containers"][0]["envFrom"] = [
+        {"secretRef": {"name": "s"}}
+        if prefix is None
+        else {"prefix": prefix, "configMapRef": {"name": "over"}}
+        for prefix in sources
+    ]
+    door = Door(Captured(0, environ, ""))
+    (part,) = parts_of(given, uses_of(given, SECRET), immutable=False)
+
+    seen = look(cast("Inspectable", door), part, CONTENT, namespace="n")
+
+    assert seen.state is state
+    assert bool(seen.remedy) is (state is State.BLIND)
+
+
+def test_binary_data_are_no_variables() -> None:
+    """Kubelets take those of `data` alone."""
+    answer = Captured(0, b"token=hunter2\0", "")
+
+    seen, _, _ = found(pod(env=True), answer, binary=frozenset({"user"}))
+
+    assert seen is State.FRESH
 
 
 def test_a_look_through_another_container() -> None:
     """By the file system of the process that it shares."""
-    _, _, door = found(pod(), Captured(0, BOTH, ""), through="look")
+    _, _, door = found(pod(), Captured(0, b"", ""), through="look")
 
     assert door.asked == [
         ("look", "cat", "/proc/1/root/s/token", "/proc/1/root/s/user")

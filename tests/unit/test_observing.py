@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cmhot.display import Page, Shown
-    from cmhot.port.cluster import Captured
+    from cmhot.port.cluster import Captured, Kind
 
 
 @dataclass(slots=True)
@@ -259,19 +259,72 @@ def test_an_interruption_in_the_first_round(noted: Noted) -> None:
 class Falling(Living):
     """A cluster whose API server falls silent."""
 
+    back_s = float("inf")
+
     def capture(
         self, pod: str, command: Sequence[str], *, namespace: str, container: str
     ) -> Captured:
         """Answer for three seconds."""
-        if self.clock.monotonic() > 3:
+        self.hush()
+        return Living.capture(
+            self, pod, command, namespace=namespace, container=container
+        )
+
+    def get(
+        self, kind: Kind, name: str, *, namespace: str | None = None
+    ) -> dict[str, Any]:
+        """Answer for three seconds."""
+        self.hush()
+        return Living.get(self, kind, name, namespace=namespace)
+
+    def hush(self) -> None:
+        """Fall silent, and be back or not."""
+        if 3 < self.clock.monotonic() < self.back_s:
+            raise UnreachableError("no answer")
+
+
+class Silent(Living):
+    """A cluster whose kubelet gives no answer for two seconds."""
+
+    def capture(
+        self, pod: str, command: Sequence[str], *, namespace: str, container: str
+    ) -> Captured:
+        """Answer later."""
+        if self.clock.monotonic() < 2:
             raise UnreachableError("no answer")
         return Living.capture(
             self, pod, command, namespace=namespace, container=container
         )
 
 
-def test_an_api_server_that_falls_silent_ends_it(noted: Noted) -> None:
-    """What was seen is kept."""
+def test_a_kubelet_that_gives_no_answer_is_asked_again(noted: Noted) -> None:
+    """It is not the API server, which answers."""
+    cluster = Silent()
+    cluster.deploy(1)
+
+    table = observe(cluster, "m", live=True)
+
+    assert table["current"].tolist() == [True]
+    assert table.attrs["seconds"] == 2.0
+    assert noted.ends == 1
+
+
+def test_an_api_server_that_is_back_is_asked_again(noted: Noted) -> None:
+    """What turned meanwhile is seen then: between the looks before and after."""
+    cluster = Falling(every_s=4)
+    cluster.back_s = 6
+    cluster.deploy(1)
+    cluster.update("2")
+
+    table = observe(cluster, "m", live=True)
+
+    assert table["not_yet_s"].tolist() == [3.0]
+    assert table["turned_s"].tolist() == [6.0]
+    assert noted.ends == 1
+
+
+def test_an_api_server_that_falls_silent_for_good(noted: Noted) -> None:
+    """What was seen is kept, and why there is no more is said."""
     cluster = Falling(every_s=60)
     cluster.deploy(2)
     cluster.update("2")
@@ -282,6 +335,15 @@ def test_an_api_server_that_falls_silent_ends_it(noted: Noted) -> None:
     assert table["turned_s"].tolist() == [1.0, None]
     assert table.attrs["ending"] == "the API server no longer answers"
     assert noted.ends == 1
+
+
+def test_one_look_without_an_answer_is_an_error() -> None:
+    """Nobody asks again: the reason is all there is to tell."""
+    cluster = Silent()
+    cluster.deploy(1)
+
+    with pytest.raises(UnreachableError, match="no answer"):
+        observe(cluster, "m")
 
 
 def test_nobody_uses_it(noted: Noted) -> None:

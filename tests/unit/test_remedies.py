@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import json
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
 
 from cmhot import explain, refresh, wait
 from cmhot.cli import cli
-from cmhot.errors import ClusterError, NotFoundError, UsageError
+from cmhot.consumers.owners import is_rolling_out, will_use
+from cmhot.consumers.reference import Reference
+from cmhot.errors import ClusterError, NotFoundError, UnreachableError, UsageError
 from cmhot.explaining import node_facts
-from cmhot.port.cluster import Inspectable
+from cmhot.port.cluster import POD, Captured, Inspectable
 from cmhot.refreshing.circumstances import REMEMBERED
 from cmhot.settings import Setting
 from cmhot.waiting import wait_for_applied
-from tests.unit.living import Living, budget, scaler
+from tests.unit.living import NEVER, Living, budget, scaler
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from cmhot.landing.outcome import Progress
-    from cmhot.port.cluster import Cluster
+    from cmhot.port.cluster import Cluster, Kind
 
 WRITES = {"patch", "ephemeral"}
 
@@ -268,13 +271,309 @@ def test_nobody_to_wait_for_is_wrong_use(living: Living) -> None:
 def test_only_maps_and_secrets_are_waited_for(living: Living) -> None:
     """Of what was applied."""
     applied = [
-        {"kind": "Deployment", "metadata": {"name": "web"}},
+        {"kind": "Deployment", **living.deployment},
         {"kind": "ConfigMap", "metadata": {"name": "m", "namespace": "default"}},
     ]
 
     (waited,) = wait_for_applied(as_cluster(living), applied)
 
     assert str(waited.reference) == "configmap/m"
+
+
+class Hiccup(Living):
+    """Something goes wrong once, and what was asked for then is told."""
+
+    exec_breaks: Captured | None = None
+    fails: tuple[int, ClusterError] = (0, ClusterError(""))
+    asked_for = 0
+
+    def capture(
+        self, pod: str, command: Sequence[str], *, namespace: str, container: str
+    ) -> Captured:
+        """Break off once."""
+        if pod.endswith("-1") and self.exec_breaks is not None:
+            broken, self.exec_breaks = self.exec_breaks, None
+            return broken
+        return Living.capture(
+            self, pod, command, namespace=namespace, container=container
+        )
+
+    def get(
+        self, kind: Kind, name: str, *, namespace: str | None = None
+    ) -> dict[str, Any]:
+        """Fail once."""
+        number, error = self.fails
+        self.asked_for += 1
+        if self.asked_for == number:
+            raise error
+        return Living.get(self, kind, name, namespace=namespace)
+
+
+def test_a_command_that_breaks_off_is_run_again() -> None:
+    """It says nothing about the container: no verdict is made of it."""
+    living = Hiccup(every_s=20)
+    living.exec_breaks = Captured(None, b"", "it ended without saying how")
+    living.deploy(3)
+    living.update("2")
+
+    waited = wait(as_cluster(living), "configmap/m")
+
+    assert waited.landed
+    assert waited.seconds == pytest.approx(20)
+
+
+@pytest.mark.parametrize(
+    ("number", "error", "goes_on"),
+    [
+        (5, UnreachableError("no answer"), True),
+        (5, ClusterError("too many requests", status=429), True),
+        (5, ClusterError("no leader", status=503), True),
+        (5, ClusterError("bad request", status=400), False),
+        (1, UnreachableError("no answer"), False),  # a wrong address, as a rule
+    ],
+)
+def test_a_request_without_an_answer(
+    number: int, error: ClusterError, *, goes_on: bool
+) -> None:
+    """After the first round it is sent again; what another would not mend ends it."""
+    living = Hiccup(every_s=20)
+    living.fails = (number, error)
+    living.deploy(3)
+    living.update("2")
+
+    if goes_on:
+        assert wait(as_cluster(living), "configmap/m").seconds == pytest.approx(20)
+    else:
+        with pytest.raises(type(error), match=str(error)):
+            wait(as_cluster(living), "configmap/m")
+
+
+class Slow(Living):
+    """Its pods are there from an instant to another."""
+
+    from_s, to_s = 0.0, NEVER
+
+    def _pod(self, name: str) -> dict[str, Any]:
+        pod = Living._pod(self, name)
+        if not self.from_s <= self.clock.monotonic() < self.to_s:
+            pod["metadata"]["deletionTimestamp"] = "now"
+        return pod
+
+
+def test_between_an_old_and_a_new_pod() -> None:
+    """That there is none for a while is no wrong use, and has not landed."""
+    living = Slow(every_s=20)
+    living.to_s = 5.0
+    living.deploy(1)
+    living.update("2")
+
+    waited = wait(as_cluster(living), "configmap/m", timeout_s=30)
+
+    assert not waited.landed
+    assert waited.seconds == pytest.approx(30)
+    assert "no running pod uses it now" in waited.to_text()
+
+
+def test_pods_that_are_yet_to_be_made_are_waited_for() -> None:
+    """Their template says that they will use it."""
+    living = Slow()
+    living.from_s = 3.0
+    living.deploy(2)
+
+    waited = wait(as_cluster(living), "configmap/m")
+
+    assert (waited.landed, waited.pods) == (True, 2)
+    assert waited.seconds == pytest.approx(3)
+
+
+@pytest.mark.parametrize("why", ["no replicas", "templates may not be listed"])
+def test_pods_that_nobody_will_make(why: str) -> None:
+    """So far as one may see: that ends at once."""
+    living = Slow()
+    living.from_s = NEVER
+    living.deploy(0 if why == "no replicas" else 2)
+    living.forbidden = {"deployments"} if living.inside else set()
+
+    with pytest.raises(UsageError, match="no running pod in default uses"):
+        wait(as_cluster(living), "configmap/m")
+
+
+def test_what_was_applied_says_who_will_use_it() -> None:
+    """Of the same manifests: no right to list workloads is needed for that."""
+    living = Slow(forbidden={"deployments"})
+    living.from_s = 3.0
+    living.deploy(2)
+    said: list[str] = []
+    config = {"kind": "ConfigMap", "metadata": {"name": "m"}}
+    deployment = {"kind": "Deployment", **living.deployment}
+
+    (waited,) = wait_for_applied(as_cluster(living), [config, deployment])
+    living.from_s = NEVER
+    nobody = wait_for_applied(as_cluster(living), [config], skipped=said.append)
+
+    assert waited.landed
+    assert nobody == []
+    assert said == ["no pod uses configmap/m: there is nothing to wait for"]
+
+
+class Rolling(Living):
+    """Its pods are replaced after five seconds."""
+
+    def list(
+        self,
+        kind: Kind,
+        *,
+        namespace: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> tuple[list[dict[str, Any]], str]:
+        """Replace them."""
+        if kind == POD and self.clock.monotonic() > 5 and self.born == 2:
+            self._replace()
+        return Living.list(self, kind, namespace=namespace, labels=labels)
+
+
+ROLLING = {"observedGeneration": 2, "replicas": 2, "updatedReplicas": 1}
+
+
+@pytest.mark.parametrize(
+    ("status", "spec", "landed"),
+    [
+        (ROLLING, {}, True),
+        ({**ROLLING, "observedGeneration": 1, "updatedReplicas": 2}, {}, True),
+        ({**ROLLING, "updatedReplicas": 2}, {}, False),
+        (ROLLING, {"paused": True}, False),
+        (ROLLING, {"updateStrategy": {"type": "OnDelete"}}, False),
+        (ROLLING, {"updateStrategy": {"rollingUpdate": {"partition": 1}}}, False),
+    ],
+    ids=["under way", "not begun", "complete", "paused", "by hand", "partition"],
+)
+def test_a_rollout_under_way_brings_what_no_update_does(
+    status: dict[str, int], spec: dict[str, object], *, landed: bool
+) -> None:
+    """A chart's checksum does that: its end is waited for, if there will be one."""
+    living = Rolling(env=True)
+    living.deploy(2)
+    living.update("2")
+    living.deployment["metadata"]["generation"] = 2
+    living.deployment["status"] = status
+    living.deployment["spec"] |= spec
+
+    waited = wait(as_cluster(living), "configmap/m", timeout_s=60)
+
+    assert waited.landed is landed
+    # pods are listed every two seconds
+    assert waited.seconds == pytest.approx(6 if landed else 0)
+
+
+@pytest.mark.parametrize(
+    ("spec", "status", "uses"),
+    [
+        ({}, {"desiredNumberScheduled": 2, "observedGeneration": 2}, True),
+        ({}, {"desiredNumberScheduled": 0, "observedGeneration": 2}, False),
+        ({}, {"desiredNumberScheduled": 0, "observedGeneration": 1}, True),
+        ({}, {}, True),
+        ({"template": {"spec": {"containers": []}}}, {}, False),
+    ],
+    ids=["nodes", "no node", "not yet seen", "new", "another's"],
+)
+def test_a_daemon_set_has_pods_where_nodes_suit(
+    living: Living,
+    spec: dict[str, object],
+    status: dict[str, int],
+    *,
+    uses: bool,
+) -> None:
+    """It has no number of replicas; a controller that has not seen it says nothing."""
+    template = living.deployment["spec"]["template"]
+    found = {
+        "metadata": {"generation": 2},
+        "spec": {"template": template, **spec},
+        "status": status,
+    }
+
+    assert will_use(found, "DaemonSet", Reference("configmap", "m")) is uses
+
+
+@pytest.mark.parametrize(
+    ("status", "rolling"),
+    [
+        ({"currentRevision": "a", "updateRevision": "b", "updatedReplicas": 1}, True),
+        ({"currentRevision": "b", "updateRevision": "b"}, False),
+    ],
+    ids=["under way", "complete"],
+)
+def test_a_stateful_set_tells_by_its_revisions(
+    status: dict[str, object], *, rolling: bool
+) -> None:
+    """It counts updated pods during a rollout alone."""
+    found = {"metadata": {}, "spec": {}, "status": {"replicas": 3, **status}}
+
+    assert is_rolling_out(found, "StatefulSet") is rolling
+
+
+def test_ephemeral_containers_that_do_not_start_end_in_time() -> None:
+    """No longer than was asked for, whatever the number of pods."""
+    living = Living()
+    living.deploy(20)
+    living.blind = set(living.inside)
+
+    waited = wait(as_cluster(living), "configmap/m", timeout_s=60, ephemeral=True)
+
+    assert not waited.landed
+    # each of eight threads may move the common clock by half a second past the end
+    assert waited.seconds <= 64
+
+
+def test_ephemeral_containers_that_do_not_start_are_not_made_again() -> None:
+    """Eight at the same time, and two until the third of them is known."""
+    living = Living()
+    living.deploy(30)
+    living.blind = set(living.inside)
+
+    waited = wait(as_cluster(living), "configmap/m", timeout_s=9999, ephemeral=True)
+
+    assert len(waited.unknown) == 30
+    assert len(waited.changed) <= 10
+
+
+class Leaving(Living):
+    """A pod goes when it is to get an ephemeral container."""
+
+    def add_ephemeral(
+        self, pod: str, container: Mapping[str, Any], *, namespace: str
+    ) -> None:
+        """Be gone."""
+        self.inside.pop(pod, None)
+        raise NotFoundError(f"no pod {namespace}/{pod} for {container['name']}")
+
+
+def test_a_pod_that_goes_meanwhile_is_not_missed() -> None:
+    """The others are waited for."""
+    living = Leaving(every_s=20)
+    living.deploy(3)
+    living.blind = {"web-5f-0"}
+    living.update("2")
+
+    waited = wait(as_cluster(living), "configmap/m", ephemeral=True)
+
+    assert (waited.landed, waited.pods, waited.changed) == (True, 2, ())
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_binary_data_of_the_map_are_no_variables(fresh: bool) -> None:  # noqa: FBT001
+    """Such as a logo: the variable A is from `data`."""
+    living = Living(env=True)
+    living.deploy(1)
+    container = living.deployment["spec"]["template"]["spec"]["containers"][0]
+    container["env"] = []
+    container["volumeMounts"] = []
+    container["envFrom"] = [{"configMapRef": {"name": "m"}}]
+    living.configmap["data"] = {"A": "1" if fresh else "2"}
+    living.configmap["binaryData"] = {"logo.png": "iVBORw0="}
+
+    waited = wait(as_cluster(living), "configmap/m")
+
+    assert waited.landed is fresh
 
 
 def test_annotate_touches_each_pod_once(living: Living) -> None:
@@ -526,6 +825,21 @@ def test_apply_reads_standard_input(connected: Living) -> None:
     assert (result.exit_code, result.stdout) == (0, "")
     assert connected.configmap["data"] == {"a": "2"}
     assert connected.asked["exec", "c"] == 0
+
+
+def test_apply_says_what_no_pod_uses(connected: Living, tmp_path: Path) -> None:
+    """Instead of nothing; standard output stays for what was waited for."""
+    connected.inside.clear()
+    connected.deployment["spec"]["replicas"] = 0
+    file = tmp_path / "m.yaml"
+    file.write_text(
+        "{apiVersion: v1, kind: ConfigMap, metadata: {name: m}, data: {a: '2'}}"
+    )
+
+    result = CliRunner().invoke(cli, ["apply", "-f", str(file), "--wait"])
+
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "no pod uses configmap/m" in result.stderr
 
 
 def test_a_wait_in_vain_ends_with_one(connected: Living) -> None:

@@ -196,6 +196,8 @@ def test_a_command_asks_for_what_the_table_says(verb: rights.Verb) -> None:
         explain(cluster, "configmap/m")
     elif verb == "wait":
         wait(cluster, "configmap/m", workload="deployment/web")
+        cluster.inside.clear()  # whether there will be pods is asked then
+        wait(cluster, "configmap/m", timeout_s=1)
     else:
         asked_by_refresh(cluster)
 
