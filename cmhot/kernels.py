@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 LONGEST_SOCKET = 100
-"""Characters of a socket's path; Linux allows 107, and a number is added to it.
+"""Bytes of a socket's path; Linux allows 107, and a number is added to it.
 A longer one (a long TMPDIR) leaves the loopback interface."""
 
 
@@ -35,11 +35,14 @@ class _ThisPython(KernelSpecManager):
     environ: dict[str, str]
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:  # noqa: ARG002
-        command = [sys.executable, "-m", "ipykernel_launcher"]
+        # no modules of the working directory, which may be somebody else's
+        command = [sys.executable, "-P", "-m", "ipykernel_launcher"]
+        bare = ["--IPKernelApp.ignore_cwd=True"]
+        bare += ["--IPKernelApp.exec_PYTHONSTARTUP=False"]  # nor of the user
         # an idle kernel is interrupted before it is ended, and would complain of it
         quiet = "--log-level=CRITICAL"
         return KernelSpec(
-            argv=[*command, quiet, "-f", "{connection_file}"],
+            argv=[*command, *bare, quiet, "-f", "{connection_file}"],
             display_name="cmhot",
             language="python",
             env=self.environ,
@@ -62,7 +65,9 @@ class Kernel:
 
     def manager_class(self) -> type[AsyncKernelManager]:
         """Return the class of which nbclient makes its manager of this kernel."""
-        searched = [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
+        # the first one is left out by ipykernel where it is the working directory
+        searched = [self._folder, str(Path(__file__).parent.parent)]
+        searched.append(os.environ.get("PYTHONPATH", ""))
         specs = _ThisPython()
         specs.environ = {
             "IPYTHONDIR": self._folder,  # nobody's start-up files
@@ -71,7 +76,7 @@ class Kernel:
         }
         connection = str(Path(self._folder, "connection.json"))
         transport, address = "ipc", str(Path(self._folder, "ipc"))
-        if len(address) > LONGEST_SOCKET:
+        if len(os.fsencode(address)) > LONGEST_SOCKET:
             transport, address = "tcp", "127.0.0.1"
         kernel = self
 

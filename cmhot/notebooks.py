@@ -19,6 +19,7 @@ from papermill.exceptions import PapermillExecutionError
 from cmhot.errors import CheckError, UsageError
 from cmhot.kernels import Kernel, interrupts_reach
 from cmhot.parameters import check_types, listed
+from cmhot.runs import disk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -188,7 +189,7 @@ def to_html(executed: Path) -> Path:
     exporter: Any = HTMLExporter  # it has no types
     body, _ = exporter(raw_template=_TEMPLATE).from_filename(str(executed))
     page = executed.with_suffix(".html")
-    page.write_text(body, encoding="utf-8")
+    disk.replace(page, body.encode(errors="replace"))
     return page
 
 

@@ -6,9 +6,12 @@ so that ``cmhot --help`` answers at once.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import stat
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
@@ -25,6 +28,9 @@ from cmhot.cli.remedies import apply, explain, refresh, wait
 from cmhot.cli.report import report
 from cmhot.cli.testbed import testbed
 from cmhot.errors import CmhotError
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 INTERRUPTED = 130
 
@@ -85,6 +91,7 @@ def main() -> None:
     """Run the command line; errors of ours are one sentence, without a traceback."""
     # A service manager's or `timeout`'s polite end is an interruption, cleaned up after
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _mind_the_terminal()
     for name, value in LEAN.items():  # before Arrow is imported, which reads it then
         os.environ.setdefault(name, value)
     try:
@@ -104,3 +111,20 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     sys.exit(code)
+
+
+def _mind_the_terminal() -> None:
+    """End as after Ctrl-C when the terminal goes (a lost ssh), except under nohup."""
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _hung_up)
+
+
+def _hung_up(number: int, frame: FrameType | None) -> None:
+    """Clean up, once, without a word to the terminal: it would fail with an error."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the shell and the system send one
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in range(3):
+        with contextlib.suppress(OSError):  # it may be closed
+            if stat.S_ISCHR(os.fstat(stream).st_mode):
+                os.dup2(nowhere, stream)
+    signal.default_int_handler(number, frame)

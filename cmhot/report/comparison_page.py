@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from cmhot import figures, plots
 from cmhot.clock import SystemClock
 from cmhot.collecting import utc_text
-from cmhot.errors import UsageError
 from cmhot.report.comparing import COMPARED, compare_runs
+from cmhot.report.folder import make_folder, unwritable, write_json, write_page
 from cmhot.report.page import (
     Figure,
     Links,
@@ -78,7 +77,19 @@ def compare_report(
     """
     clock = SystemClock() if clock is None else clock
     comparison = compare_runs(before, after)
-    folder = _make_folder(out, f"compare-{comparison.before}-{comparison.after}")
+    name = f"compare-{comparison.before}-{comparison.after}"
+    new = make_folder(out, name, parts=["figures"])
+    try:
+        return _write(comparison, before, after, folder=new.path, clock=clock)
+    except OSError as error:
+        new.discard()
+        raise unwritable(new.path, error) from error
+
+
+def _write(
+    comparison: Comparison, before: Path, after: Path, *, folder: Path, clock: Clock
+) -> Path:
+    """Draw it, and write page and numbers."""
     runs = [Origin.read(before), Origin.read(after)]
     made = utc_text(clock.utc_ns())
     sections = [
@@ -114,9 +125,8 @@ def compare_report(
             for when, origin in zip(("before", "after"), runs, strict=True)
         },
     }
-    text = json.dumps(numbers, indent=2, ensure_ascii=False, allow_nan=False)
-    (folder / "numbers.json").write_text(text + "\n", encoding="utf-8")
-    (folder / "index.html").write_text(build_page(page), encoding="utf-8")
+    write_json(folder / "numbers.json", numbers)
+    write_page(folder / "index.html", build_page(page))
     return folder / "index.html"
 
 
@@ -317,19 +327,3 @@ def _limits(comparison: Comparison) -> list[str]:
 def _change_of(key: str, pair: tuple[Any, Any]) -> str:
     plain = all(isinstance(one, str | int) for one in pair)
     return f", from {pair[0]} to {pair[1]}" if plain and key != "seed" else ""
-
-
-def _make_folder(out: Path, name: str) -> Path:
-    folder, number = out / name, 1
-    while folder.exists():
-        number += 1
-        folder = out / f"{name}-{number}"
-    try:
-        (folder / "figures").mkdir(parents=True)
-    except OSError as error:
-        msg = (
-            f"cannot write a comparison to {folder}: {error.strerror}; "
-            "choose a writable folder with --out"
-        )
-        raise UsageError(msg) from error
-    return folder

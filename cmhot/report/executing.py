@@ -117,6 +117,8 @@ def execute_steps(
         After an interrupt.
     """
     steps = ledger.missing()
+    ledger.forget(steps)
+    _complete_pages(ledger)
     for place, step in enumerate(steps):
         telling.line(
             f"notebook {place + 1} of {len(steps)}, {step.notebook} "
@@ -140,6 +142,7 @@ def _lacks_runs(step: Step, ledger: Ledger) -> bool:
 def _execute(step: Step, ledger: Ledger, telling: Telling, clock: Clock) -> None:
     entry = ledger.entries[step.notebook]
     saved = ledger.copy(step.notebook)
+    saved.with_suffix(".html").unlink(missing_ok=True)
     before = _drawn(ledger.folder)
     with ExitStack() as opened:
         cells = None
@@ -167,11 +170,18 @@ def _execute(step: Step, ledger: Ledger, telling: Telling, clock: Clock) -> None
             entry.error = str(wrong_use) if wrong_use else _said(error)
         else:
             entry.status, entry.error = "done", None
-    if saved.exists():
-        notebooks.to_html(saved)
     drawn = _drawn(ledger.folder)
     entry.figures = [name for name in drawn if drawn[name] != before.get(name)]
-    ledger.save()
+    ledger.save()  # before anything else: it must not be forgotten
+    _complete_pages(ledger)
+
+
+def _complete_pages(ledger: Ledger) -> None:
+    """Make pages of the executed copies that have none."""
+    for name in ledger.entries:
+        copy = ledger.copy(name)
+        if copy.is_file() and not copy.with_suffix(".html").is_file():
+            notebooks.to_html(copy)
 
 
 def _said(error: notebooks.NotebookError) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cmhot.errors import RunError, UsageError
-from cmhot.report.steps import Step
+from cmhot.report.folder import write_json
+from cmhot.report.steps import COLLECT, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 FILE = "report.json"
@@ -129,18 +131,61 @@ class Ledger:
             "left_out": self.left_out,
             "notebooks": {name: asdict(entry) for name, entry in self.entries.items()},
         }
-        draft = self.folder / f"{FILE}.part"
-        text = json.dumps(content, indent=2, ensure_ascii=False)
-        draft.write_text(text + "\n", encoding="utf-8")
-        draft.replace(self.folder / FILE)
+        write_json(self.folder / FILE, content)
+
+    @contextmanager
+    def refusals(self) -> Iterator[None]:
+        """Say how to go on when the disk refuses what a report writes.
+
+        Raises
+        ------
+        RunError
+            Instead of the system's error.
+        """
+        try:
+            yield
+        except BrokenPipeError:
+            raise  # of who reads what is told
+        except OSError as error:
+            msg = (
+                f"cannot write the report {self.folder}: {error.strerror or error}; "
+                "what was done is kept: free some space or restore the folder, then "
+                f"`cmhot report --resume {self.folder}`"
+            )
+            raise RunError(msg) from error
 
     def missing(self) -> list[Step]:
-        """List what is still to be executed: not over, or its copy is gone."""
+        """List what is still to be executed: not over, or its copy is gone.
+
+        When the run is to be collected anew, so is all that lives from it.
+        """
+        lacking = {
+            name
+            for name, entry in self.entries.items()
+            if entry.status not in _OVER or not self.copy(name).is_file()
+        }
+        anew = COLLECT in lacking
         return [
             Step(name, entry.values)
             for name, entry in self.entries.items()
-            if entry.status not in _OVER or not self.copy(name).is_file()
+            if name in lacking or (anew and entry.values.get("runs"))
         ]
+
+    def forget(self, steps: Sequence[Step]) -> None:
+        """Take back what is over and is to be executed again, with its figures."""
+        for step in steps:
+            entry = self.entries[step.notebook]
+            if entry.status in _OVER:
+                entry.status, entry.error = "planned", None
+            self._remove_figures(entry)
+        self.save()
+
+    def _remove_figures(self, entry: Entry) -> None:
+        stems = {stem for name in entry.figures for stem in (name, f"{name}-narrow")}
+        for file in (self.folder / "figures").glob("*.*"):
+            if file.stem in stems:
+                file.unlink()
+        entry.figures = []
 
     def anything_done(self) -> bool:
         """Tell whether a notebook is over, or an update of a run was sent."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,13 @@ from cmhot.report.bars import Telling, minutes
 from cmhot.report.compose import Material, compose
 from cmhot.report.drawn import find_drawn
 from cmhot.report.executing import Pace, execute_steps
+from cmhot.report.folder import (
+    held,
+    make_folder,
+    unwritable,
+    write_json,
+    write_page,
+)
 from cmhot.report.ledger import PARTS, Ledger
 from cmhot.report.order import PROFILES, Order
 from cmhot.report.page import build_page
@@ -34,6 +40,8 @@ if TYPE_CHECKING:
     from cmhot.clock import Clock
     from cmhot.plan import Plan
     from cmhot.report.drawn import Drawn
+    from cmhot.report.folder import NewFolder
+    from cmhot.report.steps import Step
     from cmhot.summaries.summary import Summary
 
 
@@ -87,6 +95,8 @@ def make_report(
         For an unusable target or plan, or an unwritable `out`; nothing is left.
     CheckError
         When a notebook failed; the page is there and shows it.
+    RunError
+        When the disk refuses in the middle; what was done is kept.
     KeyboardInterrupt
         After an interrupt; what was done is kept.
     """
@@ -95,24 +105,31 @@ def make_report(
     plan, pace = _look_around(order, telling)
     name = new_run_id(clock)
     steps = plan_steps(order, plan, run_id=name)
-    folder, made = _make_folder(out, name)
-    ledger = Ledger.begin(
-        folder,
-        steps=steps,
-        runs=[f"{RUNS}/{name}"],
-        order=asdict(order),
-        left_out=PROFILES[order.profile].left_out,
-    )
-    telling.line(f"the report will be ready in about {minutes(pace.left_s(steps))}")
-    try:
-        execute_steps(ledger, pace, telling=telling, clock=clock)
-    except (KeyboardInterrupt, CmhotError):
-        if ledger.anything_done():
-            _tell_how_to_go_on(ledger, telling)
-        else:
-            _discard(folder, made)
-        raise
-    return _finish_with_summary(ledger, clock)
+    new = make_folder(out, name, parts=PARTS)
+    with held(new.path):
+        ledger = _begin(
+            new,
+            steps=steps,
+            runs=[f"{RUNS}/{name}"],
+            order=asdict(order),
+            left_out=PROFILES[order.profile].left_out,
+        )
+        telling.line(f"the report will be ready in about {minutes(pace.left_s(steps))}")
+        with ledger.refusals():
+            try:
+                execute_steps(ledger, pace, telling=telling, clock=clock)
+            except (KeyboardInterrupt, CmhotError):
+                if ledger.anything_done():
+                    _tell_how_to_go_on(ledger, telling)
+                else:
+                    new.discard()
+                raise
+            except OSError as error:
+                if ledger.anything_done() or isinstance(error, BrokenPipeError):
+                    raise
+                new.discard()
+                raise unwritable(new.path, error) from error
+            return _finish_with_summary(ledger, clock)
 
 
 def report_on_runs(
@@ -139,14 +156,16 @@ def report_on_runs(
     Raises
     ------
     RunError
-        When a run cannot be read, or no delay was observed.
+        When a run cannot be read, or no delay was observed, or the disk refuses in
+        the middle; what was done is kept.
     UsageError
-        For an unwritable `out`; nothing is left.
+        For an unwritable `out`, or one inside a run; nothing is left.
     CheckError
         When a notebook failed; the page is there and shows it.
     """
     clock = SystemClock() if clock is None else clock
     telling = Telling() if telling is None else telling
+    _refuse_inside(out, runs)
     summary = summarise(runs, apart=True)
     if not _has_delays(summary):
         msg = (
@@ -155,9 +174,6 @@ def report_on_runs(
         )
         raise RunError(msg)
     name = summary.runs[0] if len(runs) == 1 else new_run_id(clock)
-    folder, _ = _make_folder(out, name)
-    for path, run_id in zip(runs, summary.runs, strict=True):
-        shutil.copytree(path, folder / RUNS / run_id)
     copies = [f"{RUNS}/{run_id}" for run_id in summary.runs]
     steps = steps_on_runs(copies)
     executed = {step.notebook for step in steps}
@@ -165,9 +181,13 @@ def report_on_runs(
         [one for one in notebooks.names() if one not in executed],
         "it needs a cluster, and this is a report on existing runs.",
     )
-    ledger = Ledger.begin(folder, steps=steps, runs=copies, order={}, left_out=left_out)
-    execute_steps(ledger, Pace(), telling=telling, clock=clock)
-    return finish(ledger, summary, clock)
+    new = make_folder(out, name, parts=PARTS)
+    with held(new.path):
+        _copy_runs(dict(zip(copies, runs, strict=True)), new)
+        ledger = _begin(new, steps=steps, runs=copies, order={}, left_out=left_out)
+        with ledger.refusals():
+            execute_steps(ledger, Pace(), telling=telling, clock=clock)
+            return finish(ledger, summary, clock)
 
 
 def resume_report(
@@ -200,7 +220,8 @@ def resume_report(
     Raises
     ------
     RunError
-        When the folder holds no report.
+        When the folder holds no report, another cmhot is making it, or the disk
+        refuses in the middle; what was done is kept.
     UsageError
         When something else is asked for than was begun.
     CheckError
@@ -210,22 +231,24 @@ def resume_report(
     """
     clock = SystemClock() if clock is None else clock
     telling = Telling() if telling is None else telling
-    ledger = Ledger.reopen(folder)
-    ledger.refuse_changes(asked or {})
-    missing = ledger.missing()
-    telling.line(
-        f"{len(ledger.entries) - len(missing)} of {len(ledger.entries)} notebooks "
-        f"are done{'' if missing else ', so only the page is written'}"
-    )
-    pace = Pace()
-    if any(step.asks_cluster for step in missing):
-        _, pace = _look_around(Order(**ledger.order), telling)
-    try:
-        execute_steps(ledger, pace, telling=telling, clock=clock)
-    except KeyboardInterrupt:
-        _tell_how_to_go_on(ledger, telling)
-        raise
-    return _finish_with_summary(ledger, clock)
+    with held(folder):
+        ledger = Ledger.reopen(folder)
+        ledger.refuse_changes(asked or {})
+        missing = ledger.missing()
+        telling.line(
+            f"{len(ledger.entries) - len(missing)} of {len(ledger.entries)} notebooks "
+            f"are done{'' if missing else ', so only the page is written'}"
+        )
+        pace = Pace()
+        if any(step.asks_cluster for step in missing):
+            _, pace = _look_around(Order(**ledger.order), telling)
+        with ledger.refusals():
+            try:
+                execute_steps(ledger, pace, telling=telling, clock=clock)
+            except KeyboardInterrupt:
+                _tell_how_to_go_on(ledger, telling)
+                raise
+            return _finish_with_summary(ledger, clock)
 
 
 def target_of(folder: Path) -> str | None:
@@ -285,38 +308,61 @@ def _has_delays(summary: Summary) -> bool:
     return any(own.counts["n_delays"] for own in summary.settings)
 
 
-def _make_folder(out: Path, name: str) -> tuple[Path, list[Path]]:
-    """Make a new folder for a report; when that fails, nothing is left behind.
-
-    Returns
-    -------
-    tuple
-        The folder, and those above it that were not there before.
-    """
-    folder, number = out / name, 1
-    while folder.exists():
-        number += 1
-        folder = out / f"{name}-{number}"
-    absent = [path for path in (out, *out.parents) if not path.exists()]
+def _begin(
+    new: NewFolder,
+    *,
+    steps: Sequence[Step],
+    runs: Sequence[str],
+    order: Mapping[str, Any],
+    left_out: Mapping[str, str],
+) -> Ledger:
+    """Write down what is to be done; a folder in which that fails goes again."""
     try:
-        for part in PARTS:
-            (folder / part).mkdir(parents=True)
-    except OSError as error:
-        _discard(folder, absent)
-        msg = (
-            f"cannot write a report to {folder}: {error.strerror}; "
-            "choose a writable folder with --out"
+        return Ledger.begin(
+            new.path, steps=steps, runs=runs, order=order, left_out=left_out
         )
-        raise UsageError(msg) from error
-    return folder, absent
+    except OSError as error:
+        new.discard()
+        raise unwritable(new.path, error) from error
 
 
-def _discard(folder: Path, made: Sequence[Path]) -> None:
-    """Remove a report that came to nothing, and the folders made for it."""
-    shutil.rmtree(folder, ignore_errors=True)
-    for path in made:
-        if path.is_dir() and not any(path.iterdir()):
-            path.rmdir()
+def _refuse_inside(out: Path, runs: Sequence[Path]) -> None:
+    """See that no run would be copied into itself, which has no end."""
+    whole = out.resolve()
+    for run in runs:
+        if run.resolve() in (whole, *whole.parents):
+            msg = (
+                f"{out} is in the run {run}, which the report takes a copy of: "
+                "choose a folder elsewhere with --out"
+            )
+            raise UsageError(msg)
+
+
+def _copy_runs(runs: Mapping[str, Path], new: NewFolder) -> None:
+    """Copy runs into a new report; when that fails, nothing is left behind.
+
+    Parameters
+    ----------
+    runs
+        By where the copy is to be in the report.
+    new
+        The report's folder.
+    """
+    for copy, run in runs.items():
+        try:
+            shutil.copytree(run, new.path / copy)
+        except OSError as error:
+            new.discard()
+            # of several files: from, to and why for each
+            why = error.args[0][0][2] if isinstance(error, shutil.Error) else error
+            msg = (
+                f"cannot copy the run {run} to {new.path / copy}: {why}; "
+                "choose a folder with room for it with --out, or repair the run"
+            )
+            raise UsageError(msg) from error
+        except BaseException:
+            new.discard()
+            raise
 
 
 def finish(
@@ -388,10 +434,9 @@ def _write(material: Material) -> Path:
             str(one.meta["run_id"]): recorded(one.meta) for one in material.origins
         },
     }
-    text = json.dumps(numbers, indent=2, ensure_ascii=False, allow_nan=False)
     page = build_page(compose(material))
-    (folder / "numbers.json").write_text(text + "\n", encoding="utf-8")
-    (folder / "index.html").write_text(page, encoding="utf-8")
+    write_json(folder / "numbers.json", numbers)
+    write_page(folder / "index.html", page)
     return folder / "index.html"
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from cmhot.errors import RunError
 
 if TYPE_CHECKING:
     import io
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 
@@ -46,6 +46,44 @@ def hold(folder: Path) -> int | None:
         os.close(descriptor)
         return None
     return descriptor
+
+
+def make_missing(folder: Path) -> list[Path]:
+    """Make a folder and what is missing above it; what fails leaves nothing behind.
+
+    Returns
+    -------
+    list of Path
+        Those that this very call made, the deepest first:
+        what another process makes in the meantime is not ours to remove.
+
+    Raises
+    ------
+    OSError
+        When it cannot be made.
+    """
+    made: list[Path] = []
+    absent = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        for path in reversed(absent):
+            try:
+                path.mkdir()
+            except FileExistsError:
+                if not path.is_dir():
+                    raise
+            else:
+                made.insert(0, path)
+    except OSError:
+        remove_empty(made)
+        raise
+    return made
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove those of the folders in which nothing is, in that order."""
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def append(file: Path, content: bytes, *, synced: bool) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import weakref
 from array import array
@@ -29,6 +30,14 @@ if TYPE_CHECKING:
     from typing import Self
 
     import pandas as pd
+
+
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}")
+"""It names folders, here and in reports: no path, no option, not too long."""
+_RUN_ID_RULE = (
+    "up to 101 letters (a to z), digits, dots, hyphens and underscores, of which "
+    "the first is a letter or a digit"
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,34 +112,43 @@ class RunWriter:
         Raises
         ------
         UsageError
-            When the directory exists already or cannot be written.
+            When the directory exists already or cannot be written, or the run's
+            name cannot name one.
         RunError
             When another writer came in between.
         """
-        path = out / str(meta["run_id"])
-        absent = [folder for folder in (out, *out.parents) if not folder.exists()]
-        if path.exists():
-            msg = (
-                f"{path} exists already, and a run is never overwritten: "
-                "choose another folder with --out"
-            )
+        run_id = str(meta["run_id"])
+        if not _RUN_ID.fullmatch(run_id):
+            msg = f"{run_id!r} cannot name a run: use {_RUN_ID_RULE}"
             raise UsageError(msg)
-        writer = cls(path)
-        writer._made = absent
+        writer = cls(out / run_id)
+        writer._make()
+        path = writer.path
         try:
-            path.mkdir(parents=True)
             writer._hold()
             for table in schema.RAW_TABLES:
                 (path / table.file).touch()
             disk.replace(path / schema.RUN_FILE, _run_json(meta))
         except OSError as error:
             writer.discard()
-            msg = (
-                f"cannot write a run to {path}: {error.strerror}; "
-                "choose a writable folder with --out"
-            )
-            raise UsageError(msg) from error
+            raise _unwritable(path, error) from error
         return writer
+
+    def _make(self) -> None:
+        """Make the directory, which nobody else may have made."""
+        out = self.path.parent
+        try:
+            self._made = disk.make_missing(out)
+            self.path.mkdir()
+        except OSError as error:
+            disk.remove_empty(self._made)
+            if isinstance(error, FileExistsError) and out.is_dir():
+                msg = (
+                    f"{self.path} exists already, and a run is never overwritten: "
+                    "choose another folder with --out"
+                )
+                raise UsageError(msg) from error
+            raise _unwritable(self.path, error) from error
 
     @classmethod
     def reopen(cls, path: Path) -> RunWriter:
@@ -177,9 +195,7 @@ class RunWriter:
         """Remove a run in which nothing was done, and the folders made for it."""
         self.close()
         shutil.rmtree(self.path, ignore_errors=True)
-        for folder in self._made:
-            if folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
+        disk.remove_empty(self._made)
 
     def append_update(self, row: Mapping[str, Any]) -> None:
         """Add one row to updates.jsonl; it is on the disk on return."""
@@ -317,7 +333,14 @@ def _once(publications: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_meta(path: Path) -> dict[str, Any]:
-    """Read run.json and see that it is one that we know."""
+    """Read run.json and see that it is one that we know, of a run with a name.
+
+    Raises
+    ------
+    RunError
+        When it is missing, damaged, of another format, or its ``run_id`` cannot name
+        a folder: a foreign one might lead out of the folder of reports.
+    """
     file = path / schema.RUN_FILE
     try:
         meta = json.loads(file.read_bytes())
@@ -337,7 +360,21 @@ def read_meta(path: Path) -> dict[str, Any]:
             f"{schema.FORMAT}: use the cmhot that wrote it"
         )
         raise RunError(msg)
+    run_id = meta.get("run_id")
+    if not isinstance(run_id, str) or not _RUN_ID.fullmatch(run_id):
+        msg = (
+            f"{file} has the run_id {run_id!r}, which cannot name a run: give it "
+            f"{_RUN_ID_RULE}, or leave this run out"
+        )
+        raise RunError(msg)
     return dict(meta)
+
+
+def _unwritable(path: Path, error: OSError) -> UsageError:
+    return UsageError(
+        f"cannot write a run to {path}: {error.strerror}; "
+        "choose a writable folder with --out"
+    )
 
 
 def _line(row: Mapping[str, Any]) -> bytes:

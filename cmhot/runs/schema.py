@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from cmhot.errors import RunError
+from cmhot.errors import RunError, UsageError
 from cmhot.settings import Setting, parse_strategy
 
 if TYPE_CHECKING:
@@ -260,10 +260,16 @@ def setting_of(row: Mapping[str, Any]) -> Setting | None:
     sync, strategy, ttl = (row[name] for name in SETTING)
     if pd.isna(sync) or pd.isna(strategy):
         return None
+    try:
+        sync_s, ttl_s = float(sync), None if pd.isna(ttl) else float(ttl)
+    except ValueError as error:
+        msg = (
+            f"a sync_frequency_s of {sync!r} with a ttl_s of {ttl!r} is no setting, "
+            "both are seconds: repair the run or leave it out"
+        )
+        raise UsageError(msg) from error
     return Setting(
-        sync_frequency_s=float(sync),
-        strategy=parse_strategy(strategy),
-        ttl_s=None if pd.isna(ttl) else float(ttl),
+        sync_frequency_s=sync_s, strategy=parse_strategy(strategy), ttl_s=ttl_s
     )
 
 

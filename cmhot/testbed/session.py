@@ -1,8 +1,13 @@
-"""A testbed for the length of one piece of work: started if need be, and taken away."""
+"""A testbed for the length of one piece of work: started if need be, and taken away.
+
+Each piece of work holds a share of a lock, so that the end of one
+does not take away what another one uses.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
@@ -12,6 +17,7 @@ from typing import TYPE_CHECKING
 from cmhot.errors import HostError, TestbedError
 from cmhot.settings import DEFAULT_SETTINGS
 from cmhot.testbed import host, lifecycle, spec
+from cmhot.testbed.owner import make_folder, state_dir
 from cmhot.testbed.programs import known_sources
 from cmhot.testbed.versions import KUBERNETES_VERSION, catalogue
 
@@ -48,6 +54,8 @@ def expected_start_s() -> float:
 def running(*, report: Report) -> Iterator[None]:
     """Have the default testbed running; take it away again if it was started here.
 
+    It stays where another piece of work uses it.
+
     Without root it is started through sudo, which may ask for a password;
     the work itself needs no root.
 
@@ -56,10 +64,65 @@ def running(*, report: Report) -> Iterator[None]:
     HostError
         No testbed can run here; the message offers the other targets.
     """
-    if lifecycle.status().running:
-        report("using the testbed that is running")
-        yield
-        return
+    with _sharing(report=report) as is_last:
+        if lifecycle.status().running:
+            report("using the testbed that is running")
+            yield
+            return
+        _start(report=report)
+        try:
+            yield
+        finally:
+            last = is_last()
+            with contextlib.suppress(OSError):  # of a terminal that is gone
+                report(
+                    "taking the testbed down again"
+                    if last
+                    else "another cmhot uses the testbed: it stays, and "
+                    "`cmhot testbed down` takes it away"
+                )
+            if last:
+                _down(report=report)
+
+
+@contextlib.contextmanager
+def _sharing(*, report: Report) -> Iterator[Callable[[], bool]]:
+    """Hold a share of the testbed, until the context ends.
+
+    The lock is on the folder of all testbeds' state, which stays: no file is left.
+    Where there is none, or it cannot be locked, as on NFS, nobody is seen to share.
+
+    Yields
+    ------
+    callable
+        Tells whether nobody else has a share; then newcomers wait for the end.
+    """
+    with contextlib.ExitStack() as opened:
+        try:
+            make_folder(state_dir())
+            descriptor = os.open(state_dir(), os.O_RDONLY | os.O_DIRECTORY)
+            opened.callback(os.close, descriptor)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                report("waiting: another cmhot is taking the testbed down")
+                fcntl.flock(descriptor, fcntl.LOCK_SH)
+        except OSError:
+            descriptor = -1
+
+        def is_last() -> bool:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            except (OSError, ValueError):
+                return True
+            return True
+
+        yield is_last
+
+
+def _start(*, report: Report) -> None:
     try:
         _up(report=report)
     except HostError as error:
@@ -68,11 +131,6 @@ def running(*, report: Report) -> Iterator[None]:
             "model shows modelled numbers (make: TARGET=context:NAME, TARGET=model)"
         )
         raise HostError(msg) from error
-    try:
-        yield
-    finally:
-        report("taking the testbed down again")
-        _down(report=report)
 
 
 def _up(*, report: Report) -> None:
@@ -97,7 +155,8 @@ def _through_sudo(verb: str) -> None:
     if not host.runs_linux() or shutil.which("sudo") is None:
         # says what is missing, in the words of a testbed's start
         host.require(nodes=len(DEFAULT_SETTINGS))
-    command = ["sudo", sys.executable, "-m", "cmhot", "testbed", verb]
+    # -P: as root, no modules of the working directory
+    command = ["sudo", sys.executable, "-P", "-m", "cmhot", "testbed", verb]
     code = subprocess.run(command, check=False).returncode
     if code != 0:
         msg = f"`{' '.join(command)}` ended with {code}: see what it said above"

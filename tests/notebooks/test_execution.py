@@ -109,6 +109,35 @@ def test_interrupt_reaches_the_cell(
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_kernel_runs_nobody_elses_code(
+    notebook: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Modules of the working directory, and a start-up file, are not loaded.
+
+    `cmhot` is found all the same, and files are relative to the working directory.
+    """
+    work = tmp_path / "work"
+    work.mkdir()
+    for name in ("pandas", "ipykernel_launcher", "startup"):
+        (work / f"{name}.py").write_text(
+            "import pathlib\n"
+            f"pathlib.Path({str(tmp_path / 'loaded')!r}).write_text({name!r})\n"
+        )
+    monkeypatch.chdir(work)
+    monkeypatch.setenv("PYTHONSTARTUP", str(work / "startup.py"))
+    made_up = notebook(
+        "a: int = 1  # one",
+        "import os, sys\nimport pandas, cmhot\n"
+        "print(pandas.__version__, cmhot.__version__, os.getcwd(), '' in sys.path)",
+    )
+
+    saved = notebooks.execute(made_up, {}, out=tmp_path / "out")
+
+    printed = json.loads(saved.read_text())["cells"][-1]["outputs"][0]["text"]
+    assert "".join(printed).split()[2:] == [str(work), "False"]
+    assert not (tmp_path / "loaded").exists()
+
+
 def test_kernel_is_this_python(notebook: Callable[..., Path], tmp_path: Path) -> None:
     """The kernel is this environment's, without a user's profile, off the network."""
     made_up = notebook(

@@ -42,7 +42,8 @@ def run(
         monkeypatch.setenv(name, str(tmp_path / "home"))
     monkeypatch.delenv("SUDO_UID", raising=False)
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "home" / "none"))
-    handler = signal.getsignal(signal.SIGTERM)
+    ends = (signal.SIGTERM, signal.SIGHUP)
+    handlers = {number: signal.getsignal(number) for number in ends}
 
     def call(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["cmhot", *arguments])
@@ -55,7 +56,8 @@ def run(
         return code, captured.out, captured.err
 
     yield call
-    signal.signal(signal.SIGTERM, handler)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def commands(
@@ -375,3 +377,47 @@ def test_plan_ends_with_a_command(run: Run) -> None:
 
     assert code == 0
     assert output.splitlines()[-1].startswith("cmhot collect --target … --pods 20")
+
+
+def test_a_lost_terminal_ends_as_ctrl_c_does(run: Run) -> None:
+    """SIGHUP is an interruption, too; under nohup it is ignored as before."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    run("--help")
+    under_nohup = signal.getsignal(signal.SIGHUP)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    run("--help")
+
+    assert under_nohup is signal.SIG_IGN
+    assert signal.getsignal(signal.SIGHUP) is not signal.SIG_DFL  # it would end us
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGHUP)
+    signal.raise_signal(signal.SIGHUP)  # a second one does not end the cleaning up
+
+
+HUNG_UP = """
+import os, pty, signal, sys
+from cmhot import cli
+
+master, slave = pty.openpty()
+kept = os.dup(1)
+for stream in (0, 1, 2):
+    os.dup2(slave, stream)
+os.close(slave)
+cli._mind_the_terminal()
+try:
+    os.close(master)  # the terminal is gone
+    signal.raise_signal(signal.SIGHUP)
+except KeyboardInterrupt:
+    print("cleaning up", flush=True)
+    print("cleaning up", file=sys.stderr, flush=True)
+    os.write(kept, b"cleaned up")
+"""
+
+
+def test_a_lost_terminal_is_not_written_to() -> None:
+    """What is told while cleaning up goes nowhere, instead of ending that."""
+    ended = subprocess.run(
+        [sys.executable, "-c", HUNG_UP], check=False, capture_output=True
+    )
+
+    assert ended.stdout == b"cleaned up"

@@ -87,6 +87,13 @@ def statuses(ledger: Ledger) -> list[str]:
     return [one.status for one in Ledger.reopen(ledger.folder).entries.values()]
 
 
+def resumed(ledger: Ledger, begun: Ledger) -> Ledger:
+    """Have what became of the notebooks of one report in another."""
+    begun.entries = ledger.entries
+    begun.save()
+    return Ledger.reopen(begun.folder)
+
+
 def test_one_failure_stops_nobody(begin: Callable[..., Ledger]) -> None:
     """The failed one is kept with its error's first line, the rest is executed."""
     ledger = begin(
@@ -138,6 +145,71 @@ def test_only_what_is_missing_is_executed(begin: Callable[..., Ledger]) -> None:
     assert statuses(again) == ["done", "done"]
     assert again.entries["b"].error is None
     assert (ledger.folder / "runs" / "r" / "mark").exists()
+
+
+def test_figures_of_the_old_run_do_not_stay(begin: Callable[..., Ledger]) -> None:
+    """A collection that is repeated takes with it what was drawn from the first."""
+
+    def halfway(values: dict[str, Any], folder: Path) -> None:
+        collects(values, folder)
+        fails("ValueError", "halfway")(values, folder)
+
+    ledger = begin(collect=halfway, b=draws("old", "same"))
+    ledger.entries["b"].values = {"runs": ["runs/r"]}
+    go(ledger)
+    before = statuses(ledger)
+
+    def interrupted(values: dict[str, Any], folder: Path) -> None:
+        collects(values, folder)
+        raise KeyboardInterrupt
+
+    again = resumed(ledger, begin(collect=interrupted, b=draws("same")))
+    with pytest.raises(KeyboardInterrupt):
+        go(again)
+    meanwhile = statuses(again)
+    again = resumed(again, begin(collect=collects, b=draws("same")))
+    go(again)
+
+    assert before == ["failed", "done"]
+    assert meanwhile == ["failed", "planned"]
+    assert statuses(again) == ["done", "done"]
+    assert again.entries["b"].figures == ["same"]
+    assert [file.name for file in (ledger.folder / "figures").iterdir()] == [
+        "same.json"
+    ]
+
+
+def test_what_is_done_is_known_before_its_page_is_made(
+    begin: Callable[..., Ledger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Ctrl-C at that moment loses no collection; resumed, the page is made."""
+    ledger = begin(collect=collects)
+    pages: list[str] = []
+
+    def interrupted(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(notebooks, "to_html", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        go(ledger)
+    monkeypatch.setattr(notebooks, "to_html", lambda copy: pages.append(copy.name))
+
+    again = Ledger.reopen(ledger.folder)
+
+    assert again.missing() == []
+    assert go(again) == []
+    assert pages == [f"{COLLECT}.ipynb"]
+
+
+def test_a_page_is_of_the_last_execution(begin: Callable[..., Ledger]) -> None:
+    """One of an earlier execution does not stay beside a new copy."""
+    ledger = begin(a=draws())
+    page = ledger.folder / "notebooks" / "a.html"
+    page.write_text("old")
+
+    go(ledger)
+
+    assert not page.exists()
 
 
 def test_an_interrupted_collection_is_set_aside(begin: Callable[..., Ledger]) -> None:

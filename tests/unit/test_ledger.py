@@ -67,6 +67,52 @@ def test_a_lost_copy_is_missing(ledger: Ledger) -> None:
     assert len(Ledger.reopen(ledger.folder).missing()) == 2
 
 
+def test_a_run_that_is_made_anew_has_all_made_anew(tmp_path: Path) -> None:
+    """When the collection is missing, so is what lives from its run, and no more."""
+    (tmp_path / "notebooks").mkdir()
+    ledger = Ledger.begin(
+        tmp_path,
+        steps=[
+            Step("00-a", {"target": "model"}),
+            Step("02-collect", {"run_id": "r"}),
+            Step("03-y", {"runs": ["runs/r"]}),
+            Step("04-z", {"runs": ["runs/r"]}),
+        ],
+        runs=["runs/r"],
+        order={},
+        left_out={},
+    )
+    for name, status in [("00-a", "done"), ("02-collect", "failed"), ("03-y", "done")]:
+        finish(ledger, name, status)
+    finish(ledger, "04-z", "unanswered")
+
+    names = [step.notebook for step in ledger.missing()]
+    finish(ledger, "02-collect", "done")
+
+    assert names == ["02-collect", "03-y", "04-z"]
+    assert ledger.missing() == []
+
+
+def test_figures_that_are_drawn_anew_go_first(ledger: Ledger) -> None:
+    """Those of that notebook, in all forms; what was over is planned again."""
+    figures = ledger.folder / "figures"
+    figures.mkdir()
+    for file in ("a.svg", "a-narrow.svg", "a.json", "ab.svg", "b.svg"):
+        (figures / file).write_text("")
+    (ledger.folder / "a.svg").write_text("")
+    finish(ledger, "03-y", "done")
+    ledger.entries["03-y"].figures = ["a", "../a"]
+    ledger.entries["02-x"].figures = ["b"]
+
+    ledger.forget([Step("03-y", {})])
+
+    assert sorted(file.name for file in figures.iterdir()) == ["ab.svg", "b.svg"]
+    assert (ledger.folder / "a.svg").exists()
+    again = Ledger.reopen(ledger.folder).entries
+    assert (again["03-y"].status, again["03-y"].figures) == ("planned", [])
+    assert again["02-x"].figures == ["b"]
+
+
 def test_another_order_is_refused(ledger: Ledger) -> None:
     """Changed parameters are named with both values, and what was done with them."""
     finish(ledger, "02-x", "done")

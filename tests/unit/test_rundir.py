@@ -420,6 +420,43 @@ def test_a_run_is_never_overwritten(writer: RunWriter) -> None:
     assert len(read_run(writer.path).updates) == 1
 
 
+def test_a_run_of_another_writer_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it appears at the last moment."""
+    mkdir, path = Path.mkdir, tmp_path / "out" / "r"
+
+    def late(folder: Path, *rest: Any, **more: Any) -> None:  # noqa: ANN401 - as Path's
+        if folder == path:
+            mkdir(path, parents=True, exist_ok=True)
+            (path / "updates.jsonl").write_text("theirs")
+        mkdir(folder, *rest, **more)
+
+    monkeypatch.setattr(Path, "mkdir", late)
+
+    with pytest.raises(UsageError, match="exists already"):
+        RunWriter.create(tmp_path / "out", meta={"run_id": "r"})
+
+    assert (path / "updates.jsonl").read_text() == "theirs"
+
+
+@pytest.mark.parametrize("run_id", ["..", "a/b", "-x", ".x", "", "x" * 102, "é", "r\n"])
+def test_a_name_that_names_no_folder(run_id: str, writer: RunWriter) -> None:
+    """It is refused for a new run, and in one that somebody else wrote."""
+    new = writer.path.parents[1] / "new"
+    content = json.loads((writer.path / "run.json").read_text())
+    (writer.path / "run.json").write_text(json.dumps({**content, "run_id": run_id}))
+
+    with pytest.raises(UsageError, match="cannot name a run: use up to 101 letters"):
+        RunWriter.create(new, meta={"run_id": run_id})
+    with pytest.raises(
+        RunError, match=r"run\.json has the run_id .* cannot name a run"
+    ):
+        read_run(writer.path)
+
+    assert not new.exists()
+
+
 def test_an_unwritable_folder_leaves_nothing(tmp_path: Path) -> None:
     """Where no folder can be made, the message says what to do, and none is."""
     (tmp_path / "file").write_text("")

@@ -1,0 +1,170 @@
+"""A testbed for a piece of work goes with the last one that uses it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import ExitStack
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cmhot.errors import HostError
+from cmhot.testbed import session
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STAYS = (
+    "another cmhot uses the testbed: it stays, and `cmhot testbed down` takes it away"
+)
+
+
+class Testbed:
+    """Stands for the default testbed."""
+
+    __test__ = False
+
+    def __init__(self) -> None:
+        self.running = False
+
+    def status(self) -> SimpleNamespace:
+        """Tell whether it runs."""
+        return SimpleNamespace(running=self.running)
+
+    def up(self, _spec: object, *, report: object) -> None:  # noqa: ARG002 - as is
+        """Start it."""
+        self.running = True
+
+    def down(self, *, report: object) -> None:  # noqa: ARG002 - as is
+        """Take it away."""
+        self.running = False
+
+
+@pytest.fixture
+def testbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Testbed:
+    """Have a testbed of nothing, with a state folder of its own."""
+    made = Testbed()
+    monkeypatch.setattr(session, "lifecycle", made)
+    monkeypatch.setattr(session, "_is_root", lambda: True)
+    monkeypatch.setattr(session, "state_dir", lambda: tmp_path / "state" / "cmhot")
+    return made
+
+
+def test_what_was_started_goes_again(testbed: Testbed, tmp_path: Path) -> None:
+    """Alone, it has its own testbed, and nothing is left but an empty folder."""
+    said: list[str] = []
+
+    with session.running(report=said.append):
+        assert testbed.status().running
+
+    assert not testbed.status().running
+    assert said == ["taking the testbed down again"]
+    assert list((tmp_path / "state" / "cmhot").iterdir()) == []
+
+
+def test_what_ran_before_stays(testbed: Testbed) -> None:
+    """A testbed that somebody started is used, and left."""
+    testbed.running = True
+    said: list[str] = []
+
+    with session.running(report=said.append):
+        pass
+
+    assert testbed.status().running
+    assert said == ["using the testbed that is running"]
+
+
+def test_what_another_uses_stays(testbed: Testbed) -> None:
+    """The end of the one that started it does not end the other's measurement."""
+    said: list[str] = []
+    with ExitStack() as other:
+        with session.running(report=said.append):
+            other.enter_context(session.running(report=said.append))
+        assert testbed.status().running
+
+    assert testbed.status().running
+    assert said == ["using the testbed that is running", STAYS]
+
+
+def test_the_last_of_two_that_started_it_takes_it_away(testbed: Testbed) -> None:
+    """When both found none and started one, it goes with the later end."""
+    said: list[str] = []
+    with ExitStack() as other:
+        with session.running(report=said.append):
+            testbed.running = False  # not yet, as the other one sees it
+            other.enter_context(session.running(report=said.append))
+        assert testbed.status().running
+
+    assert not testbed.status().running
+    assert said == [STAYS, "taking the testbed down again"]
+
+
+def test_a_failed_start_lets_go(
+    testbed: Testbed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error offers other targets, and the next one is alone again."""
+
+    def refuse(_spec: object, *, report: object) -> None:  # noqa: ARG001 - as is
+        raise HostError("no cgroups")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(testbed, "up", refuse)
+        with (
+            pytest.raises(HostError, match=r"no cgroups\. Other targets: context:NAME"),
+            session.running(report=print),
+        ):
+            pass
+
+    with session.running(report=print):
+        pass
+    assert not testbed.status().running
+
+
+def test_a_terminal_that_is_gone_keeps_nothing_running(testbed: Testbed) -> None:
+    """The testbed goes even where that cannot be told."""
+
+    def gone(_: str) -> None:
+        raise OSError(5, "Input/output error")
+
+    with session.running(report=gone):
+        pass
+
+    assert not testbed.status().running
+
+
+@pytest.mark.parametrize("where", ["file", "nowhere"])
+def test_without_a_lock_it_works_all_the_same(
+    where: str, testbed: Testbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the state folder cannot be locked nobody is seen to share."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(session, "state_dir", lambda: tmp_path / "file" / where)
+
+    with session.running(report=print):
+        assert testbed.status().running
+
+    assert not testbed.status().running
+
+
+def test_root_loads_nothing_of_the_working_directory(
+    testbed: Testbed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through sudo Python looks for no modules where the user happens to be."""
+    called: list[list[str]] = []
+
+    def run(command: list[str], *, check: bool) -> SimpleNamespace:
+        assert not check
+        called.append(command)
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(session, "_is_root", lambda: False)
+    monkeypatch.setattr("cmhot.testbed.host.runs_linux", lambda: True)
+    monkeypatch.setattr("shutil.which", lambda _: "/usr/bin/sudo")
+    monkeypatch.setattr(subprocess, "run", run)
+    with session.running(report=print):
+        assert not testbed.status().running  # sudo is made up
+
+    python = ["sudo", sys.executable, "-P", "-m", "cmhot", "testbed"]
+    assert called == [[*python, "up"], [*python, "down"]]
