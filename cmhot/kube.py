@@ -496,7 +496,7 @@ class Kube:
             conversation.sock.shutdown()
         code, why = answers.how_it_ended(verdict) if ended else (None, "no end in time")
         said = complaint.decode(errors="replace")
-        return Captured(code, output, answers.shorten(said or why))
+        return Captured(code, output, answers.shorten_to_cause(said or why))
 
     def add_ephemeral(
         self, pod: str, container: Mapping[str, Any], *, namespace: str

@@ -28,6 +28,12 @@ def shorten(text: str) -> str:
     return text.strip()[:EXCERPT]
 
 
+def shorten_to_cause(text: str) -> str:
+    """Quote the end of a text in which each layer put its words before the cause."""
+    whole = text.strip()
+    return whole if len(whole) <= EXCERPT else f"…{whole[-EXCERPT:]}"
+
+
 def explain(status: int, text: str, method: str, path: str) -> ClusterError:
     """Turn an HTTP answer that is no success into an error.
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from cmhot.port.answers import how_it_ended
+from cmhot.port.answers import how_it_ended, shorten_to_cause
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,16 @@ def test_how_a_command_ended(verdict: object, code: int | None, said: str) -> No
 def test_a_stream_that_broke_off() -> None:
     """No exit code is not a success."""
     assert how_it_ended(b"") == (None, "it ended without saying how")
+
+
+def test_the_cause_is_at_the_end_of_what_many_layers_say() -> None:
+    """A runtime's reason comes last, behind what API server and kubelet put before."""
+    layers = 'Internal error occurred: error executing command in container "x": ' * 6
+    cause = 'exec: "cat": executable file not found in $PATH'
+
+    said = shorten_to_cause(layers + cause)
+
+    assert said.startswith("…")
+    assert said.endswith(cause)
+    assert len(said) <= 301
+    assert shorten_to_cause(f" {cause}\n") == cause

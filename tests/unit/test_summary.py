@@ -401,5 +401,6 @@ def test_a_bound_knows_of_slow_watches(
 
     (found,) = summarise([writer.path]).settings
 
-    assert found.upper_95["p99_s"] == pytest.approx(above_s, abs=0.2)
-    assert found.upper_95["p99_s"] > above_s
+    bound_s = found.upper_95["p99_s"]
+    assert bound_s is not None
+    assert above_s < bound_s < above_s + 0.2
