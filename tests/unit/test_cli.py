@@ -403,6 +403,7 @@ kept = os.dup(1)
 for stream in (0, 1, 2):
     os.dup2(slave, stream)
 os.close(slave)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # who runs these tests may ignore it
 cli._mind_the_terminal()
 try:
     os.close(master)  # the terminal is gone

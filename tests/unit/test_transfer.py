@@ -23,7 +23,7 @@ def run_dir(tmp_path: Path) -> Path:
     """Write a run directory that takes several lines."""
     path = tmp_path / "there" / "20260101t000000-abcd"
     path.mkdir(parents=True)
-    (path / "run.json").write_text('{"format": 1, "status": "complete"}')
+    (path / "run.json").write_text('{"format": 1, "run_id": "r", "status": "complete"}')
     noise = bytes(byte * byte % 251 for byte in range(50_000))
     (path / "delays.parquet").write_bytes(noise[::-1] + bytes(range(256)) * 40)
     (path / "events.jsonl").write_bytes(b"")
