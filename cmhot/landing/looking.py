@@ -305,14 +305,11 @@ def _files(
 def _not_run(answer: Captured) -> Look | None:
     """Tell a container without `cat` from a command that broke off; None: it ran."""
     complaint = answer.complaint
-    if answer.code in _NOT_RUN:
-        return Look(State.BLIND, f"it has no cat ({complaint})")
-    if answer.code is not None:
-        return None
     # of a process that has just ended, a runtime misses a file of the kernel
-    if _MISSING.search(complaint) and "/proc/" not in complaint:
+    is_missing = _MISSING.search(complaint) and "/proc/" not in complaint
+    if answer.code in _NOT_RUN or (answer.code is None and is_missing):
         return Look(State.BLIND, f"it has no cat ({complaint})")
-    return unasked(complaint)
+    return unasked(complaint) if answer.code is None else None
 
 
 def _environment(

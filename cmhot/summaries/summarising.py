@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from cmhot.statistics import Blocks, Bounds
+    from cmhot.statistics import Bounds
     from cmhot.summaries.splitting import Mark
 
 NEEDED = ("node", "pod", "consumer", "configmap", "acked_ns", "status", "delay_s")
@@ -270,6 +270,7 @@ def _summarise_one(
     limits = nothing
     lost = any(counts[f"n_{name}"] for name in schema.DEAD_ENDS)
     direct = delay_blocks(own, kubernetes=version)
+    seen = confidence(direct)
     worst = delay_blocks(own, worst_case=True, kubernetes=version) if lost else direct
     bounds = confidence(worst, level=0.90)
     if setting is not None and law is not None and refresh is not None:
@@ -280,7 +281,7 @@ def _summarise_one(
         sync_s = setting.sync_frequency_s
         if source != INFERRED:  # a law made from the data cannot be held against them
             fit = equivalence(refresh, law, sync_frequency_s=sync_s, kubernetes=version)
-        if not lost and not _is_stale(direct, limits):
+        if not lost and not _is_stale(seen, limits):
             bounds = confidence(blocks, level=0.90)
     inferred = nodes.inferred(own)
     if inferred is not None:  # any strategy under which each sync reads has this law
@@ -289,7 +290,7 @@ def _summarise_one(
         population=population,
         counts=counts,
         direct={name: _known(row[name]) for name in STATISTICS},
-        confidence=_pairs(confidence(direct)),
+        confidence=_pairs(seen),
         intervals={**described, "confidence": _pairs(limits)},
         law=dict.fromkeys(STATISTICS) if law is None else {**law.summary()},
         fit=fit,
@@ -303,13 +304,15 @@ def _summarise_one(
     )
 
 
-def _is_stale(direct: Blocks, limits: Mapping[str, Bounds | None]) -> bool:
+def _is_stale(
+    direct: Mapping[str, Bounds | None], intervals: Mapping[str, Bounds | None]
+) -> bool:
     """Tell whether delays are longer than the intervals between syncs make them.
 
     Syncs then read content that is older than it should be, as where the watch is slow:
     a bound from the intervals alone would be too low.
     """
-    seen, said = confidence(direct)["mean_s"], limits["mean_s"]
+    seen, said = direct["mean_s"], intervals["mean_s"]
     return seen is not None and said is not None and seen[0] > said[1]
 
 
