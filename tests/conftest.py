@@ -9,6 +9,15 @@ import pytest
 HERE = Path(__file__).parent
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Have an option that takes today's outputs as those to be expected."""
+    parser.addoption(
+        "--update-golden",
+        action="store_true",
+        help="write what tests/golden produces as what it expects",
+    )
+
+
 def folder_of(item: pytest.Item) -> str:
     """Return the folder below ``tests/`` that a test is in."""
     if not item.path.is_relative_to(HERE):
