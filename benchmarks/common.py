@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cmhot.clock import SystemClock
+from cmhot.cluster.port import MANAGED_BY, NAMESPACE, POD
+from cmhot.cluster.workspace import is_pod_ready
 from cmhot.errors import NotFoundError
-from cmhot.pods import is_pod_ready
-from cmhot.port.cluster import MANAGED_BY, NAMESPACE, POD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from cmhot.port.cluster import Cluster
+    from cmhot.cluster.port import Cluster
 
 RESULTS = Path("build", "bench")
 CLOCK = SystemClock()
@@ -91,7 +91,7 @@ def has_namespace(cluster: Cluster, name: str) -> bool:
 
 def has_service_account(cluster: Cluster, namespace: str) -> bool:
     """Tell whether pods can be created in a namespace."""
-    from cmhot.port.cluster import Kind  # noqa: PLC0415
+    from cmhot.kubelet.uses import Kind  # noqa: PLC0415
 
     try:
         cluster.get(Kind("v1", "serviceaccounts"), "default", namespace=namespace)

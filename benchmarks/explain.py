@@ -23,17 +23,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.common import CLOCK, Result, publish, wait_until
-from cmhot import kube
+from cmhot.cluster.client import connect
+from cmhot.cluster.testbed.certificates import Authority, key_pem, new_key, public_pem
+from cmhot.cluster.testbed.configuration import AUDIT_POLICY, USER, kubeconfig
+from cmhot.cluster.testbed.programs.ensure import ensure_programs
+from cmhot.cluster.testbed.versions import KUBERNETES_VERSION
 from cmhot.errors import ClusterError
-from cmhot.testbed.certificates import Authority, key_pem, new_key, public_pem
-from cmhot.testbed.configuration import AUDIT_POLICY, USER, kubeconfig
-from cmhot.testbed.programs.ensure import ensure_programs
-from cmhot.testbed.versions import KUBERNETES_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cmhot.port.cluster import Cluster
+    from cmhot.cluster.port import Cluster
 
 DEPLOYMENTS, PODS_EACH, NODES = 200, 25, 100
 MOST_S, MOST_MIB = 5.0, 300.0
@@ -143,7 +143,7 @@ def _answers(path: Path) -> bool:
 
 
 def _connect(path: Path) -> Cluster:
-    return kube.connect(target="benchmark", context=None, kubeconfig=path)
+    return connect(target="benchmark", context=None, kubeconfig=path)
 
 
 def fill(cluster: Cluster, *, deployments: int, pods_each: int) -> None:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.common import CLOCK, Result, publish
-from cmhot.kubelet import TYPICAL
+from cmhot.kubelet.eras import TYPICAL
+from cmhot.kubelet.settings import Setting, Strategy
 from cmhot.law import ContinuousLaw, law_for
-from cmhot.settings import Setting, Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -36,10 +36,10 @@ TIMES_LINEAR = 1.5
 
 def collect_here(pods: int, hours: float, out: Path) -> dict[str, Any]:
     """Collect in this process, and say what it took."""
-    from cmhot.collecting import collect  # noqa: PLC0415 - in the child only
-    from cmhot.model import ModelCluster  # noqa: PLC0415
-    from cmhot.plan import Plan  # noqa: PLC0415
-    from cmhot.settings import Setting  # noqa: PLC0415
+    from cmhot.cluster.model import ModelCluster  # noqa: PLC0415
+    from cmhot.collector.begin import collect  # noqa: PLC0415 - in the child only
+    from cmhot.kubelet.settings import Setting  # noqa: PLC0415
+    from cmhot.runs.plan import Plan  # noqa: PLC0415
 
     began = resource.getrusage(resource.RUSAGE_SELF)
     nodes = -(-pods // PODS_PER_NODE)

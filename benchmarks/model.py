@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.common import CLOCK, Result, publish
-from cmhot.model import Kubelet, simulate, sync_instants
-from cmhot.model.contents import History
-from cmhot.model.kubelet import ns
-from cmhot.settings import Setting, Strategy
+from cmhot.cluster.model import Kubelet, simulate, sync_instants
+from cmhot.cluster.model.virtual_kubelet import History, ns
+from cmhot.kubelet.settings import Setting, Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Callable

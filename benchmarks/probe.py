@@ -28,18 +28,20 @@ from benchmarks.common import (
     fresh_namespace,
     publish,
 )
-from cmhot.objects import patch
-from cmhot.port import probe
-from cmhot.port.cluster import CONFIG_MAP, POD
-from cmhot.settings import parse_setting
-from cmhot.targets import connect
-from cmhot.testbed import cgroups, layout, lifecycle, spec
+from cmhot.cluster import probe
+from cmhot.cluster.port import POD
+from cmhot.cluster.targets import connect
+from cmhot.cluster.testbed import layout, lifecycle, spec
+from cmhot.cluster.testbed.host import is_v2, roots
+from cmhot.kubelet.settings import parse_setting
+from cmhot.kubelet.uses import CONFIG_MAP
+from cmhot.propagation.changes import patch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from cmhot.port.cluster import Cluster
+    from cmhot.cluster.port import Cluster
 
 IN_MOVED_TO = 0x80
 _EVENT = struct.Struct("iIII")
@@ -194,14 +196,14 @@ def cpu_seconds(name: str, node: str) -> dict[str, float]:
     A pod's cgroup holds the probe and the sandbox, and both are its cost.
     """
     used = {}
-    for root in cgroups.roots(layout.cgroup_name(name)):
+    for root in roots(layout.cgroup_name(name)):
         for pod in (root / node).rglob("pod*"):
             v1, v2 = pod / "cpuacct.usage", pod / "cpu.stat"
             uid = pod.name.removeprefix("pod")
             with contextlib.suppress(FileNotFoundError):
                 if v1.exists():
                     used[uid] = int(v1.read_text()) / 1e9
-                elif v2.exists() and cgroups.is_v2(root.parent):
+                elif v2.exists() and is_v2(root.parent):
                     stat = dict(line.split() for line in v2.read_text().splitlines())
                     used.setdefault(uid, int(stat["usage_usec"]) / 1e6)
     return used

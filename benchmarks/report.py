@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.common import CLOCK, Result, publish
-from cmhot.model.simulate import simulate
+from cmhot.cluster.model.simulate import simulate
+from cmhot.kubelet.settings import DEFAULT_SETTINGS
 from cmhot.runs import schema
 from cmhot.runs.delays import delays
-from cmhot.runs.refreshes import refresh_intervals
 from cmhot.runs.rundir import RunWriter
-from cmhot.settings import DEFAULT_SETTINGS
+from cmhot.runs.sync_intervals import refresh_intervals
 
 if TYPE_CHECKING:
-    from cmhot.settings import Setting
+    from cmhot.kubelet.settings import Setting
 
 PODS, NODES = 20, 5
 UPDATES = 20_000

@@ -13,8 +13,9 @@ import click
 
 from benchmarks import traces
 from benchmarks.common import CLOCK, Result, publish
-from cmhot.settings import parse_setting
-from cmhot.testbed import layout, lifecycle, processes, spec
+from cmhot.cluster.testbed import layout, lifecycle, spec
+from cmhot.cluster.testbed.status import first_process
+from cmhot.kubelet.settings import parse_setting
 
 NAME = "bench-startup"
 NODES = ("sync=2s", "sync=5s", "sync=10s,strategy=Get", "sync=10s,strategy=Cache")
@@ -53,7 +54,7 @@ def start_and_end(name: str, nodes: tuple[str, ...]) -> Round:
     began = CLOCK.monotonic()
     lifecycle.up(spec.make_spec([parse_setting(node) for node in nodes], name=name))
     ready = CLOCK.monotonic()
-    first = processes.first_process(layout.home(name).run)
+    first = first_process(layout.home(name).run)
     assert first is not None  # noqa: S101 - it was Ready a moment ago
     # The first process of a PID namespace ends after all others; its descriptor
     # tells that without looking again and again, which would slow down what it sees.

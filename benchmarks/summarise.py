@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import CLOCK, Result, publish
-from cmhot.model.simulate import simulate
+from cmhot.cluster.model.simulate import simulate
+from cmhot.kubelet.settings import Setting
 from cmhot.runs import schema
 from cmhot.runs.delays import delays
-from cmhot.runs.derived import read_derived
-from cmhot.runs.refreshes import REFRESH_COLUMNS, refresh_intervals
 from cmhot.runs.rundir import RunWriter
-from cmhot.settings import Setting
-from cmhot.summaries.summarising import NEEDED, summarise
+from cmhot.runs.sync_intervals import REFRESH_COLUMNS, refresh_intervals
+from cmhot.runs.tables import read_derived
+from cmhot.statistics.summarise import NEEDED, summarise
 
 PODS, NODES = 20, 25
 UPDATES = 20_000

@@ -13,8 +13,8 @@ import tempfile
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from cmhot.testbed import cgroups, layout
-from cmhot.testbed.configuration import KUBELET_KERNEL_SETTINGS
+from cmhot.cluster.testbed import host, layout
+from cmhot.cluster.testbed.configuration import KUBELET_KERNEL_SETTINGS
 
 FIXED_PATHS = (
     "/run/containerd",
@@ -98,7 +98,7 @@ def look(name: str) -> Traces:
         ),
         cgroups=frozenset(
             str(entry)
-            for hierarchy in cgroups.hierarchies()
+            for hierarchy in host.hierarchies()
             for entry in hierarchy.iterdir()
             if entry.is_dir()
             and (
@@ -153,7 +153,7 @@ def _processes(name: str) -> list[str]:
 def _testbed_cgroups() -> set[str]:
     return {
         entry.name
-        for hierarchy in cgroups.hierarchies()
+        for hierarchy in host.hierarchies()
         for entry in hierarchy.glob("cmhot-*")
     }
 

@@ -12,21 +12,21 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from cmhot._version import __version__
+__version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from cmhot import law, plots
-    from cmhot.collecting import collect
-    from cmhot.explaining import explain
-    from cmhot.objects import apply, patch
-    from cmhot.observing import observe
-    from cmhot.plan import Plan
-    from cmhot.prediction import predict
-    from cmhot.refreshing import refresh
-    from cmhot.settings import Setting, Strategy
-    from cmhot.summaries.summarising import summarise
-    from cmhot.targets import connect
-    from cmhot.waiting import wait
+    from cmhot.cluster.targets import connect
+    from cmhot.collector.begin import collect
+    from cmhot.kubelet.settings import Setting, Strategy
+    from cmhot.law.prediction import predict
+    from cmhot.propagation.changes import apply, patch
+    from cmhot.propagation.explain import explain
+    from cmhot.propagation.observe import observe
+    from cmhot.propagation.refresh import refresh
+    from cmhot.propagation.wait import wait
+    from cmhot.runs.plan import Plan
+    from cmhot.statistics.summarise import summarise
 
 __all__ = [
     "Plan",
@@ -48,19 +48,19 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Plan": "plan",
-    "Setting": "settings",
-    "Strategy": "settings",
-    "apply": "objects",
-    "collect": "collecting",
-    "connect": "targets",
-    "explain": "explaining",
-    "observe": "observing",
-    "patch": "objects",
-    "predict": "prediction",
-    "refresh": "refreshing",
-    "summarise": "summaries.summarising",
-    "wait": "waiting",
+    "Plan": "runs.plan",
+    "Setting": "kubelet.settings",
+    "Strategy": "kubelet.settings",
+    "apply": "propagation.changes",
+    "collect": "collector.begin",
+    "connect": "cluster.targets",
+    "explain": "propagation.explain",
+    "observe": "propagation.observe",
+    "patch": "propagation.changes",
+    "predict": "law.prediction",
+    "refresh": "propagation.refresh",
+    "summarise": "statistics.summarise",
+    "wait": "propagation.wait",
 }
 
 

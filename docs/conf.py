@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cmhot._version import __version__
+from cmhot import __version__
 
 project = "cmhot"
 author = "The cmhot authors"

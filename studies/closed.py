@@ -10,9 +10,9 @@ from pathlib import Path
 
 import click
 
-from cmhot.closed_loop import closed_loops
-from cmhot.settings import Setting
-from cmhot.targets import connect
+from cmhot.cluster.targets import connect
+from cmhot.experiments.closed_loop import closed_loops
+from cmhot.kubelet.settings import Setting
 from studies.protocol import PAUSES_S
 
 SETTING = Setting(10)

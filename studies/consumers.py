@@ -2,8 +2,8 @@
 
 ``python -m studies.consumers --target testbed`` writes docs/studies/consumers.md:
 each way to use a ConfigMap or a Secret, against an update, a restart of the container
-and a restart of the pod, by `cmhot.experiments.consumers`: one round of what notebook
-08 does. `tests/testbed/test_remedies.py` asserts each cell.
+and a restart of the pod, by `cmhot.experiments.consumer_matrix`: one round
+of what notebook 08 does. `tests/testbed/test_remedies.py` asserts each cell.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cmhot.experiments.consumers import EVENTS, Matrix
+from cmhot.cluster.targets import connect
+from cmhot.experiments.consumer_matrix import EVENTS, Matrix
 from cmhot.experiments.stage import Stage, choose_node
-from cmhot.settings import Setting
-from cmhot.targets import connect
+from cmhot.kubelet.settings import Setting
 from studies import pages
 
 if TYPE_CHECKING:
-    from cmhot.experiments.consumers import Cell
+    from cmhot.experiments.consumer_matrix import Cell
 
 
 def page(cells: list[Cell], kubernetes: str, setting: Setting) -> str:

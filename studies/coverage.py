@@ -23,8 +23,8 @@ from cmhot.statistics import (
     MIN_BLOCKS,
     MIN_RESAMPLED_BLOCKS,
     MIN_TIME_BLOCKS,
+    all_pods,
     blocks,
-    fleet,
 )
 from cmhot.statistics.inference import MIN_INTERVALS
 from studies import pages
@@ -182,7 +182,7 @@ def _page(lines: list[Line]) -> str:
         stretches=MIN_TIME_BLOCKS,
         resampled=MIN_RESAMPLED_BLOCKS,
         cycles=blocks.CYCLES,
-        fleet=fleet.CYCLES,
+        fleet=all_pods.CYCLES,
         intervals=MIN_INTERVALS,
     )
 

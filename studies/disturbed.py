@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cmhot.collecting import collect
-from cmhot.plan import Plan
+from cmhot.cluster.targets import connect
+from cmhot.collector.begin import collect
+from cmhot.runs.plan import Plan
 from cmhot.runs.rundir import read_meta
-from cmhot.targets import connect
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cmhot.port.cluster import Cluster
+    from cmhot.cluster.port import Cluster
 
 CALM_S = 180
 """Until it begins: pods are started and scrambled by then."""

@@ -9,16 +9,15 @@ import numpy as np
 import pandas as pd
 
 from cmhot.clock import NS_PER_S
-from cmhot.kubelet import Timing
+from cmhot.kubelet.eras import Timing
 from cmhot.law import Law, law_for, reads_at_every_sync
-from cmhot.statistics.describe import refresh_cdf
-from cmhot.statistics.population import refresh_ends
-from cmhot.statistics.replicate import draw_looks
+from cmhot.statistics.hypotheses import draw_looks
+from cmhot.statistics.population import refresh_cdf, refresh_ends
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from cmhot.settings import Setting
+    from cmhot.kubelet.settings import Setting
 
     Floats = npt.NDArray[np.float64]
     Codes = npt.NDArray[np.int64]

@@ -10,9 +10,9 @@ import json
 
 import click
 
-from cmhot.experiments import blog, timing
-from cmhot.gallery.tables import records
-from cmhot.targets import connect
+from cmhot.cluster.targets import connect
+from cmhot.experiments.blog_post import begin, set_stage, timed, widen
+from cmhot.plots.figure import records
 from studies.pages import DOCS
 
 KEPT = (
@@ -29,12 +29,12 @@ KEPT = (
 def main(target: str, updates: int, pods: int) -> None:
     """Measure, and write the rows."""
     cluster = connect(target)
-    stage = blog.set_stage(cluster)
+    stage = set_stage(cluster)
     stage.open()
     try:
-        blog.begin(stage)
-        blog.widen(stage, pods)
-        rows = timing.timed(stage, updates=updates, pods=pods, tell=click.echo)
+        begin(stage)
+        widen(stage, pods)
+        rows = timed(stage, updates=updates, pods=pods, tell=click.echo)
     finally:
         stage.close()
     content = {

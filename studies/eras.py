@@ -13,12 +13,12 @@ from pathlib import Path
 
 import click
 
-from cmhot.collecting import collect
-from cmhot.plan import Plan
-from cmhot.port.cluster import NODE
+from cmhot.cluster.port import NODE
+from cmhot.cluster.targets import connect
+from cmhot.collector.begin import collect
+from cmhot.kubelet.settings import Setting, Strategy
+from cmhot.runs.plan import Plan
 from cmhot.runs.rundir import read_meta
-from cmhot.settings import Setting, Strategy
-from cmhot.targets import connect
 
 VERSIONS = ("v1.20.15", "v1.26.15", "v1.37.1")
 SETTINGS = (Setting(10), Setting(10, Strategy.CACHE, 60.0))

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from cmhot import statistics as st
+from cmhot.kubelet.settings import Setting, Strategy
 from cmhot.law import QUANTILES, Law
-from cmhot.settings import Setting, Strategy
 from cmhot.statistics.agreement import MARGIN_P50, MARGIN_P99, MARGIN_SUP
 from studies.draws import TIMING, draw_delays, draw_refresh, truth
 

@@ -16,13 +16,12 @@ import click
 import pandas as pd
 
 from cmhot.clock import NS_PER_S
+from cmhot.kubelet.settings import Setting
 from cmhot.law import law_for
-from cmhot.prediction import predict
-from cmhot.runs.delays import delays
-from cmhot.runs.pooling import pool
-from cmhot.runs.refreshes import refresh_intervals
+from cmhot.law.prediction import predict
+from cmhot.runs.delays import delays, pool
 from cmhot.runs.rundir import read_run
-from cmhot.settings import Setting
+from cmhot.runs.sync_intervals import refresh_intervals
 from studies import closed, headline, protocol, verdicts
 from studies.findings_page import page
 from studies.publish import DATA

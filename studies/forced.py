@@ -10,8 +10,8 @@ from pathlib import Path
 
 import click
 
-from cmhot.experiments.remedies import NOTHING, compare
-from cmhot.targets import connect
+from cmhot.cluster.targets import connect
+from cmhot.experiments.forcing import NOTHING, compare
 
 PODS, TRIALS = 10, 50
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from cmhot import gallery
+from cmhot.plots.publishing import publish
 from cmhot.runs.delays import delays
 from cmhot.runs.rundir import read_run
 from studies.publish import DATA
@@ -87,4 +87,4 @@ def draw() -> None:
     runs = [DATA / name for name in DRAWN]
     rows = pd.concat([delays(read_run(run)) for run in runs], ignore_index=True)
     shown = rows[rows["strategy"].astype(str) == STRATEGY]
-    gallery.publish(FIGURE, runs=runs, table=shown, out=FIGURES)
+    publish(FIGURE, runs=runs, table=shown, out=FIGURES)

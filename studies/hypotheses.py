@@ -11,12 +11,12 @@ import sys
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from cmhot.kubelet import TYPICAL
+from cmhot.kubelet.eras import TYPICAL
 from cmhot.law import reads_at_every_sync
 from cmhot.runs import schema
 from cmhot.runs.delays import delays
-from cmhot.runs.refreshes import refresh_intervals
 from cmhot.runs.rundir import read_run
+from cmhot.runs.sync_intervals import refresh_intervals
 from cmhot.statistics import (
     KubeletLaw,
     compare_quantiles,
@@ -36,7 +36,7 @@ from studies.verdicts import records
 if TYPE_CHECKING:
     import pandas as pd
 
-    from cmhot.settings import Setting
+    from cmhot.kubelet.settings import Setting
 
     Refreshes = dict[Setting, pd.DataFrame]
 

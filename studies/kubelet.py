@@ -16,8 +16,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy import stats
 
-from cmhot import figures, plots
+from cmhot import plots
 from cmhot.clock import NS_PER_S
+from cmhot.cluster.model.simulate import simulate
+from cmhot.kubelet.settings import Setting
 from cmhot.law import (
     QUANTILES,
     law_for,
@@ -25,12 +27,11 @@ from cmhot.law import (
     mean_interval_s,
     reads_at_every_sync,
 )
-from cmhot.model.simulate import simulate
+from cmhot.plots.files import save_figure, style
 from cmhot.runs import schema
 from cmhot.runs.delays import delays
-from cmhot.runs.refreshes import refresh_intervals
 from cmhot.runs.rundir import read_run
-from cmhot.settings import Setting
+from cmhot.runs.sync_intervals import refresh_intervals
 from cmhot.statistics import (
     confidence,
     delay_blocks,
@@ -188,10 +189,10 @@ def draw(rows: pd.DataFrame) -> None:
     """Draw the measured delays with the law over them, next to the page."""
     mpl.use("Agg")
     pages.DOCS.mkdir(parents=True, exist_ok=True)
-    with figures.style():
+    with style():
         fig, ax = plt.subplots(figsize=(8.0, 4.5))
         plots.delay_distribution(rows, ax=ax)
-        figures.save_figure(fig, pages.DOCS / FIGURE)
+        save_figure(fig, pages.DOCS / FIGURE)
         plt.close(fig)
 
 

@@ -14,12 +14,12 @@ from typing import Any
 import click
 import numpy as np
 
-from cmhot.kubelet import TYPICAL
+from cmhot.cluster.model.simulate import simulate
+from cmhot.kubelet.eras import TYPICAL
+from cmhot.kubelet.settings import Setting, Strategy
 from cmhot.law import mean_interval_s
-from cmhot.model.simulate import simulate
-from cmhot.prediction import predict
+from cmhot.law.prediction import predict
 from cmhot.runs.delays import delays
-from cmhot.settings import Setting, Strategy
 from studies import pages
 
 DELAYS = 1_000_000

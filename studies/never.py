@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchmarks.common import CLOCK, await_ready, fresh_namespace
-from cmhot.explaining import inspectable
+from cmhot.cluster.nodes import observe_settings, probe_image
+from cmhot.cluster.targets import connect
+from cmhot.kubelet.settings import Setting
 from cmhot.law import longest_interval_s
-from cmhot.nodes import observe_settings, probe_image
-from cmhot.objects import patch
-from cmhot.settings import Setting
-from cmhot.targets import connect
+from cmhot.propagation.changes import patch
+from cmhot.propagation.explain import inspectable
 
 if TYPE_CHECKING:
-    from cmhot.port.cluster import Cluster, Inspectable
+    from cmhot.cluster.port import Cluster, Inspectable
 
 NAME = "never"
 KEY = "VALUE"

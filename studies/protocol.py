@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cmhot.settings import Setting, Strategy
+from cmhot.kubelet.settings import Setting, Strategy
 from studies import pages
 
 if TYPE_CHECKING:

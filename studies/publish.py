@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cmhot.runs.packed import pack
 from cmhot.runs.rundir import read_run
+from cmhot.runs.tables import pack
 from studies.protocol import BATCHES
 
 if TYPE_CHECKING:

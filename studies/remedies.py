@@ -1,7 +1,7 @@
 """Annotate, rollout and recreate on the same pods: seconds, and what they cost.
 
 ``python -m studies.remedies --target testbed:NAME`` writes docs/studies/remedies.md,
-from the node of the largest syncFrequency, by `cmhot.experiments.remedies`: what
+from the node of the largest syncFrequency, by `cmhot.experiments.forcing`: what
 notebook 06 does, on more pods.
 """
 
@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cmhot.experiments.remedies import SETTLE_S, start, trial
+from cmhot.cluster.targets import connect
+from cmhot.experiments.forcing import SETTLE_S, start, trial
 from cmhot.experiments.stage import Stage, choose_node
-from cmhot.prediction import predict
-from cmhot.settings import Setting
-from cmhot.targets import connect
+from cmhot.kubelet.settings import Setting
+from cmhot.law.prediction import predict
 from studies import pages
 
 if TYPE_CHECKING:
-    from cmhot.experiments.remedies import Trial
+    from cmhot.experiments.forcing import Trial
 
 PUBLISHED_WITHIN_S = 2.0
 """What annotate must reach: a second for a sync that has just been, the volume loops'

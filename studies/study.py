@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING
 import click
 
 from cmhot.clock import SystemClock
-from cmhot.collecting import collect
+from cmhot.cluster.targets import connect
+from cmhot.collector.begin import collect
 from cmhot.errors import CmhotError
-from cmhot.plan import Plan
+from cmhot.runs.plan import Plan
 from cmhot.runs.rundir import read_meta
-from cmhot.targets import connect
 from studies import eras
 from studies.disturbed import KINDS
 from studies.protocol import BATCHES
@@ -32,7 +32,7 @@ from studies.protocol import BATCHES
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from cmhot.settings import Setting
+    from cmhot.kubelet.settings import Setting
     from studies.protocol import Batch, Collection
 
 CMHOT = (sys.executable, "-m", "cmhot")

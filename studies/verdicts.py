@@ -14,10 +14,9 @@ from scipy import stats
 
 from cmhot.clock import NS_PER_S
 from cmhot.errors import UsageError
-from cmhot.kubelet import TYPICAL
+from cmhot.kubelet.eras import TYPICAL
 from cmhot.law import interval_pmf, law_for, reads_at_every_sync
-from cmhot.law.mistaken import closed_loop_mean_s
-from cmhot.prediction import predict
+from cmhot.law.prediction import predict
 from cmhot.runs import schema
 from cmhot.statistics import (
     KubeletLaw,
@@ -32,6 +31,7 @@ from cmhot.statistics import (
     n_eff,
     phase_coherence,
 )
+from cmhot.statistics.mistakes import closed_loop_mean_s
 from cmhot.statistics.population import populations, refresh_ends
 from studies import protocol
 
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from cmhot.kubelet.settings import Setting
     from cmhot.runs.rundir import Run
-    from cmhot.settings import Setting
     from cmhot.statistics import Blocks
 
     Rows = list[dict[str, Any]]
@@ -423,7 +423,7 @@ def closed(trials: pd.DataFrame, setting: Setting) -> Rows:
     Parameters
     ----------
     trials
-        Of `cmhot.closed_loop.closed_loops`: each of its pods a block.
+        Of `cmhot.experiments.closed_loop.closed_loops`: each of its pods a block.
     setting
         At which they were done.
     """

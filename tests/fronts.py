@@ -8,7 +8,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from cmhot.clock import Clock
-    from cmhot.port.cluster import Cluster, Kind
+    from cmhot.cluster.port import Cluster
+    from cmhot.kubelet.uses import Kind
 
 
 class Front:

@@ -1,7 +1,7 @@
 """Put measured data into the package, for ``cmhot figure`` without a run.
 
 ``python tools/ship_data.py RUN [RUN …]`` (``make ship-data``) replaces what is in
-cmhot/_shipped: the runs, without what no figure is made of, and the tables of the
+cmhot/plots/shipped: the runs, without what no figure is made of, and the tables of the
 studies of consumers and the environment (docs/studies/*.json) and of remedies (data/).
 """
 
@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from cmhot.gallery.shipped import FOLDER
+from cmhot.kubelet.settings import Setting, parse_strategy
 from cmhot.law import fleet_law
-from cmhot.runs.packed import pack
+from cmhot.plots.figure import FOLDER
 from cmhot.runs.rundir import read_run
-from cmhot.settings import Setting, parse_strategy
+from cmhot.runs.tables import pack
 
 if TYPE_CHECKING:
     from cmhot.runs.rundir import Run

@@ -15,25 +15,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cmhot._version import __version__
-from cmhot.cli.clean import clean
-from cmhot.cli.doctor import doctor
-from cmhot.cli.export import export
-from cmhot.cli.figure import figure
-from cmhot.cli.job import job
-from cmhot.cli.measure import collect, summarise
-from cmhot.cli.predict import plan, predict
-from cmhot.cli.rbac import rbac
-from cmhot.cli.remedies import apply, explain, refresh, wait
+from cmhot import __version__
+from cmhot.cli.changes import apply, explain, refresh, wait
+from cmhot.cli.cluster_access import clean, doctor, job, rbac
+from cmhot.cli.measure import collect, plan, predict, summarise
 from cmhot.cli.report import report
+from cmhot.cli.sharing import export, figure
 from cmhot.cli.testbed import testbed
 from cmhot.errors import CmhotError
 
 if TYPE_CHECKING:
     from types import FrameType
 
-INTERRUPTED = 130
 
+INTERRUPTED = 130
 LEAN = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
 """Environment of the program and of the kernels it starts: with the system's allocator
 Arrow gives back what is free; its own keeps a tenth more of a large run."""

@@ -1,11 +1,14 @@
-"""``cmhot collect`` and ``summarise``: from trials to numbers."""
+"""``cmhot predict`` and ``plan``: what the law says before anything is measured.
+
+``cmhot collect`` and ``summarise``: from trials to numbers.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,11 +17,119 @@ from cmhot.cli.options import (
     RunFolder,
     as_json,
     choose_target,
+    probe_options,
     say,
+    setting_options,
     target_options,
 )
-from cmhot.cli.probes import probe_options
 from cmhot.errors import UsageError
+
+if TYPE_CHECKING:
+    from cmhot.kubelet.settings import Setting
+
+
+@click.command()
+@setting_options
+@click.option(
+    "--pods", default=1, show_default=True, help="How many pods must have the update."
+)
+@click.option(
+    "--rank", type=int, help="Until so many of the pods have it. Default: all of them."
+)
+@click.option(
+    "--quantile",
+    "quantiles",
+    type=float,
+    multiple=True,
+    metavar=".999",
+    help="A share beside .5, .9, .95 and .99. Repeat it for more.",
+)
+@click.option(
+    "--age",
+    type=Duration(),
+    help="Since the pod was last synced, where you know it: for instance since it "
+    "started, or since its file last changed.",
+)
+@click.option(
+    "--extra-syncs",
+    type=float,
+    default=0.0,
+    metavar="PER_HOUR",
+    help="Syncs of a pod from other causes: label changes, failing probes, restarts.",
+)
+@as_json
+def predict(
+    setting: Setting,
+    sharers: int,
+    kubernetes: str | None,
+    pods: int,
+    rank: int | None,
+    quantiles: tuple[float, ...],
+    age: float | None,
+    extra_syncs: float,
+    as_json: bool,
+) -> None:
+    """Say how long an update will take, by the law. Needs no cluster.
+
+    \b
+    Examples:
+      cmhot predict                               the kubelet's defaults
+      cmhot predict --sync 10s --pods 50          until all of 50 pods have it
+      cmhot predict --strategy Cache --ttl 60s --sharers 5
+      cmhot predict --strategy Cache --ttl 60s --kubernetes v1.28.15
+    """
+    from cmhot.law.prediction import predict as ask
+
+    found = ask(
+        setting,
+        pods=pods,
+        rank=rank,
+        sharers=sharers,
+        kubernetes=kubernetes,
+        quantiles=quantiles,
+        age_s=age,
+        extra_syncs_per_h=extra_syncs,
+    )
+    click.echo(json.dumps(found.to_dict(), indent=2) if as_json else found.to_text())
+
+
+@click.command()
+@setting_options
+@click.option(
+    "--width",
+    type=Duration(),
+    required=True,
+    help="Of the 95 % interval, from end to end.",
+)
+@click.option(
+    "--quantile", default=0.99, show_default=True, help="Share between 0 and 1."
+)
+@as_json
+def plan(
+    setting: Setting,
+    sharers: int,
+    kubernetes: str | None,
+    width: float,
+    quantile: float,
+    as_json: bool,
+) -> None:
+    """Say how many pods and minutes a quantile takes to be known. Needs no cluster.
+
+    \b
+    Example:
+      cmhot plan --sync 60s --width 1s --quantile .99
+    """
+    from cmhot.statistics.sample_size import plan_precision
+
+    found = plan_precision(
+        setting,
+        quantile=quantile,
+        width_s=width,
+        sharers=sharers,
+        kubernetes=kubernetes,
+    )
+    click.echo(json.dumps(found.to_dict(), indent=2) if as_json else found.to_text())
+
 
 runs_argument = click.argument("runs", nargs=-1, required=True, type=RunFolder())
 
@@ -79,23 +190,23 @@ def collect(
     One shared ConfigMap, PODS probes for each setting on the target, all settings in
     parallel. The updates follow a random schedule that no outcome can change.
     """
-    from cmhot.collecting import collect as collect_run
-    from cmhot.collecting import resume
-    from cmhot.plan import Plan
-    from cmhot.report.bars import collect_bar
+    from cmhot.cluster.targets import connect
+    from cmhot.collector.begin import collect as collect_run
+    from cmhot.collector.resume import resume
+    from cmhot.report.progress_bars import collect_bar
+    from cmhot.runs.plan import Plan
     from cmhot.runs.rundir import read_meta
-    from cmhot.targets import connect
 
     plan = Plan(**probes, duration_s=duration, gap_s=gap, seed=seed)
     cluster = connect(choose_target(target, context))
     if dry_run:
-        from cmhot.costs import costs
+        from cmhot.collector.load_estimate import costs
 
         for line in costs(cluster, plan).lines():
             click.echo(line)
         return
     if job is not None:
-        from cmhot.visiting.transfer import fetch
+        from cmhot.collector.job import fetch
 
         if plan.namespace is None:
             msg = "a Job is fetched from its namespace: name it with --namespace"
@@ -109,7 +220,7 @@ def collect(
             path = resume(cluster, resumed, progress=progress)
     click.echo(path)
     if print_run:
-        from cmhot.visiting.transfer import pack
+        from cmhot.collector.job import pack
 
         for line in pack(path):
             click.echo(line)
@@ -163,15 +274,15 @@ def summarise(
     were shown to agree. Exit code 1 when a requirement does not hold.
     A setting that neither a kubelet nor anybody told is inferred, if the run shows it.
     """
-    from cmhot.summaries.requirements import check_requirements
-    from cmhot.summaries.summarising import summarise as summarise_runs
+    from cmhot.statistics.summarise import summarise as summarise_runs
+    from cmhot.statistics.summary import check_requirements
 
     if as_json and openmetrics:
         msg = "--json and --openmetrics are two forms of one answer: choose one"
         raise UsageError(msg)
     summary = summarise_runs(list(runs), force=force, by=by)
     if openmetrics:
-        from cmhot.summaries.openmetrics import to_openmetrics
+        from cmhot.statistics.summary import to_openmetrics
 
         click.echo(to_openmetrics(summary), nl=False)
     else:

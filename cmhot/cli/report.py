@@ -15,16 +15,18 @@ from cmhot.cli.options import (
     RunFolder,
     as_json,
     choose_target,
+    namespace_option,
     say,
+    setting_option,
     target_options,
 )
-from cmhot.cli.probes import namespace_option, setting_option
 from cmhot.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cmhot.report.bars import Telling
+    from cmhot.report.progress_bars import Telling
+
 
 DEFAULT_PROFILE = "quick"
 
@@ -137,8 +139,8 @@ def _check_one_way(
 
 def _resumed(folder: Path, asked: Mapping[str, Any]) -> Path:
     """Go on with a report, on the testbed if it needs that."""
+    from cmhot.cluster.testbed import session
     from cmhot.report.make import resume_report, target_of
-    from cmhot.testbed import session
 
     needed: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if target_of(folder) == "testbed":
@@ -149,11 +151,11 @@ def _resumed(folder: Path, asked: Mapping[str, Any]) -> Path:
 
 def _made(asked: Mapping[str, Any], runs: tuple[Path, ...], out: Path) -> Path:
     """Make a new report, on a testbed of its own if none runs."""
-    from cmhot.report.bars import minutes
+    from cmhot.cluster.testbed import session
+    from cmhot.kubelet.settings import DEFAULT_SETTINGS
     from cmhot.report.make import make_report, report_on_runs, takes_s
-    from cmhot.report.order import Order
-    from cmhot.settings import DEFAULT_SETTINGS
-    from cmhot.testbed import session
+    from cmhot.report.progress_bars import minutes
+    from cmhot.report.steps import Order
 
     if runs:
         return report_on_runs(list(runs), out=out, telling=_telling())
@@ -174,6 +176,6 @@ def _made(asked: Mapping[str, Any], runs: tuple[Path, ...], out: Path) -> Path:
 
 def _telling() -> Telling:
     """Tell progress on standard error."""
-    from cmhot.report.bars import Telling, cells_bar, collect_bar
+    from cmhot.report.progress_bars import Telling, cells_bar, collect_bar
 
     return Telling(say, lambda: collect_bar(sys.stderr), cells_bar)

@@ -11,7 +11,8 @@ import click
 from cmhot.cli.options import as_json, say
 
 if TYPE_CHECKING:
-    from cmhot.testbed.lifecycle import Status
+    from cmhot.cluster.testbed.status import Status
+
 
 name_option = click.option(
     "--name", default="default", show_default=True, help="Keeps testbeds apart."
@@ -58,9 +59,9 @@ def up(
     release archives (checksums pinned, mirrors by CMHOT_MIRROR_*); a build from the
     Go module proxy, which takes about ten minutes once. It outlives this command.
     """
-    from cmhot.settings import DEFAULT_SETTINGS
-    from cmhot.testbed import lifecycle, spec
-    from cmhot.testbed.versions import KUBERNETES_VERSION
+    from cmhot.cluster.testbed import lifecycle, spec
+    from cmhot.cluster.testbed.versions import KUBERNETES_VERSION
+    from cmhot.kubelet.settings import DEFAULT_SETTINGS
 
     asked = [spec.parse_node(node) for node in nodes]
     wanted = spec.make_spec(
@@ -78,7 +79,7 @@ def up(
 @as_json
 def status(name: str, as_json: bool) -> None:
     """Say what runs; exit code 1 when it is not running."""
-    from cmhot.testbed import lifecycle
+    from cmhot.cluster.testbed import lifecycle
 
     found = lifecycle.status(name)
     _show(found, as_json=as_json)
@@ -90,7 +91,7 @@ def status(name: str, as_json: bool) -> None:
 @name_option
 def down(name: str) -> None:
     """Take the testbed away, or what is left of it."""
-    from cmhot.testbed import lifecycle
+    from cmhot.cluster.testbed import lifecycle
 
     if lifecycle.down(name, report=say):
         say(f"testbed {name} is gone")
@@ -106,8 +107,8 @@ def kubeconfig(name: str) -> None:
     \b
     Use it as:  export KUBECONFIG=$(cmhot testbed kubeconfig)
     """
+    from cmhot.cluster.testbed import lifecycle
     from cmhot.errors import UsageError
-    from cmhot.testbed import lifecycle
 
     found = lifecycle.status(name)
     if found.kubeconfig is None:
@@ -122,8 +123,8 @@ def kubeconfig(name: str) -> None:
 @click.option("--lines", default=20, show_default=True, help="From the end.")
 def logs(program: str | None, name: str, lines: int) -> None:
     """Print the end of a program's log; without PROGRAM, list the logs."""
+    from cmhot.cluster.testbed import lifecycle
     from cmhot.errors import UsageError
-    from cmhot.testbed import lifecycle
 
     files = lifecycle.log_files(name)
     if program is None:

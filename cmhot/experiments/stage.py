@@ -1,27 +1,33 @@
-"""A place on a cluster for one experiment: a namespace, a node, an image, an end."""
+"""A place on a cluster for one experiment: a namespace, a node, an image, an end.
+
+What pods hold, and since when: read in them, one command each.
+"""
 
 from __future__ import annotations
 
 import atexit
 import secrets
-from typing import TYPE_CHECKING, Any, Self
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from cmhot.cluster.nodes import observe_settings, probe_image
+from cmhot.cluster.port import MANAGED_BY, NAMESPACE, POD, SERVICE_ACCOUNT
+from cmhot.cluster.probe import CONTAINER, epoch_ns
+from cmhot.cluster.workspace import KINDS, await_ready, labelled, run_of, taken
+from cmhot.collector.clock_offsets import ask
 from cmhot.errors import ClusterError, NotFoundError, UsageError
-from cmhot.experiments.belonging import KINDS, labelled, run_of, taken
-from cmhot.explaining import inspectable
-from cmhot.nodes import observe_settings, probe_image
-from cmhot.objects import apply
-from cmhot.pods import await_ready
-from cmhot.port.cluster import MANAGED_BY, NAMESPACE, POD, SERVICE_ACCOUNT
-from cmhot.port.probe import CONTAINER
-from cmhot.settings import Strategy
+from cmhot.kubelet.settings import Strategy
+from cmhot.kubelet.view import read_environ
+from cmhot.propagation.changes import apply
+from cmhot.propagation.explain import inspectable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
-    from cmhot.nodes import ObservedNode
-    from cmhot.port.cluster import Cluster, Inspectable, Kind
+    from cmhot.cluster.nodes import ObservedNode
+    from cmhot.cluster.port import Cluster, Inspectable
+    from cmhot.kubelet.uses import Kind
 
     Object = dict[str, Any]
 
@@ -61,7 +67,7 @@ class Stage:
         An existing one, of which nothing but what was made here is changed or removed;
         empty or None: one of our own.
     image
-        Of the containers; empty or None: as `cmhot.nodes.probe_image` has it.
+        Of the containers; empty or None: as `cmhot.cluster.nodes.probe_image` has it.
 
     Attributes
     ----------
@@ -348,3 +354,104 @@ def origin(cluster: Cluster, node: ObservedNode) -> dict[str, Any]:
         "kubelet": node.kubelet,
         "modelled": cluster.modelled,
     }
+
+
+Item = TypeVar("Item")
+Found = TypeVar("Found")
+AT_ONCE = 8
+"""Looks at the same time: each is a process started by a kubelet."""
+
+
+def together(
+    stage: Stage, look: Callable[[Item], Found], items: Sequence[Item]
+) -> list[Found]:
+    """Look at several things at once; the model's time is that of one thread."""
+    with ThreadPoolExecutor(1 if stage.cluster.modelled else AT_ONCE) as pool:
+        return list(pool.map(look, items))
+
+
+def publications(
+    stage: Stage,
+    pods: Sequence[Object],
+    folder: str,
+    *,
+    container: str = CONTAINER,
+) -> dict[str, int]:
+    """Read in each pod when a volume was published last: the mtime of ``..data``.
+
+    Parameters
+    ----------
+    stage
+        Where.
+    pods
+        As the API server sent them.
+    folder
+        Where the volume is mounted.
+    container
+        In which container.
+
+    Returns
+    -------
+    dict
+        By pod: UTC epoch nanoseconds of the cluster's clock. What a node's clock is
+        ahead is taken off, where it is more than asking for it takes.
+
+    Raises
+    ------
+    ClusterError
+        A pod could not be asked.
+    """
+    homes = {one["metadata"]["name"]: one["spec"]["nodeName"] for one in pods}
+    first = {node: pod for pod, node in homes.items()}
+    ahead_ns = {node: _ahead_ns(stage, pod, container) for node, pod in first.items()}
+
+    def one(pod: str) -> int:
+        path = f"{folder.rstrip('/')}/..data"
+        answer = stage.door.capture(
+            pod,
+            ["stat", "-c", "%y", path],
+            namespace=stage.namespace,
+            container=container,
+        )
+        if answer.code != 0:
+            msg = f"pod {pod} does not tell of {path}: {answer.complaint}"
+            raise ClusterError(msg)
+        return epoch_ns(answer.output.decode().strip()) - ahead_ns[homes[pod]]
+
+    return dict(zip(homes, together(stage, one, list(homes)), strict=True))
+
+
+def _ahead_ns(stage: Stage, pod: str, container: str) -> int:
+    """Bound how far a node's clock is ahead; 0 where that is within the bound."""
+    if stage.cluster.modelled or stage.cluster.target == "testbed":
+        return 0  # one clock
+    bounds = ask(
+        stage.cluster,
+        stage.cluster.clock,
+        pod,
+        namespace=stage.namespace,
+        container=container,
+    )
+    row = bounds.row("", 0)
+    if row is None or abs(row["offset_ns"]) <= row["bound_ns"]:
+        return 0
+    return int(row["offset_ns"])
+
+
+def variables(stage: Stage, pod: str, *, container: str = CONTAINER) -> dict[str, str]:
+    """Read the environment that a container's first process was started with."""
+    answer = stage.door.capture(
+        pod, ["cat", "/proc/1/environ"], namespace=stage.namespace, container=container
+    )
+    found = read_environ(answer.output)
+    return {name: value.decode(errors="replace") for name, value in found.items()}
+
+
+def text_of(
+    stage: Stage, pod: str, path: str, *, container: str = CONTAINER
+) -> str | None:
+    """Read a file in a container; None: it is not there."""
+    answer = stage.door.capture(
+        pod, ["cat", path], namespace=stage.namespace, container=container
+    )
+    return answer.output.decode(errors="replace") if answer.code == 0 else None

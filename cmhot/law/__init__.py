@@ -18,12 +18,19 @@ long after its start or after its phase was scrambled (`equilibrium`).
 `setting` chooses the law of a kubelet's setting.
 """
 
-from cmhot.law.continuous import ContinuousLaw
+from __future__ import annotations
+
+from cmhot.law.delay import (
+    ContinuousLaw,
+    law_at_age,
+    law_for,
+    law_with_extra_syncs,
+    reads_at_every_sync,
+    refresh_for,
+)
 from cmhot.law.distribution import QUANTILES, Law, mixture
-from cmhot.law.fleet import fleet_law
-from cmhot.law.residual import law_at_age, law_with_extra_syncs
-from cmhot.law.setting import law_for, reads_at_every_sync, refresh_for
-from cmhot.law.syncs import (
+from cmhot.law.many_pods import fleet_law
+from cmhot.law.reads import (
     equilibrium,
     interval_pmf,
     longest_interval_s,

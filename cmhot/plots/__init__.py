@@ -1,23 +1,35 @@
 """The figures: a table in, Axes out.
 
 They draw on the Axes they are given and change nothing else:
-no file is written, no window opened, no style set (`cmhot.figures` does that).
+no file is written, no window opened, no style set (`cmhot.plots.files` does that).
 Each says on the figure what was modelled, in English or in Chinese (`words`).
 """
 
+from __future__ import annotations
+
 from cmhot.plots.change import before_and_after
 from cmhot.plots.consumers import consumer_matrix
-from cmhot.plots.distribution import delay_by_setting, delay_distribution
+from cmhot.plots.delay import delay_by_setting, delay_distribution
 from cmhot.plots.environment import environment_or_volume
+from cmhot.plots.figure import Material, NamedFigure, Source, Telling
 from cmhot.plots.fleet import fleet_maximum
-from cmhot.plots.mistakes import wrong_ways
 from cmhot.plots.phase import nodes_shown, publication_phase
+from cmhot.plots.publishing import ALIASES, FIGURES, NAMES, Published, named, publish
 from cmhot.plots.remedies import remedies
 from cmhot.plots.strategies import change_detection
 from cmhot.plots.sweep import collapse, delay_by_sync_frequency
 from cmhot.plots.timeline import update_timeline
+from cmhot.plots.wrong_ways import wrong_ways
 
 __all__ = [
+    "ALIASES",
+    "FIGURES",
+    "NAMES",
+    "Material",
+    "NamedFigure",
+    "Published",
+    "Source",
+    "Telling",
     "before_and_after",
     "change_detection",
     "collapse",
@@ -27,8 +39,10 @@ __all__ = [
     "delay_distribution",
     "environment_or_volume",
     "fleet_maximum",
+    "named",
     "nodes_shown",
     "publication_phase",
+    "publish",
     "remedies",
     "update_timeline",
     "wrong_ways",

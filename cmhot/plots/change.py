@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cmhot.plots.look import LINES, axes_or_new, colour, need, note_origin
+from cmhot.plots.style import LINES, axes_or_new, colour, need, note_origin
 from cmhot.plots.words import say
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+
 
 _COLUMNS = ("when", "setting", "delay_s", "share", "low", "high")
 
@@ -26,7 +27,7 @@ def before_and_after(
     Parameters
     ----------
     table
-        As `cmhot.report.comparing.Change.curves` gives it: ``when`` is ``before`` or
+        As `report.comparison_page.Change.curves` gives it: ``when`` is ``before`` or
         ``after``, ``setting`` its name, ``share`` the pods that have the update after
         ``delay_s`` seconds, ``low`` and ``high`` its 95 % limits (NaN: none).
     ax
@@ -46,7 +47,7 @@ def before_and_after(
     UsageError
         When the table lacks a column, or has no row.
     """
-    need(table, _COLUMNS, of="cmhot.report.comparing.Change.curves")
+    need(table, _COLUMNS, of="cmhot.report.comparison_page.Change.curves")
     ax = axes_or_new(ax)
     for when, number in (("after", 0), ("before", 1)):  # the broken line on the other
         own = table[table["when"] == when]

@@ -1,4 +1,7 @@
-"""The folder of a report: made by one process, held by it, written as a whole."""
+"""The folder of a report: made by one process, held by it, written as a whole.
+
+What was done of a report, kept in its folder so that it can go on later.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,11 @@ import math
 import os
 import shutil
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from cmhot.errors import RunError, UsageError
+from cmhot.report.steps import COLLECT, Step
 from cmhot.runs import disk
 
 if TYPE_CHECKING:
@@ -133,3 +137,212 @@ def _finite(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_finite(one) for one in value]
     return value
+
+
+FILE = "report.json"
+FORMAT = 1
+PARTS = ("figures", "notebooks", "runs")
+"""Folders of a report."""
+_OVER = {"done", "unanswered"}
+
+
+@dataclass(slots=True)
+class Entry:
+    """A notebook of a report.
+
+    Attributes
+    ----------
+    values
+        What it is told, as `cmhot.report.steps.Step` has it.
+    status
+        ``planned``, ``done``, ``failed``,
+        or ``unanswered`` where its question cannot be asked here.
+    figures
+        Names of the figures that it drew.
+    error
+        What ended it, or why it cannot be asked; None: nothing did.
+    """
+
+    values: Mapping[str, Any]
+    status: str = "planned"
+    figures: list[str] = field(default_factory=list)
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class Ledger:
+    """A report's notebooks, and what became of them; each change is on the disk.
+
+    Attributes
+    ----------
+    folder
+        Of the report; it may be moved.
+    order
+        What was asked for, by the names of `cmhot.report.steps.Order`;
+        empty: existing runs are reported on.
+    runs
+        Those that the page is about, relative to the folder.
+    left_out
+        Notebooks that are not executed, each with the reason in a sentence.
+    entries
+        By notebook, in their order.
+    """
+
+    folder: Path
+    order: Mapping[str, Any]
+    runs: Sequence[str]
+    left_out: Mapping[str, str]
+    entries: dict[str, Entry]
+
+    @classmethod
+    def begin(
+        cls,
+        folder: Path,
+        *,
+        steps: Sequence[Step],
+        runs: Sequence[str],
+        order: Mapping[str, Any],
+        left_out: Mapping[str, str],
+    ) -> Ledger:
+        """Write down what is to be done."""
+        entries = {step.notebook: Entry(step.values) for step in steps}
+        made = cls(folder, order, runs, left_out, entries)
+        made.save()
+        return made
+
+    @classmethod
+    def reopen(cls, folder: Path) -> Ledger:
+        """Read what was done.
+
+        Raises
+        ------
+        RunError
+            When the folder holds no report that can go on.
+        """
+        file = folder / FILE
+        try:
+            content = json.loads(file.read_bytes())
+        except FileNotFoundError as error:
+            msg = (
+                f"{folder} is no report, it has no {FILE}: "
+                "give the folder that cmhot report made"
+            )
+            raise RunError(msg) from error
+        except (OSError, ValueError) as error:
+            msg = f"cannot read {file}: {error}; make a new report"
+            raise RunError(msg) from error
+        if content.get("format") != FORMAT:
+            msg = (
+                f"{folder} is a report of format {content.get('format')!r}, and this "
+                f"cmhot goes on with format {FORMAT}: make a new report"
+            )
+            raise RunError(msg)
+        entries = {name: Entry(**one) for name, one in content["notebooks"].items()}
+        return cls(
+            folder=folder,
+            order=content["order"],
+            runs=content["runs"],
+            left_out=content["left_out"],
+            entries=entries,
+        )
+
+    def save(self) -> None:
+        """Put it on the disk as a whole."""
+        content = {
+            "format": FORMAT,
+            "order": self.order,
+            "runs": self.runs,
+            "left_out": self.left_out,
+            "notebooks": {name: asdict(entry) for name, entry in self.entries.items()},
+        }
+        write_json(self.folder / FILE, content)
+
+    @contextmanager
+    def refusals(self) -> Iterator[None]:
+        """Say how to go on when the disk refuses what a report writes.
+
+        Raises
+        ------
+        RunError
+            Instead of the system's error.
+        """
+        try:
+            yield
+        except BrokenPipeError:
+            raise  # of who reads what is told
+        except OSError as error:
+            msg = (
+                f"cannot write the report {self.folder}: {error.strerror or error}; "
+                "what was done is kept: free some space or restore the folder, then "
+                f"`cmhot report --resume {self.folder}`"
+            )
+            raise RunError(msg) from error
+
+    def missing(self) -> list[Step]:
+        """List what is still to be executed: not over, or its copy is gone.
+
+        When the run is to be collected anew, so is all that lives from it.
+        """
+        lacking = {
+            name
+            for name, entry in self.entries.items()
+            if entry.status not in _OVER or not self.copy(name).is_file()
+        }
+        anew = COLLECT in lacking
+        return [
+            Step(name, entry.values)
+            for name, entry in self.entries.items()
+            if name in lacking or (anew and entry.values.get("runs"))
+        ]
+
+    def forget(self, steps: Sequence[Step]) -> None:
+        """Take back what is over and is to be executed again, with its figures."""
+        for step in steps:
+            entry = self.entries[step.notebook]
+            if entry.status in _OVER:
+                entry.status, entry.error = "planned", None
+            self._remove_figures(entry)
+        self.save()
+
+    def _remove_figures(self, entry: Entry) -> None:
+        stems = {stem for name in entry.figures for stem in (name, f"{name}-narrow")}
+        for file in (self.folder / "figures").glob("*.*"):
+            if file.stem in stems:
+                file.unlink()
+        entry.figures = []
+
+    def anything_done(self) -> bool:
+        """Tell whether a notebook is over, or an update of a run was sent."""
+        if any(entry.status != "planned" for entry in self.entries.values()):
+            return True
+        files = (self.folder / "runs").glob("*/updates.jsonl")
+        return any(file.stat().st_size for file in files)
+
+    def copy(self, notebook: str) -> Path:
+        """Return where the executed copy of a notebook is, or will be."""
+        return self.folder / "notebooks" / f"{notebook}.ipynb"
+
+    def refuse_changes(self, asked: Mapping[str, Any]) -> None:
+        """See that what is asked for now is what was asked for then.
+
+        Parameters
+        ----------
+        asked
+            By the names of `Ledger.order`; None: not asked for now.
+
+        Raises
+        ------
+        UsageError
+            For another value: what was done would not fit the rest.
+        """
+        for name, value in asked.items():
+            was = self.order.get(name)
+            if value is not None and value != was:
+                done = [n for n, one in self.entries.items() if one.status == "done"]
+                said = ", ".join(done) or "nothing yet"
+                msg = (
+                    f"{self.folder} was begun with {name} "
+                    f"{'not given' if was is None else was} (done: {said}), and now "
+                    f"it would be {value}: leave it out, or make a new report"
+                )
+                raise UsageError(msg)

@@ -6,43 +6,46 @@ import shutil
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from cmhot import notebooks
 from cmhot.clock import SystemClock
-from cmhot.collecting import new_run_id, utc_text
-from cmhot.contradicting import contradictions, warning
+from cmhot.cluster.nodes import (
+    contradictions,
+    group_by_setting,
+    observe_settings,
+    warning,
+)
+from cmhot.cluster.targets import connect
+from cmhot.collector.circumstances import new_run_id, utc_text
 from cmhot.errors import CheckError, CmhotError, RunError, UsageError
-from cmhot.nodes import group_by_setting, observe_settings
-from cmhot.plan import DEFAULT_SYNC_S
-from cmhot.report.bars import Telling, minutes
-from cmhot.report.compose import Material, compose
-from cmhot.report.drawn import find_drawn
-from cmhot.report.executing import Pace, execute_steps
+from cmhot.kubelet.settings import Setting
+from cmhot.report import notebooks
+from cmhot.report.execution import Pace, execute_steps
 from cmhot.report.folder import (
+    PARTS,
+    Ledger,
     held,
     make_folder,
     unwritable,
     write_json,
     write_page,
 )
-from cmhot.report.ledger import PARTS, Ledger
-from cmhot.report.order import PROFILES, Order
 from cmhot.report.page import build_page
-from cmhot.report.provenance import Origin, recorded
-from cmhot.report.steps import RUNS, plan_steps, steps_on_runs
-from cmhot.settings import Setting
-from cmhot.summaries.summarising import summarise
-from cmhot.targets import connect
+from cmhot.report.progress_bars import Telling, minutes
+from cmhot.report.sections import Material, compose, find_drawn
+from cmhot.report.steps import PROFILES, RUNS, Order, plan_steps, steps_on_runs
+from cmhot.report.wording import Origin, recorded
+from cmhot.runs.plan import DEFAULT_SYNC_S
+from cmhot.statistics.summarise import summarise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from cmhot.clock import Clock
-    from cmhot.plan import Plan
-    from cmhot.report.drawn import Drawn
     from cmhot.report.folder import NewFolder
+    from cmhot.report.sections import Drawn
     from cmhot.report.steps import Step
-    from cmhot.summaries.summary import Summary
+    from cmhot.runs.plan import Plan
+    from cmhot.statistics.summary import Summary
 
 
 def takes_s(order: Order, settings: Sequence[Setting]) -> float:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 FEW = 5
 """Sections that need no list of contents."""
-
 _UNIT = re.compile(r"(?<=\d) (?=(?:s|min|pods|delays)\b|%)")
 
 

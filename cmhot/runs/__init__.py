@@ -1,1 +1,1 @@
-"""A run directory, and the delays that are read out of it."""
+"""What is a run directory: its plan, its format, the delays read out of it."""

@@ -7,7 +7,7 @@ Kept: versions, settings, the schedule's seed, the checks' verdicts, and all sta
 to the nanosecond. Who does not want to tell the day has them shifted by whole seconds,
 to a run that begins in 2000: no interval and no part of a second changes by that.
 Only the limits of direct delays may then differ in their third digit, since updates
-are put into heaps by their instants (`cmhot.statistics.common`).
+are put into heaps by their instants (`cmhot.statistics.blocks`).
 Replaced, each name always by the same one: nodes, pods, their uids, containers,
 ConfigMaps and consumers that Kubernetes does not know.
 Left out: texts of errors, resource versions, labels of nodes, packages' and programs'
@@ -25,27 +25,24 @@ import numpy as np
 import pandas as pd
 
 from cmhot.clock import NS_PER_S
+from cmhot.kubelet.settings import Strategy
 from cmhot.runs import schema
-from cmhot.settings import Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from cmhot.runs.rundir import Run
 
+
 BEGIN_NS = 946_684_800 * NS_PER_S
 """2000-01-01T00:00:00Z, when a run begins whose times are shifted."""
-
 CONSUMERS = ("volume", "subPath", "projected", "env", "envFrom")
-
 KINDS = (
     *("reconnect", "restart", "gap", "throttled", "late", "gone", "node_gone"),
     *("node_ready", "scramble_failed", "unseen", "resumed"),
 )
 """Incidents that a run may tell of; another is called ``other``."""
-
 SOURCES = ("configz", "given", "inferred", "unknown")
-
 _STATUSES = ("running", "complete", "interrupted", "invalid")
 _VERSION = re.compile(r"v?\d+(\.\d+){1,2}")
 _RUNTIME = re.compile(r"(containerd|cri-o|docker)://\d+(\.\d+){0,2}")

@@ -1,6 +1,12 @@
-"""From what was recorded to what is asked: delays.
+"""How far the clocks of nodes were from the collector's, at any instant of a run.
+
+The publications of each consumer in each pod, and what broke their record off.
+
+From what was recorded to what is asked: delays.
 
 The table is a pure function of a run, so it can be made again at any time.
+
+Tables of several runs as one.
 """
 
 from __future__ import annotations
@@ -12,22 +18,283 @@ import numpy as np
 import pandas as pd
 
 from cmhot.clock import NS_PER_S
+from cmhot.errors import UsageError
 from cmhot.runs import schema
-from cmhot.runs.clocks import NodeClock
-from cmhot.runs.columns import flags, integers, joined
-from cmhot.runs.meta import observed_until_ns
-from cmhot.runs.series import NEVER, all_series, names_of, of_map
+from cmhot.runs.rundir import has_one_clock, observed_until_ns, setting_columns
+from cmhot.runs.tables import flags, integers, joined, repeated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import numpy.typing as npt
 
     from cmhot.runs.rundir import Run
-    from cmhot.runs.series import Series
 
     Nanoseconds = npt.NDArray[np.int64]
+    Floats = npt.NDArray[np.float64]
     Flags = npt.NDArray[np.bool_]
+
+DRIFT = 1e-4
+"""Two clocks drift apart by less, s/s: quartz is good to 2e-5 each, over what
+the interpolation between two estimates already takes out."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NodeClock:
+    """What is known of one node's clock.
+
+    Attributes
+    ----------
+    at_ns
+        Instants of the estimates, ascending, collector's clock; shape (n,).
+    offset_ns
+        Node clock less collector's at each; shape (n,).
+    bound_ns
+        Largest error of each offset; shape (n,).
+    drift
+        By how much two such clocks may drift apart at the most, s/s.
+    """
+
+    at_ns: Nanoseconds
+    offset_ns: Floats
+    bound_ns: Floats
+    drift: float = DRIFT
+
+    @classmethod
+    def of(cls, meta: Mapping[str, Any], clock: pd.DataFrame, node: str) -> NodeClock:
+        """Pick what a run, by its run.json and clock.jsonl, knows of a node's clock.
+
+        On a testbed there is but one: an estimate, whose error is that of the time
+        a command takes in a pod, would make its stamps worse.
+        """
+        if has_one_clock(meta):
+            return cls(np.zeros(1, dtype=np.int64), np.zeros(1), np.zeros(1), drift=0.0)
+        return cls.estimated(clock, node)
+
+    @classmethod
+    def estimated(cls, clock: pd.DataFrame, node: str) -> NodeClock:
+        """Pick a node's estimates from the table of clock.jsonl."""
+        own = clock[clock["node"] == node].sort_values("at_ns")
+        return cls(
+            at_ns=own["at_ns"].to_numpy(dtype=np.int64),
+            offset_ns=own["offset_ns"].to_numpy(dtype=np.float64),
+            bound_ns=own["bound_ns"].to_numpy(dtype=np.float64),
+        )
+
+    def offset_at(self, at_ns: Nanoseconds) -> tuple[Floats, Floats]:
+        """Interpolate the offset, and bound the error of that.
+
+        Between two estimates offset and bound are interpolated (a steady drift then
+        stays within the bound); what the drift may change of that grows with the
+        distance to the nearest estimate, by `DRIFT`.
+
+        Parameters
+        ----------
+        at_ns
+            Instants on the collector's clock, UTC epoch nanoseconds; any shape.
+
+        Returns
+        -------
+        tuple of ndarray
+            Offset (node clock less collector's) and its bound, nanoseconds, shaped as
+            `at_ns`; NaN where there is no estimate.
+        """
+        known = self.at_ns
+        if not known.size:
+            nothing = np.full(at_ns.shape, np.nan)
+            return nothing, nothing
+        # differences are exact in floats, the stamps themselves are not
+        seconds = (known - known[0]) / NS_PER_S
+        wanted = (at_ns - known[0]) / NS_PER_S
+        offset = np.interp(wanted, seconds, self.offset_ns)
+        bound = np.interp(wanted, seconds, self.bound_ns)
+        after = np.searchsorted(seconds, wanted).clip(max=len(seconds) - 1)
+        before = (after - 1).clip(min=0)
+        nearest = np.minimum(
+            np.abs(wanted - seconds[after]), np.abs(wanted - seconds[before])
+        )
+        return offset, bound + nearest * self.drift * NS_PER_S
+
+    def to_collector(self, stamps_ns: Nanoseconds) -> tuple[Nanoseconds, Floats]:
+        """Translate stamps of the node to the collector's clock.
+
+        Without an estimate they stay as they are, and no bound is known.
+
+        Returns
+        -------
+        tuple of ndarray
+            UTC epoch nanoseconds, and their bound in seconds (NaN: unknown).
+        """
+        if not self.at_ns.size:
+            return stamps_ns, np.full(stamps_ns.shape, np.nan)
+        # estimates are placed on the collector's clock: look there, once more
+        roughly, _ = self.offset_at(stamps_ns)
+        offset, bound = self.offset_at(stamps_ns - _whole(roughly))
+        return stamps_ns - _whole(offset), bound / NS_PER_S
+
+    def to_node(self, at_ns: Nanoseconds) -> Nanoseconds:
+        """Translate instants of the collector's clock to the node's."""
+        if not self.at_ns.size:
+            return at_ns
+        return at_ns + _whole(self.offset_at(at_ns)[0])
+
+
+def _whole(nanoseconds: Floats) -> Nanoseconds:
+    return np.rint(nanoseconds).astype(np.int64)
+
+
+NEVER = int(np.iinfo(np.int64).max)
+"""After every instant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The publications of one consumer in one pod, in order.
+
+    Attributes
+    ----------
+    node, pod, consumer
+        Whose they are.
+    configmap
+        What it mounts; None: the only ConfigMap of the run.
+    seq
+        The largest number published so far; shape (n,).
+    published_ns
+        Node clock; shape (n,).
+    restarts_ns
+        When the pod or its node was restarted or went away, ascending; shape (r,).
+    gaps_ns
+        First and last instant of each stretch in which the probe did not look,
+        so that it saw the last publication in it only; shape (g, 2).
+    gone_ns
+        After which nothing is known of the pod for good, collector's clock;
+        `NEVER`: it lived.
+    """
+
+    node: str
+    pod: str
+    consumer: str
+    configmap: str | None
+    seq: Nanoseconds
+    published_ns: Nanoseconds
+    restarts_ns: Nanoseconds
+    gaps_ns: Nanoseconds
+    gone_ns: int
+
+
+def all_series(run: Run) -> list[Series]:
+    """List the consumers in pods: those that run.json lists, or all seen."""
+    keys = ["pod", "container", "consumer"]
+    seq = integers(run.publications["seq"])
+    at_ns = integers(run.publications["published_ns"])
+    published = run.publications[[*keys, "node", "configmap"]]
+    published = published.assign(
+        container=published["container"].astype("str").fillna("")
+    )
+    where = published.groupby(keys).indices
+    incidents = _Incidents.of(run.events)
+    listed = run.meta.get("pods")
+    if listed is None:
+        in_order = published.iloc[np.lexsort((seq, at_ns))]
+        listed = in_order.drop_duplicates(keys).to_dict("records")
+    found = []
+    for entry in listed:
+        key = (entry["pod"], entry.get("container") or "", entry["consumer"])
+        own = np.asarray(where.get(key, []), dtype=np.int64)
+        own = own[np.lexsort((seq[own], at_ns[own]))]
+        configmap = entry.get("configmap")
+        pod, node = str(entry["pod"]), str(entry["node"])
+        found.append(
+            Series(
+                node=node,
+                pod=pod,
+                consumer=str(entry["consumer"]),
+                configmap=configmap if isinstance(configmap, str) else None,
+                seq=np.maximum.accumulate(seq[own]),
+                published_ns=at_ns[own],
+                **incidents.concerning(pod, node),
+            )
+        )
+    return found
+
+
+def names_of(
+    meta: Mapping[str, Any], all_series: Sequence[Series], sizes: Nanoseconds
+) -> dict[str, Any]:
+    """Say of each row whose it is and at which setting.
+
+    Parameters
+    ----------
+    meta
+        run.json.
+    all_series
+        Whose rows follow one another.
+    sizes
+        How many rows each has; shape (series,).
+    """
+    settings = [setting_columns(meta, one.node) for one in all_series]
+    return {
+        **{
+            name: np.repeat(np.array([one[name] for one in settings], float), sizes)
+            for name in ("sync_frequency_s", "ttl_s")
+        },
+        "strategy": repeated([one["strategy"] for one in settings], sizes),
+        "consumer": repeated([one.consumer for one in all_series], sizes),
+        "node": repeated([one.node for one in all_series], sizes),
+        "pod": repeated([one.pod for one in all_series], sizes),
+    }
+
+
+def of_map(updates: pd.DataFrame, configmap: str | None) -> pd.DataFrame:
+    """Pick the updates of one ConfigMap; what names none is of any."""
+    if configmap is None:
+        return updates
+    return updates[updates["configmap"].fillna(configmap) == configmap]
+
+
+@dataclass(frozen=True, slots=True)
+class _Incidents:
+    """When records break off, for good or for a while, by the object concerned."""
+
+    by_object: Mapping[str, list[tuple[str, int, Any]]]
+
+    @classmethod
+    def of(cls, events: pd.DataFrame) -> _Incidents:
+        """Sort a run's events by their objects."""
+        own = events[events["kind"].isin(["restart", "gap", "gone", "unseen"])]
+        # who resumed a run has read what was unseen when it ended before
+        resumed = np.flatnonzero(events["kind"] == "resumed")
+        again = own.index.isin(events.index[: resumed[-1]]) if resumed.size else False
+        own = own[~((own["kind"] == "unseen") & again)]
+        found: dict[str, list[tuple[str, int, Any]]] = {}
+        columns = (own[name] for name in ("object", "kind", "at_ns", "detail"))
+        for name, kind, at_ns, detail in zip(*columns, strict=True):
+            found.setdefault(str(name), []).append((kind, int(at_ns), detail))
+        return cls(found)
+
+    def concerning(self, pod: str, node: str) -> dict[str, Any]:
+        """Give what concerns a pod, as fields of `Series`."""
+        names = {pod, f"pod/{pod}", node, f"node/{node}"}
+        own = [event for name in names for event in self.by_object.get(name, ())]
+        gaps = [
+            (detail["from_ns"], detail["to_ns"])
+            for kind, _, detail in own
+            if kind == "gap"
+            and isinstance(detail, dict)
+            and {"from_ns", "to_ns"} <= set(detail)
+        ]
+        return {
+            "restarts_ns": _ascending(at for kind, at, _ in own if kind != "gap"),
+            "gaps_ns": np.array(sorted(gaps), dtype=np.int64).reshape(-1, 2),
+            "gone_ns": min(
+                (at for kind, at, _ in own if kind in {"gone", "unseen"}), default=NEVER
+            ),
+        }
+
+
+def _ascending(instants: Iterable[int]) -> Nanoseconds:
+    return np.array(sorted(instants), dtype=np.int64)
+
 
 CHUNK = 25_000
 """Rows of a chunk: some ten megabytes while they are made."""
@@ -41,7 +308,7 @@ def delays(run: Run) -> pd.DataFrame:
     to the first publication with number i or a later one;
     it may be negative, when the answer to the write was slow.
     The publication's stamp is the node's: it is translated to the collector's clock
-    by the offset that was estimated around it (`cmhot.runs.clocks`),
+    by the offset that was estimated around it (`cmhot.runs.delays`),
     and ``clock_bound_s`` says how far it may still be wrong.
 
     Waiting that ended otherwise is kept, with ``waited_s`` up to that end:
@@ -275,3 +542,57 @@ def _outcomes(
         "status": status,
         "clock_bound_s": bound_s,
     }
+
+
+def pool(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Join tables of several runs; pods and nodes of different runs are different.
+
+    Parameters
+    ----------
+    tables
+        By run id; all from `cmhot.runs.delays.delays`, or all from
+        `cmhot.runs.sync_intervals.refresh_intervals`.
+
+    Returns
+    -------
+    DataFrame
+        Their rows, with pods and nodes named ``<run-id>/<name>``.
+
+    Raises
+    ------
+    UsageError
+        When there is no table.
+    """
+    if not tables:
+        msg = "no table to pool: give those of one run at least"
+        raise UsageError(msg)
+    renamed = [
+        table.assign(
+            pod=_prefixed(table["pod"], run_id), node=_prefixed(table["node"], run_id)
+        )
+        for run_id, table in tables.items()
+    ]
+    joined: dict[str, Any] = {}
+    for name in renamed[0]:
+        columns = [table[name] for table in renamed]
+        if len(columns) == 1:
+            joined[str(name)] = columns[0]
+        elif isinstance(columns[0].dtype, pd.CategoricalDtype):
+            joined[str(name)] = _union(columns)
+        else:
+            joined[str(name)] = pd.concat(columns, ignore_index=True)
+    return pd.DataFrame(joined, copy=False)
+
+
+def _union(columns: Sequence[pd.Series[Any]]) -> pd.Categorical:
+    """Join columns of categories, whatever those of each are."""
+    kinds = [pd.Categorical(column) for column in columns]
+    names = pd.Index([name for one in kinds for name in one.categories]).unique()
+    codes = [one.set_categories(names).codes for one in kinds]
+    return pd.Categorical.from_codes(np.concatenate(codes), categories=names)
+
+
+def _prefixed(column: pd.Series[Any], run_id: str) -> pd.Categorical:
+    """Name a run's pods or nodes so that they differ from those of other runs."""
+    kind = pd.Categorical(column)
+    return kind.rename_categories({old: f"{run_id}/{old}" for old in kind.categories})

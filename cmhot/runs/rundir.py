@@ -4,6 +4,8 @@ The raw files only grow, line by line. A row that only the collector knows is on
 disk before the call returns; publications, which the probes' logs keep, are there
 before the next of those. A line that was torn by a crash is ignored on reading.
 What is derived from them can be computed again at any time.
+
+What run.json says of a run: settings, versions, the end of observation.
 """
 
 from __future__ import annotations
@@ -17,19 +19,24 @@ from array import array
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from cmhot.errors import RunError, UsageError
-from cmhot.runs import disk, lines, schema
-from cmhot.runs.derived import DerivedWriter
-from cmhot.runs.frames import frame
-from cmhot.runs.packed import read_packed
+from cmhot.runs import disk, schema
+from cmhot.runs.tables import (
+    DerivedWriter,
+    frame,
+    places_by_node,
+    read_packed,
+    rows_at,
+    rows_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
     from types import TracebackType
     from typing import Self
-
-    import pandas as pd
 
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}")
@@ -301,14 +308,14 @@ def read_by_node(outline: Run) -> Iterator[Run]:
         When they are damaged.
     """
     file = outline.path / schema.PUBLICATIONS.file
-    places = lines.places_by_node(file)
+    places = places_by_node(file)
     listed = outline.meta.get("pods")
     pods: dict[str, list[Any]] = {}
     for entry in listed or ():
         pods.setdefault(str(entry["node"]), []).append(entry)
     for node in places if listed is None else pods:
         meta = outline.meta if listed is None else {**outline.meta, "pods": pods[node]}
-        rows = lines.rows_at(file, places.get(node, array("q")))
+        rows = rows_at(file, places.get(node, array("q")))
         # nothing of it stays here: the next node's are read when this one's are gone
         yield replace(
             outline,
@@ -322,7 +329,7 @@ def _read_table(path: Path, table: schema.Table) -> pd.DataFrame:
     packed = read_packed(path, table)
     if packed is not None:
         return packed
-    return frame(lines.rows_of(path / table.file), table)
+    return frame(rows_of(path / table.file), table)
 
 
 def _once(publications: pd.DataFrame) -> pd.DataFrame:
@@ -384,3 +391,38 @@ def _line(row: Mapping[str, Any]) -> bytes:
 def _run_json(meta: Mapping[str, Any]) -> bytes:
     content = {"format": schema.FORMAT, **meta}
     return json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n"
+
+
+def observed_until_ns(run: Run) -> int:
+    """Tell until when publications would have been seen, in UTC epoch nanoseconds.
+
+    That is ``observed_until_ns`` of run.json, or else the last stamp of any file:
+    a run that was killed has no other end.
+    """
+    given = run.meta.get("observed_until_ns")
+    if given is not None:
+        return int(given)
+    stamps = [
+        frame[name].max()
+        for frame in (run.updates, run.publications, run.events, run.clock)
+        for name in map(str, frame)
+        if name.endswith("_ns") and name not in {"planned_ns", "offset_ns", "bound_ns"}
+    ]
+    return max((int(stamp) for stamp in stamps if pd.notna(stamp)), default=0)
+
+
+def has_one_clock(meta: Mapping[str, Any]) -> bool:
+    """Tell whether nodes and collector share one clock: on a testbed they do."""
+    return str(meta.get("target")).split(":")[0] == "testbed"
+
+
+def setting_columns(meta: Mapping[str, Any], node: str) -> dict[str, Any]:
+    """Find the setting of a node in run.json; None for what is not known."""
+    known = meta.get("settings", {}).get(node, {})
+    return {name: known.get(name) for name in schema.SETTING}
+
+
+def kubelet_version(meta: Mapping[str, Any], node: str) -> str | None:
+    """Find the version of a node's kubelet, else the cluster's; None: not known."""
+    own = (meta.get("kubelets") or {}).get(node) or meta.get("kubernetes")
+    return own if isinstance(own, str) else None

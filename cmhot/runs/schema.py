@@ -13,32 +13,27 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from cmhot.errors import RunError, UsageError
-from cmhot.settings import Setting, parse_strategy
+from cmhot.kubelet.settings import Setting, parse_strategy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
 
 FORMAT = 1
 """Version of the run directory, written to run.json.
 
 History: 1 (2026) the first.
 """
-
 RUN_FILE = "run.json"
 DELAYS_FILE = "delays.parquet"
-
 NEVER_UPDATED = ("env", "envFrom", "subPath")
 """Consumers that keep the content they started with, for a container's life."""
-
 DEAD_ENDS = ("timeout", "interrupted", "missed")
 """Status of a delay that was waited for and not seen: censored, never dropped."""
-
 STATUSES = ("observed", *DEAD_ENDS, "not_sent", "failed")
 """All that an update can come to in one pod."""
-
 SETTING = ("sync_frequency_s", "strategy", "ttl_s")
 """The columns that make up a kubelet's setting."""
-
 FIXED_METADATA = ("modelled", "kubernetes")
 """Keys of run.json that runs must share to be pooled."""
 
@@ -91,7 +86,6 @@ _CONSUMER = Column(
 _AT = Column(
     "at_ns", "int64", "ns", "when it was noted, collector's clock", required=True
 )
-
 UPDATES = Table(
     "updates.jsonl",
     (
@@ -118,7 +112,6 @@ UPDATES = Table(
         ),
     ),
 )
-
 PUBLICATIONS = Table(
     "publications.jsonl",
     (
@@ -139,7 +132,6 @@ PUBLICATIONS = Table(
         Column("read_ns", "Int64", "ns", "when the probe noticed it, node clock"),
     ),
 )
-
 CLOCK = Table(
     "clock.jsonl",
     (
@@ -157,7 +149,6 @@ CLOCK = Table(
         ),
     ),
 )
-
 EVENTS = Table(
     "events.jsonl",
     (
@@ -173,9 +164,7 @@ EVENTS = Table(
         Column("detail", "object", "", "gap: from_ns and to_ns; else free"),
     ),
 )
-
 RAW_TABLES = (UPDATES, PUBLICATIONS, CLOCK, EVENTS)
-
 DELAYS = Table(
     DELAYS_FILE,
     (
@@ -210,8 +199,6 @@ DELAYS = Table(
         Column("clock_bound_s", "float64", "s", "largest error of that translation"),
     ),
 )
-
-
 REFRESH = Table(
     "refresh.parquet",
     (

@@ -13,13 +13,19 @@ Tables that no statistic can be made of are refused with an error
 that says what was found; no function makes a number of them.
 """
 
+from __future__ import annotations
+
 from cmhot.statistics.agreement import (
     MARGIN_P50,
     MARGIN_P99,
     MARGIN_SUP,
+    compare_means,
+    compare_quantiles,
     equivalence,
     equivalence_of_samples,
+    holm,
 )
+from cmhot.statistics.all_pods import fleet_maximum
 from cmhot.statistics.blocks import (
     MIN_BLOCKS,
     MIN_RESAMPLED_BLOCKS,
@@ -28,10 +34,6 @@ from cmhot.statistics.blocks import (
     delay_blocks,
     interval_blocks,
 )
-from cmhot.statistics.comparison import compare_means, compare_quantiles, holm
-from cmhot.statistics.describe import describe_delays, describe_intervals
-from cmhot.statistics.exact import exact_quantile, never_updates, smallest_n
-from cmhot.statistics.fleet import fleet_maximum
 from cmhot.statistics.hypotheses import (
     Design,
     EveryPeriod,
@@ -44,22 +46,23 @@ from cmhot.statistics.hypotheses import (
 from cmhot.statistics.inference import (
     InferredSync,
     LatticeTest,
+    coherence_by_sync,
     infer_sync_frequency,
     lattice_test,
+    phase_coherence,
 )
-from cmhot.statistics.limits import (
-    bootstrap_confidence,
-    cdf_bounds,
-    confidence,
-    n_eff,
+from cmhot.statistics.limits import bootstrap_confidence, cdf_bounds, confidence, n_eff
+from cmhot.statistics.population import GROUP, describe_delays, describe_intervals
+from cmhot.statistics.survival import (
+    exact_quantile,
+    kaplan_meier,
+    never_updates,
+    smallest_n,
+    survival_curve,
 )
-from cmhot.statistics.phase import coherence_by_sync, phase_coherence
-from cmhot.statistics.population import GROUP
-from cmhot.statistics.survival import kaplan_meier, survival_curve
 
 Bounds = tuple[float, float]
 """Low and high end of a confidence interval; NaN or inf: no limit on that side."""
-
 __all__ = [
     "GROUP",
     "MARGIN_P50",

@@ -1,34 +1,148 @@
-"""What the intervals between syncs say of the kubelet: its S, and its tick."""
+"""Phases: whether pods sync together, and when in the second a kubelet ticks.
+
+Pods created together are in phase, and lose it slowly;
+what is measured before is not what a random instant sees.
+
+What the intervals between syncs say of the kubelet: its S, and its tick.
+
+Settings that nobody told of, inferred from what the kubelets' own syncs show.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import scipy
 
-from cmhot.errors import RunError, UsageError
-from cmhot.kubelet import IDEAL, JITTER, TICK_S
+from cmhot.clock import NS_PER_S
+from cmhot.errors import CmhotError, RunError, UsageError
+from cmhot.kubelet.eras import IDEAL, JITTER, TICK_S
+from cmhot.kubelet.settings import Setting
 from cmhot.law import interval_pmf
-from cmhot.settings import Setting
-from cmhot.statistics.population import one_population, refresh_ends
+from cmhot.runs import schema
+from cmhot.runs.sync_intervals import refresh_intervals
+from cmhot.statistics.population import not_empty, one_population, refresh_ends
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-    import pandas as pd
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from cmhot.kubelet import Timing
+    import numpy.typing as npt
+
+    from cmhot.kubelet.eras import Timing
+    from cmhot.runs.rundir import Run
 
     Floats = npt.NDArray[np.float64]
+    Stamps = npt.NDArray[np.int64]
     Counts = npt.NDArray[np.int64]
+    Nanoseconds = npt.NDArray[np.int64]
+
+
+def phase_coherence(
+    publications: pd.DataFrame, *, period_s: float = 1.0
+) -> pd.DataFrame:
+    """Measure how far the publications of a node fall at one phase of a period.
+
+    The coherence is ``|mean exp(2πi t / period)|``: 1 when all fall together,
+    and about 1/√n when they are spread evenly.
+    With a period of 1 s it shows the tick of the kubelet's process.
+
+    Parameters
+    ----------
+    publications
+        With columns ``node`` and ``published_ns``:
+        publications of a run, or its refresh intervals.
+    period_s
+        Seconds.
+
+    Returns
+    -------
+    DataFrame
+        One row per node: ``node, n, coherence, p_value``,
+        the last by Rayleigh's test that independent phases are uniform.
+
+    Raises
+    ------
+    UsageError
+        When there are no publications, or the period is not above 0.
+    """
+    not_empty(publications)
+    groups = publications.groupby("node", observed=True)["published_ns"]
+    return pd.DataFrame(
+        [
+            {"node": node, "n": len(own), **_rayleigh(_stamps(own), period_s)}
+            for node, own in groups
+        ]
+    )
+
+
+def coherence_by_sync(publications: pd.DataFrame, *, period_s: float) -> pd.DataFrame:
+    """Measure how far the pods of a node are in phase at their k-th publication.
+
+    For pods created together and a period of E[X] it falls by the factor
+    ``|E exp(2πi X / E[X])|`` from sync to sync, 0.78 at S = 10 s.
+
+    Parameters
+    ----------
+    publications
+        With columns ``node``, ``pod`` and ``published_ns``.
+    period_s
+        Seconds: the mean interval between syncs.
+
+    Returns
+    -------
+    DataFrame
+        One row per node and k: ``node, sync, pods, coherence, p_value``.
+
+    Raises
+    ------
+    UsageError
+        When there are no publications, or the period is not above 0.
+    """
+    not_empty(publications)
+    ordered = publications.sort_values("published_ns", kind="stable")
+    sync = ordered.groupby(["node", "pod"], observed=True).cumcount() + 1
+    groups = ordered.assign(sync=sync).groupby(["node", "sync"], observed=True)
+    return pd.DataFrame(
+        [
+            {
+                "node": node,
+                "sync": number,
+                "pods": len(own),
+                **_rayleigh(_stamps(own["published_ns"]), period_s),
+            }
+            for (node, number), own in groups
+        ]
+    )
+
+
+def _rayleigh(stamps: Stamps, period_s: float) -> dict[str, float]:
+    """Give coherence and the p-value of Rayleigh's test.
+
+    exp(√(1 + 4n + 4(n² - R²)) - (1 + 2n)) with R = n times the coherence
+    (Zar, Biostatistical Analysis, 2010, equation 27.4).
+    """
+    if not period_s > 0:
+        msg = f"a period of {period_s!r} s has no phases: give one above 0"
+        raise UsageError(msg)
+    period_ns = round(period_s * NS_PER_S)
+    angle = 2 * np.pi * ((stamps % period_ns) / period_ns)
+    n = len(angle)
+    coherence = float(np.hypot(np.cos(angle).mean(), np.sin(angle).mean()))
+    root = np.sqrt(1 + 4 * n + 4 * n**2 * max(1 - coherence**2, 0.0))
+    return {"coherence": coherence, "p_value": float(np.exp(root - (1 + 2 * n)))}
+
+
+def _stamps(column: pd.Series[int]) -> Stamps:
+    return np.asarray(column, dtype=np.int64)
+
 
 FOREIGN_SHARE = 0.05
 """Share of intervals that may be merged, or cut short by an extra sync."""
-
 MIN_INTERVALS = 20
 """Fewest intervals that S is inferred from: below it the lattice hides too much."""
-
 _MIN_EXPECTED = 5.0  # of a cell of χ²: the usual rule, Cochran, Biometrics 10 (1954)
 _COARSE, _FINE = 400, 200
 _ENOUGH_CELLS = 2
@@ -230,3 +344,206 @@ def _groups(expected: Floats) -> Counts:
     if held and current:  # what is left over joins the last full one
         group[group == current] = current - 1
     return group
+
+
+INFERRED = "inferred"
+"""In ``source``: how such a setting is known."""
+ROUND_TO_S = (60.0, 30.0, 10.0, 5.0, 1.0, 0.5, 0.1)
+"""People choose round numbers: the roundest that the data allow is taken."""
+ALLOWED_LEVEL = 0.999
+"""What this interval holds, the data allow: of a thousand nodes of one setting
+one would be given another."""
+AGREES = 0.05
+"""Largest difference of the shares up to which intervals are those of the law;
+what chance adds comes on top."""
+SYNC_S = 0.1
+"""What a sync itself takes on a busy machine: by as much S may seem longer.
+(Seen at 2 s under a load of 40: one interval in nine was a second longer.)"""
+STALE_S = 1.0
+"""A sync publishes what it read within 0.2 s; what else there is are clocks."""
+_BY_CHANCE = 1.63  # Kolmogorov's 99 % point over √n; on a lattice it is less
+_SOONEST = 5  # of the intervals, one in so many makes the first guess
+_MEAN_X = 1.25, 0.5  # an interval's mean is about 1.25 S + 0.5 s
+_NONE = np.array([], dtype=np.int64)
+_NEVER = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True, slots=True)
+class Inferred:
+    """What the syncs of some kubelets show.
+
+    Attributes
+    ----------
+    setting
+        Its `syncFrequency` is the roundest that the data allow. The strategy stands
+        for any under which each sync reads what there is: they have one law.
+    low_s, high_s
+        95 % interval of `syncFrequency`, seconds; `SYNC_S` longer at its lower end.
+    n
+        Number of intervals that it comes from.
+    """
+
+    setting: Setting
+    low_s: float
+    high_s: float
+    n: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the entry of run.json's ``settings``."""
+        return {
+            "sync_frequency_s": self.setting.sync_frequency_s,
+            "strategy": self.setting.strategy.value,
+            "ttl_s": self.setting.ttl_s,
+            "source": INFERRED,
+            INFERRED: {"low_s": self.low_s, "high_s": self.high_s, "n": self.n},
+        }
+
+
+def may_lack_settings(meta: Mapping[str, Any]) -> bool:
+    """Tell whether pods of a run may be on nodes of unknown setting."""
+    listed = meta.get("pods")
+    return listed is None or any(_is_unknown(meta, entry["node"]) for entry in listed)
+
+
+def with_inferred(run: Run) -> Run:
+    """Fill in the settings that were not told and that the run itself shows.
+
+    A node's own intervals between syncs say what its `syncFrequency` is
+    (`cmhot.statistics.infer_sync_frequency`). Nodes with too few of them
+    are taken together, and believed if they agree with one law.
+    Under a Cache with a TTL syncs cannot be seen: pods that published what was not
+    the newest, or at intervals that do not follow the law of syncs, infer nothing.
+
+    Returns
+    -------
+    Run
+        The same records. In its ``settings`` what was inferred is marked so;
+        what could not be stays as it was.
+    """
+    nodes = sorted({name for name in _nodes_of(run) if _is_unknown(run.meta, name)})
+    by_node = {str(node): own for node, own in run.publications.groupby("node")}
+    found: dict[str, Inferred] = {}
+    for node in nodes:
+        alone = replace(run, publications=by_node.get(node, run.publications[:0]))
+        own = _infer(alone, [node])
+        if own is not None:
+            found[node] = own
+    rest = [node for node in nodes if node not in found]
+    together = _infer(run, rest) if len(rest) > 1 else None
+    if together is not None:
+        found |= dict.fromkeys(rest, together)
+    told = run.meta.get("settings") or {}
+    more = {node: {**told.get(node, {}), **found[node].to_dict()} for node in found}
+    return replace(run, meta={**run.meta, "settings": {**told, **more}})
+
+
+def _nodes_of(run: Run) -> list[str]:
+    listed = run.meta.get("pods")
+    if listed is None:
+        return [str(name) for name in run.publications["node"].unique()]
+    return [str(entry["node"]) for entry in listed]
+
+
+def _is_unknown(meta: Mapping[str, Any], node: str) -> bool:
+    entry = (meta.get("settings") or {}).get(node) or {}
+    return schema.setting_of({key: entry.get(key) for key in schema.SETTING}) is None
+
+
+def _infer(run: Run, nodes: Sequence[str]) -> Inferred | None:
+    """Infer one setting for all of these nodes; None: they show none."""
+    from_ns = run.meta.get("measure_from_ns") or 0
+    own = run.publications[run.publications["node"].isin(nodes)]
+    own = own[own["published_ns"] >= from_ns].sort_values("published_ns")
+    guess_s = _guess_s(run, own)
+    if guess_s is None or _stale_share(run, own) > FOREIGN_SHARE:
+        return None
+    try:
+        # which intervals count depends on S: what the guess lets in makes a better one
+        found = infer_sync_frequency(_intervals(run, nodes, guess_s))
+        table = _intervals(run, nodes, found.sync_frequency_s)
+        found = infer_sync_frequency(table)
+        allowed = infer_sync_frequency(table, level=ALLOWED_LEVEL)
+    except CmhotError:  # too few, or none
+        return None
+    low_s = allowed.low_s - SYNC_S
+    sync_s = _roundest(found.sync_frequency_s, low_s, allowed.high_s)
+    timings = (IDEAL, replace(IDEAL, sync_s=SYNC_S))
+    if not any(_follows_law(table["most_s"], sync_s, timing=one) for one in timings):
+        return None
+    return Inferred(Setting(sync_s), found.low_s - SYNC_S, found.high_s, found.n)
+
+
+def _stale_share(run: Run, publications: pd.DataFrame) -> float:
+    """Give the share of publications that came when there was something newer."""
+    acked = run.updates[run.updates["acked_ns"].notna()].sort_values("seq")
+    stale = 0
+    for name, own in publications.groupby("configmap", dropna=False):
+        of_map = acked
+        if isinstance(name, str):  # a run of one ConfigMap need not name it
+            of_map = acked[acked["configmap"].fillna(name) == name]
+        next_ns = np.append(of_map["acked_ns"].to_numpy(dtype=np.int64), _NEVER)
+        place = np.searchsorted(of_map["seq"], own["seq"], "right")
+        late_ns = own["published_ns"].to_numpy(dtype=np.int64) - next_ns[place]
+        stale += int((late_ns > STALE_S * NS_PER_S).sum())
+    return stale / len(publications)
+
+
+def _guess_s(run: Run, publications: pd.DataFrame) -> float | None:
+    """Guess S from the intervals that can hide no sync; None: there are too few.
+
+    Two publications are two syncs in a row if an update was acknowledged so soon after
+    the first that no sync can have come before it. When updates come is no matter of
+    the kubelet, so that those which were followed soonest are like all others.
+    """
+    lengths: list[Nanoseconds] = []
+    lags: list[Nanoseconds] = []
+    keys = ["pod", "container", "consumer"]
+    acked = np.sort(run.updates["acked_ns"].dropna().to_numpy(dtype=np.int64))
+    for _, rows in publications.groupby(keys, dropna=False, observed=True):
+        at = rows["published_ns"].to_numpy(dtype=np.int64)
+        place = np.searchsorted(acked, at[:-1], "right")
+        followed = place < len(acked)
+        lengths.append(np.diff(at)[followed])
+        lags.append(acked[place[followed]] - at[:-1][followed])
+    length, lag = (np.concatenate([*some, _NONE]) for some in (lengths, lags))
+    if len(length) < MIN_INTERVALS:
+        return None
+    soonest = np.argsort(lag, kind="stable")
+    soonest = soonest[: max(MIN_INTERVALS, len(length) // _SOONEST)]
+    slope, offset_s = _MEAN_X
+    guess_s = (float(np.median(length[soonest])) / NS_PER_S - offset_s) / slope
+    longest_lag_s = float(lag[soonest].max()) / NS_PER_S
+    return guess_s if guess_s > 0 and longest_lag_s <= guess_s else None
+
+
+def _intervals(run: Run, nodes: Iterable[str], sync_s: float) -> pd.DataFrame:
+    """Give the intervals that count if S were this, of these nodes alone."""
+    names = set(nodes)
+    listed = run.meta.get("pods")
+    pods = None if listed is None else [one for one in listed if one["node"] in names]
+    entry = {"sync_frequency_s": sync_s, "strategy": "Watch", "ttl_s": 0.0}
+    meta = {**run.meta, "pods": pods, "settings": dict.fromkeys(names, entry)}
+    return refresh_intervals(replace(run, meta=meta))
+
+
+def _roundest(best_s: float, low_s: float, high_s: float) -> float:
+    """Give the roundest number in an interval, the nearest to the best of those."""
+    for step_s in ROUND_TO_S:
+        near_s = round(best_s / step_s) * step_s
+        if near_s > 0 and low_s <= near_s <= high_s:
+            return round(near_s, 1)
+    return round(best_s, 2)
+
+
+def _follows_law(
+    intervals_s: pd.Series[float], sync_s: float, *, timing: Timing
+) -> bool:
+    """Tell whether intervals are spread as the law of syncs has it."""
+    seen = np.bincount(np.rint(intervals_s.to_numpy()).astype(np.int64))
+    values, probabilities = interval_pmf(Setting(sync_s), timing=timing)
+    shares = np.zeros(max(len(seen), int(values[-1]) + 1))
+    shares[: len(seen)] = seen / seen.sum()
+    expected = np.zeros(len(shares))
+    expected[values.astype(np.int64)] = probabilities
+    furthest = float(np.abs(np.cumsum(shares - expected)).max())
+    return furthest <= AGREES + _BY_CHANCE / float(np.sqrt(seen.sum()))

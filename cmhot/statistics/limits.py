@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 RESAMPLES = 2000
 """Of a bootstrap: enough for the outermost shares that few blocks ask for."""
-
 _MOST_EFFECTIVE = 1e8  # where blocks agree to rounding, the beta law needs a number
 _TINY = 1e-12  # the beta law has no parameter 0
 _ROWS = 250  # resamples at a time: bounds the memory

@@ -2,22 +2,42 @@
 
 A number from an empty or mixed table is worse than none,
 so all statistics refuse such tables here, in the same words.
+
+Point estimates: of the delays seen, and of those that any instant would have seen.
+
+Two estimators that must agree.
+The *interval estimator* (the headline) takes every instant as a possible update:
+F̂(t) = Σ [min(t, most) - min(t, least)]⁺ / Σ (most - least) over the refreshes,
+which is Σ min(X, t) / Σ X over the intervals X between syncs
+where each sync reads what there is.
+The *direct estimator* (the check) is the distribution of the delays themselves.
+
+The refreshes of one setting, for questions that are asked of one setting only.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from cmhot.errors import RunError, UsageError
+from cmhot.kubelet.settings import parse_setting
+from cmhot.law import QUANTILES, reads_at_every_sync
 from cmhot.runs import schema
+from cmhot.runs.delays import delays
+from cmhot.runs.rundir import kubelet_version, read_run
+from cmhot.runs.sync_intervals import refresh_intervals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     import numpy.typing as npt
+
+    from cmhot.kubelet.settings import Setting
 
     Floats = npt.NDArray[np.float64]
     Codes = npt.NDArray[np.int64]
@@ -158,7 +178,7 @@ def refresh_ends(refresh: pd.DataFrame) -> tuple[Floats, Floats]:
     if wrong.any():
         msg = (
             f"{int(wrong.sum())} refresh intervals have no length: the table is "
-            "damaged; compute it again with cmhot.runs.refreshes.refresh_intervals"
+            "damaged; compute it again with cmhot.runs.sync_intervals.refresh_intervals"
         )
         raise RunError(msg)
     return least, most
@@ -190,3 +210,227 @@ def _coded(column: pd.Series[Any]) -> tuple[Codes, list[Any]]:
     place = np.zeros(len(names), dtype=np.int64)
     place[order] = np.arange(len(order))
     return place[raw], [names[one] for one in order]
+
+
+def describe_delays(delays: pd.DataFrame) -> pd.DataFrame:
+    """Give the direct estimator: mean, quantiles and maximum of observed delays.
+
+    Returns
+    -------
+    DataFrame
+        One row per setting and consumer: ``pods``, ``n_delays`` (observed)
+        and the number of rows of each other status as ``n_<status>``,
+        then ``mean_s`` … ``max_s``, NaN where nothing was observed.
+
+    Raises
+    ------
+    UsageError, RunError
+        For a table that is empty or damaged, or mixed of modelled and measured rows.
+    """
+    rows = []
+    for key, own in populations(delays):
+        observed, _ = observed_delays(own)
+        number = own["status"].value_counts()
+        counts = {f"n_{name}": int(number.get(name, 0)) for name in schema.STATUSES}
+        rows.append(
+            {
+                **key,
+                "pods": codes_of(own["pod"])[1],
+                "n_delays": counts.pop("n_observed"),
+                **counts,
+                **_described(observed),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def describe_intervals(refresh: pd.DataFrame) -> pd.DataFrame:
+    """Give the interval estimator of the delay.
+
+    Parameters
+    ----------
+    refresh
+        As `cmhot.runs.sync_intervals.refresh_intervals` has it.
+
+    Returns
+    -------
+    DataFrame
+        One row per setting and consumer: ``n_syncs``, the number of refreshes,
+        and ``mean_s`` … ``max_s`` of the delay, whose maximum
+        is the longest that any instant would have seen.
+
+    Raises
+    ------
+    UsageError, RunError
+        For a table that is empty or damaged, or mixed of modelled and measured rows.
+    """
+    rows = []
+    for key, own in populations(refresh):
+        least, most = refresh_ends(own)
+        t, share = refresh_cdf(least, most)
+        length = (most - least).sum()
+        rows.append(
+            {
+                **key,
+                "n_syncs": len(most),
+                "mean_s": float((most**2 - least**2).sum() / (2 * length)),
+                **{
+                    name: float(np.interp(p, share, t)) for name, p in QUANTILES.items()
+                },
+                "max_s": float(most.max()),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def refresh_cdf(least: Floats, most: Floats) -> tuple[Floats, Floats]:
+    """Give F̂ of the interval estimator at its corners; between them it is straight.
+
+    Parameters
+    ----------
+    least, most
+        Ends of the delays that each refresh brought, seconds; shape (n,).
+
+    Returns
+    -------
+    t, share
+        Ascending corners, and F̂ there; shape (k,).
+    """
+    t = np.unique(np.concatenate([least, most]))
+    share = (_area(most, t) - _area(least, t)) / (most - least).sum()
+    return t, share
+
+
+def _area(x: Floats, t: Floats) -> Floats:
+    """Compute Σ min(x, t) at each t."""
+    x = np.sort(x)
+    shorter = np.searchsorted(x, t, "right")
+    return np.concatenate([[0.0], np.cumsum(x)])[shorter] + t * (len(x) - shorter)
+
+
+def _described(observed: Floats) -> dict[str, Any]:
+    """Give mean, quantiles and maximum; NaN of nothing."""
+    if not observed.size:
+        return dict.fromkeys(["mean_s", *QUANTILES, "max_s"], float("nan"))
+    ordered = np.sort(observed)  # a third of what np.quantile takes for four of them
+    last = len(ordered) - 1
+    place = last * np.array([*QUANTILES.values()])
+    low = np.floor(place).astype(np.int64)
+    high = np.minimum(low + 1, last)
+    quantiles = ordered[low] + (place - low) * (ordered[high] - ordered[low])
+    return {
+        "mean_s": float(observed.mean()),
+        **dict(zip(QUANTILES, quantiles.tolist(), strict=True)),
+        "max_s": float(ordered[-1]),
+    }
+
+
+LEAST_S = 5.0
+"""A `syncFrequency` below this is left alone where there is another:
+the tick of a second has more to say than the jitter (law.syncs.interval_pmf)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picked:
+    """What one run says of one setting.
+
+    Attributes
+    ----------
+    setting
+        Under which each sync reads what there is.
+    refresh
+        Its refresh intervals, of one consumer.
+    kubernetes
+        Version of its kubelets; None: not known.
+    run
+        Id of the run.
+    modelled
+        Whether nothing was measured.
+    path
+        Of the run.
+    """
+
+    setting: Setting
+    refresh: pd.DataFrame
+    kubernetes: str | None
+    run: str
+    modelled: bool
+    path: Path
+
+    @property
+    def pods(self) -> int:
+        """How many pods there are."""
+        return codes_of(self.refresh["pod"])[1]
+
+    def delays(self) -> pd.DataFrame:
+        """Compute the delays of the updates in these pods, as `cmhot.runs.delays`."""
+        consumer = self.refresh["consumer"].iloc[0]
+        (found,) = (
+            rows
+            for key, rows in populations(delays(read_run(self.path)))
+            if schema.setting_of(key) == self.setting and key["consumer"] == consumer
+        )
+        return found
+
+
+def pick(paths: Sequence[Path], *, at: str = "", longest: bool = False) -> Picked:
+    """Choose a setting, and of the runs the one with the most pods at it.
+
+    Parameters
+    ----------
+    paths
+        Run directories. Pods of different runs are never taken together:
+        they were not watched at the same instants.
+    at
+        The setting, as `parse_setting` reads it; empty: one is chosen,
+        of those under which each sync reads what there is.
+    longest
+        Which is chosen: that of the longest `syncFrequency`,
+        or that of the shortest one of 5 s or more.
+
+    Raises
+    ------
+    UsageError
+        When `at` is no setting.
+    RunError
+        When a run cannot be read, or none has such a setting.
+    """
+    wanted = parse_setting(at) if at else None
+    every = [found for path in paths for found in _fresh(path)]
+    fitting = [one for one in every if wanted is None or one.setting == wanted]
+    if not fitting:
+        there = "; ".join(dict.fromkeys(str(one.setting) for one in every))
+        runs = ", ".join(path.name for path in paths)
+        asked = "a known setting" if wanted is None else str(wanted)
+        msg = (
+            f"no refreshes at {asked} in {runs}, under which each sync reads what "
+            f"there is: there is {there or 'none'}"
+        )
+        raise RunError(msg)
+
+    def rank(one: Picked) -> tuple[bool, float, int]:
+        sync_s = one.setting.sync_frequency_s
+        order = sync_s if longest else -sync_s
+        return sync_s >= LEAST_S, order, one.pods
+
+    return max(fitting, key=rank)
+
+
+def _fresh(path: Path) -> Iterator[Picked]:
+    """List what a run says of settings under which each sync reads what there is."""
+    run = read_run(path)
+    refresh = refresh_intervals(run)
+    if refresh.empty:
+        return
+    for key, rows in populations(refresh):
+        setting = schema.setting_of(key)
+        version = kubelet_version(run.meta, str(rows["node"].iloc[0]))
+        if setting is not None and reads_at_every_sync(setting, version):
+            yield Picked(
+                setting,
+                rows,
+                version,
+                str(run.meta["run_id"]),
+                bool(run.meta.get("modelled")),
+                path,
+            )

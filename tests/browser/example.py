@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cmhot import gallery
 from cmhot.clock import VirtualClock
 from cmhot.errors import CheckError
+from cmhot.plots.publishing import publish
 from cmhot.report.comparison_page import compare_report
-from cmhot.report.ledger import PARTS, Ledger
+from cmhot.report.folder import PARTS, Ledger
 from cmhot.report.make import finish
 from cmhot.report.steps import Step
-from cmhot.summaries.summarising import summarise
+from cmhot.statistics.summarise import summarise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +49,7 @@ def make_report_page(folder: Path, *, names: Sequence[str] = FIGURES) -> Path:
         left_out={"06-force-it": "it takes long; the full profile includes it."},
     )
     for name in names:
-        gallery.publish(name, out=made / "figures", runs=[RUN])
+        publish(name, out=made / "figures", runs=[RUN])
     done, failed, unanswered = ledger.entries.values()
     done.status, done.figures = "done", list(names)
     failed.status, failed.error = "failed", "AssertionError: the law does not hold"

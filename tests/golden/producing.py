@@ -29,11 +29,11 @@ from click.testing import CliRunner
 from matplotlib import font_manager
 
 import cmhot
+from cmhot.cli import cli
+from cmhot.plots import NAMES as FIGURES
 
 # All that is not a public name of `cmhot` stands in these three lines.
-from cmhot import notebooks  # its `execute` and `to_html` are replaced
-from cmhot.cli import cli
-from cmhot.gallery import NAMES as FIGURES
+from cmhot.report import notebooks  # its `execute` and `to_html` are replaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

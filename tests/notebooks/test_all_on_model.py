@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from cmhot import notebooks
 from cmhot.errors import UsageError
+from cmhot.report import notebooks
 from tests.notebooks import test_live_notebooks
 
 pytestmark = pytest.mark.notebook

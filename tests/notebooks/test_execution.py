@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cmhot import notebooks
 from cmhot.errors import CheckError
+from cmhot.report import notebooks
 from cmhot.runs.rundir import read_run
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cmhot import notebooks, targets
+from cmhot.cluster import targets
+from cmhot.cluster.model import ModelCluster
 from cmhot.errors import NotFoundError, UsageError
-from cmhot.model import ModelCluster
+from cmhot.report import notebooks
 
 if TYPE_CHECKING:
     from pathlib import Path

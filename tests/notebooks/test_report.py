@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cmhot import notebooks
 from cmhot.errors import CheckError, NotFoundError, RunError, UsageError
-from cmhot.report.bars import Telling
+from cmhot.report import notebooks
 from cmhot.report.make import make_report, report_on_runs, resume_report, target_of
-from cmhot.report.order import Order
-from cmhot.report.steps import COLLECT
+from cmhot.report.progress_bars import Telling
+from cmhot.report.steps import COLLECT, Order
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -40,16 +40,16 @@ def test_it_holds_what_the_package_reads(wheel: Path) -> None:
 
     parts = ("kubernetes", "etcd", "containerd", "runc", "cni")
     assert {
-        "cmhot/port/probe.sh",
+        "cmhot/cluster/probe.sh",
         "cmhot/_notebooks/02-collect.ipynb",
         "cmhot/_notebooks/03-delay-distribution.ipynb",
-        *(f"cmhot/testbed/modules/{part}/go.mod" for part in parts),
-        *(f"cmhot/testbed/modules/{part}/go.sum" for part in parts),
-        "cmhot/_shipped/remedies.json",
-        "cmhot/_shipped/consumers.json",
-        "cmhot/_shipped/environment-or-volume.json",
+        *(f"cmhot/cluster/testbed/modules/{part}/go.mod" for part in parts),
+        *(f"cmhot/cluster/testbed/modules/{part}/go.sum" for part in parts),
+        "cmhot/plots/shipped/remedies.json",
+        "cmhot/plots/shipped/consumers.json",
+        "cmhot/plots/shipped/environment-or-volume.json",
     } <= names
-    assert [name for name in names if name.startswith("cmhot/_shipped/runs/")]
+    assert [name for name in names if name.startswith("cmhot/plots/shipped/runs/")]
     assert not [name for name in names if name.startswith("tests/")]
 
 

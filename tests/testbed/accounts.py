@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from cmhot.kube import Kube
+from cmhot.cluster.client import Kube
 from tests.testbed.command import run
 from tests.testbed.conftest import NAME
 
 if TYPE_CHECKING:
-    from cmhot.port.cluster import Cluster
+    from cmhot.cluster.port import Cluster
 
 CONTEXT = "limited"
 

@@ -16,24 +16,24 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmarks.common import fresh_namespace
+from cmhot.cluster.targets import connect
+from cmhot.cluster.testbed import host, layout, lifecycle, spec
+from cmhot.kubelet.settings import parse_setting
 from cmhot.runs.rundir import read_run
-from cmhot.settings import parse_setting
-from cmhot.targets import connect
-from cmhot.testbed import host, layout, lifecycle, spec
 from tests.testbed.command import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from cmhot.port.cluster import Cluster
+    from cmhot.cluster.port import Cluster
+    from cmhot.cluster.testbed.status import Status
     from cmhot.runs.rundir import Run
-    from cmhot.testbed.lifecycle import Status
 
 HERE = Path(__file__).parent
 NAME = f"test-{os.getpid()}"
 """Of the shared testbed: each session has its own, so that two may run at once."""
 NAME_LENGTH = 32
-"""Longest name of a testbed, as `cmhot.testbed.spec.check_name` has it."""
+"""Longest name of a testbed, as `cmhot.cluster.testbed.spec.check_name` has it."""
 NODES = (
     "sync=2s,strategy=Watch",
     "sync=2s,strategy=Get",

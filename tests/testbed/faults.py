@@ -24,28 +24,31 @@ import click
 import pandas as pd
 
 from benchmarks.common import CLOCK, wait_until
-from cmhot import kube
 from cmhot.clock import NS_PER_S
-from cmhot.collecting import collect, resume
-from cmhot.collecting.setup import CONFIG_MAP_NAME
+from cmhot.cluster import client
+from cmhot.cluster.port import NAMESPACE, POD
+from cmhot.cluster.port import NODE as NODES
+from cmhot.cluster.probe import namespace_of
+from cmhot.cluster.targets import connect
+from cmhot.cluster.testbed import layout, lifecycle, spec
+from cmhot.cluster.testbed.status import _pids, first_process, in_namespace
+from cmhot.cluster.testbed.versions import KUBERNETES_VERSION
+from cmhot.collector.begin import collect
+from cmhot.collector.probes import CONFIG_MAP_NAME
+from cmhot.collector.resume import resume
 from cmhot.errors import ClusterError, CmhotError, UnreachableError
-from cmhot.plan import Plan
-from cmhot.port.cluster import CONFIG_MAP, NAMESPACE, POD, Kind
-from cmhot.port.cluster import NODE as NODES
-from cmhot.port.probe import namespace_of
+from cmhot.kubelet.settings import parse_setting
+from cmhot.kubelet.uses import CONFIG_MAP, Kind
 from cmhot.runs import schema
+from cmhot.runs.plan import Plan
 from cmhot.runs.rundir import read_run
-from cmhot.settings import parse_setting
 from cmhot.statistics import describe_delays, describe_intervals
-from cmhot.targets import connect
-from cmhot.testbed import layout, lifecycle, processes, spec
-from cmhot.testbed.versions import KUBERNETES_VERSION
 from tests.fronts import Front, Stepped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from cmhot.port.cluster import Cluster
+    from cmhot.cluster.port import Cluster
     from cmhot.runs.rundir import Run
 
 TESTBED = "faults"
@@ -69,12 +72,12 @@ SERVICE_ACCOUNT = Kind("v1", "serviceaccounts")
 
 def pids(testbed: str, *marks: str) -> list[int]:
     """Find processes of a testbed whose command line has all of some words."""
-    first = processes.first_process(layout.home(testbed).run)
+    first = first_process(layout.home(testbed).run)
     if first is None:
         return []
     namespace = os.readlink(f"/proc/{first}/ns/pid")  # noqa: PTH115 - it is no path
     found = []
-    for pid in processes.in_namespace(namespace):
+    for pid in in_namespace(namespace):
         with contextlib.suppress(OSError):
             line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
             if all(mark.encode() in line for mark in marks):
@@ -119,7 +122,7 @@ class Under:
     """
 
     testbed: str
-    cluster: kube.Kube
+    cluster: client.Kube
     run_dir: Path
     folder: Path
     clock: Stepped
@@ -145,7 +148,7 @@ class Under:
 
     def probe_pid(self) -> int:
         """Find the process of the first probe."""
-        for pid in processes._pids():  # pods have PID namespaces of their own
+        for pid in _pids():  # pods have PID namespaces of their own
             with contextlib.suppress(OSError):
                 line = Path(f"/proc/{pid}/cmdline").read_bytes()
                 group = Path(f"/proc/{pid}/cgroup").read_text()
@@ -352,7 +355,7 @@ class Answers(Front):
         ``410``: every watch begins at a version that the API server has forgotten.
     """
 
-    def __init__(self, inner: kube.Kube, how: str) -> None:
+    def __init__(self, inner: client.Kube, how: str) -> None:
         super().__init__(inner)
         self._how = how
         self._writes = 0
@@ -543,7 +546,7 @@ def run_under(
     """Collect under a fault, in this thread, and say what came of it."""
     with contextlib.ExitStack() as stack:
         admin = connect(f"testbed:{testbed}")
-        assert isinstance(admin, kube.Kube)
+        assert isinstance(admin, client.Kube)
         assert wait_until(lambda: _takes_pods(admin), deadline_s=90)
         run_id = "f-" + "".join(
             letter if letter.isalnum() else "-" for letter in fault.name.lower()
@@ -597,7 +600,7 @@ def run_under(
         return outcome
 
 
-def _takes_pods(cluster: kube.Kube) -> bool:
+def _takes_pods(cluster: client.Kube) -> bool:
     """Tell whether the nodes have got over the last fault."""
     try:
         nodes, _ = cluster.list(NODES)
@@ -667,7 +670,7 @@ duration_s: float = 1.0  # seconds of trials
 seed: int = 1  # of the schedule""",
     """\
 from pathlib import Path
-from cmhot.collecting import collect
+from cmhot import collect
 from cmhot.plan import Plan
 from cmhot.targets import connect
 plan = Plan(pods=pods, duration_s=duration_s, seed=seed)
@@ -736,8 +739,8 @@ def small_disk(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def as_user(
-    admin: kube.Kube, testbed: str, namespace: str, folder: Path
-) -> Iterator[kube.Kube]:
+    admin: client.Kube, testbed: str, namespace: str, folder: Path
+) -> Iterator[client.Kube]:
     """Make a namespace and a service account that may do everything in it."""
     import yaml  # noqa: PLC0415 - here only
 
@@ -778,7 +781,7 @@ def as_user(
     kubeconfig["current-context"] = "user"
     file = folder / f"{namespace}.yaml"
     file.write_text(yaml.safe_dump(kubeconfig))
-    user = kube.connect(target="context:user", context="user", kubeconfig=file)
+    user = client.connect(target="context:user", context="user", kubeconfig=file)
     user.local_image = admin.local_image
     try:
         yield user

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 
-from cmhot.testbed import host, layout, processes
-from cmhot.testbed.oci import Image, write_archive
+from cmhot.cluster.testbed import host, layout
+from cmhot.cluster.testbed.image import Image, write_archive
+from cmhot.cluster.testbed.status import first_process
 from tests.testbed.command import ROOT
 
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ def put_on(testbed: str, nodes: Iterable[str]) -> int:
             "LANG": "C.UTF-8",
         },
     )
-    first = processes.first_process(run)
+    first = first_process(run)
     try:
         with tempfile.TemporaryFile(dir=run) as layer, archive.open("wb") as out:
             write_layer(layer)

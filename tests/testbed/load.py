@@ -15,15 +15,15 @@ import numpy as np
 import pandas as pd
 
 from cmhot.clock import NS_PER_S
-from cmhot.collecting import collect
-from cmhot.collecting.agenda import TRIAL
-from cmhot.plan import Plan
+from cmhot.cluster.targets import connect
+from cmhot.cluster.testbed import lifecycle, spec
+from cmhot.collector.begin import collect
+from cmhot.collector.schedule import TRIAL
+from cmhot.kubelet.settings import parse_setting
 from cmhot.runs import schema
+from cmhot.runs.plan import Plan
 from cmhot.runs.rundir import read_run
-from cmhot.settings import parse_setting
 from cmhot.statistics import coherence_by_sync
-from cmhot.targets import connect
-from cmhot.testbed import lifecycle, spec
 
 TESTBED = "load"
 DETECTION = ("Watch", "Get", "Cache,ttl=0s", "Cache,ttl=15s")

@@ -20,8 +20,9 @@ import click
 
 from benchmarks import traces
 from benchmarks.common import CLOCK, wait_until
-from cmhot.settings import parse_setting
-from cmhot.testbed import layout, lifecycle, processes, spec
+from cmhot.cluster.testbed import layout, lifecycle, spec
+from cmhot.cluster.testbed.status import first_process
+from cmhot.kubelet.settings import parse_setting
 from tests.testbed.command import start
 
 if TYPE_CHECKING:
@@ -120,11 +121,11 @@ def _kill(name: str, victim: str, *, after_s: float) -> tuple[float, bool, str]:
         if victim == "first process":
             # Before there is one, nothing can be killed; soon there is.
             wait_until(
-                lambda: processes.first_process(run) is not None,
+                lambda: first_process(run) is not None,
                 deadline_s=FAILED_START_S,
                 poll_s=0.01,
             )
-            first = processes.first_process(run)
+            first = first_process(run)
             was_complete = starter.process.poll() is not None
             if first is None:
                 msg = f"testbed {name} never got a first process"

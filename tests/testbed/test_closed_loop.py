@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cmhot.closed_loop import closed_loops
+from cmhot.cluster.port import MANAGED_BY, NAMESPACE
+from cmhot.experiments.closed_loop import closed_loops
+from cmhot.kubelet.settings import Setting
 from cmhot.law import interval_pmf
-from cmhot.law.mistaken import closed_loop_mean_s
-from cmhot.port.cluster import MANAGED_BY, NAMESPACE
-from cmhot.settings import Setting
+from cmhot.statistics.mistakes import closed_loop_mean_s
 
 if TYPE_CHECKING:
-    from cmhot.port.cluster import Cluster
+    from cmhot.cluster.port import Cluster
 
 
 def test_a_real_kubelet_is_locked_onto(cluster: Cluster) -> None:

@@ -16,8 +16,8 @@ from benchmarks.common import (
     has_namespace,
     wait_until,
 )
+from cmhot.cluster import probe
 from cmhot.errors import NotFoundError
-from cmhot.port import probe
 from cmhot.runs.rundir import read_run
 from tests.testbed.accounts import write_kubeconfig
 from tests.testbed.command import run, start
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from cmhot.port.cluster import Cluster
-    from cmhot.testbed.lifecycle import Status
+    from cmhot.cluster.port import Cluster
+    from cmhot.cluster.testbed.status import Status
     from tests.testbed.conftest import Collected
 
 FAST = ("sync-2s-watch", "sync-2s-get", "sync-2s-cache")

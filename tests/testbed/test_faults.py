@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from cmhot.settings import parse_setting
-from cmhot.testbed import lifecycle, spec
+from cmhot.cluster.testbed import lifecycle, spec
+from cmhot.kubelet.settings import parse_setting
 from tests.testbed import conftest, faults
 
 NAME = f"{conftest.NAME}-faults"

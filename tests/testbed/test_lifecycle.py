@@ -14,9 +14,10 @@ import pytest
 from benchmarks import traces
 from benchmarks.common import wait_until
 from benchmarks.startup import start_and_end
+from cmhot.cluster.testbed import layout, lifecycle, spec
+from cmhot.cluster.testbed.status import first_process, in_namespace, of_testbed
 from cmhot.errors import UsageError
-from cmhot.settings import parse_setting
-from cmhot.testbed import layout, lifecycle, processes, spec
+from cmhot.kubelet.settings import parse_setting
 from tests.testbed import soak
 from tests.testbed.command import run, start
 from tests.testbed.conftest import NAME, NODES, left_behind
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from cmhot.testbed.lifecycle import Status
+    from cmhot.cluster.testbed.status import Status
 
 SMALL = ("sync=2s",)
 
@@ -37,13 +38,13 @@ def small(name: str) -> spec.TestbedSpec:
 
 def test_up_finds_a_running_testbed(testbed: Status) -> None:
     """A second `up` with the same nodes starts nothing and answers the same."""
-    first = processes.first_process(layout.home(NAME).run)
+    first = first_process(layout.home(NAME).run)
     same = spec.make_spec([parse_setting(node) for node in NODES], name=NAME)
 
     again = lifecycle.up(same)
 
     assert again == testbed
-    assert processes.first_process(layout.home(NAME).run) == first
+    assert first_process(layout.home(NAME).run) == first
 
 
 @pytest.mark.usefixtures("testbed")
@@ -141,8 +142,8 @@ def test_nothing_is_reachable_from_outside(testbed: Status) -> None:
     )
     ports = {line.split()[4].rpartition(":")[2] for line in answer.stdout.splitlines()}
     host = os.readlink("/proc/self/ns/net")  # noqa: PTH115 - it is no path
-    first = processes.first_process(layout.home(testbed.name).run)
-    inside = processes.in_namespace(os.readlink(f"/proc/{first}/ns/pid"))  # noqa: PTH115
+    first = first_process(layout.home(testbed.name).run)
+    inside = in_namespace(os.readlink(f"/proc/{first}/ns/pid"))  # noqa: PTH115
 
     # other programs may listen meanwhile, but hardly on all of the testbed's ports
     assert not {"2379", "2380", "443", "10250", "10257", "10259"} <= ports
@@ -203,11 +204,11 @@ def remove_record(name: str) -> None:
 
 def kill_first_process(name: str) -> None:
     """End all processes at once."""
-    first = processes.first_process(layout.home(name).run)
+    first = first_process(layout.home(name).run)
     assert first is not None
     os.kill(first, signal.SIGKILL)
     assert wait_until(
-        lambda: processes.first_process(layout.home(name).run) is None, deadline_s=10
+        lambda: first_process(layout.home(name).run) is None, deadline_s=10
     )
 
 
@@ -262,7 +263,7 @@ def test_two_starts_at_once(own_name: str) -> None:
         False,
         True,
     ]
-    found = list(processes.of_testbed(layout.home(own_name).run))
+    found = list(of_testbed(layout.home(own_name).run))
     assert sorted(process.is_first for process in found) == [False, True]
 
 

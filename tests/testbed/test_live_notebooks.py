@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cmhot import notebooks
-from cmhot.port.cluster import MANAGED_BY, NAMESPACE
+from cmhot.cluster.port import MANAGED_BY, NAMESPACE
+from cmhot.report import notebooks
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cmhot.port.cluster import Cluster
-    from cmhot.testbed.lifecycle import Status
+    from cmhot.cluster.port import Cluster
+    from cmhot.cluster.testbed.status import Status
 
 # each on the node of 2 s, in half a minute to a minute and a half
 SMALL: dict[str, dict[str, object]] = {

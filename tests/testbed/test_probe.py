@@ -11,8 +11,8 @@ from benchmarks import probe as benchmark
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cmhot.port.cluster import Cluster
-    from cmhot.testbed.lifecycle import Status
+    from cmhot.cluster.port import Cluster
+    from cmhot.cluster.testbed.status import Status
 
 
 @pytest.fixture(scope="module")

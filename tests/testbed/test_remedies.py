@@ -8,23 +8,22 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from benchmarks.common import await_ready, wait_until
-from cmhot.experiments import remedies
-from cmhot.experiments.cases import cases
-from cmhot.experiments.consumers import EVENTS, Matrix
+from cmhot.cluster.port import DEPLOYMENT
+from cmhot.cluster.testbed import layout
+from cmhot.cluster.testbed.image import IMAGE_NAME
+from cmhot.experiments import forcing
+from cmhot.experiments.consumer_matrix import EVENTS, Matrix, cases
 from cmhot.experiments.stage import Stage, choose_node
-from cmhot.explaining import explain
-from cmhot.objects import patch
-from cmhot.port.cluster import DEPLOYMENT
-from cmhot.refreshing.circumstances import REMEMBERED
-from cmhot.testbed import layout
-from cmhot.testbed.image import IMAGE_NAME
-from cmhot.waiting import wait
+from cmhot.propagation.changes import patch
+from cmhot.propagation.explain import explain
+from cmhot.propagation.wait import wait
+from cmhot.propagation.workload import REMEMBERED
 from studies.remedies import PUBLISHED_WITHIN_S
 from tests.testbed.command import run, start
 
 if TYPE_CHECKING:
-    from cmhot.port.cluster import Cluster
-    from cmhot.testbed.lifecycle import Status
+    from cmhot.cluster.port import Cluster
+    from cmhot.cluster.testbed.status import Status
 
 USER = "cmhot"
 READY_S = 60.0
@@ -125,8 +124,8 @@ def test_annotate_is_quick(cluster: Cluster, testbed: Status, namespace: str) ->
     node = choose_node(cluster, of_10_s.name)
 
     with Stage(cluster, node=node, namespace=namespace) as stage:
-        remedies.start(stage, 8)
-        seen = remedies.trial(stage, method="annotate", seq=1)
+        forcing.start(stage, 8)
+        seen = forcing.trial(stage, method="annotate", seq=1)
     print(f"annotate: first {seen.first_s:.2f} s, last {seen.last_s:.2f} s")  # noqa: T201
 
     assert seen.refreshed.ok

@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cmhot import notebooks
 from cmhot.clock import SystemClock
-from cmhot.report import order
-from cmhot.report.bars import Telling
+from cmhot.report import notebooks
 from cmhot.report.make import make_report, resume_report
-from cmhot.report.order import Order, Profile
+from cmhot.report.progress_bars import Telling
+from cmhot.report.steps import PROFILES, Order, Profile
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cmhot.testbed.lifecycle import Status
+    from cmhot.cluster.testbed.status import Status
 
 MOST_S = 480.0
 """Some 4 minutes, most of them waiting for kubelets; a busy machine takes longer."""
@@ -51,7 +50,7 @@ def made(
     clock = SystemClock()
     asked = Order(target=f"testbed:{testbed.name}", profile="small", duration_s=30.0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(order.PROFILES, "small", SMALL)
+        patch.setitem(PROFILES, "small", SMALL)
         began = clock.monotonic()
         page = make_report(
             asked, out=tmp_path_factory.mktemp("report"), telling=Telling(said.append)

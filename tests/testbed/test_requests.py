@@ -7,10 +7,10 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from cmhot.testbed import layout
+from cmhot.cluster.testbed import layout
 
 if TYPE_CHECKING:
-    from cmhot.testbed.status import Status
+    from cmhot.cluster.testbed.status import Status
     from tests.testbed.conftest import Collected
 
 USER = "cmhot"

@@ -20,16 +20,17 @@ import yaml
 
 import cmhot
 from benchmarks.common import CLOCK, fresh_namespace, has_namespace, wait_until
-from cmhot import kube
+from cmhot.cluster import rights
+from cmhot.cluster.client import Kube, connect
+from cmhot.cluster.port import DEPLOYMENT, MANAGED_BY, NAMESPACE, POD
+from cmhot.cluster.probe import RUN_LABEL
+from cmhot.cluster.rights import roles
+from cmhot.collector.job import RUNS, job
+from cmhot.collector.preflight import suitability
 from cmhot.errors import NotFoundError
-from cmhot.plan import Plan
-from cmhot.port import rights
-from cmhot.port.cluster import CONFIG_MAP, DEPLOYMENT, MANAGED_BY, NAMESPACE, POD, Kind
-from cmhot.port.probe import RUN_LABEL
+from cmhot.kubelet.uses import CONFIG_MAP, Kind
+from cmhot.runs.plan import Plan
 from cmhot.runs.rundir import read_run
-from cmhot.visiting.job import RUNS, job
-from cmhot.visiting.roles import roles
-from cmhot.visiting.suitability import suitability
 from tests.testbed import inside
 from tests.testbed.accounts import CONTEXT, write_kubeconfig
 from tests.testbed.command import ROOT, run, start
@@ -37,8 +38,8 @@ from tests.testbed.command import ROOT, run, start
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cmhot.port.cluster import Cluster
-    from cmhot.testbed.lifecycle import Status
+    from cmhot.cluster.port import Cluster
+    from cmhot.cluster.testbed.status import Status
     from tests.testbed.conftest import Collected
 
 NODE = "sync-2s-watch"
@@ -69,7 +70,7 @@ class Foreign:
 
     def missing(self, plan: Plan | None = None) -> set[str]:
         """Name the checks that fail."""
-        cluster = kube.connect(
+        cluster = connect(
             target=f"context:{CONTEXT}", context=CONTEXT, kubeconfig=self.kubeconfig
         )
         plan = plan or Plan(namespace=self.namespace)
@@ -185,7 +186,7 @@ def test_clean_removes_what_a_killed_collection_left(
 ) -> None:
     """It finds the run's namespace, asks, and leaves those that only look like ours."""
     target = ("--target", f"testbed:{testbed.name}")
-    assert isinstance(cluster, kube.Kube)
+    assert isinstance(cluster, Kube)
     labels = {**MANAGED_BY, RUN_LABEL: "copied"}
     copied = {"metadata": {"name": "copied-labels", "labels": labels}}
     cluster._json("POST", "/api/v1/namespaces", body=copied)

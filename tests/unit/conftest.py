@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import pytest
 
+from cmhot.kubelet.settings import parse_setting
 from cmhot.law import equilibrium, interval_pmf
 from cmhot.runs.rundir import RunWriter
-from cmhot.settings import parse_setting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,16 +13,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cmhot.clock import VirtualClock
-from cmhot.consumers.owners import KINDS
+from cmhot.cluster.port import DEPLOYMENT, NODE, POD, Captured
 from cmhot.errors import ClusterError, ForbiddenError, NotFoundError
-from cmhot.port.cluster import CONFIG_MAP, DEPLOYMENT, NODE, POD, Captured
-from cmhot.refreshing.session import AUTOSCALER, BUDGET
+from cmhot.kubelet.uses import CONFIG_MAP
+from cmhot.propagation.methods import AUTOSCALER, BUDGET
+from cmhot.propagation.owners import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from cmhot.port.cluster import Kind
-    from cmhot.port.rights import Right
+    from cmhot.cluster.rights import Right
+    from cmhot.kubelet.uses import Kind
 
 Object = dict[str, Any]
 SYNC_S = 0.1

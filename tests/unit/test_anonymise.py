@@ -10,10 +10,9 @@ import pytest
 
 from cmhot.runs import schema
 from cmhot.runs.anonymise import BEGIN_NS, anonymised
-from cmhot.runs.frames import frame
-from cmhot.runs.packed import pack
 from cmhot.runs.rundir import RunWriter, read_run
-from cmhot.summaries.summarising import summarise
+from cmhot.runs.tables import frame, pack
+from cmhot.statistics.summarise import summarise
 
 if TYPE_CHECKING:
     from pathlib import Path

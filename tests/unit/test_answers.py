@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from cmhot.port.answers import how_it_ended, shorten_to_cause
+from cmhot.cluster.answers import how_it_ended, shorten_to_cause
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cmhot.cluster.model import ModelCluster
+from cmhot.cluster.port import DEPLOYMENT, NAMESPACE
+from cmhot.collector.cleanup import Leftover, find_leftovers, is_ours, remove
 from cmhot.errors import ForbiddenError
-from cmhot.model import ModelCluster
-from cmhot.port.cluster import CONFIG_MAP, DEPLOYMENT, NAMESPACE
-from cmhot.visiting.clean import Leftover, find_leftovers, is_ours, remove
+from cmhot.kubelet.uses import CONFIG_MAP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cmhot.port.cluster import Kind
+    from cmhot.kubelet.uses import Kind
 
 OURS = {"app.kubernetes.io/managed-by": "cmhot", "cmhot.dev/run": "r1"}
 MADE = "2025-12-31T22:00:00Z"

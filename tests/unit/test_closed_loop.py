@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cmhot.closed_loop import COLUMNS, closed_loops
+from cmhot.cluster.model import ModelCluster
+from cmhot.cluster.port import MANAGED_BY, NAMESPACE
+from cmhot.cluster.probe import RUN_LABEL
 from cmhot.errors import UsageError
+from cmhot.experiments.closed_loop import COLUMNS, closed_loops
+from cmhot.kubelet.settings import Setting
 from cmhot.law import interval_pmf
-from cmhot.law.mistaken import closed_loop_mean_s
-from cmhot.model import ModelCluster
-from cmhot.port.cluster import MANAGED_BY, NAMESPACE
-from cmhot.port.probe import RUN_LABEL
-from cmhot.settings import Setting
+from cmhot.statistics.mistakes import closed_loop_mean_s
 
 if TYPE_CHECKING:
-    from cmhot.collecting import Progress
-    from cmhot.port.cluster import Kind
+    from cmhot.collector.loop import Progress
+    from cmhot.kubelet.uses import Kind
 
 TEN = Setting(10)
 

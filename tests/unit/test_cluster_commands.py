@@ -12,11 +12,11 @@ import yaml
 from click.testing import CliRunner
 
 from cmhot.cli import cli
+from cmhot.cluster.model import ModelCluster
+from cmhot.cluster.port import NAMESPACE
+from cmhot.cluster.testbed.host import Check
+from cmhot.collector import cleanup as cleaning
 from cmhot.errors import UsageError
-from cmhot.model import ModelCluster
-from cmhot.port.cluster import NAMESPACE
-from cmhot.testbed.host import Check
-from cmhot.visiting import clean as cleaning
 
 if TYPE_CHECKING:
     from click.testing import Result
@@ -80,7 +80,7 @@ def test_a_remedy_for_many_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None
         Check("c", ok=False, detail="x", remedy="do that"),
         Check("d", ok=True, detail="y"),
     ]
-    monkeypatch.setattr("cmhot.visiting.doctor.examine", lambda *_: checks)
+    monkeypatch.setattr("cmhot.collector.preflight.examine", lambda *_: checks)
 
     result = invoke("doctor", "--target", "model")
 
@@ -121,7 +121,7 @@ def test_clean_asks_before_it_removes(
 ) -> None:
     """Only a yes, or --yes, removes anything; what it is stands before the question."""
     # the package has a command of the module's name
-    module = importlib.import_module("cmhot.cli.clean")
+    module = importlib.import_module("cmhot.cli.cluster_access")
     monkeypatch.setattr(module, "is_terminal", lambda: answer is not None)
 
     result = invoke("clean", "--target", "model", *arguments, answer=answer)
@@ -155,7 +155,7 @@ def test_fetching_needs_a_namespace() -> None:
 
 def test_a_run_can_be_printed(tmp_path: Path) -> None:
     """What a Job prints is what `unpack` reads."""
-    from cmhot.visiting.transfer import unpack  # noqa: PLC0415 - here only
+    from cmhot.collector.job import unpack  # noqa: PLC0415 - here only
 
     result = invoke(
         *("collect", "--target", "model", "--pods", "1", "--duration", "30s"),

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cmhot.errors import RunError
-from cmhot.report.comparing import compare_runs
-from cmhot.report.comparison_page import compare_report
+from cmhot.report.comparison_page import compare_report, compare_runs
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,21 +6,36 @@ from typing import Any
 
 import pytest
 
-from cmhot.consumers.contents import (
+from cmhot.errors import UsageError
+from cmhot.kubelet.settings import Setting, parse_setting
+from cmhot.kubelet.uses import (
+    Reference,
+    Role,
+    Use,
+    Way,
+    nearest,
+    parse_reference,
+    references_of,
+    unmounted,
+    uses_of,
+)
+from cmhot.kubelet.view import (
     content_of,
+    fate_of,
     files_of,
+    forced_by,
     read_environ,
     variables_of,
 )
-from cmhot.consumers.expectation import NodeFacts, expectation, remaining_s, sampled
-from cmhot.consumers.explanation import explain_survey
-from cmhot.consumers.fate import fate_of, forced_by
-from cmhot.consumers.owners import Owner, owner_of, parse_workload, workload_of
-from cmhot.consumers.reference import Reference, nearest, parse_reference
-from cmhot.consumers.survey import Survey
-from cmhot.consumers.uses import Role, Use, Way, references_of, unmounted, uses_of
-from cmhot.errors import UsageError
-from cmhot.settings import Setting, parse_setting
+from cmhot.propagation.expectation import NodeFacts, expectation, remaining_s, sampled
+from cmhot.propagation.explanation import explain_survey
+from cmhot.propagation.owners import (
+    Owner,
+    Survey,
+    owner_of,
+    parse_workload,
+    workload_of,
+)
 
 MAP = Reference("configmap", "m")
 SECRET = Reference("secret", "m")

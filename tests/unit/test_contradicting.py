@@ -8,10 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from cmhot.cli import cli
-from cmhot.contradicting import contradictions, warning
-from cmhot.nodes import ObservedNode
+from cmhot.cluster.nodes import ObservedNode, contradictions, warning
+from cmhot.kubelet.settings import Setting, Strategy
 from cmhot.runs.rundir import read_run
-from cmhot.settings import Setting, Strategy
 
 if TYPE_CHECKING:
     from pathlib import Path

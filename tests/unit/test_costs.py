@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from cmhot.costs import costs
-from cmhot.model import ModelCluster
-from cmhot.plan import Plan
-from cmhot.settings import Setting, Strategy
+from cmhot.cluster.model import ModelCluster
+from cmhot.collector.load_estimate import costs
+from cmhot.kubelet.settings import Setting, Strategy
+from cmhot.runs.plan import Plan
 
 
 @pytest.mark.parametrize(

@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
+from cmhot.cluster.model.simulate import simulate
 from cmhot.errors import UsageError
-from cmhot.kubelet import TYPICAL
+from cmhot.kubelet.eras import TYPICAL
+from cmhot.kubelet.settings import Setting, Strategy
 from cmhot.law import law_for
-from cmhot.model.simulate import simulate
 from cmhot.runs import schema
-from cmhot.runs.delays import delays, delays_in_chunks
-from cmhot.runs.meta import kubelet_version, observed_until_ns
-from cmhot.runs.pooling import pool
-from cmhot.runs.refreshes import REFRESH_COLUMNS, refresh_intervals
-from cmhot.runs.rundir import read_run
-from cmhot.settings import Setting, Strategy
+from cmhot.runs.delays import delays, delays_in_chunks, pool
+from cmhot.runs.rundir import kubelet_version, observed_until_ns, read_run
+from cmhot.runs.sync_intervals import REFRESH_COLUMNS, refresh_intervals
 from cmhot.statistics import describe_delays, describe_intervals
 from tests.unit.conftest import listed
 

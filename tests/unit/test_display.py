@@ -10,16 +10,15 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from cmhot.clock import VirtualClock
-from cmhot.display import Page, Shown
-from cmhot.explaining import explain
-from cmhot.live import Notebook, Terminal, board, in_notebook
-from cmhot.prediction import predict
-from cmhot.refreshing import refresh
+from cmhot.display import Notebook, Page, Shown, Terminal, board, in_notebook
+from cmhot.kubelet.settings import Setting
+from cmhot.law.prediction import predict
+from cmhot.propagation.explain import explain
+from cmhot.propagation.refresh import refresh
+from cmhot.propagation.wait import wait
 from cmhot.runs import schema
-from cmhot.settings import Setting
-from cmhot.summaries.precision import plan_precision
-from cmhot.summaries.summary import STATISTICS, SettingSummary, Summary
-from cmhot.waiting import wait
+from cmhot.statistics.sample_size import plan_precision
+from cmhot.statistics.summary import STATISTICS, SettingSummary, Summary
 from tests.unit.living import Living
 
 EVIL = "<script>alert('x')</script>|*a*`b`"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from cmhot.report.drawn import find_drawn
+from cmhot.report.sections import find_drawn
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cmhot import notebooks
 from cmhot.clock import VirtualClock
 from cmhot.errors import NotFoundError
-from cmhot.report.bars import Telling
-from cmhot.report.executing import Pace, execute_steps
-from cmhot.report.ledger import Ledger
+from cmhot.report import notebooks
+from cmhot.report.execution import Pace, execute_steps
+from cmhot.report.folder import Ledger
+from cmhot.report.progress_bars import Telling
 from cmhot.report.steps import COLLECT, Step
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from cmhot.runs.expected import expected_law
+from cmhot.statistics.agreement import expected_law
 
 
 def table(

@@ -9,25 +9,33 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
+from cmhot.cluster.model import ModelCluster
+from cmhot.cluster.port import DEPLOYMENT, NAMESPACE, POD
+from cmhot.cluster.probe import RUN_LABEL
+from cmhot.collector.cleanup import find_leftovers
 from cmhot.errors import CheckError, ClusterError, NotFoundError, UsageError
-from cmhot.experiments import blog, consumers, first, remedies, timing
-from cmhot.experiments.attending import Attended, Look
-from cmhot.experiments.cases import FIXED, LATER, MAP, cases
-from cmhot.experiments.phases import scramble
+from cmhot.experiments import blog_post, one_update
+from cmhot.experiments.blog_post import scramble, shares_by, timed
+from cmhot.experiments.consumer_matrix import (
+    FIXED,
+    LATER,
+    MAP,
+    Cell,
+    cases,
+    consumer_matrix,
+)
+from cmhot.experiments.forcing import Attended, Look, capacity, compare, first_ready
 from cmhot.experiments.stage import Stage, choose_node, config_map
-from cmhot.landing.looking import ENVIRON
-from cmhot.model import ModelCluster
-from cmhot.objects import patch
-from cmhot.port.cluster import CONFIG_MAP, DEPLOYMENT, NAMESPACE, POD
-from cmhot.port.probe import RUN_LABEL
-from cmhot.refreshing.circumstances import TOUCHED
-from cmhot.settings import Setting, Strategy
-from cmhot.visiting.clean import find_leftovers
+from cmhot.kubelet.settings import Setting, Strategy
+from cmhot.kubelet.uses import CONFIG_MAP
+from cmhot.propagation.changes import patch
+from cmhot.propagation.inspection import ENVIRON
+from cmhot.propagation.workload import TOUCHED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cmhot.port.cluster import Kind
+    from cmhot.kubelet.uses import Kind
 
 FAST = (Setting(5), Setting(10))
 
@@ -115,8 +123,8 @@ def test_a_stage_leaves_nothing(cluster: ModelCluster) -> None:
 
     def experiment() -> None:
         with stage:
-            stage.apply(*first.manifests(stage, pods=2))
-            stage.await_pods(first.NAME, 2)
+            stage.apply(*one_update.manifests(stage, pods=2))
+            stage.await_pods(one_update.NAME, 2)
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -133,11 +141,11 @@ def test_a_namespace_of_others_is_kept(cluster: ModelCluster) -> None:
     cluster.apply(namespace)
     cluster.apply(config_map("theirs", a="1"), namespace="n")
     with Stage(cluster, namespace="n") as stage:
-        stage.apply(*first.manifests(stage, pods=1))
-        stage.await_pods(first.NAME, 1)
+        stage.apply(*one_update.manifests(stage, pods=1))
+        stage.await_pods(one_update.NAME, 1)
         left = stage.left()
 
-    assert left == [f"configmaps/{first.NAME}", f"deployments/{first.NAME}"]
+    assert left == [f"configmaps/{one_update.NAME}", f"deployments/{one_update.NAME}"]
     assert stage.left() == []
     assert namespaces(cluster) == 1
     names = [one["metadata"]["name"] for one in cluster.list(CONFIG_MAP)[0]]
@@ -158,14 +166,14 @@ def contents(cluster: ModelCluster, kind: Kind = CONFIG_MAP) -> dict[str, Any]:
     return {one["metadata"]["name"]: one.get("data") for one in found}
 
 
-PRECIOUS = config_map(blog.VOLUME, mine="precious")
+PRECIOUS = config_map(blog_post.VOLUME, mine="precious")
 """Of the user, by a name that documentation uses as well."""
 
 
 def test_what_others_made_is_not_taken_over(cluster: ModelCluster) -> None:
     """It is refused before anything is applied, and the end does not delete it."""
     shared(cluster, PRECIOUS)
-    stage = blog.set_stage(cluster, namespace="n")
+    stage = blog_post.set_stage(cluster, namespace="n")
 
     with (
         stage,
@@ -175,9 +183,9 @@ def test_what_others_made_is_not_taken_over(cluster: ModelCluster) -> None:
             r"give another namespace",
         ),
     ):
-        blog.begin(stage)
+        blog_post.begin(stage)
 
-    assert contents(cluster) == {blog.VOLUME: {"mine": "precious"}}
+    assert contents(cluster) == {blog_post.VOLUME: {"mine": "precious"}}
     assert contents(cluster, DEPLOYMENT) == {}
     assert stage.left() == []
 
@@ -189,7 +197,7 @@ def test_the_matrix_takes_nothing_over(cluster: ModelCluster, name: str) -> None
     before = cluster._store.version
 
     with pytest.raises(UsageError, match=f"configmaps/{name} in namespace n"):
-        consumers.consumer_matrix(cluster, rounds=1, copies=1, namespace="n")
+        consumer_matrix(cluster, rounds=1, copies=1, namespace="n")
 
     assert contents(cluster) == {name: {"mine": "precious"}}
     assert cluster._store.version == before
@@ -218,16 +226,16 @@ def test_what_another_experiment_left_is_said_to_be(cluster: ModelCluster) -> No
     shared(cluster)
     killed = Stage(cluster, namespace="n").open()
     atexit.unregister(killed.close)
-    killed.apply(*first.manifests(killed, pods=1))
+    killed.apply(*one_update.manifests(killed, pods=1))
 
     with (
         Stage(cluster, namespace="n") as stage,
         pytest.raises(UsageError, match=f"{RUN_LABEL}={killed.run_id}"),
     ):
-        stage.apply(*first.manifests(stage, pods=1))
+        stage.apply(*one_update.manifests(stage, pods=1))
 
     left = killed.left()
-    assert left == [f"configmaps/{first.NAME}", f"deployments/{first.NAME}"]
+    assert left == [f"configmaps/{one_update.NAME}", f"deployments/{one_update.NAME}"]
 
 
 @pytest.mark.parametrize("namespace", ["", "n"])
@@ -237,13 +245,13 @@ def test_what_a_killed_stage_left_is_found(namespace: str) -> None:
     shared(cluster, config_map("theirs", a="1"))
     stage = Stage(cluster, namespace=namespace).open()
     atexit.unregister(stage.close)
-    stage.apply(*first.manifests(stage, pods=1))
+    stage.apply(*one_update.manifests(stage, pods=1))
 
     found = find_leftovers(cluster)
 
     assert {one.run_id for one in found} == {stage.run_id}
     assert [f"{one.kind.plural}/{one.name}" for one in found] == (
-        [f"deployments/{first.NAME}", f"configmaps/{first.NAME}"]
+        [f"deployments/{one_update.NAME}", f"configmaps/{one_update.NAME}"]
         if namespace
         else [f"namespaces/{stage.namespace}"]
     )
@@ -325,12 +333,12 @@ def test_a_node_that_is_not_there_is_refused(cluster: ModelCluster) -> None:
 def test_the_first_update_reaches_each_pod(cluster: ModelCluster) -> None:
     """Its publications are those of the update, in their order."""
     with Stage(cluster, node=choose_node(cluster)) as stage:
-        stage.apply(*first.manifests(stage, pods=4))
-        stage.await_pods(first.NAME, 4)
+        stage.apply(*one_update.manifests(stage, pods=4))
+        stage.await_pods(one_update.NAME, 4)
         where = {"namespace": stage.namespace}
-        update = patch(cluster, first.NAME, {"greeting": "hi"}, **where)
+        update = patch(cluster, one_update.NAME, {"greeting": "hi"}, **where)
         cluster.clock.sleep(17)
-        found = first.one_update(stage, update)
+        found = one_update.one_update(stage, update)
 
     assert len(found) == 4
     assert found["delay_s"].is_monotonic_increasing
@@ -343,12 +351,12 @@ def test_the_first_update_reaches_each_pod(cluster: ModelCluster) -> None:
 def test_scrambled_pods_are_as_if_they_had_run_for_long(cluster: ModelCluster) -> None:
     """Each is touched once; it takes the longest interval, 16.2 s at S = 10 s."""
     with Stage(cluster, node=choose_node(cluster)) as stage:
-        stage.apply(*first.manifests(stage, pods=5))
-        stage.await_pods(first.NAME, 5)
+        stage.apply(*one_update.manifests(stage, pods=5))
+        stage.await_pods(one_update.NAME, 5)
         began = cluster.clock.monotonic()
-        scramble(stage, first.NAME, Setting(10), seed=1)
+        scramble(stage, one_update.NAME, Setting(10), seed=1)
         took = cluster.clock.monotonic() - began
-        pods = stage.pods(first.NAME)
+        pods = stage.pods(one_update.NAME)
 
     # a last request of 5 ms may come after it
     assert took == pytest.approx(16.2, abs=0.01)
@@ -361,22 +369,22 @@ def test_scrambled_pods_are_as_if_they_had_run_for_long(cluster: ModelCluster) -
 
 def test_the_post_as_it_was(cluster: ModelCluster) -> None:
     """INFO and INFO; INFO, and DEBUG sooner or later; DEBUG and DEBUG."""
-    with blog.set_stage(cluster) as stage:
-        blog.begin(stage)
-        seen = [list(blog.looks(stage)["printed"])]
-        blog.edit(stage, "DEBUG")
+    with blog_post.set_stage(cluster) as stage:
+        blog_post.begin(stage)
+        seen = [list(blog_post.looks(stage)["printed"])]
+        blog_post.edit(stage, "DEBUG")
         cluster.clock.sleep(17)
-        seen.append(list(blog.looks(stage)["printed"]))
-        blog.roll_out(stage)
-        seen.append(list(blog.looks(stage)["printed"]))
+        seen.append(list(blog_post.looks(stage)["printed"]))
+        blog_post.roll_out(stage)
+        seen.append(list(blog_post.looks(stage)["printed"]))
 
     assert seen == [["INFO", "INFO"], ["INFO", "DEBUG"], ["DEBUG", "DEBUG"]]
 
 
 def test_a_pod_knows_the_services_of_its_start(cluster: ModelCluster) -> None:
     """The seven variables of one port: in the new pod, and not in the old one."""
-    with blog.set_stage(cluster) as stage:
-        found = blog.service_variables(stage)
+    with blog_post.set_stage(cluster) as stage:
+        found = blog_post.service_variables(stage)
 
     assert len(found) == 7
     assert found["before"].isna().all()
@@ -387,10 +395,10 @@ def test_a_pod_knows_the_services_of_its_start(cluster: ModelCluster) -> None:
 
 def test_timed_the_volume_follows_the_law(cluster: ModelCluster) -> None:
     """And the environment never changes: each look says how long it was watched."""
-    with blog.set_stage(cluster, node="model-1") as stage:
-        blog.begin(stage)
-        blog.widen(stage, 20)
-        table = timing.timed(stage, updates=30, pods=20)
+    with blog_post.set_stage(cluster, node="model-1") as stage:
+        blog_post.begin(stage)
+        blog_post.widen(stage, 20)
+        table = timed(stage, updates=30, pods=20)
 
     volume = table[table["consumer"] == "volume"]
     env = table[table["consumer"] == "envFrom"]
@@ -415,7 +423,7 @@ def test_shares_by_ten_seconds() -> None:
         }
     )
 
-    found = timing.shares_by(table, Setting(10))
+    found = shares_by(table, Setting(10))
 
     assert found["measured"] == 0.75
     assert found["by the law"] == pytest.approx(0.75, abs=0.02)
@@ -426,11 +434,12 @@ def test_shares_by_ten_seconds() -> None:
 
 def test_nginx_runs_as_it_is(cluster: ModelCluster) -> None:
     """It is not held to a user, nor given another command; other images sleep."""
-    theirs = blog.set_stage(cluster, image="docker.io/library/nginx:1.28")
-    ours = blog.set_stage(cluster)
+    theirs = blog_post.set_stage(cluster, image="docker.io/library/nginx:1.28")
+    ours = blog_post.set_stage(cluster)
 
     (nginx, sleeper) = (
-        blog.manifests(one)[2]["spec"]["template"]["spec"] for one in (theirs, ours)
+        blog_post.manifests(one)[2]["spec"]["template"]["spec"]
+        for one in (theirs, ours)
     )
 
     assert "command" not in nginx["containers"][0]
@@ -444,29 +453,29 @@ def test_nginx_runs_as_it_is(cluster: ModelCluster) -> None:
 
 def test_capacity_is_what_was_missing() -> None:
     """Of 4 replicas: 2 missing for a second, 4 for one, then all are there."""
-    found = remedies.capacity(looks("abcd", "ab", "", "efgh", "efgh"), 4)
+    found = capacity(looks("abcd", "ab", "", "efgh", "efgh"), 4)
 
     assert found == (0.0, 6.0)
 
 
 def test_more_than_the_replicas_are_no_gain() -> None:
     """A surge makes up for nothing."""
-    assert remedies.capacity(looks("abcdef", "abc", "abcd"), 4) == (0.75, 1.0)
+    assert capacity(looks("abcdef", "abc", "abcd"), 4) == (0.75, 1.0)
 
 
 def test_a_pod_is_ready_from_its_first_look_on() -> None:
     """One that was never Ready is an error, since the refresh had said it was."""
     seen = looks("a", "ab", "abc")
 
-    assert remedies.first_ready(seen, {"b", "c"}) == [1.0, 2.0]
+    assert first_ready(seen, {"b", "c"}) == [1.0, 2.0]
     with pytest.raises(CheckError, match="pod d was not seen"):
-        remedies.first_ready(seen, {"d"})
+        first_ready(seen, {"d"})
 
 
 def test_each_remedy_has_its_price(cluster: ModelCluster) -> None:
     """To annotate replaces nobody, rollout keeps three quarters, recreate nothing."""
     told: list[str] = []
-    table = remedies.compare(cluster, repeats=2, pods=8, tell=told.append)
+    table = compare(cluster, repeats=2, pods=8, tell=told.append)
 
     by = table.groupby("method")
     assert by.size().to_dict() == dict.fromkeys(
@@ -523,7 +532,7 @@ def test_what_cannot_be_compared_makes_nothing(
     before = cluster._store.version
 
     with pytest.raises(UsageError, match=message):
-        remedies.compare(cluster, **values)  # type: ignore[arg-type]
+        compare(cluster, **values)  # type: ignore[arg-type]
 
     assert cluster._store.version == before
 
@@ -533,7 +542,7 @@ def test_what_cannot_be_compared_makes_nothing(
 
 def test_every_cell_is_as_predicted(cluster: ModelCluster) -> None:
     """By looks into each of two copies, in each of two rounds."""
-    table = consumers.consumer_matrix(cluster, rounds=2, copies=2)
+    table = consumer_matrix(cluster, rounds=2, copies=2)
 
     known = table.dropna(subset="predicted")
     assert len(table) == len(cases()) * 3
@@ -545,7 +554,7 @@ def test_every_cell_is_as_predicted(cluster: ModelCluster) -> None:
 
 def test_never_has_its_bound() -> None:
     """Three in n; where it was seen there is none."""
-    update = consumers.Cell(cases()[0], "update", predicted=False)
+    update = Cell(cases()[0], "update", predicted=False)
     never = replace(update, seen=0, looks=30, watched_s=90.0)
     later = replace(update, predicted=True, seen=30, looks=30)
     once = replace(later, event="pod restart")
@@ -564,7 +573,7 @@ def test_never_has_its_bound() -> None:
 def test_what_the_matrix_cannot_be_makes_nothing(cluster: ModelCluster) -> None:
     """A wrong value is named."""
     with pytest.raises(UsageError, match="rounds = 0"):
-        consumers.consumer_matrix(cluster, rounds=0)
+        consumer_matrix(cluster, rounds=0)
 
     assert namespaces(cluster) == 0
 

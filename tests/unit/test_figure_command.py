@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cmhot import gallery
 from cmhot.cli import cli
 from cmhot.errors import UsageError
+from cmhot.plots.publishing import FIGURES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +39,7 @@ def test_without_a_name_it_lists_them(
     cmhot("figure", *arguments)
 
     said = capsys.readouterr().out
-    for name, figure in gallery.FIGURES.items():
+    for name, figure in FIGURES.items():
         assert f"  {name} " in said
         assert figure.question["en"] in said
     assert "also: headline" in said

@@ -13,9 +13,9 @@ from matplotlib import font_manager
 from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 
-from cmhot import figures
 from cmhot.errors import HostError, UsageError
 from cmhot.plots import change_detection, delay_distribution, remedies
+from cmhot.plots.files import NARROW, THEMES, WIDE, chinese_font, save_figure, style
 from tests.unit.plots.tables import delays, summary
 from tests.unit.plots.test_rows import trials
 
@@ -39,13 +39,13 @@ def with_font(lang: str) -> str:
     """Skip what needs Chinese characters where no font has them; in CI they must be."""
     if lang == "zh" and not os.environ.get("CI"):
         try:
-            figures.chinese_font()
+            chinese_font()
         except HostError as error:
             pytest.skip(str(error))
     return lang
 
 
-VARIANTS = [(theme, lang) for theme in figures.THEMES for lang in ("en", "zh")]
+VARIANTS = [(theme, lang) for theme in THEMES for lang in ("en", "zh")]
 
 
 @pytest.mark.parametrize(
@@ -56,11 +56,11 @@ def test_the_same_data_give_the_same_bytes(
 ) -> None:
     """Drawn anew, SVG and PNG are as before, and hold no date."""
     for name in ("a", "b"):
-        with figures.style(theme, with_font(lang)):
+        with style(theme, with_font(lang)):
             fig, ax = plt.subplots()
             table = delays([float(k % 13) for k in range(200)], pods=8)
             delay_distribution(table, ax=ax, lang=lang, modelled=True)
-            svg, png = figures.save_figure(fig, tmp_path / name)
+            svg, png = save_figure(fig, tmp_path / name)
 
     assert (svg.name, png.name) == ("b.svg", "b.png")
     assert (tmp_path / "a.svg").read_bytes() == svg.read_bytes()
@@ -76,10 +76,10 @@ def test_the_same_data_give_the_same_bytes(
 )
 def test_text_stays_text_in_an_svg(tmp_path: Path, lang: str, words: str) -> None:
     """Words can be searched and read aloud, and each names its font."""
-    with figures.style(lang=with_font(lang)):
+    with style(lang=with_font(lang)):
         fig, ax = plt.subplots()
         delay_distribution(delays([3.0]), ax=ax, lang=lang)
-        svg, _ = figures.save_figure(fig, tmp_path / "figure")
+        svg, _ = save_figure(fig, tmp_path / "figure")
 
     source = svg.read_text(encoding="utf-8")
     assert f"{words}</text>" in source
@@ -88,20 +88,20 @@ def test_text_stays_text_in_an_svg(tmp_path: Path, lang: str, words: str) -> Non
 
 def test_a_figure_saved_outside_of_its_style_is_the_same(tmp_path: Path) -> None:
     """A notebook may draw in one cell and save in the next."""
-    with figures.style("dark"):
+    with style("dark"):
         fig, ax = plt.subplots()
         delay_distribution(delays([3.0]), ax=ax)
-        inside, _ = figures.save_figure(fig, tmp_path / "inside")
-    outside, _ = figures.save_figure(fig, tmp_path / "outside")
+        inside, _ = save_figure(fig, tmp_path / "inside")
+    outside, _ = save_figure(fig, tmp_path / "outside")
 
     assert outside.read_bytes() == inside.read_bytes()
 
 
-@pytest.mark.parametrize("size", [figures.WIDE, figures.NARROW], ids=["wide", "narrow"])
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_no_word_is_small_or_outside(size: tuple[float, float], lang: str) -> None:
     """At least 9 points, and all of it on the figure."""
-    with figures.style(lang=with_font(lang)):
+    with style(lang=with_font(lang)):
         drawings: list[tuple[Callable[..., Axes], pd.DataFrame]] = [
             (delay_distribution, delays([3.0])),
             (change_detection, summary()),
@@ -121,10 +121,10 @@ def test_no_word_is_small_or_outside(size: tuple[float, float], lang: str) -> No
             assert taken.y1 <= size[1] + 0.01
 
 
-@pytest.mark.parametrize("theme", figures.THEMES)
+@pytest.mark.parametrize("theme", THEMES)
 def test_words_stand_out_from_the_paper(theme: str) -> None:
     """Contrast is AA or better, 4.5 to 1 (WCAG 2.2, criterion 1.4.3)."""
-    with figures.style(theme):
+    with style(theme):
         fig, ax = plt.subplots()
         delay_distribution(delays([3.0]), ax=ax, modelled=True)
 
@@ -147,8 +147,8 @@ def brightness(colour: object) -> float:
 def test_a_dark_figure_has_lighter_curves() -> None:
     """A deep blue is not seen on black: the palette follows the paper."""
     colours = []
-    for theme in figures.THEMES:
-        with figures.style(theme):
+    for theme in THEMES:
+        with style(theme):
             line = delay_distribution(delays([3.0])).get_lines()[0]
             colours.append(brightness(line.get_color()))
 
@@ -159,7 +159,7 @@ def test_the_style_does_not_leak() -> None:
     """Drawing in the report's style leaves the user's own settings alone."""
     before = dict(mpl.rcParams)
 
-    with figures.style("dark", with_font("zh")):
+    with style("dark", with_font("zh")):
         pass
 
     assert dict(mpl.rcParams) == before
@@ -175,7 +175,7 @@ def test_the_style_does_not_leak() -> None:
 )
 def test_another_look_is_refused(asked: dict[str, str], message: str) -> None:
     """The message says which there are."""
-    with pytest.raises(UsageError, match=re.escape(message)), figures.style(**asked):
+    with pytest.raises(UsageError, match=re.escape(message)), style(**asked):
         pass
 
 
@@ -183,11 +183,11 @@ def test_without_a_chinese_font_the_missing_package_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Boxes in place of characters are no figure."""
-    figures.chinese_font.cache_clear()
+    chinese_font.cache_clear()
     monkeypatch.setattr(font_manager, "get_font_names", lambda: ["DejaVu Sans"])
     monkeypatch.setattr(font_manager, "findSystemFonts", list)
 
-    with pytest.raises(HostError, match="fonts-noto-cjk"), figures.style(lang="zh"):
+    with pytest.raises(HostError, match="fonts-noto-cjk"), style(lang="zh"):
         pass
 
 
@@ -195,7 +195,7 @@ def test_a_font_that_is_newer_than_matplotlibs_list_is_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Installed a minute ago, it is read from its file; what is no font is not."""
-    figures.chinese_font.cache_clear()
+    chinese_font.cache_clear()
     known = ["DejaVu Sans"]
     read = []
 
@@ -212,6 +212,6 @@ def test_a_font_that_is_newer_than_matplotlibs_list_is_found(
     )
     monkeypatch.setattr(font_manager.fontManager, "addfont", addfont)
 
-    assert figures.chinese_font() == "Noto Sans CJK SC"
+    assert chinese_font() == "Noto Sans CJK SC"
     assert read == ["/fonts/broken.ttf", "/fonts/new.ttc"]
-    figures.chinese_font.cache_clear()
+    chinese_font.cache_clear()

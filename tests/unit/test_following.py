@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cmhot.clock import VirtualClock
-from cmhot.model import ModelCluster
-from cmhot.plan import Plan
-from cmhot.report.following import followed, read_progress
+from cmhot.cluster.model import ModelCluster
+from cmhot.report.execution import followed, read_progress
+from cmhot.runs.plan import Plan
 from cmhot.runs.rundir import RunWriter
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from cmhot.collecting import Progress
+    from cmhot.collector.loop import Progress
 
 T0 = VirtualClock().utc_ns()
 S = 1_000_000_000
@@ -92,9 +92,9 @@ def test_follows_until_it_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last progress told is that it is done, and then no more."""
-    from cmhot.collecting import collect  # noqa: PLC0415 - shadowed by the package's name
+    from cmhot.collector.begin import collect  # noqa: PLC0415 - shadowed by the package's name
 
-    monkeypatch.setattr("cmhot.report.following.EVERY_S", 0.0)
+    monkeypatch.setattr("cmhot.report.execution.EVERY_S", 0.0)
     told: list[Progress] = []
     cluster = ModelCluster()
     with followed(tmp_path / "r", clock=cluster.clock, progress=told.append):

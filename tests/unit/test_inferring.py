@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cmhot.collecting import collect
+from cmhot.cluster.model import ModelCluster
+from cmhot.collector.begin import collect
 from cmhot.errors import ForbiddenError
-from cmhot.kubelet import Timing
-from cmhot.model import ModelCluster
-from cmhot.plan import Plan
+from cmhot.kubelet.eras import Timing
+from cmhot.kubelet.settings import Setting, Strategy
+from cmhot.runs.plan import Plan
 from cmhot.runs.rundir import read_run
-from cmhot.settings import Setting, Strategy
-from cmhot.summaries.inferring import _roundest, may_lack_settings, with_inferred
-from cmhot.summaries.summarising import summarise
+from cmhot.statistics.inference import _roundest, may_lack_settings, with_inferred
+from cmhot.statistics.summarise import summarise
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,9 +9,9 @@ import click
 import pytest
 
 from cmhot.cli.measure import collect
+from cmhot.collector.job import arguments, job
 from cmhot.errors import UsageError
-from cmhot.plan import Plan
-from cmhot.visiting.job import arguments, job
+from cmhot.runs.plan import Plan
 
 ROOT = Path(__file__).parents[2]
 

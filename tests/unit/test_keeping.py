@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cmhot.summaries import keeping
-from cmhot.summaries.summarising import summarise
+from cmhot.statistics.summarise import keep, key_of, read_kept, summarise
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cmhot.summaries.summary import Summary
+    from cmhot.statistics.summary import Summary
     from tests.unit.conftest import SimulateRun
 
 
@@ -27,16 +26,16 @@ def test_what_is_kept_is_read_again(
     summary: Summary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every value comes back as it was."""
-    monkeypatch.setattr(keeping, "WORTH_KEEPING", 1)
+    monkeypatch.setattr("cmhot.statistics.summarise.WORTH_KEEPING", 1)
 
-    keeping.keep(tmp_path, "key", summary)
+    keep(tmp_path, "key", summary)
 
-    assert keeping.read_kept(tmp_path, "key") == summary
+    assert read_kept(tmp_path, "key") == summary
 
 
 def test_small_ones_are_not_kept(summary: Summary, tmp_path: Path) -> None:
     """Nothing is written beside a run that is summarised in a moment."""
-    keeping.keep(tmp_path, "key", summary)
+    keep(tmp_path, "key", summary)
 
     assert not list(tmp_path.glob("summary-*"))
 
@@ -46,25 +45,25 @@ def test_what_cannot_be_read_is_made_anew(content: str, tmp_path: Path) -> None:
     """A torn or strange file is as good as none."""
     (tmp_path / "summary-key.json").write_text(content)
 
-    assert keeping.read_kept(tmp_path, "key") is None
+    assert read_kept(tmp_path, "key") is None
 
 
 def test_a_folder_that_cannot_be_written_is_no_error(
     summary: Summary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Then the summary is made again next time."""
-    monkeypatch.setattr(keeping, "WORTH_KEEPING", 1)
+    monkeypatch.setattr("cmhot.statistics.summarise.WORTH_KEEPING", 1)
 
-    keeping.keep(tmp_path / "absent", "key", summary)
+    keep(tmp_path / "absent", "key", summary)
 
 
 def test_other_records_have_another_key() -> None:
     """So have another label, and the same runs in another order."""
     keys = {
-        keeping.key_of([b"a", b"b"], None),
-        keeping.key_of([b"b", b"a"], None),
-        keeping.key_of([b"a", b"b"], "zone"),
-        keeping.key_of([b"a"], None),
+        key_of([b"a", b"b"], None),
+        key_of([b"b", b"a"], None),
+        key_of([b"a", b"b"], "zone"),
+        key_of([b"a"], None),
     }
 
     assert len(keys) == 4

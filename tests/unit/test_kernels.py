@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cmhot.kernels import Kernel
+from cmhot.report.notebooks import Kernel
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,8 +14,9 @@ import urllib3
 from kubernetes.stream import ws_client
 from websocket import WebSocketException
 
-from cmhot import kube
 from cmhot.clock import SystemClock
+from cmhot.cluster import client
+from cmhot.cluster.port import POD
 from cmhot.errors import (
     ClusterError,
     ForbiddenError,
@@ -23,7 +24,7 @@ from cmhot.errors import (
     UnreachableError,
     UsageError,
 )
-from cmhot.port.cluster import CONFIG_MAP, POD, Kind
+from cmhot.kubelet.uses import CONFIG_MAP, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -98,13 +99,13 @@ def kubeconfig(path: Path, port: int) -> Path:
 
 
 @pytest.fixture
-def cluster(server: Answers, tmp_path: Path) -> kube.Kube:
+def cluster(server: Answers, tmp_path: Path) -> client.Kube:
     """Connect to the server."""
     file = kubeconfig(tmp_path / "config", server.server_port)
-    return kube.connect(target="context:c", context="c", kubeconfig=file)
+    return client.connect(target="context:c", context="c", kubeconfig=file)
 
 
-def test_a_list_is_read_to_its_last_page(server: Answers, cluster: kube.Kube) -> None:
+def test_a_list_is_read_to_its_last_page(server: Answers, cluster: client.Kube) -> None:
     """Pages are followed, and the last one's resource version counts."""
     server.answers["/api/v1/namespaces/n/pods"] = [
         (200, {"items": [{"a": 1}], "metadata": {"continue": "x"}}),
@@ -119,7 +120,7 @@ def test_a_list_is_read_to_its_last_page(server: Answers, cluster: kube.Kube) ->
 
 
 def test_names_are_asked_for_without_content(
-    server: Answers, cluster: kube.Kube
+    server: Answers, cluster: client.Kube
 ) -> None:
     """As metadata only: the content of a thousand Secrets is nobody's business."""
     page = {"items": [{"metadata": {"name": "a"}}], "metadata": {}}
@@ -129,7 +130,7 @@ def test_names_are_asked_for_without_content(
     assert "as=PartialObjectMetadataList" in server.accepted[0]
 
 
-def test_pages_are_given_one_by_one(server: Answers, cluster: kube.Kube) -> None:
+def test_pages_are_given_one_by_one(server: Answers, cluster: client.Kube) -> None:
     """The second is not asked for before the first was taken."""
     server.answers["/api/v1/namespaces/n/pods"] = [
         (200, {"items": [{"a": 1}], "metadata": {"continue": "x"}}),
@@ -145,7 +146,7 @@ def test_pages_are_given_one_by_one(server: Answers, cluster: kube.Kube) -> None
 
 
 def test_an_ephemeral_container_is_merged_by_name(
-    server: Answers, cluster: kube.Kube
+    server: Answers, cluster: client.Kube
 ) -> None:
     """Those that are there already stay."""
     path = "/api/v1/namespaces/n/pods/p/ephemeralcontainers"
@@ -163,7 +164,9 @@ def test_an_ephemeral_container_is_merged_by_name(
     ]
 
 
-def test_a_patch_is_a_merge_patch_of_ours(server: Answers, cluster: kube.Kube) -> None:
+def test_a_patch_is_a_merge_patch_of_ours(
+    server: Answers, cluster: client.Kube
+) -> None:
     """The body goes as it is, owned by our field manager."""
     path = "/api/v1/namespaces/n/configmaps/m"
     server.answers[path] = [(200, {"metadata": {"resourceVersion": "9"}})]
@@ -182,7 +185,7 @@ def test_a_patch_is_a_merge_patch_of_ours(server: Answers, cluster: kube.Kube) -
 
 
 def test_apply_finds_the_plural_by_discovery(
-    server: Answers, cluster: kube.Kube
+    server: Answers, cluster: client.Kube
 ) -> None:
     """A kind that we have never heard of can be applied; discovery is asked once."""
     server.answers["/apis/x.io/v1"] = [
@@ -221,7 +224,7 @@ def test_apply_finds_the_plural_by_discovery(
 )
 def test_statuses_become_our_errors(
     server: Answers,
-    cluster: kube.Kube,
+    cluster: client.Kube,
     status: int,
     error: type[ClusterError],
     code: int,
@@ -240,7 +243,7 @@ def test_statuses_become_our_errors(
 
 
 def test_what_is_not_there_is_deleted_already(
-    server: Answers, cluster: kube.Kube
+    server: Answers, cluster: client.Kube
 ) -> None:
     """Deleting twice is no error."""
     server.answers["/api/v1/namespaces/n/pods/p"] = [(404, {"message": "gone"})]
@@ -249,7 +252,7 @@ def test_what_is_not_there_is_deleted_already(
 
 
 def test_a_watch_yields_until_its_end_or_an_error(
-    server: Answers, cluster: kube.Kube
+    server: Answers, cluster: client.Kube
 ) -> None:
     """Objects come one by one; an ERROR event (410 Gone) ends the iteration."""
     events = [
@@ -270,7 +273,9 @@ def test_a_watch_yields_until_its_end_or_an_error(
     assert "timeoutSeconds=60" in server.asked[0][1]
 
 
-def test_a_log_can_be_read_from_an_instant(server: Answers, cluster: kube.Kube) -> None:
+def test_a_log_can_be_read_from_an_instant(
+    server: Answers, cluster: client.Kube
+) -> None:
     """SinceTime has whole seconds, rounded down so that nothing is lost."""
     server.answers["/api/v1/namespaces/n/pods/p/log"] = [(200, b"2026 line\n")]
 
@@ -282,7 +287,7 @@ def test_a_log_can_be_read_from_an_instant(server: Answers, cluster: kube.Kube) 
     assert "sinceTime=2026-11-23T12%3A27%3A55Z" in server.asked[0][1]
 
 
-def test_a_refused_command_says_why(server: Answers, cluster: kube.Kube) -> None:
+def test_a_refused_command_says_why(server: Answers, cluster: client.Kube) -> None:
     """The answer to a WebSocket's request is the API server's own, with its remedy."""
     path = "/api/v1/namespaces/n/pods/cmhot-p/exec"
     server.answers[path] = [(403, {"kind": "Status", "message": "no such luck"})]
@@ -300,7 +305,7 @@ def test_a_command_that_reaches_nobody_says_so(tmp_path: Path) -> None:
     with Answers() as closed:
         port = closed.server_port
     file = kubeconfig(tmp_path / "config", port)
-    cluster = kube.connect(target="context:c", context="c", kubeconfig=file)
+    cluster = client.connect(target="context:c", context="c", kubeconfig=file)
 
     with pytest.raises(
         UnreachableError, match=r"no answer to GET .*Connection refused"
@@ -312,13 +317,13 @@ def test_a_handshake_that_nobody_answers_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A kubelet that accepts and says nothing holds nobody up for ever."""
-    monkeypatch.setattr(kube, "READ_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(client, "READ_TIMEOUT_S", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         # should nothing else end it, this does: a test must not hang
         end = threading.Timer(2.0, silent.close)
         end.start()
         file = kubeconfig(tmp_path / "config", silent.getsockname()[1])
-        cluster = kube.connect(target="context:c", context="c", kubeconfig=file)
+        cluster = client.connect(target="context:c", context="c", kubeconfig=file)
         begin = SystemClock().monotonic()
 
         with pytest.raises(UnreachableError, match=r"no answer to GET .*timed out"):
@@ -330,7 +335,7 @@ def test_a_handshake_that_nobody_answers_ends(
 
 
 def test_configz_is_asked_through_the_proxy(
-    server: Answers, cluster: kube.Kube
+    server: Answers, cluster: client.Kube
 ) -> None:
     """The kubelet's own configuration is unwrapped."""
     server.answers["/api/v1/nodes/a%2Fb/proxy/configz"] = [
@@ -348,7 +353,7 @@ def test_configz_is_asked_through_the_proxy(
     ],
 )
 def test_a_proxy_that_waits_for_a_dead_kubelet_is_no_cluster_that_is_gone(
-    cluster: kube.Kube,
+    cluster: client.Kube,
     monkeypatch: pytest.MonkeyPatch,
     failure: Callable[..., Exception],
     *,
@@ -367,7 +372,7 @@ def test_a_proxy_that_waits_for_a_dead_kubelet_is_no_cluster_that_is_gone(
         cluster.kubelet_configuration("a")
 
     assert isinstance(raised.value, UnreachableError) is gone
-    assert waited == [kube.KUBELET_READ_TIMEOUT_S]
+    assert waited == [client.KUBELET_READ_TIMEOUT_S]
 
 
 def interrupt(*_: object, **__: object) -> None:
@@ -376,7 +381,7 @@ def interrupt(*_: object, **__: object) -> None:
 
 
 def test_ctrl_c_while_an_exec_connects_is_ctrl_c(
-    cluster: kube.Kube, monkeypatch: pytest.MonkeyPatch
+    cluster: client.Kube, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The client makes an error of it, and a run would go on."""
     monkeypatch.setattr(ws_client, "WSClient", interrupt)
@@ -386,7 +391,7 @@ def test_ctrl_c_while_an_exec_connects_is_ctrl_c(
 
 
 def test_a_ctrl_c_that_is_being_handled_is_not_raised_again(
-    cluster: kube.Kube, monkeypatch: pytest.MonkeyPatch
+    cluster: client.Kube, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who leaves in good order after one asks once more, and may be refused."""
 
@@ -413,7 +418,7 @@ def test_no_server_is_one_sentence(tmp_path: Path) -> None:
     with Answers() as closed:
         port = closed.server_port
     file = kubeconfig(tmp_path / "config", port)
-    cluster = kube.connect(target="context:c", context="c", kubeconfig=file)
+    cluster = client.connect(target="context:c", context="c", kubeconfig=file)
 
     with pytest.raises(UnreachableError, match=f"127.0.0.1:{port}"):
         cluster.version()
@@ -433,20 +438,20 @@ def test_a_bad_kubeconfig_is_wrong_use(tmp_path: Path, content: str, said: str) 
     file.write_text(content)
 
     with pytest.raises(UsageError, match=said):
-        kube.connect(target="context:c", context="c", kubeconfig=file)
+        client.connect(target="context:c", context="c", kubeconfig=file)
 
 
 def test_a_missing_kubeconfig_is_wrong_use(tmp_path: Path) -> None:
     """A file that is not there is named."""
     with pytest.raises(UsageError, match="no kubeconfig at"):
-        kube.connect(target="t", context=None, kubeconfig=tmp_path / "absent")
+        client.connect(target="t", context=None, kubeconfig=tmp_path / "absent")
 
 
 def test_cluster_scoped_paths_have_no_namespace() -> None:
     """Nodes and namespaces are not looked for in a namespace."""
     kind = Kind("v1", "nodes", namespaced=False)
 
-    assert kube.Kube._path(kind, "a", "n") == "/api/v1/nodes/a"
+    assert client.Kube._path(kind, "a", "n") == "/api/v1/nodes/a"
 
 
 @pytest.mark.parametrize(
@@ -458,7 +463,7 @@ def test_cluster_scoped_paths_have_no_namespace() -> None:
     ],
 )
 def test_only_our_own_patch_is_overruled(
-    server: Answers, cluster: kube.Kube, managers: list[str], asked: list[str]
+    server: Answers, cluster: client.Kube, managers: list[str], asked: list[str]
 ) -> None:
     """A field that our patch set is applied anew; one of somebody else's is not."""
     known = {"name": "configmaps", "kind": "ConfigMap", "namespaced": True}

@@ -19,11 +19,11 @@ import pytest
 import yaml
 from kubernetes.config import incluster_config
 
-from cmhot import kube
+from cmhot.cluster import client
+from cmhot.cluster.rights import Right
+from cmhot.cluster.targets import connect
+from cmhot.cluster.testbed.certificates import Authority
 from cmhot.errors import ClusterError, ForbiddenError, UnreachableError, UsageError
-from cmhot.port.rights import Right
-from cmhot.targets import connect
-from cmhot.testbed.certificates import Authority
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,9 +125,9 @@ def write(path: Path, server: Server, user: dict[str, Any], **cluster: str) -> P
     return path
 
 
-def reach(path: Path) -> kube.Kube:
+def reach(path: Path) -> client.Kube:
     """Connect by a file, and ask something."""
-    cluster = kube.connect(target="context:c", context="c", kubeconfig=path)
+    cluster = client.connect(target="context:c", context="c", kubeconfig=path)
     assert cluster.version() == "v1.37.1"
     return cluster
 
@@ -458,7 +458,7 @@ def test_no_token_goes_to_whoever_answers(server: Server, tmp_path: Path) -> Non
         "insecure-skip-tls-verify": True,
     }
     path.write_text(yaml.safe_dump(content))
-    cluster = kube.connect(target="context:c", context="c", kubeconfig=path)
+    cluster = client.connect(target="context:c", context="c", kubeconfig=path)
 
     with pytest.warns(Warning, match="Unverified HTTPS"), pytest.raises(ForbiddenError):
         cluster.kubelet_configuration("a")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cmhot.errors import UsageError
-from cmhot.kubelet import CURRENT, ERAS, Invalidation, Timing, era_of
+from cmhot.kubelet.eras import CURRENT, ERAS, Invalidation, Timing, era_of
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cmhot.errors import RunError, UsageError
-from cmhot.report.ledger import Ledger
+from cmhot.report.folder import Ledger
 from cmhot.report.steps import Step
 
 if TYPE_CHECKING:

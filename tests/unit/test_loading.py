@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cmhot.errors import RunError, UsageError
-from cmhot.loading import (
+from cmhot.experiments.loading import (
     ANY,
     FRESH,
     SEVERAL_PODS,
@@ -16,14 +16,14 @@ from cmhot.loading import (
     SEVERAL_SYNCS,
     load_runs,
 )
-from cmhot.plan import Plan
+from cmhot.kubelet.settings import parse_setting
+from cmhot.runs.plan import Plan
 from cmhot.runs.rundir import RunWriter, read_meta
-from cmhot.settings import parse_setting
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cmhot.loading import Need
+    from cmhot.experiments.loading import Need
 
 TINY = Plan(pods=2, duration_s=20.0)
 
@@ -167,8 +167,8 @@ def test_nodes_that_would_not_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When the target has not what is needed nothing is created; the remedy is said."""
-    from cmhot import loading  # noqa: PLC0415
-    from cmhot.model import ModelCluster  # noqa: PLC0415
+    from cmhot.cluster.model import ModelCluster  # noqa: PLC0415
+    from cmhot.experiments import loading  # noqa: PLC0415
 
     monkeypatch.setattr(loading, "connect", lambda _: ModelCluster())
 

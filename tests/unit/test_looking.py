@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from cmhot.consumers.reference import Reference
-from cmhot.consumers.uses import uses_of
+from cmhot.cluster.port import Captured
 from cmhot.errors import ClusterError, ForbiddenError, UnreachableError
-from cmhot.landing.looking import State, look, parts_of
-from cmhot.port.cluster import Captured
+from cmhot.kubelet.uses import Reference, uses_of
+from cmhot.propagation.inspection import State, look, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cmhot.port.cluster import Inspectable
+    from cmhot.cluster.port import Inspectable
 
 SECRET = Reference("secret", "s")
 CONTENT = {"token": b"hunter2", "user": b"me"}

@@ -7,15 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cmhot.errors import (
-    ClusterError,
-    ForbiddenError,
-    NotFoundError,
-    UnreachableError,
-    UsageError,
-)
-from cmhot.model import ModelCluster
-from cmhot.nodes import (
+from cmhot.cluster.model import ModelCluster
+from cmhot.cluster.nodes import (
     UNLISTED,
     ObservedNode,
     group_by_setting,
@@ -23,14 +16,21 @@ from cmhot.nodes import (
     observe_settings,
     setting_from_configz,
 )
-from cmhot.placement import make_placement
-from cmhot.port.cluster import NODE
-from cmhot.settings import Setting, Strategy
+from cmhot.cluster.port import NODE
+from cmhot.errors import (
+    ClusterError,
+    ForbiddenError,
+    NotFoundError,
+    UnreachableError,
+    UsageError,
+)
+from cmhot.kubelet.settings import Setting, Strategy
+from cmhot.runs.plan import make_placement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cmhot.port.cluster import Kind
+    from cmhot.kubelet.uses import Kind
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cmhot import notebooks
 from cmhot.errors import UsageError
+from cmhot.report import notebooks
 
 if TYPE_CHECKING:
     from pathlib import Path

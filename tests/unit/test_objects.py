@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cmhot.errors import UsageError
-from cmhot.objects import Update, read_manifests
+from cmhot.propagation.changes import Update, read_manifests
 
 Source = Any  # anything that a user may give
 

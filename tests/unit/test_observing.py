@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cmhot import observing
 from cmhot.clock import VirtualClock
 from cmhot.errors import ForbiddenError, NotFoundError, UnreachableError, UsageError
-from cmhot.objects import Update
-from cmhot.observing import observe
+from cmhot.propagation.changes import Update
+from cmhot.propagation.observe import OBSERVED_COLUMNS, observe
 from tests.unit.living import Living
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cmhot.cluster.port import Captured
     from cmhot.display import Page, Shown
-    from cmhot.port.cluster import Captured, Kind
+    from cmhot.kubelet.uses import Kind
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class Noted:
 def noted(monkeypatch: pytest.MonkeyPatch) -> Noted:
     """Watch on a board that notes."""
     board = Noted()
-    monkeypatch.setattr(observing, "board", lambda: board)
+    monkeypatch.setattr("cmhot.propagation.observe.board", lambda: board)
     return board
 
 
@@ -353,7 +353,7 @@ def test_nobody_uses_it(noted: Noted) -> None:
     table = observe(cluster, "m", live=True)
 
     assert table.empty
-    assert list(table.columns) == list(observing.OBSERVED_COLUMNS)
+    assert list(table.columns) == list(OBSERVED_COLUMNS)
     assert noted.pages[-1].heading == "no running pod uses configmap/m"
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from cmhot.summaries.openmetrics import to_openmetrics
-from cmhot.summaries.summarising import summarise
+from cmhot.statistics.summarise import summarise
+from cmhot.statistics.summary import to_openmetrics
 
 if TYPE_CHECKING:
     from tests.unit.conftest import SimulateRun

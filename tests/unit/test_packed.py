@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
-from cmhot.collecting import collect
+from cmhot.cluster.model import ModelCluster
+from cmhot.collector.begin import collect
 from cmhot.errors import RunError, UsageError
-from cmhot.model import ModelCluster
-from cmhot.plan import Plan
-from cmhot.runs.packed import pack
+from cmhot.kubelet.settings import Setting
+from cmhot.runs.plan import Plan
 from cmhot.runs.rundir import RunWriter, read_run
-from cmhot.settings import Setting
+from cmhot.runs.tables import pack
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cmhot import parameters
 from cmhot.errors import UsageError
+from cmhot.experiments import parameters
 
 KINDS = {
     "target": "str",

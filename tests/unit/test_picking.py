@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cmhot.errors import RunError, UsageError
-from cmhot.settings import Setting
-from cmhot.summaries.picking import pick
+from cmhot.kubelet.settings import Setting
+from cmhot.statistics.population import pick
 
 if TYPE_CHECKING:
     from tests.unit.conftest import SimulateRun

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
+from cmhot.cluster.probe import deployment
 from cmhot.errors import UsageError
-from cmhot.placement import (
+from cmhot.runs.plan import (
     Placement,
     Toleration,
     make_placement,
     parse_label,
     parse_toleration,
 )
-from cmhot.port.probe import deployment
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from cmhot.errors import UsageError
-from cmhot.plan import Plan, update_offsets_ns
-from cmhot.settings import Setting
+from cmhot.kubelet.settings import Setting
+from cmhot.runs.plan import Plan, update_offsets_ns
 
 
 def test_gaps_are_bounded_and_the_seed_decides() -> None:

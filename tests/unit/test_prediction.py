@@ -9,9 +9,9 @@ import pytest
 
 import cmhot
 from cmhot.errors import UsageError
-from cmhot.prediction import predict
-from cmhot.settings import Setting, Strategy
-from cmhot.summaries.precision import plan_precision
+from cmhot.kubelet.settings import Setting, Strategy
+from cmhot.law.prediction import predict
+from cmhot.statistics.sample_size import plan_precision
 
 
 def test_the_json_has_the_keys_that_programs_rely_on() -> None:

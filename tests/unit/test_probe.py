@@ -2,7 +2,7 @@
 
 import pytest
 
-from cmhot.port import probe
+from cmhot.cluster import probe
 
 LOG = """\
 2026-11-23T12:27:55.500000001Z start 2235.89

@@ -2,8 +2,8 @@
 
 import pytest
 
+from cmhot.collector.preflight import parse_quantity
 from cmhot.errors import UsageError
-from cmhot.quantity import parse_quantity
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cmhot import refresh
-from cmhot.consumers.owners import Owner
+from cmhot.cluster.port import DEPLOYMENT, POD
 from cmhot.errors import (
     ClusterError,
     ForbiddenError,
@@ -16,17 +16,19 @@ from cmhot.errors import (
     UnreachableError,
     UsageError,
 )
-from cmhot.landing.waiter import UnusedError
-from cmhot.port.cluster import CONFIG_MAP, DEPLOYMENT, POD
-from cmhot.refreshing.circumstances import REMEMBERED, Circumstances, is_rolled_out
-from cmhot.refreshing.refusing import refuse_recreate, refuse_rollout
+from cmhot.kubelet.uses import CONFIG_MAP
+from cmhot.propagation.owners import Owner
+from cmhot.propagation.refresh import refuse_recreate, refuse_rollout
+from cmhot.propagation.watch import UnusedError
+from cmhot.propagation.workload import REMEMBERED, Circumstances, is_rolled_out
 from tests.unit.living import Living, budget
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from cmhot.cluster.port import Captured
     from cmhot.errors import CmhotError
-    from cmhot.port.cluster import Captured, Kind
+    from cmhot.kubelet.uses import Kind
 
 Object = dict[str, Any]
 TOO_MANY = ClusterError("too many requests (429)", status=429)
@@ -538,7 +540,7 @@ def test_pods_that_have_gone_meanwhile_are_warned_of(
         msg = "no pod of deployment/web in default uses configmap/m"
         raise UnusedError(msg)
 
-    monkeypatch.setattr("cmhot.refreshing.verifying.wait", wait)
+    monkeypatch.setattr("cmhot.propagation.methods.wait", wait)
 
     done = refresh(troubled, "deployment/web", method="rollout")
 

@@ -11,22 +11,23 @@ from click.testing import CliRunner
 
 from cmhot import explain, refresh, wait
 from cmhot.cli import cli
-from cmhot.consumers.owners import is_rolling_out, will_use
-from cmhot.consumers.reference import Reference
+from cmhot.cluster.port import POD, Captured, Inspectable
 from cmhot.errors import ClusterError, NotFoundError, UnreachableError, UsageError
-from cmhot.explaining import node_facts
-from cmhot.port.cluster import POD, Captured, Inspectable
-from cmhot.refreshing.circumstances import REMEMBERED
-from cmhot.settings import Setting
-from cmhot.waiting import wait_for_applied
+from cmhot.kubelet.settings import Setting
+from cmhot.kubelet.uses import Reference
+from cmhot.propagation.explain import node_facts
+from cmhot.propagation.owners import is_rolling_out, will_use
+from cmhot.propagation.wait import wait_for_applied
+from cmhot.propagation.workload import REMEMBERED
 from tests.unit.living import NEVER, Living, budget, scaler
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from cmhot.landing.outcome import Progress
-    from cmhot.port.cluster import Cluster, Kind
+    from cmhot.cluster.port import Cluster
+    from cmhot.kubelet.uses import Kind
+    from cmhot.propagation.watch import Progress
 
 WRITES = {"patch", "ephemeral"}
 
@@ -771,7 +772,7 @@ def test_an_autoscaler_that_may_not_be_seen_is_a_reason(living: Living) -> None:
 @pytest.fixture
 def connected(living: Living, monkeypatch: pytest.MonkeyPatch) -> Living:
     """Let the command line find it."""
-    monkeypatch.setattr("cmhot.targets.connect", lambda _: living)
+    monkeypatch.setattr("cmhot.cluster.targets.connect", lambda _: living)
     return living
 
 

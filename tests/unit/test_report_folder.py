@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cmhot import notebooks
 from cmhot.clock import VirtualClock
 from cmhot.errors import CmhotError, RunError, UsageError
+from cmhot.report import notebooks
 from cmhot.report.comparison_page import compare_report
-from cmhot.report.folder import held, make_folder, write_json, write_page
-from cmhot.report.ledger import Ledger
+from cmhot.report.folder import Ledger, held, make_folder, write_json, write_page
 from cmhot.report.make import finish, make_report, report_on_runs, resume_report
-from cmhot.report.order import Order
+from cmhot.report.steps import Order
 from cmhot.runs import disk
 
 if TYPE_CHECKING:

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
-from cmhot import notebooks
 from cmhot.cli import cli
 from cmhot.errors import UsageError
-from cmhot.report.executing import Pace
+from cmhot.kubelet.settings import DEFAULT_SETTINGS, Setting
+from cmhot.report import notebooks
+from cmhot.report.execution import Pace
 from cmhot.report.make import make_report
-from cmhot.report.order import PROFILES, Order
-from cmhot.report.steps import COLLECT, Step, plan_steps, steps_on_runs
-from cmhot.settings import DEFAULT_SETTINGS, Setting
+from cmhot.report.steps import COLLECT, PROFILES, Order, Step, plan_steps, steps_on_runs
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,11 +9,12 @@ import pytest
 
 import cmhot
 from cmhot import explain, refresh, wait
-from cmhot.model import ModelCluster
-from cmhot.plan import Plan
-from cmhot.port import answers, refusals, rights
-from cmhot.settings import Setting
-from cmhot.visiting.roles import roles, to_yaml
+from cmhot.cluster import answers, rights
+from cmhot.cluster.answers import _VERBS, purpose_of
+from cmhot.cluster.model import ModelCluster
+from cmhot.cluster.rights import roles, to_yaml
+from cmhot.kubelet.settings import Setting
+from cmhot.runs.plan import Plan
 from tests.fronts import Front
 from tests.unit.living import Living
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from cmhot.port.cluster import Kind
+    from cmhot.kubelet.uses import Kind
 
 Asked = set[tuple[str, str, str | None]]
 
@@ -128,12 +129,12 @@ def test_a_namespace_of_its_own_needs_three_more(tmp_path: Path) -> None:
 )
 def test_a_request_is_known_by_its_path(request_line: str, purpose: str | None) -> None:
     """A refused request can say what it was for; others say nothing."""
-    assert refusals.purpose_of(*request_line.split()) == purpose
+    assert purpose_of(*request_line.split()) == purpose
 
 
 def test_the_proxy_is_known_whatever_is_behind_it() -> None:
     """The reason for nodes/proxy carries its danger."""
-    said = refusals.purpose_of("GET", "/api/v1/nodes/a/proxy/configz")
+    said = purpose_of("GET", "/api/v1/nodes/a/proxy/configz")
 
     assert said is not None
     assert "permits exec" in said
@@ -150,7 +151,7 @@ VERBS = [*rights.FOR_VERB]
 
 def request_of(right: rights.Right) -> tuple[str, str]:
     """Give method and path of a request that needs a right."""
-    methods = {verb: method for method, verb in refusals._VERBS.items()}
+    methods = {verb: method for method, verb in _VERBS.items()}
     resource, _, sub = right.resource.partition("/")
     versions = {"": "api/v1", "autoscaling": "apis/autoscaling/v2"}
     place = versions.get(right.group, f"apis/{right.group}/v1")

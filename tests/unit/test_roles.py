@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from cmhot.visiting.roles import roles, to_yaml
+from cmhot.cluster.rights import roles, to_yaml
 
 
 def granted(manifests: list[dict[str, Any]]) -> set[str]:

@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from cmhot.errors import RunError, UsageError
-from cmhot.runs import derived as derived_module
 from cmhot.runs import schema
+from cmhot.runs import tables as derived_module
 from cmhot.runs.delays import delays, delays_in_chunks
-from cmhot.runs.derived import DerivedWriter, read_derived
 from cmhot.runs.rundir import RunWriter, read_by_node, read_outline, read_run
+from cmhot.runs.tables import DerivedWriter, read_derived
 
 if TYPE_CHECKING:
     from tests.unit.conftest import SimulateRun

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cmhot.errors import UsageError
-from cmhot.settings import (
+from cmhot.kubelet.settings import (
     Setting,
     Strategy,
     format_seconds,

@@ -9,21 +9,21 @@ import pytest
 from click.testing import CliRunner
 
 from cmhot.cli import cli
-from cmhot.collecting import collect
+from cmhot.cluster.model import ModelCluster
+from cmhot.collector.begin import collect
 from cmhot.errors import UsageError
-from cmhot.model import ModelCluster
-from cmhot.plan import Plan
+from cmhot.kubelet.settings import Setting
+from cmhot.runs.plan import Plan
 from cmhot.runs.rundir import read_run
-from cmhot.settings import Setting
-from cmhot.summaries.openmetrics import to_openmetrics
-from cmhot.summaries.summarising import summarise
+from cmhot.statistics.summarise import summarise
+from cmhot.statistics.summary import to_openmetrics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
     from typing import Any
 
-    from cmhot.port.cluster import Kind
+    from cmhot.kubelet.uses import Kind
     from tests.unit.conftest import SimulateRun
 
 ZONE = "topology.kubernetes.io/zone"

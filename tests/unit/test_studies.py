@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cmhot.kubelet import TYPICAL
-from cmhot.prediction import predict
-from cmhot.runs.refreshes import refresh_intervals
+from cmhot.kubelet.eras import TYPICAL
+from cmhot.kubelet.settings import Setting, Strategy
+from cmhot.law.prediction import predict
 from cmhot.runs.rundir import read_run
-from cmhot.settings import Setting, Strategy
+from cmhot.runs.sync_intervals import refresh_intervals
 from cmhot.statistics.population import populations
 from studies import findings, headline, hypotheses, kubelet, law, pages, publish
 from studies import verdicts as judged

@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cmhot.cluster import rights
+from cmhot.cluster.model import ModelCluster
+from cmhot.cluster.port import NAMESPACE, NODE, Authorising
+from cmhot.collector.preflight import LIMITS, QUOTA, needs, suitability
 from cmhot.errors import ForbiddenError, NotFoundError
-from cmhot.model import ModelCluster
-from cmhot.plan import Plan
-from cmhot.port import rights
-from cmhot.port.cluster import NAMESPACE, NODE, Authorising
-from cmhot.settings import Setting
-from cmhot.visiting.suitability import LIMITS, QUOTA, needs, suitability
+from cmhot.kubelet.settings import Setting
+from cmhot.runs.plan import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cmhot.port.cluster import Kind
-    from cmhot.testbed.host import Check
+    from cmhot.cluster.testbed.host import Check
+    from cmhot.kubelet.uses import Kind
 
 
 class Made(ModelCluster):

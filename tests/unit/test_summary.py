@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cmhot.cluster.model.simulate import simulate
 from cmhot.errors import RunError, UsageError
-from cmhot.kubelet import Timing
-from cmhot.model.simulate import simulate
+from cmhot.kubelet.eras import Timing
+from cmhot.kubelet.settings import Setting
 from cmhot.runs import schema
 from cmhot.runs.delays import delays
-from cmhot.runs.refreshes import refresh_intervals
 from cmhot.runs.rundir import RunWriter, read_run
-from cmhot.settings import Setting
-from cmhot.summaries import summarising
-from cmhot.summaries.requirements import check_requirements
-from cmhot.summaries.summarising import summarise
+from cmhot.runs.sync_intervals import refresh_intervals
+from cmhot.statistics.summarise import summarise
+from cmhot.statistics.summary import check_requirements
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -370,7 +369,7 @@ def test_the_same_records_are_summarised_once(
         msg = "computed again"
         raise AssertionError(msg)
 
-    monkeypatch.setattr(summarising, "_summarise", never)
+    monkeypatch.setattr("cmhot.statistics.summarise._summarise", never)
 
     assert summarise([copy]) is first
     with (run / "publications.jsonl").open("a") as file:

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cmhot.cluster.model import ModelCluster
+from cmhot.cluster.port import POD
+from cmhot.collector.job import WIDTH, fetch, pack, unpack
 from cmhot.errors import ClusterError, NotFoundError, RunError
-from cmhot.model import ModelCluster
-from cmhot.port.cluster import POD
-from cmhot.visiting.transfer import WIDTH, fetch, pack, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from cmhot.port.cluster import Kind
+    from cmhot.kubelet.uses import Kind
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cmhot.report import wording
-from cmhot.report.bars import minutes
-from cmhot.summaries.summarising import summarise
+from cmhot.report.progress_bars import minutes
+from cmhot.statistics.summarise import summarise
 
 if TYPE_CHECKING:
-    from cmhot.summaries.summary import Summary
+    from cmhot.statistics.summary import Summary
     from tests.unit.conftest import SimulateRun
 
 SETTINGS = ("sync=5s", "sync=10s", "sync=10s,strategy=Get")

@@ -15,18 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cmhot import objects, targets
 from cmhot.clock import NS_PER_S
+from cmhot.cluster import probe, targets
+from cmhot.cluster.port import POD
+from cmhot.cluster.testbed import layout, lifecycle, spec, status
 from cmhot.errors import ClusterError, CmhotError
-from cmhot.port import probe
-from cmhot.port.cluster import POD
-from cmhot.settings import parse_setting
-from cmhot.testbed import layout, lifecycle, processes, spec
+from cmhot.kubelet.settings import parse_setting
+from cmhot.propagation.changes import apply, patch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cmhot.port.cluster import Cluster
+    from cmhot.cluster.port import Cluster
 
 NAME = "vm"
 SETTINGS = ("sync=2s", "sync=5s")
@@ -167,7 +167,7 @@ def start() -> None:
     """Start the testbed; called in a service of its own."""
     wanted = spec.make_spec([parse_setting(text) for text in SETTINGS], name=NAME)
     lifecycle.up(wanted, report=say, timeout_s=START_TIMEOUT_S)
-    for found in processes.of_testbed(layout.home(NAME).run):
+    for found in status.of_testbed(layout.home(NAME).run):
         role = "first process" if found.is_first else "unshare"
         say(f"{role} {found.pid} is in {cgroup_of(found.pid)}")
 
@@ -216,10 +216,10 @@ def check_cgroups() -> None:
     say(f"processes in /{own.name}: {text}")
     empty = [group for group, count in counts.items() if count == 0]
     run_dir = layout.home(NAME).run
-    members = {found.pid for found in processes.of_testbed(run_dir)}
-    first = processes.first_process(run_dir)
+    members = {found.pid for found in status.of_testbed(run_dir)}
+    first = status.first_process(run_dir)
     namespace = str(Path(f"/proc/{first}/ns/pid").readlink())
-    members |= set(processes.in_namespace(namespace))
+    members |= set(status.in_namespace(namespace))
     outside = set()
     for pid in members:
         try:
@@ -264,7 +264,7 @@ def see_a_publication() -> None:
         )
         for node in nodes
     ]
-    objects.apply(cluster, manifests)
+    apply(cluster, manifests)
     wanted = PODS_A_NODE * len(nodes)
     where: dict[str, str] = {}
 
@@ -286,7 +286,7 @@ def see_a_publication() -> None:
     took = wait_until("probes run", lambda: all_see(0), timeout_s=POD_TIMEOUT_S)
     say(f"{wanted} probe pods running after {took:.0f} s")
     check_cgroups()
-    update = objects.patch(cluster, "shared", {"seq": "1"})
+    update = patch(cluster, "shared", {"seq": "1"})
     took = wait_until("probes see 1", lambda: all_see(1), timeout_s=SEEN_TIMEOUT_S)
     for pod, node in sorted(where.items()):
         delay_s = (publications(cluster, pod)[1] - update.sent_ns) / NS_PER_S

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
 
+from cmhot.cluster.testbed.owner import cache_dir
+from cmhot.cluster.testbed.programs import ensure_programs
+from cmhot.cluster.testbed.versions import KUBERNETES_VERSION
 from cmhot.errors import CmhotError, HostError
-from cmhot.testbed.owner import cache_dir
-from cmhot.testbed.programs import ensure_programs
-from cmhot.testbed.versions import KUBERNETES_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,21 +9,22 @@ import pandas as pd
 import pytest
 
 from cmhot.clock import NS_PER_S
-from cmhot.collecting import collect
-from cmhot.costs import costs, expected_duration_s
+from cmhot.cluster.model import ModelCluster
+from cmhot.cluster.port import POD
+from cmhot.collector.begin import collect
+from cmhot.collector.load_estimate import costs, expected_duration_s
 from cmhot.errors import ClusterError, ForbiddenError
-from cmhot.model import ModelCluster
-from cmhot.plan import Plan
-from cmhot.port.cluster import CONFIG_MAP, POD
+from cmhot.kubelet.settings import Setting, Strategy
+from cmhot.kubelet.uses import CONFIG_MAP
+from cmhot.runs.plan import Plan
 from cmhot.runs.rundir import read_run
-from cmhot.settings import Setting, Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from cmhot.collecting import Progress
-    from cmhot.port.cluster import Kind
+    from cmhot.collector.loop import Progress
+    from cmhot.kubelet.uses import Kind
 
 SETTINGS = (Setting(5), Setting(10, Strategy.GET))
 

@@ -10,10 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from cmhot.cli import cli
+from cmhot.cluster.model import ModelCluster
 from cmhot.errors import RunError
-from cmhot.model import ModelCluster
+from cmhot.kubelet.settings import Setting
 from cmhot.runs.rundir import read_run
-from cmhot.settings import Setting
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +54,7 @@ class Cluster(ModelCluster):
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
     """Stand in for the model."""
     made = Cluster()
-    monkeypatch.setattr("cmhot.targets.connect", lambda _: made)
+    monkeypatch.setattr("cmhot.cluster.targets.connect", lambda _: made)
     return made
 
 

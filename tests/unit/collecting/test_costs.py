@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from cmhot.costs import costs, look_every_s
-from cmhot.model import ModelCluster
-from cmhot.plan import Plan
-from cmhot.settings import Setting
+from cmhot.cluster.model import ModelCluster
+from cmhot.collector.load_estimate import costs, look_every_s
+from cmhot.kubelet.settings import Setting
+from cmhot.runs.plan import Plan
 
 
 @pytest.mark.parametrize(("pods", "every_s"), [(1, 45), (225, 45), (5000, 1000)])

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
-from cmhot.collecting import collect, resume
-from cmhot.collecting.settle import PATIENCE_S, EndedError
-from cmhot.collecting.setup import CONFIG_MAP_NAME
+from cmhot.cluster.model import ModelCluster
+from cmhot.cluster.port import POD
+from cmhot.collector.begin import collect
+from cmhot.collector.probes import CONFIG_MAP_NAME
+from cmhot.collector.resume import resume
+from cmhot.collector.writer import PATIENCE_S, EndedError
 from cmhot.errors import (
     ClusterError,
     ForbiddenError,
@@ -19,18 +22,17 @@ from cmhot.errors import (
     RunError,
     UnreachableError,
 )
-from cmhot.model import ModelCluster
-from cmhot.plan import Plan
-from cmhot.port.cluster import CONFIG_MAP, POD
+from cmhot.kubelet.settings import Setting
+from cmhot.kubelet.uses import CONFIG_MAP
 from cmhot.runs import schema
+from cmhot.runs.plan import Plan
 from cmhot.runs.rundir import read_run
-from cmhot.settings import Setting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from cmhot.port.cluster import Kind
+    from cmhot.kubelet.uses import Kind
     from cmhot.runs.rundir import Run
 
 SETTINGS = (Setting(5),)

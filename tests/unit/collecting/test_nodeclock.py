@@ -9,16 +9,15 @@ import pandas as pd
 import pytest
 
 from cmhot.clock import NS_PER_S
-from cmhot.collecting import collect
-from cmhot.collecting.nodeclock import Bounds, ask
+from cmhot.cluster import probe
+from cmhot.cluster.model import ModelCluster
+from cmhot.collector.begin import collect
+from cmhot.collector.clock_offsets import Bounds, ask
 from cmhot.errors import ClusterError, ForbiddenError
-from cmhot.model import ModelCluster
-from cmhot.plan import Plan
-from cmhot.port import probe
-from cmhot.runs.clocks import NodeClock
-from cmhot.runs.delays import delays
+from cmhot.kubelet.settings import Setting, Strategy
+from cmhot.runs.delays import NodeClock, delays
+from cmhot.runs.plan import Plan
 from cmhot.runs.rundir import read_run
-from cmhot.settings import Setting, Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,18 +8,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cmhot.clock import NS_PER_S, VirtualClock
-from cmhot.collecting import checks, collect, incidents
-from cmhot.collecting.agenda import agenda_of, make_agenda
-from cmhot.collecting.errands import Errands
-from cmhot.collecting.extras import extra_syncs
-from cmhot.collecting.steady import SteadyClock
+from cmhot.clock import NS_PER_S, SteadyClock, VirtualClock
+from cmhot.cluster.model import ModelCluster
+from cmhot.cluster.probe import ProbeLog
+from cmhot.collector import incidents
+from cmhot.collector.begin import collect
+from cmhot.collector.finish import Tally, judge
+from cmhot.collector.incidents import extra_syncs
+from cmhot.collector.schedule import Errands, agenda_of, make_agenda
 from cmhot.errors import UsageError
-from cmhot.model import ModelCluster
-from cmhot.plan import Plan
-from cmhot.reader import ProbeLog
+from cmhot.kubelet.settings import Setting
+from cmhot.runs.plan import Plan
 from cmhot.runs.rundir import RunWriter, read_run
-from cmhot.settings import Setting
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -301,9 +301,9 @@ def together(tmp_path: Path, spread_s: float) -> dict[str, Any]:
         for number in range(30)
     )
     run = read_run(writer.path)
-    tally = checks.Tally()
+    tally = Tally()
     tally.look_at_phases(run)
-    return checks.judge(run, tally, changed=[], scrambles=(30, 0))["phases"]
+    return judge(run, tally, changed=[], scrambles=(30, 0))["phases"]
 
 
 def test_pods_in_phase_make_a_run_invalid(tmp_path: Path) -> None:

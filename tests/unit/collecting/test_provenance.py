@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cmhot.collecting import collect
-from cmhot.collecting.provenance import differences
+from cmhot.cluster.model import ModelCluster
+from cmhot.collector.begin import collect
+from cmhot.collector.circumstances import differences
 from cmhot.errors import ClusterError, ForbiddenError
-from cmhot.model import ModelCluster
-from cmhot.plan import Plan
+from cmhot.kubelet.settings import Setting
+from cmhot.runs.plan import Plan
 from cmhot.runs.rundir import read_run
-from cmhot.settings import Setting
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cmhot.clock import NS_PER_S
-from cmhot.reader import ProbeLog
+from cmhot.cluster.probe import ProbeLog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from cmhot.reader import News
+    from cmhot.cluster.probe import News
 
 T0 = 1_767_225_600 * NS_PER_S  # 2026-01-01T00:00:00Z
 

@@ -11,24 +11,26 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cmhot.collecting import collect, resume
-from cmhot.collecting.setup import CONFIG_MAP_NAME
+from cmhot.cluster import probe
+from cmhot.cluster.model import ModelCluster
+from cmhot.cluster.port import NAMESPACE
+from cmhot.collector.begin import collect
+from cmhot.collector.probes import CONFIG_MAP_NAME
+from cmhot.collector.resume import resume
 from cmhot.errors import RunError, UsageError
-from cmhot.model import ModelCluster
-from cmhot.plan import Plan
-from cmhot.port import probe
-from cmhot.port.cluster import CONFIG_MAP, NAMESPACE
+from cmhot.kubelet.settings import Setting, Strategy
+from cmhot.kubelet.uses import CONFIG_MAP
 from cmhot.runs import schema
 from cmhot.runs.delays import delays
+from cmhot.runs.plan import Plan
 from cmhot.runs.rundir import RunWriter, read_run
-from cmhot.settings import Setting, Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from cmhot.collecting import Progress
-    from cmhot.port.cluster import Kind
+    from cmhot.collector.loop import Progress
+    from cmhot.kubelet.uses import Kind
 
 SETTINGS = (Setting(5), Setting(10, Strategy.GET))
 PLAN = Plan(pods=3, duration_s=120, seed=7)

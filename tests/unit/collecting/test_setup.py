@@ -7,23 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cmhot.collecting import collect, resume
-from cmhot.collecting.setup import Setup
+from cmhot.cluster import probe
+from cmhot.cluster.model import ModelCluster
+from cmhot.cluster.nodes import Group
+from cmhot.cluster.port import DEPLOYMENT
+from cmhot.collector.begin import collect
+from cmhot.collector.probes import Setup
+from cmhot.collector.resume import resume
 from cmhot.errors import ClusterError, UsageError
-from cmhot.model import ModelCluster
-from cmhot.nodes import Group
-from cmhot.plan import Plan
-from cmhot.port import probe
-from cmhot.port.cluster import CONFIG_MAP, DEPLOYMENT
+from cmhot.kubelet.settings import Setting, Strategy
+from cmhot.kubelet.uses import CONFIG_MAP
+from cmhot.runs.plan import Plan
 from cmhot.runs.rundir import read_run
-from cmhot.settings import Setting, Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from cmhot.collecting import Progress
-    from cmhot.port.cluster import Kind
+    from cmhot.collector.loop import Progress
+    from cmhot.kubelet.uses import Kind
 
 PLAN = Plan(pods=2, duration_s=40, seed=7, namespace="n")
 LONG = replace(PLAN, duration_s=120)  # 30 s of refusals leave some of it

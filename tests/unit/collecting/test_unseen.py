@@ -9,24 +9,26 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
-from cmhot.collecting import collect, resume
-from cmhot.collecting.settle import EndedError
+from cmhot.cluster.model import ModelCluster
+from cmhot.cluster.port import NAMESPACE, POD
+from cmhot.cluster.probe import namespace_of
+from cmhot.collector.begin import collect
+from cmhot.collector.resume import resume
+from cmhot.collector.writer import EndedError
 from cmhot.errors import ClusterError, RunError, UnreachableError
+from cmhot.kubelet.settings import Setting
+from cmhot.kubelet.uses import CONFIG_MAP
 from cmhot.law import law_for
-from cmhot.model import ModelCluster
-from cmhot.plan import Plan
-from cmhot.port.cluster import CONFIG_MAP, NAMESPACE, POD
-from cmhot.port.probe import namespace_of
 from cmhot.runs import disk
 from cmhot.runs.delays import delays
+from cmhot.runs.plan import Plan
 from cmhot.runs.rundir import RunWriter, read_run
-from cmhot.settings import Setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from cmhot.port.cluster import Kind
+    from cmhot.kubelet.uses import Kind
 
 SETTING = Setting(10)
 LAW = law_for(SETTING)

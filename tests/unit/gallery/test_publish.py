@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cmhot import gallery, plots
+from cmhot import plots
 from cmhot.errors import UsageError
+from cmhot.plots.figure import Material, Source
+from cmhot.plots.publishing import FIGURES, NAMES, named, publish
 from cmhot.runs.delays import delays
 from cmhot.runs.rundir import read_run
-from cmhot.summaries.summarising import summarise
+from cmhot.statistics.summarise import summarise
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,13 +80,13 @@ ONE_UPDATE = pd.DataFrame(
     }
 )
 """Three pods that had it after 1, 3.4 and 2 s."""
-KNOWN = gallery.Source(kubelets=("v1.37.1",), setting="60 s, Watch")
+KNOWN = Source(kubelets=("v1.37.1",), setting="60 s, Watch")
 
 
 def test_there_are_eleven() -> None:
     """Each name is drawn from runs or from a table, and asks a question twice."""
-    assert set(gallery.NAMES) == {*FROM_RUNS, *TABLES}
-    for figure in gallery.FIGURES.values():
+    assert set(NAMES) == {*FROM_RUNS, *TABLES}
+    for figure in FIGURES.values():
         assert figure.question["en"].endswith("?")
         assert figure.question["zh"].endswith("\uff1f")
 
@@ -96,7 +98,7 @@ def test_a_run_is_published(
     """Drawing, phone's drawing, words and numbers are written; the run is named."""
     run = simulate_run("r", settings=SETTINGS, window_s=60, modelled=False)
 
-    found = gallery.publish(name, runs=[run.path], out=tmp_path / "out")
+    found = publish(name, runs=[run.path], out=tmp_path / "out")
 
     files = {path.name for path in (tmp_path / "out").iterdir()}
     assert files == {f"{name}{end}" for end in (".svg", ".png", "-narrow.svg", ".json")}
@@ -117,7 +119,7 @@ def test_a_model_says_so(simulate_run: SimulateRun, tmp_path: Path, name: str) -
     """What is modelled is called so in the caption, in the JSON and on the figure."""
     run = simulate_run("m", settings=SETTINGS, window_s=60)
 
-    found = gallery.publish(name, runs=[run.path], out=tmp_path / "out")
+    found = publish(name, runs=[run.path], out=tmp_path / "out")
 
     assert found.modelled
     assert "Modelled, not measured" in found.caption
@@ -127,7 +129,7 @@ def test_a_model_says_so(simulate_run: SimulateRun, tmp_path: Path, name: str) -
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_is_published(tmp_path: Path, name: str) -> None:
     """A table without a run is told with the source that is given for it."""
-    found = gallery.publish(name, table=TABLES[name], source=KNOWN, out=tmp_path)
+    found = publish(name, table=TABLES[name], source=KNOWN, out=tmp_path)
 
     assert "Measured on kubelet v1.37.1." in found.caption
     assert found.svg.is_file()
@@ -135,25 +137,25 @@ def test_a_table_is_published(tmp_path: Path, name: str) -> None:
 
 def test_one_update_is_told_without_a_run(tmp_path: Path) -> None:
     """A table of one update has its own timeline."""
-    found = gallery.publish("timeline", table=ONE_UPDATE, source=KNOWN, out=tmp_path)
+    found = publish("timeline", table=ONE_UPDATE, source=KNOWN, out=tmp_path)
 
     assert found.numbers["seen_s"] == [1.0, 2.0, 3.4]
     assert found.numbers["sent_s"] == pytest.approx(-0.012)
     assert "60 s, Watch. Measured on kubelet v1.37.1." in found.caption
 
 
-@pytest.mark.parametrize("name", gallery.NAMES)
+@pytest.mark.parametrize("name", NAMES)
 def test_both_languages_have_the_same_numbers(
     simulate_run: SimulateRun, name: str
 ) -> None:
     """A caption in Chinese has Chinese words; each number in seconds is in both."""
     run = simulate_run("r", settings=SETTINGS, window_s=60, modelled=False)
-    material = gallery.Material(
+    material = Material(
         paths=(run.path,),
         table=TABLES.get(name),
         given=KNOWN if name in TABLES else None,
     )
-    subject = gallery.named(name).read(material)
+    subject = named(name).read(material)
     english, chinese = subject.tell("en"), subject.tell("zh")
 
     assert "\u5b9e\u6d4b" in chinese.caption
@@ -174,7 +176,7 @@ def test_the_distribution_has_the_summary_s_numbers(
     summary = summarise([run.path])
     ten = summary.settings[-1].direct
 
-    found = gallery.publish("headline", runs=[run.path], out=tmp_path / "out")
+    found = publish("headline", runs=[run.path], out=tmp_path / "out")
 
     assert found.name == "delay-distribution"
     assert found.numbers == summary.to_dict()
@@ -194,9 +196,7 @@ def test_the_distribution_tells_what_is_drawn_of_a_run(
     rows = delays(read_run(run.path))
     shown = rows[(rows["sync_frequency_s"] == 10) & (rows["strategy"] == "Watch")]
 
-    found = gallery.publish(
-        "headline", runs=[run.path], table=shown, out=tmp_path / "out"
-    )
+    found = publish("headline", runs=[run.path], table=shown, out=tmp_path / "out")
 
     (own,) = found.numbers["settings"]
     assert (own["sync_frequency_s"], own["strategy"]) == (10.0, "Watch")
@@ -210,9 +210,7 @@ def test_the_distribution_tells_what_is_drawn_of_a_run(
 
 def test_environment_counts_by_ten_seconds(tmp_path: Path) -> None:
     """Of two volumes one has it by 10 s; the law at the default says 13 %."""
-    found = gallery.publish(
-        "environment-or-volume", table=LOOKS, source=KNOWN, out=tmp_path
-    )
+    found = publish("environment-or-volume", table=LOOKS, source=KNOWN, out=tmp_path)
 
     assert found.numbers["share_by_10_s"] == 0.5
     assert found.numbers["default_share_by_10_s"] == pytest.approx(10 / 75.5, rel=1e-12)
@@ -221,8 +219,8 @@ def test_environment_counts_by_ten_seconds(tmp_path: Path) -> None:
 
 def test_looks_into_an_environment_are_no_updates() -> None:
     """Two looks of 30 and 32 s: pods times updates, and pods' seconds."""
-    figure = gallery.named("environment-or-volume")
-    subject = figure.read(gallery.Material(table=LOOKS, given=KNOWN))
+    figure = named("environment-or-volume")
+    subject = figure.read(Material(table=LOOKS, given=KNOWN))
 
     assert subject.tell("en").paragraph.startswith(
         "Of 2 looks into an environment (one per pod and update) 0 saw the update, in "
@@ -235,7 +233,7 @@ def test_looks_into_an_environment_are_no_updates() -> None:
 
 def test_remedies_are_told_by_their_medians(tmp_path: Path) -> None:
     """Waiting is the law's, and each method has its median and its cost."""
-    found = gallery.publish("remedies", table=TRIALS, source=KNOWN, out=tmp_path)
+    found = publish("remedies", table=TRIALS, source=KNOWN, out=tmp_path)
 
     assert "the median of that is 82.0 s, by the law" in found.paragraph
     assert (
@@ -247,7 +245,7 @@ def test_remedies_are_told_by_their_medians(tmp_path: Path) -> None:
 def test_an_unknown_name_is_refused_with_those_there_are(tmp_path: Path) -> None:
     """A misspelt name lists all names and aliases."""
     with pytest.raises(UsageError, match=r"no figure 'headlin'.*collapse.*headline"):
-        gallery.publish("headlin", out=tmp_path)
+        publish("headlin", out=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -267,7 +265,7 @@ def test_a_run_that_lacks_it_is_refused(
     run = simulate_run("r", window_s=60)
 
     with pytest.raises(UsageError, match=lacks):
-        gallery.publish(name, runs=[run.path], out=tmp_path / "out")
+        publish(name, runs=[run.path], out=tmp_path / "out")
 
     assert not (tmp_path / "out").exists()
 
@@ -277,7 +275,7 @@ def test_a_fleet_of_one_is_refused(simulate_run: SimulateRun, tmp_path: Path) ->
     run = simulate_run("r", window_s=60, pods=1)
 
     with pytest.raises(UsageError, match="two pods"):
-        gallery.publish("fleet", runs=[run.path], out=tmp_path)
+        publish("fleet", runs=[run.path], out=tmp_path)
 
 
 def test_a_notebook_shows_it_with_its_words(
@@ -285,7 +283,7 @@ def test_a_notebook_shows_it_with_its_words(
 ) -> None:
     """The result of `publish` shows the PNG, and the alternative text goes with it."""
     run = simulate_run("r", window_s=60)
-    found = gallery.publish("collapse", runs=[run.path], out=tmp_path / "out")
+    found = publish("collapse", runs=[run.path], out=tmp_path / "out")
 
     data, about = found._repr_mimebundle_()
 
@@ -300,11 +298,11 @@ def test_a_run_without_a_summary_s_settings_has_sources() -> None:
         {"run_id": "b", "kubernetes": None, "kubelets": {"n": "v1.36.0"}},
     ]
 
-    found = gallery.Source.of(metas)
+    found = Source.of(metas)
 
     assert found.sentence() == "Measured on kubelet v1.36.0; runs a and b."
     assert found.sentence("zh").endswith("\uff1bruns a \u548c b\u3002")
-    assert gallery.Source(modelled=True).sentence() == (
+    assert Source(modelled=True).sentence() == (
         "Modelled, not measured: no kubelet was involved."
     )
 

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
-from cmhot import gallery
 from cmhot.errors import UsageError
-from cmhot.gallery.rendering import render
-from cmhot.gallery.shipped import FOLDER, shipped, shipped_runs
-from cmhot.summaries.summarising import summarise
+from cmhot.plots.figure import FOLDER, Material, Source, shipped, shipped_runs
+from cmhot.plots.publishing import named, render
+from cmhot.statistics.summarise import summarise
 
 if TYPE_CHECKING:
     from tests.unit.conftest import SimulateRun
@@ -33,15 +32,15 @@ TRIALS = pd.DataFrame(
 
 
 @pytest.fixture
-def material() -> gallery.Material:
+def material() -> Material:
     """Give one trial of one remedy, whose source wants to be Markdown."""
-    source = gallery.Source(kubelets=("v1.37.1",), setting="60 s, [Watch]_*")
-    return gallery.Material(table=TRIALS, given=source)
+    source = Source(kubelets=("v1.37.1",), setting="60 s, [Watch]_*")
+    return Material(table=TRIALS, given=source)
 
 
 @pytest.mark.parametrize("width", [320, 800, 1600])
 def test_a_png_is_as_wide_as_asked(
-    material: gallery.Material, tmp_path: Path, width: int
+    material: Material, tmp_path: Path, width: int
 ) -> None:
     """The picture has that many pixels; one of 1600 has the form of one of 960."""
     found = render("remedies", material, picture=tmp_path / "r.png", width=width)
@@ -53,7 +52,7 @@ def test_a_png_is_as_wide_as_asked(
 
 
 def test_an_svg_is_as_wide_as_asked_and_has_words(
-    material: gallery.Material, tmp_path: Path
+    material: Material, tmp_path: Path
 ) -> None:
     """Its width is in pixels of CSS, and it names and describes itself."""
     found = render("remedies", material, picture=tmp_path / "r.svg", width=1600)
@@ -67,9 +66,7 @@ def test_an_svg_is_as_wide_as_asked_and_has_words(
     assert re.search(r"<desc>Point chart.*0\.5 s\.</desc>", text)
 
 
-def test_the_same_data_give_the_same_bytes(
-    material: gallery.Material, tmp_path: Path
-) -> None:
+def test_the_same_data_give_the_same_bytes(material: Material, tmp_path: Path) -> None:
     """Neither picture holds a date or anything else that changes."""
     for form in ("svg", "png"):
         first, second = (
@@ -79,7 +76,7 @@ def test_the_same_data_give_the_same_bytes(
         assert first.picture.read_bytes() == second.picture.read_bytes()
 
 
-def test_a_snippet_can_be_pasted(material: gallery.Material, tmp_path: Path) -> None:
+def test_a_snippet_can_be_pasted(material: Material, tmp_path: Path) -> None:
     """It has the image with its words, title, caption, source and licence, escaped."""
     found = render("remedies", material, picture=tmp_path / "my.svg", licence="CC0")
     text = found.snippet.read_text()
@@ -99,7 +96,7 @@ def test_a_snippet_in_chinese_has_its_licence(
 ) -> None:
     """The licence line links CC BY 4.0 and names the run."""
     run = simulate_run("r7", window_s=60, modelled=False)
-    material = gallery.Material(paths=(run.path,))
+    material = Material(paths=(run.path,))
 
     found = render("collapse", material, picture=tmp_path / "c.svg", lang="zh")
 
@@ -114,7 +111,7 @@ def test_a_snippet_in_chinese_has_its_licence(
     [("r.gif", 800, r"\.svg or \.png"), ("r.svg", 100, "320 to 4000 pixels")],
 )
 def test_what_cannot_be_drawn_is_refused(
-    material: gallery.Material, tmp_path: Path, picture: str, width: int, says: str
+    material: Material, tmp_path: Path, picture: str, width: int, says: str
 ) -> None:
     """Another format, or a width that nobody can read, is wrong use."""
     with pytest.raises(UsageError, match=says):
@@ -122,7 +119,7 @@ def test_what_cannot_be_drawn_is_refused(
 
 
 def test_a_folder_that_cannot_be_written_is_named(
-    material: gallery.Material, tmp_path: Path
+    material: Material, tmp_path: Path
 ) -> None:
     """Where a file stands in the way the error names the place and the option."""
     (tmp_path / "file").touch()
@@ -154,7 +151,7 @@ def test_shipped_data_are_enough(name: str) -> None:
     """Figures of runs and of tables are told from what comes with the package."""
     material = shipped(name)
 
-    telling = gallery.named(name).read(material).tell("en")
+    telling = named(name).read(material).tell("en")
 
     assert "Measured on kubelet v1." in telling.caption
     assert not material.source.modelled

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cmhot import gallery
 from cmhot.errors import RunError
-from cmhot.gallery.material import Material
-from cmhot.gallery.rendering import render
+from cmhot.plots.figure import Material
+from cmhot.plots.publishing import named, publish, render
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +47,7 @@ def test_the_source_is_what_is_drawn(
     two: tuple[Path, ...], name: str, drawn: tuple[str, ...]
 ) -> None:
     """Runs that contribute nothing are not named."""
-    subject = gallery.named(name).read(Material(paths=two))
+    subject = named(name).read(Material(paths=two))
 
     assert subject.source.runs == drawn
 
@@ -58,7 +57,7 @@ def test_strategies_name_the_runs_with_several(simulate_run: SimulateRun) -> Non
     both = simulate_run("both", settings=("sync=10s", "sync=10s,strategy=Get"))
     one = simulate_run("one", settings=("sync=5s",))
 
-    subject = gallery.named("change-detection").read(Material((one.path, both.path)))
+    subject = named("change-detection").read(Material((one.path, both.path)))
 
     assert subject.source.runs == ("both",)
 
@@ -80,7 +79,7 @@ def test_a_kubelet_that_is_not_drawn_is_not_named(simulate_run: SimulateRun) -> 
     new = simulate_run("new", settings=("sync=5s",), pods=3, window_s=60)
     paths = (old.path, new.path)
 
-    subject = gallery.named("timeline").read(Material(paths=paths))
+    subject = named("timeline").read(Material(paths=paths))
 
     assert subject.source.kubelets == ("v1.20.15",)
     assert subject.source.kubernetes == "v1.20.15"
@@ -105,7 +104,7 @@ def test_an_invalid_run_is_not_drawn(
     path.write_text(json.dumps(meta))
 
     with pytest.raises(RunError, match=r"pods_kept failed.*`cmhot summarise --force`"):
-        gallery.publish(name, runs=[run.path], out=tmp_path / "out")
+        publish(name, runs=[run.path], out=tmp_path / "out")
 
 
 def test_phases_of_more_than_eight_nodes_are_counted(
@@ -114,7 +113,7 @@ def test_phases_of_more_than_eight_nodes_are_counted(
     """Eight rows are drawn of ten nodes, and words and figure say so."""
     run = simulate_run("r", settings=["sync=5s"] * 10, pods=2, window_s=60)
 
-    subject = gallery.named("phase").read(Material(paths=(run.path,)))
+    subject = named("phase").read(Material(paths=(run.path,)))
 
     assert len(subject.numbers()["nodes"]) == 8
     telling = subject.tell("en")
@@ -127,7 +126,7 @@ def test_limits_are_promised_where_there_can_be_some(
     two: tuple[Path, ...],
 ) -> None:
     """Of a fleet as large as all pods there is one group only."""
-    caption = gallery.named("fleet").read(Material(paths=two)).tell("en").caption
+    caption = named("fleet").read(Material(paths=two)).tell("en").caption
 
     assert "with 95 % confidence intervals where there are groups enough" in caption
 
@@ -136,7 +135,7 @@ def test_a_short_run_has_wrong_ways(simulate_run: SimulateRun) -> None:
     """Without a loop that could be replayed the rest is told, in both languages."""
     run = simulate_run("r", settings=("sync=20s",), pods=2, window_s=20)
 
-    subject = gallery.named("wrong-ways").read(Material(paths=(run.path,)))
+    subject = named("wrong-ways").read(Material(paths=(run.path,)))
 
     methods = [row["method"] for row in subject.numbers()["ways"]]
     assert methods[0] == "open loop"
@@ -151,7 +150,7 @@ def test_the_open_loop_is_told_beside_the_truth(simulate_run: SimulateRun) -> No
     """The caption says what either is made of."""
     run = simulate_run("r", settings=("sync=10s",), pods=8, window_s=120)
 
-    subject = gallery.named("wrong-ways").read(Material(paths=(run.path,)))
+    subject = named("wrong-ways").read(Material(paths=(run.path,)))
     first = subject.numbers()["ways"][0]
 
     assert first["mean_s"] != first["truth_s"]

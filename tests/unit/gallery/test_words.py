@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cmhot.gallery.words import listing
+from cmhot.plots.words import listing
 
 
 @pytest.mark.parametrize(

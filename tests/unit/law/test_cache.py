@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from cmhot.errors import UsageError
-from cmhot.kubelet import TYPICAL, Timing
+from cmhot.kubelet.eras import TYPICAL, Timing
+from cmhot.kubelet.settings import Setting, Strategy
 from cmhot.law import interval_pmf, law_for, reads_at_every_sync, refresh_for
-from cmhot.law.refresh import loops_cdf, loops_excess
-from cmhot.settings import Setting, Strategy
+from cmhot.law.reads import loops_cdf, loops_excess
 
 if TYPE_CHECKING:
     from cmhot.law import Law

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from cmhot.errors import UsageError
+from cmhot.kubelet.settings import Setting
 from cmhot.law import ContinuousLaw, Law, law_for, mixture
-from cmhot.law.piecewise import evaluate
-from cmhot.settings import Setting
+from cmhot.law.distribution import evaluate
 
 UNIFORM = Law(np.array([2.0, 6.0]), np.array([0.0, 1.0]), 6.5)
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from cmhot.errors import UsageError
-from cmhot.kubelet import Timing
+from cmhot.kubelet.eras import Timing
+from cmhot.kubelet.settings import Setting, Strategy
 from cmhot.law import equilibrium, interval_pmf, law_for, mean_interval_s
-from cmhot.settings import Setting, Strategy
 
 if TYPE_CHECKING:
     from cmhot.law import Law

@@ -6,13 +6,20 @@ import numpy as np
 import pytest
 
 from cmhot.errors import UsageError
-from cmhot.law import interval_pmf, law_for, mistaken
-from cmhot.settings import Setting
+from cmhot.kubelet.settings import Setting
+from cmhot.law import interval_pmf, law_for
+from cmhot.statistics.mistakes import (
+    closed_loop_mean_s,
+    complete_mean_s,
+    gave_up_mean_s,
+    looked_mean_s,
+    one_each_mean_s,
+)
 
 
 def closed(setting: Setting, pause_s: float) -> float:
     """Give the closed loop's mean at a setting."""
-    return mistaken.closed_loop_mean_s(*interval_pmf(setting), pause_s=pause_s)
+    return closed_loop_mean_s(*interval_pmf(setting), pause_s=pause_s)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +47,7 @@ def test_rare_looks_find_later_delays() -> None:
     assert law is not None
     drawn = law.sample(np.random.default_rng(1), 200_000)
 
-    found = mistaken.looked_mean_s(law, every_s=5)
+    found = looked_mean_s(law, every_s=5)
 
     assert found == pytest.approx(9.2308, abs=1e-4)
     # standard error: 4.1 s / √200,000 = 0.009 s
@@ -52,8 +59,8 @@ def test_dropped_timeouts_are_the_long_ones() -> None:
     law = law_for(Setting(60))
     assert law is not None
 
-    assert mistaken.gave_up_mean_s(law, after_s=60) == pytest.approx(30.0)
-    assert mistaken.gave_up_mean_s(law, after_s=500) == pytest.approx(law.mean_s)
+    assert gave_up_mean_s(law, after_s=60) == pytest.approx(30.0)
+    assert gave_up_mean_s(law, after_s=500) == pytest.approx(law.mean_s)
 
 
 @pytest.mark.parametrize(("window_s", "mean_s"), [(120, 37.4), (300, 38.08)])
@@ -61,14 +68,14 @@ def test_complete_intervals_are_short_ones(window_s: float, mean_s: float) -> No
     """At S = 60 s they say 37.4 s in two minutes, 38.1 s in five; truth: 38.25 s."""
     values, weights = interval_pmf(Setting(60))
 
-    found = mistaken.complete_mean_s(values, weights, window_s=window_s)
+    found = complete_mean_s(values, weights, window_s=window_s)
 
     assert found == pytest.approx(mean_s, abs=0.01)
 
 
 def test_each_sync_once_forgets_that_long_intervals_catch_more() -> None:
     """At S = 60 s it finds half of the mean interval, 37.75 s."""
-    assert mistaken.one_each_mean_s(*interval_pmf(Setting(60))) == pytest.approx(37.75)
+    assert one_each_mean_s(*interval_pmf(Setting(60))) == pytest.approx(37.75)
 
 
 def test_what_cannot_be_is_refused() -> None:
@@ -79,8 +86,8 @@ def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(UsageError, match="a pause of -1 s is not possible"):
         closed(Setting(10), -1)
     with pytest.raises(UsageError, match="every_s = 0 is not possible"):
-        mistaken.looked_mean_s(law, every_s=0)
+        looked_mean_s(law, every_s=0)
     with pytest.raises(UsageError, match="after_s = -2 is not possible"):
-        mistaken.gave_up_mean_s(law, after_s=-2)
+        gave_up_mean_s(law, after_s=-2)
     with pytest.raises(UsageError, match="no interval between syncs fits into 11 s"):
-        mistaken.complete_mean_s(*interval_pmf(Setting(10)), window_s=11)
+        complete_mean_s(*interval_pmf(Setting(10)), window_s=11)

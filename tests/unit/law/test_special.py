@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from cmhot.errors import UsageError
-from cmhot.kubelet import IDEAL, Timing
+from cmhot.kubelet.eras import IDEAL, Timing
+from cmhot.kubelet.settings import Setting, Strategy
 from cmhot.law import fleet_law, interval_pmf, law_at_age, law_for, law_with_extra_syncs
-from cmhot.law.setting import law_of_node
-from cmhot.settings import Setting, Strategy
+from cmhot.law.delay import law_of_node
 
 if TYPE_CHECKING:
     from cmhot.law import Law

@@ -11,16 +11,15 @@ import numpy as np
 import pytest
 
 from cmhot.clock import NS_PER_S
-from cmhot.kubelet import CURRENT, IDEAL
-from cmhot.model.contents import History
-from cmhot.model.kubelet import Kubelet, ns
+from cmhot.cluster.model.virtual_kubelet import History, Kubelet, ns
+from cmhot.kubelet.eras import CURRENT, IDEAL
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from cmhot.kubelet import Era, Timing
-    from cmhot.model.pods import ModelPod
-    from cmhot.settings import Setting
+    from cmhot.cluster.model.virtual_kubelet import ModelPod
+    from cmhot.kubelet.eras import Era, Timing
+    from cmhot.kubelet.settings import Setting
 
 EVERY_NS = NS_PER_S // 200
 """A new number every 5 ms: no look that reads new content finds what it has."""

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from cmhot.kubelet import ERAS, Timing
-from cmhot.settings import Setting, Strategy
+from cmhot.kubelet.eras import ERAS, Timing
+from cmhot.kubelet.settings import Setting, Strategy
 
 if TYPE_CHECKING:
-    from cmhot.kubelet import Era
+    from cmhot.kubelet.eras import Era
     from tests.unit.model.conftest import MakeLab
 
 NAMES = [era.name for era in ERAS]

@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cmhot.collecting import collect
+from cmhot.cluster import probe
+from cmhot.cluster.model import ModelCluster
+from cmhot.cluster.nodes import observe_settings
+from cmhot.cluster.port import NODE, POD
+from cmhot.collector.begin import collect
 from cmhot.errors import ClusterError, NotFoundError, UsageError
-from cmhot.kubelet import era_of
-from cmhot.model import ModelCluster
-from cmhot.nodes import observe_settings
-from cmhot.plan import Plan
-from cmhot.port import probe
-from cmhot.port.cluster import CONFIG_MAP, NODE, POD
+from cmhot.kubelet.eras import era_of
+from cmhot.kubelet.settings import Setting, Strategy
+from cmhot.kubelet.uses import CONFIG_MAP
+from cmhot.runs.plan import Plan
 from cmhot.runs.rundir import read_run
-from cmhot.settings import Setting, Strategy
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from cmhot.model.contents import Content, History
-from cmhot.model.frames import frame_of, published, repeated
-from cmhot.model.pods import Volume
+from cmhot.cluster.model.simulate import frame_of, published, repeated
+from cmhot.cluster.model.virtual_kubelet import Content, History, Volume
 from cmhot.runs import schema
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cmhot.cluster.model import delays_at, sync_instants
 from cmhot.errors import UsageError
-from cmhot.kubelet import IDEAL, TYPICAL, Timing
+from cmhot.kubelet.eras import IDEAL, TYPICAL, Timing
+from cmhot.kubelet.settings import Setting, Strategy
 from cmhot.law import law_for
-from cmhot.model import delays_at, sync_instants
-from cmhot.settings import Setting, Strategy
 
 
 def rng() -> np.random.Generator:
@@ -116,7 +116,7 @@ def test_delays_by_hand() -> None:
 
 def test_a_cache_is_refused() -> None:
     """Pods that share what one of them fetched are no renewal processes."""
-    with pytest.raises(UsageError, match=r"cmhot\.model\.simulate"):
+    with pytest.raises(UsageError, match=r"cmhot\.cluster\.model\.simulate"):
         sync_instants(Setting(10, Strategy.CACHE, 60), pods=1, syncs=1, rng=rng())
-    with pytest.raises(UsageError, match=r"cmhot\.model\.simulate"):
+    with pytest.raises(UsageError, match=r"cmhot\.cluster\.model\.simulate"):
         sync_instants(Setting(10, Strategy.CACHE, None), pods=1, syncs=1, rng=rng())

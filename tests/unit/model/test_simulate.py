@@ -9,20 +9,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cmhot.collecting import collect
+from cmhot.cluster.model import ModelCluster, simulate
+from cmhot.cluster.model.virtual_kubelet import History, Kubelet, ns
+from cmhot.collector.begin import collect
 from cmhot.errors import UsageError
-from cmhot.kubelet import TYPICAL
+from cmhot.kubelet.eras import TYPICAL
+from cmhot.kubelet.settings import Setting, Strategy
 from cmhot.law import law_for
-from cmhot.model import ModelCluster, simulate
-from cmhot.model.contents import History
-from cmhot.model.kubelet import Kubelet, ns
-from cmhot.plan import Plan
 from cmhot.runs import schema
 from cmhot.runs.delays import delays
-from cmhot.runs.frames import frame
-from cmhot.runs.refreshes import refresh_intervals
+from cmhot.runs.plan import Plan
 from cmhot.runs.rundir import read_run
-from cmhot.settings import Setting, Strategy
+from cmhot.runs.sync_intervals import refresh_intervals
+from cmhot.runs.tables import frame
 
 if TYPE_CHECKING:
     from pathlib import Path

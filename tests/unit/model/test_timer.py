@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from cmhot.kubelet import Timing
-from cmhot.settings import Setting
+from cmhot.kubelet.eras import Timing
+from cmhot.kubelet.settings import Setting
 
 if TYPE_CHECKING:
     from tests.unit.model.conftest import MakeLab

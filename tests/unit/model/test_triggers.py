@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from cmhot.errors import UsageError
-from cmhot.kubelet import ERAS, Timing
-from cmhot.settings import Setting
+from cmhot.kubelet.eras import ERAS, Timing
+from cmhot.kubelet.settings import Setting
 
 if TYPE_CHECKING:
-    from cmhot.kubelet import Era
+    from cmhot.kubelet.eras import Era
     from tests.unit.model.conftest import Lab, MakeLab
 
 NAMES = [era.name for era in ERAS]

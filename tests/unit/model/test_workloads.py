@@ -6,20 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cmhot.cluster.model import ModelCluster
+from cmhot.cluster.model.workloads import RESTART_S, merged, variables_of
+from cmhot.cluster.port import DEPLOYMENT, NAMESPACE, POD, SERVICE_ACCOUNT, Inspectable
 from cmhot.errors import ClusterError, NotFoundError
-from cmhot.model import ModelCluster
-from cmhot.model.running import RESTART_S
-from cmhot.model.services import variables_of
-from cmhot.model.store import merged
-from cmhot.port.cluster import (
-    CONFIG_MAP,
-    DEPLOYMENT,
-    NAMESPACE,
-    POD,
-    SERVICE_ACCOUNT,
-    Inspectable,
-)
-from cmhot.settings import Setting
+from cmhot.kubelet.settings import Setting
+from cmhot.kubelet.uses import CONFIG_MAP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from cmhot.errors import UsageError
+from cmhot.kubelet.settings import Setting
 from cmhot.law import law_for
 from cmhot.plots import environment_or_volume
-from cmhot.settings import Setting
 from tests.unit.plots.tables import curves, delays, legend
 
 

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from cmhot.errors import UsageError
+from cmhot.kubelet.settings import Setting
 from cmhot.law import ContinuousLaw
 from cmhot.plots import collapse, delay_by_sync_frequency
-from cmhot.settings import Setting
 from tests.unit.plots.tables import bars, curves, dashed, legend, refresh, summary
 
 

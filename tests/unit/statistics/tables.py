@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from cmhot.clock import NS_PER_S
+from cmhot.kubelet.settings import Setting
 from cmhot.law import law_for
-from cmhot.settings import Setting
 
 if TYPE_CHECKING:
     from cmhot.law import Law

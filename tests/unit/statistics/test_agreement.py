@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cmhot.errors import UsageError
+from cmhot.kubelet.settings import Setting
 from cmhot.law import Law
-from cmhot.settings import Setting
 from cmhot.statistics import (
     bootstrap_confidence,
     equivalence,

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from cmhot.clock import NS_PER_S
-from cmhot.settings import Setting, Strategy
+from cmhot.kubelet.settings import Setting, Strategy
 from cmhot.statistics import delay_blocks, describe_intervals, interval_blocks
 from cmhot.statistics.blocks import MOST_BLOCKS, stretches
 from cmhot.statistics.limits import quantiles_of

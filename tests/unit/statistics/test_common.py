@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cmhot.settings import Setting
+from cmhot.kubelet.settings import Setting
 from cmhot.statistics import confidence, delay_blocks
-from cmhot.statistics.common import common_spread
+from cmhot.statistics.blocks import common_spread
 from studies.draws import draw_delays
 from tests.unit.statistics.tables import delays
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from cmhot.errors import UsageError
-from cmhot.settings import Setting
+from cmhot.kubelet.settings import Setting
 from cmhot.statistics import (
     compare_means,
     compare_quantiles,

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from cmhot.settings import Setting, Strategy
+from cmhot.kubelet.settings import Setting, Strategy
 from cmhot.statistics import describe_delays, describe_intervals
-from cmhot.statistics.describe import refresh_cdf
+from cmhot.statistics.population import refresh_cdf
 from studies.draws import draw_delays, draw_refresh, truth
 from tests.unit.statistics.tables import POPULATION, delays, lost, refreshes
 

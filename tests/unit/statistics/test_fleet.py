@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cmhot.errors import RunError, UsageError
-from cmhot.settings import Setting, Strategy
+from cmhot.kubelet.settings import Setting, Strategy
 from cmhot.statistics import describe_intervals, fleet_maximum
 from studies.draws import draw_refresh
 from tests.unit.statistics.tables import refreshes

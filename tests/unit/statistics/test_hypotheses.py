@@ -12,8 +12,8 @@ from scipy import stats
 
 from cmhot.clock import NS_PER_S
 from cmhot.errors import RunError, UsageError
-from cmhot.kubelet import Timing
-from cmhot.settings import Setting, Strategy
+from cmhot.kubelet.eras import Timing
+from cmhot.kubelet.settings import Setting, Strategy
 from cmhot.statistics import (
     Design,
     EveryPeriod,

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from cmhot.errors import RunError, UsageError
-from cmhot.settings import Setting
+from cmhot.kubelet.settings import Setting
 from cmhot.statistics import infer_sync_frequency, lattice_test
 from studies.draws import TIMING, draw_refresh
 from tests.unit.statistics.tables import refreshes

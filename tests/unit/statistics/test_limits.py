@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from cmhot.settings import Setting
+from cmhot.kubelet.settings import Setting
 from cmhot.statistics import (
     bootstrap_confidence,
     cdf_bounds,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from cmhot.cluster.model import simulate
 from cmhot.errors import UsageError
-from cmhot.model import simulate
+from cmhot.kubelet.settings import Setting, Strategy
 from cmhot.runs.delays import delays
-from cmhot.runs.refreshes import refresh_intervals
-from cmhot.settings import Setting, Strategy
+from cmhot.runs.sync_intervals import refresh_intervals
 from cmhot.statistics.mistakes import COLUMNS, replayed, wrong_ways
 
 S = 1_000_000_000

@@ -8,8 +8,8 @@ import pytest
 
 from cmhot.clock import NS_PER_S
 from cmhot.errors import UsageError
+from cmhot.kubelet.settings import Setting
 from cmhot.law import interval_pmf
-from cmhot.settings import Setting
 from cmhot.statistics import coherence_by_sync, phase_coherence
 from tests.unit.statistics.tables import T0
 

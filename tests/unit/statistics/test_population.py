@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from cmhot.errors import RunError, UsageError
-from cmhot.settings import Setting
+from cmhot.kubelet.settings import Setting
 from cmhot.statistics import (
     confidence,
     delay_blocks,

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cmhot.kubelet import TYPICAL
+from cmhot.kubelet.eras import TYPICAL
+from cmhot.kubelet.settings import Setting, Strategy
 from cmhot.law import interval_pmf, law_for
-from cmhot.settings import Setting, Strategy
-from cmhot.statistics.replicate import draw_looks
+from cmhot.statistics.hypotheses import draw_looks
 
 CACHE = Setting(10, Strategy.CACHE, 60.0)
 

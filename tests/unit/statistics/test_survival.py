@@ -11,7 +11,7 @@ from scipy import stats
 
 from cmhot.clock import NS_PER_S
 from cmhot.errors import RunError
-from cmhot.settings import Setting
+from cmhot.kubelet.settings import Setting
 from cmhot.statistics import (
     bootstrap_confidence,
     confidence,

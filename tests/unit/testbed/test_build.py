@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cmhot.testbed.owner import Owner
-from cmhot.testbed.parts import Archive, Build, Part, Program
-from cmhot.testbed.programs import build
-from cmhot.testbed.programs.child import answer
-from cmhot.testbed.programs.toolchain import packaged_go
-from cmhot.testbed.versions import (
+from cmhot.cluster.testbed.owner import Owner
+from cmhot.cluster.testbed.programs import build
+from cmhot.cluster.testbed.programs.build import answer, packaged_go
+from cmhot.cluster.testbed.versions import (
     KUBERNETES_VERSION,
     OLDER_KUBELETS,
+    Archive,
+    Build,
+    Part,
+    Program,
     catalogue,
     older_kubelet,
 )
@@ -26,7 +28,7 @@ from cmhot.testbed.versions import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cmhot.testbed.programs.progress import Advance
+    from cmhot.cluster.testbed.programs.download import Advance
 
 PARTS = {part.name: part for part in catalogue(KUBERNETES_VERSION)}
 OLDER = [part for version in OLDER_KUBELETS for part in older_kubelet(version)]

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 import cmhot
+from cmhot.cluster.testbed.programs.build import answer, run
 from cmhot.errors import ProgramsError
-from cmhot.testbed.programs.child import answer, run
 
 STARTER = """
 import os, pathlib
-from cmhot.testbed.programs.child import run
+from cmhot.cluster.testbed.programs.build import run
 run(
     ["sh", "-c", "echo $$; exec sleep 600"],
     folder=pathlib.Path("/"),

@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from cmhot.cluster.testbed import configuration, layout
+from cmhot.cluster.testbed.configuration import (
+    containerd_configuration,
+    kubelet_configuration,
+)
+from cmhot.cluster.testbed.spec import make_spec, parse_node
 from cmhot.errors import UsageError
-from cmhot.settings import Setting, Strategy
-from cmhot.testbed import configuration, layout, nodes
-from cmhot.testbed.spec import make_spec, parse_node
+from cmhot.kubelet.settings import Setting, Strategy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -246,7 +250,7 @@ def test_an_older_kubelet_is_told_nothing_that_it_does_not_know() -> None:
     argv = [
         program["argv"] for program in made["programs"] if "kubelet" in program["name"]
     ]
-    files = [nodes.kubelet_configuration(node, cgroup_root="/x") for node in OLD.nodes]
+    files = [kubelet_configuration(node, cgroup_root="/x") for node in OLD.nodes]
     newer = {"containerRuntimeEndpoint", "podLogsDir", "failCgroupV1"}
     endpoint = "--container-runtime-endpoint=unix:///run/cmhot/state/{}/containerd.sock"
 
@@ -291,7 +295,7 @@ def test_an_older_kubelet_runs_its_own_programs_beside_its_own_logs() -> None:
 def test_containerd_1_is_told_the_same_in_its_own_words() -> None:
     """Version 2 of its file has one CRI plugin, and the same traps."""
     toml = tomllib.loads(
-        nodes.containerd_configuration(OLD.nodes[0], snapshotter="overlayfs")
+        containerd_configuration(OLD.nodes[0], snapshotter="overlayfs")
     )
     cri = toml["plugins"]["io.containerd.grpc.v1.cri"]
     runc = cri["containerd"]["runtimes"]["runc"]

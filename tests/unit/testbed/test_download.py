@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cmhot.errors import ProgramsError, UsageError
-from cmhot.testbed.programs.download import (
+from cmhot.cluster.testbed.programs.download import (
     CUTS,
     Downloader,
     _resolve,
     checksum_of,
     unpack,
 )
+from cmhot.errors import ProgramsError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

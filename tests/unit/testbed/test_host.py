@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from cmhot.cluster.testbed import host, image
+from cmhot.cluster.testbed.host import hierarchies
 from cmhot.errors import HostError
-from cmhot.testbed import cgroups, host, image
 
 V1 = "25 1 0:22 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu"
 V2 = "26 1 0:23 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw"
@@ -30,7 +31,7 @@ OTHER = "27 1 0:24 / /tmp rw - tmpfs tmpfs rw"
 )
 def test_hierarchies_are_read_not_assumed(text: str, expected: list[str]) -> None:
     """Cgroup v1, v2 and hybrid are told apart by what is mounted."""
-    assert [str(path) for path in cgroups.hierarchies(text)] == expected
+    assert [str(path) for path in hierarchies(text)] == expected
 
 
 def test_available_memory_is_read_in_mib() -> None:

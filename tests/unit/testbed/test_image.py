@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cmhot.testbed.image import IMAGE_NAME, oci_archive
+from cmhot.cluster.testbed.image import IMAGE_NAME, oci_archive
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ import tarfile
 import tracemalloc
 from typing import TYPE_CHECKING
 
-from cmhot.testbed.oci import Image, write_archive
+from cmhot.cluster.testbed.image import Image, write_archive
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cmhot.testbed import owner
+from cmhot.cluster.testbed import owner
 
 
 def test_owner_under_sudo() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cmhot.clock import VirtualClock
-from cmhot.testbed import processes
-from cmhot.testbed.processes import Found
+from cmhot.cluster.testbed import status
+from cmhot.cluster.testbed.status import Found
 
 if TYPE_CHECKING:
     import pytest
@@ -22,10 +22,10 @@ def test_one_look_that_finds_nothing_proves_nothing(
     """A process between two programs shows no arguments; the next look ends it."""
     looks = [[], [Found(pid=7, is_first=False)], [], [], [], []]
     killed: list[int] = []
-    monkeypatch.setattr(processes, "of_testbed", lambda _: iter(looks.pop(0)))
+    monkeypatch.setattr(status, "of_testbed", lambda _: iter(looks.pop(0)))
     monkeypatch.setattr(os, "kill", lambda pid, _: killed.append(pid))
 
-    left = processes.kill(RUN, clock=VirtualClock(), deadline_s=5)
+    left = status.kill(RUN, clock=VirtualClock(), deadline_s=5)
 
     assert (left, killed) == ([], [7])
 
@@ -33,13 +33,13 @@ def test_one_look_that_finds_nothing_proves_nothing(
 def test_what_does_not_end_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
     """After the deadline the processes that live are named."""
     monkeypatch.setattr(
-        processes, "of_testbed", lambda _: iter([Found(pid=7, is_first=False)])
+        status, "of_testbed", lambda _: iter([Found(pid=7, is_first=False)])
     )
     monkeypatch.setattr(os, "kill", lambda *_: None)
 
-    assert processes.kill(RUN, clock=VirtualClock(), deadline_s=0.1) == [7]
+    assert status.kill(RUN, clock=VirtualClock(), deadline_s=0.1) == [7]
 
 
 def test_arguments_make_a_testbed(tmp_path: Path) -> None:
     """A process that only runs in the folder is none of the testbed's."""
-    assert list(processes.of_testbed(tmp_path)) == []
+    assert list(status.of_testbed(tmp_path)) == []

@@ -20,13 +20,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 import cmhot
+from cmhot.cluster.testbed.programs import ensure_programs
+from cmhot.cluster.testbed.programs.ensure import find_all, foresee
+from cmhot.cluster.testbed.programs.search import Search
+from cmhot.cluster.testbed.versions import (
+    KUBERNETES_VERSION,
+    Archive,
+    Build,
+    Part,
+    Program,
+)
 from cmhot.errors import ProgramsError, UsageError
-from cmhot.testbed.parts import Archive, Build, Part, Program
-from cmhot.testbed.programs import ensure_programs
-from cmhot.testbed.programs.ensure import find_all
-from cmhot.testbed.programs.outlook import foresee
-from cmhot.testbed.programs.search import Search
-from cmhot.testbed.versions import KUBERNETES_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -389,8 +393,8 @@ def test_two_at_once(bench: Bench, gate: threading.Event, tmp_path: Path) -> Non
     program = (
         "import pathlib, pickle, sys\n"
         "from functools import partial\n"
-        "from cmhot.testbed.programs.ensure import find_all\n"
-        "from cmhot.testbed.programs.search import Search\n"
+        "from cmhot.cluster.testbed.programs.ensure import find_all\n"
+        "from cmhot.cluster.testbed.programs.search import Search\n"
         "part, cache, environ = pickle.loads(pathlib.Path(sys.argv[1]).read_bytes())\n"
         "search = Search([part], 'amd64', cache, environ=environ,\n"
         "                report=partial(print, flush=True))\n"

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from cmhot.clock import VirtualClock
-from cmhot.testbed.programs.progress import bar, lines, suitable
+from cmhot.cluster.testbed.programs.download import bar, lines, suitable
 
 
 def test_a_line_every_half_minute() -> None:

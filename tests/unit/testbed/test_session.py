@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cmhot.cluster.testbed import session
 from cmhot.errors import HostError
-from cmhot.testbed import session
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -160,7 +160,7 @@ def test_root_loads_nothing_of_the_working_directory(
         return SimpleNamespace(returncode=0)
 
     monkeypatch.setattr(session, "_is_root", lambda: False)
-    monkeypatch.setattr("cmhot.testbed.host.runs_linux", lambda: True)
+    monkeypatch.setattr("cmhot.cluster.testbed.host.runs_linux", lambda: True)
     monkeypatch.setattr("shutil.which", lambda _: "/usr/bin/sudo")
     monkeypatch.setattr(subprocess, "run", run)
     with session.running(report=print):

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cmhot.cluster.testbed.programs.build import Go, find_go, require_libraries
+from cmhot.cluster.testbed.versions import KUBERNETES_VERSION, catalogue
 from cmhot.errors import ProgramsError
-from cmhot.testbed.programs.toolchain import Go, find_go, require_libraries
-from cmhot.testbed.versions import KUBERNETES_VERSION, catalogue
 
 if TYPE_CHECKING:
     from pathlib import Path

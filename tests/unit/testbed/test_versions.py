@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from cmhot.testbed.parts import numbers
-from cmhot.testbed.versions import KUBERNETES_VERSION, catalogue, older_kubelet
+from cmhot.cluster.testbed.versions import (
+    KUBERNETES_VERSION,
+    catalogue,
+    numbers,
+    older_kubelet,
+)
 
 REAL = {part.name: part for part in catalogue(KUBERNETES_VERSION)}
 

@@ -1,0 +1,211 @@
+"""What a refused request was for, and which command prints the right for it.
+
+What an answer of the API server means, or that there was none: as one of our errors.
+
+Each is a sentence with its remedy; nobody else looks at HTTP statuses.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+from typing import TYPE_CHECKING
+
+import urllib3
+from websocket import WebSocketBadStatusException
+
+from cmhot.cluster.rights import ALL, OURS
+from cmhot.errors import ClusterError, ForbiddenError, NotFoundError, UnreachableError
+
+if TYPE_CHECKING:
+    from cmhot.cluster.rights import Right
+
+
+def purpose_of(method: str, path: str) -> str | None:
+    """Say what a request to the API server was for.
+
+    Parameters
+    ----------
+    method, path
+        Of the request: ``PATCH``, ``/api/v1/namespaces/n/configmaps/cmhot-probe``.
+
+    Returns
+    -------
+    str or None
+        None when it is none of ours. A request of several commands has a purpose
+        for each.
+    """
+    purposes = dict.fromkeys(right.purpose for right in asked_by(method, path))
+    return "; or ".join(purposes) or None
+
+
+def printed_by(method: str, path: str) -> str:
+    """Name the command that prints the right for a request."""
+    asked = asked_by(method, path)
+    commands = dict.fromkeys(one for right in asked for one in right.commands)
+    printed = [] if asked and all(right.commands for right in asked) else ["cmhot rbac"]
+    if commands:
+        printed.append(f"cmhot rbac --for {'|'.join(commands)}")
+    return " or ".join(f"`{one}`" for one in printed)
+
+
+def asked_by(method: str, path: str) -> tuple[Right, ...]:
+    """List the rights of which a request needs one; none when it is none of ours.
+
+    Objects that have our names are a collection's, others are those of commands
+    for somebody else's workloads.
+
+    Parameters
+    ----------
+    method, path
+        As of `purpose_of`.
+    """
+    match = _PATH.fullmatch(path)
+    if match is None:
+        return ()
+    group, resource = match["group"] or "", match["resource"]
+    name, sub = match["name"], match["sub"]
+    if resource is None:  # /namespaces/NAME is an object, not a place
+        resource, name = "namespaces", match["namespace"]
+    verb = _VERBS.get(method, "get")
+    if verb == "get" and name is None:
+        verb = "list"
+    # behind nodes/proxy there is any path
+    sub = "proxy" if sub and sub.startswith("proxy") else sub
+    wanted = (verb, group, resource if sub is None else f"{resource}/{sub}")
+    found = [
+        right
+        for right in ALL
+        if (right.verb, right.group, right.resource) == wanted
+        and right.name in (None, name)
+    ]
+    if name is not None:
+        ours = name.startswith(OURS)
+        found = [right for right in found if ours != bool(right.commands)] or found
+    return tuple(found)
+
+
+_PATH = re.compile(
+    r"/apis?/((?P<group>[^/]+)/)?v\d\w*(/namespaces/(?P<namespace>[^/]+))?"
+    r"(/(?P<resource>[^/]+)(/(?P<name>[^/]+)(/(?P<sub>.+))?)?)?"
+)
+_VERBS = {"GET": "get", "PATCH": "patch", "DELETE": "delete", "POST": "create"}
+EXCERPT = 300
+"""Characters of a foreign text that an error message quotes."""
+
+
+def shorten(text: str) -> str:
+    """Quote the beginning of a foreign text."""
+    return text.strip()[:EXCERPT]
+
+
+def shorten_to_cause(text: str) -> str:
+    """Quote the end of a text in which each layer put its words before the cause."""
+    whole = text.strip()
+    return whole if len(whole) <= EXCERPT else f"…{whole[-EXCERPT:]}"
+
+
+def explain(status: int, text: str, method: str, path: str) -> ClusterError:
+    """Turn an HTTP answer that is no success into an error.
+
+    Parameters
+    ----------
+    status, text
+        Of the answer; a text that is a Status has its message in it.
+    method, path
+        Of the request.
+    """
+    asked = f"{method} {path}"
+    try:
+        message = str(json.loads(text).get("message") or text)
+    except (ValueError, AttributeError):
+        message = text
+    message = shorten(message)
+    if status == http.client.NOT_FOUND:
+        return NotFoundError(f"{asked}: {message}; check the name", status=status)
+    if status == http.client.UNAUTHORIZED:
+        return ForbiddenError(
+            f"{asked} is not allowed: the API server does not accept the credentials "
+            f"({message}); log in again, or renew the token or certificate of the "
+            "kubeconfig",
+            status=status,
+        )
+    if status == http.client.FORBIDDEN:
+        purpose = purpose_of(method, path)
+        printed = printed_by(method, path)
+        why = "" if purpose is None else f" ({purpose}; {printed} prints it)"
+        return ForbiddenError(
+            f"{asked} is not allowed: {message}; ask for the right{why}, or use a "
+            "namespace in which you have it (--namespace)",
+            status=status,
+        )
+    return ClusterError(f"{asked} failed ({status}): {message}", status=status)
+
+
+def no_answer(error: Exception, *, host: str, proxy: str | None) -> UnreachableError:
+    """Say what stood between us and the API server.
+
+    Parameters
+    ----------
+    error
+        Of urllib3.
+    host, proxy
+        Address of the API server, and of the proxy before it; None: there is none.
+    """
+    if isinstance(error, urllib3.exceptions.SSLError):
+        return UnreachableError(
+            f"the API server at {host} and this kubeconfig do not trust "
+            f"each other ({error}): does certificate-authority belong to it?"
+        )
+    if isinstance(error, urllib3.exceptions.ProxyError):
+        return UnreachableError(
+            f"the proxy {without_password(proxy)} does not let us "
+            f"through to the API server at {host} ({error}): check "
+            "proxy-url in the kubeconfig, HTTPS_PROXY and NO_PROXY"
+        )
+    return UnreachableError(
+        f"no answer from the API server at {host} ({type(error).__name__}): "
+        "is the cluster running and the address in the kubeconfig right?"
+    )
+
+
+def refused_stream(error: Exception, path: str) -> ClusterError:
+    """Find the answer to a stream's request below what the client makes of it.
+
+    The client tells of any failure as a status of 0, and prose;
+    what happened is the exception that it was handling.
+    """
+    refusal = error.__context__
+    if isinstance(refusal, WebSocketBadStatusException):
+        text = (refusal.resp_body or b"").decode(errors="replace")
+        return explain(refusal.status_code, text, "GET", path)
+    return UnreachableError(
+        f"no answer to GET {path} ({shorten(str(refusal or error))}): is the API "
+        "server running, and may WebSockets pass whatever is before it?"
+    )
+
+
+def how_it_ended(verdict: bytes) -> tuple[int | None, str]:
+    """Read the Status that ends an exec: exit code, or None and why it never started.
+
+    Parameters
+    ----------
+    verdict
+        What the stream's error channel carried.
+    """
+    try:
+        status = json.loads(verdict)
+        if status["status"] == "Success":
+            return 0, ""
+        message = str(status.get("message") or "")
+        if status.get("reason") == "NonZeroExitCode":
+            return int(status["details"]["causes"][0]["message"]), message
+    except (ValueError, LookupError, TypeError):
+        return None, "it ended without saying how"
+    return None, message
+
+
+def without_password(url: str | None) -> str:
+    """Name a proxy without the credentials that its address may carry."""
+    return urllib3.util.parse_url(url or "")._replace(auth=None).url

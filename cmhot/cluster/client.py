@@ -1,0 +1,792 @@
+"""The door to real clusters: the only module that imports the `kubernetes` client.
+
+Bodies and answers stay plain dicts: the client's models would refuse or drop
+what they do not know, and their construction costs more than a request.
+Every error of the client and of the layers below it leaves here as one of ours.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import gc
+import http.client
+import json
+import logging
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import urllib3
+import yaml
+from kubernetes import client, config
+from kubernetes.stream import stream, ws_client
+from kubernetes.stream.ws_client import ERROR_CHANNEL, STDERR_CHANNEL, STDOUT_CHANNEL
+from websocket import WebSocket, WebSocketException
+
+from cmhot.clock import NS_PER_S, SystemClock
+from cmhot.cluster import answers
+from cmhot.cluster.port import FIELD_MANAGER, NODE, POD, Captured
+from cmhot.cluster.rights import CONFIGZ
+from cmhot.errors import (
+    ClusterError,
+    ForbiddenError,
+    NotFoundError,
+    UnreachableError,
+    UsageError,
+)
+from cmhot.kubelet.uses import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from cmhot.cluster.rights import Right
+
+
+DEFAULT = "~/.kube/config"
+"""Where the kubeconfig is unless KUBECONFIG says otherwise, as for kubectl."""
+CONNECT_TIMEOUT_S = 5.0
+READ_TIMEOUT_S = 30.0
+KUBELET_CONNECT_TIMEOUT_S = 2.0
+"""A kubelet is near, or cannot be reached from here at all."""
+KUBELET_READ_TIMEOUT_S = 10.0
+"""A kubelet has its answer at hand; the proxy would wait for a dead one much longer."""
+PAGE = 500
+"""Objects that are asked for at once."""
+WATCH_S = 60
+"""How long the API server keeps a watch open."""
+WATCH_GRACE_S = 6.0
+"""A watch that is silent this long after its end has lost its connection."""
+MERGE_PATCH = "application/merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+JSON = "application/json"
+NAMES_ONLY = f"{JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+""""Receiving resources as metadata": a list without what the objects contain."""
+CONFLICT = 409
+
+
+def _managers_in(message: str) -> set[str]:
+    """Name the managers with whom an apply is in conflict, as the API server tells."""
+    return set(re.findall(r'conflicts? with "([^"]+)"', message))
+
+
+class _Socket(WebSocket):
+    """Gives up on a handshake that nobody answers, which the client's would not."""
+
+    def connect(self, url: str, **options: Any) -> None:  # noqa: ANN401 - the client's
+        """Connect within `READ_TIMEOUT_S`, which also limits each later read."""
+        super().connect(  # type: ignore[no-untyped-call]
+            url, **{"timeout": READ_TIMEOUT_S, **options}
+        )
+
+
+# the client lets nobody set it
+ws_client.WebSocket = _Socket  # type: ignore[attr-defined]
+
+
+class Kube:
+    """A cluster behind a kubeconfig; implements `cmhot.cluster.port.Cluster`.
+
+    Parameters
+    ----------
+    api
+        A configured client.
+    target
+        How the user named the cluster.
+    sources
+        Where its programs came from, for a testbed.
+    local_image
+        An image that is on every node already, for a testbed.
+    """
+
+    modelled = False
+
+    def __init__(
+        self,
+        api: client.ApiClient,
+        *,
+        target: str,
+        sources: dict[str, Any] | None = None,
+        local_image: str | None = None,
+    ) -> None:
+        self.target = target
+        self.local_image = local_image
+        self.clock = SystemClock()
+        self._sources = sources
+        self._api = api
+        self._plurals: dict[tuple[str, str], Kind] = {}
+
+    def _open(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: object = None,
+        content_type: str = "application/json",
+        accept: str = JSON,
+        read_timeout_s: float = READ_TIMEOUT_S,
+    ) -> urllib3.BaseHTTPResponse:
+        serialised = self._api.param_serialize(
+            method,
+            path,
+            query_params=list((query or {}).items()),
+            header_params={"Accept": accept, "Content-Type": content_type},
+            auth_settings=["BearerToken"],
+        )
+        encoded = None if body is None else json.dumps(body)
+        try:
+            answer = self._api.rest_client.pool_manager.request(
+                method,
+                serialised[1],
+                headers=serialised[2],
+                body=encoded,
+                timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=read_timeout_s),
+                preload_content=False,
+                # A write must not be sent twice unseen: whoever wants it again asks.
+                retries=False,
+            )
+            if answer.status >= http.client.BAD_REQUEST:
+                text = answer.read().decode(errors="replace")
+                raise answers.explain(answer.status, text, method, path)
+        except urllib3.exceptions.HTTPError as error:
+            settings = self._api.configuration
+            raise answers.no_answer(
+                error, host=settings.host, proxy=settings.proxy
+            ) from error
+        except OSError as error:
+            # such as a certificate file that has gone
+            msg = f"the API server cannot be asked: {error}; check the kubeconfig"
+            raise UnreachableError(msg) from error
+        return answer
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: object = None,
+        content_type: str = "application/json",
+        accept: str = JSON,
+        read_timeout_s: float = READ_TIMEOUT_S,
+    ) -> bytes:
+        answer = self._open(
+            method,
+            path,
+            query=query,
+            body=body,
+            content_type=content_type,
+            accept=accept,
+            read_timeout_s=read_timeout_s,
+        )
+        try:
+            return answer.read()
+        except urllib3.exceptions.HTTPError as error:
+            msg = f"the answer to {method} {path} broke off: {error}"
+            raise UnreachableError(msg) from error
+        finally:
+            answer.release_conn()
+
+    def _json(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: object = None,
+        content_type: str = "application/json",
+    ) -> dict[str, Any]:
+        text = self._request(
+            method, path, query=query, body=body, content_type=content_type
+        )
+        decoded: dict[str, Any] = json.loads(text)
+        return decoded
+
+    @staticmethod
+    def _path(kind: Kind, name: str | None, namespace: str | None) -> str:
+        root = "/api/v1" if kind.api_version == "v1" else f"/apis/{kind.api_version}"
+        if kind.namespaced:
+            if namespace is None:
+                return f"{root}/{kind.plural}"
+            root += f"/namespaces/{quote(namespace, safe='')}"
+        path = f"{root}/{kind.plural}"
+        return path if name is None else f"{path}/{quote(name, safe='')}"
+
+    def version(self) -> str:
+        """Return ``gitVersion`` of the API server."""
+        return str(self._json("GET", "/version")["gitVersion"])
+
+    def sources(self) -> dict[str, Any] | None:
+        """Return the testbed's record of its programs; None elsewhere."""
+        return self._sources
+
+    def get(
+        self, kind: Kind, name: str, *, namespace: str | None = None
+    ) -> dict[str, Any]:
+        """Return one object."""
+        return self._json("GET", self._path(kind, name, namespace))
+
+    def list(
+        self,
+        kind: Kind,
+        *,
+        namespace: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> tuple[list[dict[str, Any]], str]:
+        """Return all objects with the labels, in pages of 500."""
+        items: list[dict[str, Any]] = []
+        version = ""
+        for page in self._pages(kind, namespace, labels):
+            items += page["items"]
+            version = page["metadata"].get("resourceVersion", version)
+        return items, version
+
+    def _pages(
+        self,
+        kind: Kind,
+        namespace: str | None,
+        labels: Mapping[str, str] | None = None,
+        *,
+        accept: str = JSON,
+    ) -> Iterator[dict[str, Any]]:
+        """Yield a list's pages, as the API server sends them."""
+        query: dict[str, Any] = {"limit": PAGE}
+        if labels:
+            query["labelSelector"] = _selector(labels)
+        path = self._path(kind, None, namespace)
+        while True:
+            page = _decode(self._request("GET", path, query=query, accept=accept))
+            yield page
+            following = page["metadata"].get("continue")
+            if not following:
+                return
+            query["continue"] = following
+
+    def pages(
+        self,
+        kind: Kind,
+        *,
+        namespace: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Iterator[Sequence[dict[str, Any]]]:
+        """Yield all objects in pages of 500."""
+        for page in self._pages(kind, namespace, labels):
+            yield page["items"]
+
+    def names(self, kind: Kind, *, namespace: str) -> Sequence[str]:
+        """Ask for metadata alone."""
+        pages = self._pages(kind, namespace, accept=NAMES_ONLY)
+        return [one["metadata"]["name"] for page in pages for one in page["items"]]
+
+    def watch(
+        self,
+        kind: Kind,
+        *,
+        namespace: str,
+        labels: Mapping[str, str],
+        resource_version: str,
+    ) -> Iterator[dict[str, Any]]:
+        """Yield changed objects until the watch ends, breaks, or is too old (410)."""
+        answer = self._open(
+            "GET",
+            self._path(kind, None, namespace),
+            query={
+                "watch": "true",
+                "labelSelector": _selector(labels),
+                "resourceVersion": resource_version,
+                "timeoutSeconds": WATCH_S,
+            },
+            read_timeout_s=WATCH_S + WATCH_GRACE_S,
+        )
+        rest = b""
+        try:
+            for chunk in answer.stream(decode_content=True):
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        return
+                    yield event["object"]
+        except urllib3.exceptions.HTTPError:
+            return
+        finally:
+            # An unread stream cannot serve another request.
+            answer.close()
+
+    def _kind_of(self, manifest: Mapping[str, Any]) -> Kind:
+        """Find the plural of a manifest's kind by discovery, once a group version."""
+        version, name = manifest["apiVersion"], manifest["kind"]
+        if (version, name) not in self._plurals:
+            root = "/api/v1" if version == "v1" else f"/apis/{version}"
+            for resource in self._json("GET", root)["resources"]:
+                if "/" not in resource["name"]:
+                    self._plurals[version, resource["kind"]] = Kind(
+                        version, resource["name"], namespaced=resource["namespaced"]
+                    )
+        try:
+            return self._plurals[version, name]
+        except KeyError:
+            msg = f"the cluster knows no {name} in {version}: check apiVersion and kind"
+            raise UsageError(msg) from None
+
+    def apply(
+        self, manifest: Mapping[str, Any], *, namespace: str | None = None
+    ) -> dict[str, Any]:
+        """Server-side apply with our field manager; others' conflicts are not forced.
+
+        What we patched is owned by another operation of the same manager,
+        and is ours to take back: such a conflict is.
+        """
+        kind = self._kind_of(manifest)
+        where = manifest["metadata"].get("namespace") or namespace
+        path = self._path(kind, manifest["metadata"]["name"], where)
+
+        def send(**options: str) -> dict[str, Any]:
+            return self._json(
+                "PATCH",
+                path,
+                query={"fieldManager": FIELD_MANAGER, **options},
+                body=manifest,
+                content_type=APPLY_PATCH,
+            )
+
+        try:
+            return send()
+        except ClusterError as error:
+            if error.status != CONFLICT or _managers_in(str(error)) != {FIELD_MANAGER}:
+                raise
+            return send(force="true")
+
+    def patch(
+        self,
+        kind: Kind,
+        name: str,
+        body: Mapping[str, Any],
+        *,
+        namespace: str | None = None,
+    ) -> dict[str, Any]:
+        """Send a JSON merge patch (RFC 7386)."""
+        return self._json(
+            "PATCH",
+            self._path(kind, name, namespace),
+            query={"fieldManager": FIELD_MANAGER},
+            body=body,
+            content_type=MERGE_PATCH,
+        )
+
+    def delete(self, kind: Kind, name: str, *, namespace: str | None = None) -> None:
+        """Delete in the background; what is not there is deleted already."""
+        try:
+            self._json(
+                "DELETE",
+                self._path(kind, name, namespace),
+                query={"propagationPolicy": "Background"},
+            )
+        except NotFoundError:
+            return
+
+    def log(
+        self,
+        pod: str,
+        *,
+        namespace: str,
+        container: str,
+        since_ns: int | None = None,
+    ) -> str:
+        """Read a container's log from its start, or from an instant on."""
+        query: dict[str, Any] = {"container": container, "timestamps": "true"}
+        if since_ns is not None:
+            seconds = since_ns // NS_PER_S  # exact: a float would round up
+            instant = dt.datetime.fromtimestamp(seconds, dt.UTC)
+            query["sinceTime"] = instant.strftime("%Y-%m-%dT%H:%M:%SZ")
+        path = f"{self._path(POD, pod, namespace)}/log"
+        return self._request("GET", path, query=query).decode(errors="replace")
+
+    def _exec(
+        self,
+        pod: str,
+        command: Sequence[str],
+        *,
+        namespace: str,
+        container: str,
+        binary: bool,
+    ) -> Any:  # noqa: ANN401 - the client's stream has no types
+        """Begin to run a command over a WebSocket, on a client of its own.
+
+        `stream` swaps a method of the client that it is given,
+        so a shared one would break requests of other threads.
+        With `binary`, output is bytes, and what goes to standard error is kept.
+        """
+        handled = sys.exception()
+        with client.ApiClient(self._api.configuration) as own:
+            try:
+                return stream(
+                    client.CoreV1Api(own).connect_get_namespaced_pod_exec,
+                    pod,
+                    namespace,
+                    container=container,
+                    command=list(command),
+                    stdout=True,
+                    stderr=binary,
+                    stdin=False,
+                    tty=False,
+                    binary=binary,
+                    # reading it itself, the client leaves the socket open
+                    _preload_content=False,
+                )
+            except client.ApiException as error:
+                stop = _stop_behind(error, handled=handled)
+                if stop is not None:
+                    raise stop from None
+                path = f"{self._path(POD, pod, namespace)}/exec"
+                raise answers.refused_stream(error, path) from error
+
+    def run_in(
+        self, pod: str, command: Sequence[str], *, namespace: str, container: str
+    ) -> str:
+        """Run a command; return what it printed."""
+        asked = f"exec in pod {namespace}/{pod}"
+        conversation = self._exec(
+            pod, command, namespace=namespace, container=container, binary=False
+        )
+        try:
+            conversation.run_forever(timeout=READ_TIMEOUT_S)
+            # before the output: reading that throws the other channels away
+            code = conversation.returncode
+            text = str(conversation.read_all())
+        except (WebSocketException, OSError) as error:
+            msg = f"the answer to {asked} broke off: {error}"
+            raise UnreachableError(msg) from error
+        except (TypeError, LookupError, ValueError) as error:
+            msg = f"{asked} ended without saying how: try again"
+            raise ClusterError(msg) from error
+        finally:
+            # its close() does nothing once the server has said goodbye
+            conversation.sock.shutdown()
+        if code != 0:
+            what = "did not end in time" if code is None else f"ended with {code}"
+            msg = f"{asked}: `{' '.join(command)}` {what}"
+            raise ClusterError(msg)
+        return text
+
+    def capture(
+        self, pod: str, command: Sequence[str], *, namespace: str, container: str
+    ) -> Captured:
+        """Run a command as `run_in` does, but keep its bytes and how it ended."""
+        conversation = self._exec(
+            pod, command, namespace=namespace, container=container, binary=True
+        )
+        try:
+            conversation.run_forever(timeout=READ_TIMEOUT_S)
+            ended = not conversation.is_open()
+            verdict = conversation.read_channel(ERROR_CHANNEL)
+            output = conversation.read_channel(STDOUT_CHANNEL)
+            complaint = conversation.read_channel(STDERR_CHANNEL)
+        except (WebSocketException, OSError) as error:
+            msg = f"the answer to exec in pod {namespace}/{pod} broke off: {error}"
+            raise UnreachableError(msg) from error
+        finally:
+            conversation.sock.shutdown()
+        code, why = answers.how_it_ended(verdict) if ended else (None, "no end in time")
+        said = complaint.decode(errors="replace")
+        return Captured(code, output, answers.shorten_to_cause(said or why))
+
+    def add_ephemeral(
+        self, pod: str, container: Mapping[str, Any], *, namespace: str
+    ) -> None:
+        """Patch the subresource; the list is merged by the containers' names."""
+        self._json(
+            "PATCH",
+            f"{self._path(POD, pod, namespace)}/ephemeralcontainers",
+            query={"fieldManager": FIELD_MANAGER},
+            body={"spec": {"ephemeralContainers": [container]}},
+            content_type=STRATEGIC_PATCH,
+        )
+
+    def kubelet_configuration(self, node: str) -> dict[str, Any]:
+        """Ask the kubelet through the API server's proxy, or else the kubelet itself.
+
+        The one needs ``nodes/proxy``; the other ``nodes/configz``, a kubelet of
+        Kubernetes 1.33 or later that can be reached from here,
+        and a certificate of it that the cluster's authority signed.
+
+        Raises
+        ------
+        ForbiddenError
+            When neither is allowed.
+        ClusterError
+            When this kubelet did not answer, or with something else.
+        UnreachableError
+            When the API server did not.
+        """
+        path = f"/api/v1/nodes/{quote(node, safe='')}/proxy/configz"
+        try:
+            text = self._request("GET", path, read_timeout_s=KUBELET_READ_TIMEOUT_S)
+        except ForbiddenError as refused:
+            asked = self._ask_kubelet(node)
+            if asked is None:
+                raise refused from None
+            text = asked
+        except UnreachableError as error:
+            if isinstance(error.__cause__, urllib3.exceptions.ReadTimeoutError):
+                # the API server was reached, and waits itself
+                raise _no_kubelet(node, "the proxy", error) from error
+            raise
+        settings: dict[str, Any] = json.loads(text)["kubeletconfig"]
+        return settings
+
+    def _ask_kubelet(self, node: str) -> bytes | None:
+        """Ask a kubelet itself for /configz; None when that is not allowed."""
+        settings = self._api.configuration
+        if not settings.verify_ssl or settings.ssl_ca_cert is None:
+            return None  # whoever answers there would be given our token
+        try:
+            status = self.get(NODE, node)["status"]
+        except ForbiddenError:
+            return None
+        try:
+            address = next(
+                found["address"]
+                for found in status["addresses"]
+                if found["type"] == "InternalIP"
+            )
+            port = status["daemonEndpoints"]["kubeletEndpoint"]["Port"]
+        except (LookupError, StopIteration):
+            msg = f"Node {node} says no address of its kubelet: is it a virtual one?"
+            raise ClusterError(msg) from None
+        host = f"[{address}]" if ":" in address else address
+        url = f"https://{host}:{port}/configz"
+        token = settings.get_api_key_with_prefix("BearerToken")
+        try:
+            answer = self._kubelets.request(
+                "GET",
+                url,
+                headers={"Authorization": token} if token else {},
+                timeout=urllib3.Timeout(
+                    connect=KUBELET_CONNECT_TIMEOUT_S, read=KUBELET_READ_TIMEOUT_S
+                ),
+                retries=False,
+            )
+        except urllib3.exceptions.HTTPError as error:
+            if not self._may_ask_kubelets():
+                return None  # nor would the others, which need not be waited for
+            raise _no_kubelet(node, url, error) from error
+        if answer.status in {http.client.UNAUTHORIZED, http.client.FORBIDDEN}:
+            return None
+        if answer.status != http.client.OK:
+            said = answer.data.decode(errors="replace")
+            raise answers.explain(answer.status, said, "GET", url)
+        return answer.data
+
+    def _may_ask_kubelets(self) -> bool:
+        """Tell whether the right to ask kubelets is there, as far as can be known."""
+        wanted = [one for one in CONFIGZ["kubelet"] if one.resource != NODE.plural]
+        try:
+            return all(self.may(right) for right in wanted)
+        except ForbiddenError:
+            return True
+
+    @functools.cached_property
+    def _kubelets(self) -> urllib3.PoolManager:
+        """Connections to kubelets: by no proxy, and by no name but their address."""
+        settings = self._api.configuration
+        return urllib3.PoolManager(
+            cert_reqs="CERT_REQUIRED",
+            ca_certs=settings.ssl_ca_cert,
+            cert_file=settings.cert_file,
+            key_file=settings.key_file,
+        )
+
+    def may(self, right: Right, *, namespace: str | None = None) -> bool:
+        """Ask by a SelfSubjectAccessReview, which every user may."""
+        resource, _, sub = right.resource.partition("/")
+        attributes = {
+            "verb": right.verb,
+            "group": right.group,
+            "resource": resource,
+            "subresource": sub,
+            "name": right.name or "",
+            "namespace": "" if right.cluster_wide else namespace or "",
+        }
+        answer = self._json(
+            "POST",
+            "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+            body={
+                "apiVersion": "authorization.k8s.io/v1",
+                "kind": "SelfSubjectAccessReview",
+                "spec": {"resourceAttributes": attributes},
+            },
+        )
+        return bool(answer["status"].get("allowed"))
+
+
+def _decode(text: bytes) -> dict[str, Any]:
+    """Decode a page without looking for cycles in it, of which JSON has none.
+
+    The collector would look again and again while thousands of objects are made:
+    on 5,000 pods that takes longer than all the rest.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        decoded: dict[str, Any] = json.loads(text)
+    finally:
+        if collects:
+            gc.enable()
+    return decoded
+
+
+def _no_kubelet(node: str, way: str, error: Exception) -> ClusterError:
+    """Say that a kubelet was silent, which is no word of the API server's."""
+    return ClusterError(
+        f"the kubelet of {node} did not answer by {way} ({type(error).__name__}): is "
+        "the node well, and may its port be reached from there?"
+    )
+
+
+def _stop_behind(
+    error: BaseException, *, handled: BaseException | None
+) -> BaseException | None:
+    """Find the Ctrl-C that the client made an error of its own of.
+
+    Parameters
+    ----------
+    error
+        Of the client.
+    handled
+        What was being handled when the client was called: that is no news.
+
+    Returns
+    -------
+    BaseException or None
+        None when the user did not stop us.
+    """
+    behind = error.__context__
+    while behind is not None and behind is not handled:
+        if not isinstance(behind, Exception):
+            return behind
+        behind = behind.__context__
+    return None
+
+
+def _selector(labels: Mapping[str, str]) -> str:
+    return ",".join(f"{key}={value}" for key, value in labels.items())
+
+
+def connect(
+    *,
+    target: str,
+    context: str | None,
+    kubeconfig: Path | None = None,
+    sources: dict[str, Any] | None = None,
+    local_image: str | None = None,
+) -> Kube:
+    """Connect by a kubeconfig.
+
+    Parameters
+    ----------
+    target
+        How the user named the cluster.
+    context
+        Name of the context; None takes the file's only one (a testbed's).
+    kubeconfig
+        The file; None for ``KUBECONFIG`` or ``~/.kube/config``.
+    sources, local_image
+        Provenance and image of a testbed.
+
+    Raises
+    ------
+    UsageError
+        The file cannot be read, is no kubeconfig, or lacks the context.
+    """
+    where = str(kubeconfig) if kubeconfig else "the kubeconfig"
+    if kubeconfig is not None and not kubeconfig.exists():
+        msg = f"there is no kubeconfig at {kubeconfig}"
+        raise UsageError(msg)
+    try:
+        with _Listener() as said:
+            api = config.new_client_from_config(  # type: ignore[no-untyped-call] # theirs
+                # the client's own default is what KUBECONFIG was at its import
+                config_file=str(kubeconfig or os.environ.get("KUBECONFIG") or DEFAULT),
+                context=context,
+            )
+    except config.ConfigException as error:
+        wanted = f"context {context!r}" if context else "a usable context"
+        msg = (
+            f"{where} has no {wanted} ({error}): `kubectl config get-contexts` "
+            "lists those there are, KUBECONFIG names the file"
+        )
+        raise UsageError(msg) from error
+    except (yaml.YAMLError, TypeError, AttributeError, UnicodeDecodeError) as error:
+        msg = (
+            f"{where} is not a kubeconfig ({type(error).__name__}): "
+            "point KUBECONFIG at the file that kubectl uses"
+        )
+        raise UsageError(msg) from error
+    except OSError as error:
+        msg = f"{where} cannot be used: {error}"
+        raise UsageError(msg) from error
+    if said and not (api.configuration.api_key or api.configuration.cert_file):
+        msg = (
+            f"the kubeconfig's user of {context or 'its context'} has no credentials: "
+            f"its exec plugin failed ({'; '.join(said)}): run the command of the "
+            "kubeconfig by hand, or log in again"
+        )
+        raise UsageError(msg)
+    return Kube(api, target=target, sources=sources, local_image=local_image)
+
+
+class _Listener(logging.Handler):
+    """Keeps what is logged while it listens: the client only logs why a plugin failed.
+
+    Attributes
+    ----------
+    said
+        The messages.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the beginning of a message."""
+        self.said.append(answers.shorten(record.getMessage()))
+
+    def __enter__(self) -> list[str]:
+        """Begin to listen, to the root logger; give what will be said."""
+        logging.getLogger().addHandler(self)
+        return self.said
+
+    def __exit__(self, *_: object) -> None:
+        """Stop listening."""
+        logging.getLogger().removeHandler(self)
+
+
+def connect_in_cluster() -> Kube:
+    """Connect with the service account of the pod that this runs in.
+
+    The token is read again every minute, since the kubelet renews it.
+
+    Raises
+    ------
+    UsageError
+        This is no pod, or one without a service account's token.
+    """
+    settings = client.Configuration()
+    try:
+        config.load_incluster_config(  # type: ignore[no-untyped-call] # theirs
+            client_configuration=settings
+        )
+    except (config.ConfigException, OSError) as error:
+        msg = (
+            f"this is no pod with a service account ({error}): `cmhot job` prints a "
+            "Job that is one; from outside, use --target context:NAME"
+        )
+        raise UsageError(msg) from error
+    return Kube(client.ApiClient(settings), target="in-cluster")

@@ -1,0 +1,333 @@
+"""From what modelled kubelets did to the tables of a run, without rows in between.
+
+The collector's experiment on modelled kubelets, straight to a run in memory.
+
+No port, no requests, no logs and no disk lie between: for studies of many runs.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from cmhot.clock import NS_PER_S, VirtualClock
+from cmhot.cluster import probe
+from cmhot.cluster.model.virtual_kubelet import (
+    READ_AFTER_S,
+    History,
+    make_nodes,
+    ns,
+    ttl_s,
+    version_text,
+)
+from cmhot.errors import UsageError
+from cmhot.kubelet.eras import TYPICAL
+from cmhot.law import equilibrium
+from cmhot.runs import schema
+from cmhot.runs.plan import Plan, burn_in_s, drain_s, update_offsets_ns
+from cmhot.runs.rundir import Run
+from cmhot.runs.tables import frame
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from cmhot.cluster.model.virtual_kubelet import ModelNode, Volume
+    from cmhot.kubelet.eras import Timing
+    from cmhot.kubelet.settings import Setting
+    from cmhot.runs.schema import Table
+
+    Integers = npt.NDArray[np.int64]
+
+
+def frame_of(columns: Mapping[str, Any], table: Table, *, rows: int) -> pd.DataFrame:
+    """Make a table of whole columns: all that the schema has, with its dtypes.
+
+    Parameters
+    ----------
+    columns
+        By name: an array of as many values as there are rows, or one text for all.
+        What is absent is null.
+    table
+        Which table.
+    rows
+        How many.
+    """
+    typed: dict[str, pd.Series[Any]] = {}
+    for column in table.columns:
+        value = columns.get(column.name)
+        if value is None or isinstance(value, str):
+            value = repeated([value], [rows])
+        typed[column.name] = pd.Series(value, dtype=column.dtype)
+    return pd.DataFrame(typed)
+
+
+def repeated(names: Sequence[str | None], sizes: Sequence[int] | Integers) -> Any:  # noqa: ANN401
+    """Repeat names, each as often as its size says; an array of pandas' texts."""
+    return pd.array(names, dtype="str").repeat(sizes)
+
+
+def published(
+    volumes: Sequence[Volume], *, until_ns: int
+) -> tuple[Integers, Integers, Integers]:
+    """Put the publications of volumes one behind the other, up to an instant.
+
+    Returns
+    -------
+    sizes
+        How many each volume has; shape (volumes,).
+    numbers, instants_ns
+        Of each publication: what it brought, and when since the model's start.
+    """
+    sizes = [bisect_right(volume.instants_ns, until_ns) for volume in volumes]
+    numbers, instants = array("q"), array("q")
+    for volume, size in zip(volumes, sizes, strict=True):
+        numbers += volume.numbers[:size]
+        instants += volume.instants_ns[:size]
+    return (
+        np.array(sizes, dtype=np.int64),
+        np.frombuffer(numbers, dtype=np.int64),
+        np.frombuffer(instants, dtype=np.int64),
+    )
+
+
+CONFIG_MAP_NAME = "cmhot-probe"
+HEAD_START_S = 2.0
+"""From the pods' creation to the first annotation: their start-up syncs are over."""
+EPOCH_NS = VirtualClock().utc_ns()
+"""The instant at which the model starts."""
+
+
+def simulate(
+    setting: Setting,
+    *,
+    pods: int,
+    duration_s: float,
+    gap_s: float | None = None,
+    seed: int = 1,
+    nodes: int = 1,
+    kubernetes: str | None = None,
+    timing: Timing = TYPICAL,
+    scrambled: bool = True,
+    run_id: str = "modelled",
+) -> Run:
+    """Collect from modelled kubelets of one setting, in memory.
+
+    All pods share one ConfigMap. They are created together; two seconds later
+    each is annotated once, after a time drawn from the equilibrium law, with a new
+    number written at the same instant; after the burn-in the updates follow,
+    at instants drawn beforehand, and then the drain.
+
+    Parameters
+    ----------
+    setting
+        Of every kubelet.
+    pods
+        Per node.
+    duration_s
+        Length of the measuring window, seconds.
+    gap_s
+        Mean gap between updates, seconds; None: as `Plan` has it.
+    seed
+        Of everything that is random.
+    nodes
+        How many, each with a kubelet of its own.
+    kubernetes
+        Version of the kubelets; None: current.
+    timing
+        What the kubelets' work costs.
+    scrambled
+        False leaves out the annotations and the burn-in, as one would who does not
+        know better: the window begins at once, with all pods of a node in phase.
+    run_id
+        Name of the run.
+
+    Returns
+    -------
+    Run
+        With the columns of `cmhot.runs.schema`; its path leads nowhere.
+
+    Raises
+    ------
+    UsageError
+        For numbers that cannot be, or a version of which nothing is known.
+
+    Examples
+    --------
+    >>> from cmhot.settings import Setting
+    >>> run = simulate(Setting(10), pods=2, duration_s=60)
+    >>> run.meta["modelled"], run.publications["pod"].nunique()
+    (True, 2)
+    """
+    plan = Plan(pods=pods, duration_s=duration_s, gap_s=gap_s, seed=seed)
+    if nodes < 1:
+        msg = f"{nodes} nodes cannot run pods: ask for at least one"
+        raise UsageError(msg)
+    made = make_nodes(
+        [setting] * nodes, seed=seed, kubernetes=kubernetes, timing=timing
+    )
+    agenda = _Agenda.draw(
+        setting,
+        plan,
+        pods=pods * nodes if scrambled else 0,
+        kubernetes=kubernetes,
+    )
+    history = History()
+    for number, at_ns in enumerate([0, *agenda.written_ns.tolist()]):
+        history.write(number, at_ns=at_ns)
+    for turn, node in enumerate(made):
+        added = node.kubelet.add([[history]] * pods, at_ns=0)
+        # with fewer annotations than pods there are none
+        touched_ns = agenda.touched_ns[turn::nodes].tolist()
+        for pod, at_ns in zip(added, touched_ns, strict=False):
+            node.kubelet.update(pod, at_ns=at_ns)
+        node.kubelet.run(agenda.end_ns)
+    version = version_text(kubernetes)
+    listed = [_pod_entry(node.name, number) for node in made for number in range(pods)]
+    meta: dict[str, Any] = {
+        "format": schema.FORMAT,
+        "run_id": run_id,
+        "target": "model",
+        "modelled": True,
+        "plan": plan.to_dict(),
+        "seed": seed,
+        "status": "complete",
+        "kubernetes": version,
+        "kubelets": {node.name: version for node in made},
+        "settings": {node.name: _setting_entry(node) for node in made},
+        "pods": listed,
+        "measure_from_ns": EPOCH_NS + agenda.from_ns,
+        "measure_until_ns": EPOCH_NS + agenda.until_ns,
+        "observed_until_ns": EPOCH_NS + agenda.end_ns,
+        "planned_updates": agenda.trials,
+    }
+    return Run(
+        path=Path(run_id),
+        meta=meta,
+        updates=_updates(agenda),
+        publications=_publications(made, listed, agenda.end_ns),
+        events=frame([], schema.EVENTS),
+        clock=frame([], schema.CLOCK),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Agenda:
+    """What is done when, in nanoseconds since the model's start.
+
+    Attributes
+    ----------
+    touched_ns
+        When each pod is annotated; shape (pods,), or (0,).
+    written_ns
+        When each number from 1 on is written: one with each annotation, then trials.
+    trials
+        How many numbers are trials.
+    from_ns, until_ns, end_ns
+        The measuring window, and the end of observation.
+    """
+
+    touched_ns: Integers
+    written_ns: Integers
+    trials: int
+    from_ns: int
+    until_ns: int
+    end_ns: int
+
+    @classmethod
+    def draw(
+        cls, setting: Setting, plan: Plan, *, pods: int, kubernetes: str | None
+    ) -> _Agenda:
+        """Draw all instants before anything is known of their outcome."""
+        rng = np.random.default_rng(plan.seed)
+        begin = from_ns = ns(HEAD_START_S)
+        touched = begin + (equilibrium(setting, rng, pods) * NS_PER_S).astype(np.int64)
+        if pods:
+            late = float(rng.random())
+            from_ns += ns(burn_in_s([setting], late=late, kubernetes=kubernetes))
+        offsets = update_offsets_ns(
+            rng, duration_s=plan.duration_s, gap_s=plan.mean_gap_s([setting])
+        )
+        until_ns = from_ns + ns(plan.duration_s)
+        return cls(
+            touched_ns=touched,
+            written_ns=np.append(
+                np.sort(touched), from_ns + np.array(offsets, dtype=np.int64)
+            ),
+            trials=len(offsets),
+            from_ns=from_ns,
+            until_ns=until_ns,
+            end_ns=until_ns + ns(drain_s([setting], kubernetes=kubernetes)),
+        )
+
+
+def _setting_entry(node: ModelNode) -> dict[str, Any]:
+    """Give a node's entry of run.json's ``settings``."""
+    return {
+        "sync_frequency_s": node.setting.sync_frequency_s,
+        "strategy": node.setting.strategy.value,
+        "ttl_s": ttl_s(node.setting),
+        "source": "given",
+    }
+
+
+def _pod_entry(node: str, number: int) -> dict[str, str]:
+    """Give an entry of run.json's ``pods``."""
+    pod = f"{node}-{number}"
+    return {
+        "node": node,
+        "pod": pod,
+        "uid": f"uid-{pod}",
+        "container": probe.CONTAINER,
+        "consumer": "volume",
+        "configmap": CONFIG_MAP_NAME,
+    }
+
+
+def _updates(agenda: _Agenda) -> pd.DataFrame:
+    """Make the table of updates; a write without a request is acknowledged at once."""
+    rows = agenda.written_ns.size
+    at_ns = EPOCH_NS + agenda.written_ns
+    purposes = ["scramble", "trial"]
+    columns = {
+        "seq": np.arange(1, rows + 1),
+        "configmap": CONFIG_MAP_NAME,
+        "planned_ns": at_ns,
+        "sent_ns": at_ns,
+        "acked_ns": at_ns,
+        "status": "acked",
+        "purpose": repeated(purposes, [rows - agenda.trials, agenda.trials]),
+    }
+    return frame_of(columns, schema.UPDATES, rows=rows)
+
+
+def _publications(
+    nodes: list[ModelNode], listed: list[dict[str, str]], end_ns: int
+) -> pd.DataFrame:
+    """Make the table of publications, pod by pod, in the order of the list."""
+    volumes = [pod.volumes[0] for node in nodes for pod in node.kubelet.pods]
+    sizes, numbers, instants_ns = published(volumes, until_ns=end_ns)
+    published_ns = EPOCH_NS + instants_ns
+    columns = {
+        name: repeated([entry[name] for entry in listed], sizes)
+        for name in ("node", "pod", "uid")
+    }
+    constant = {
+        name: listed[0][name] for name in ("container", "consumer", "configmap")
+    }
+    instants = {
+        "published_ns": published_ns,
+        "read_ns": published_ns + ns(READ_AFTER_S),
+    }
+    return frame_of(
+        {**columns, **constant, "seq": numbers, **instants},
+        schema.PUBLICATIONS,
+        rows=numbers.size,
+    )

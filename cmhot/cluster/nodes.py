@@ -1,0 +1,392 @@
+"""Which nodes a cluster has, which setting each kubelet has, and how that is known.
+
+Where a setting that was given by hand is not what the kubelet itself says.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from cmhot.cluster.port import NODE
+from cmhot.cluster.probe import DEFAULT_IMAGE
+from cmhot.errors import (
+    ClusterError,
+    ForbiddenError,
+    NotFoundError,
+    UnreachableError,
+    UsageError,
+)
+from cmhot.kubelet.eras import DEFAULT_TTL_S
+from cmhot.kubelet.settings import (
+    TTL_ANNOTATION,
+    Setting,
+    Strategy,
+    parse_duration,
+    parse_strategy,
+)
+from cmhot.runs.plan import ANYWHERE
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from cmhot.cluster.port import Cluster
+    from cmhot.runs.plan import Placement
+
+
+HOSTNAME_LABEL = "kubernetes.io/hostname"
+UNLISTED = "*"
+"""Name of the one entry that stands for all nodes where nodes may not be listed."""
+RECORDED_LABELS = (
+    "kubernetes.io/arch",
+    "kubernetes.io/os",
+    "node.kubernetes.io/instance-type",
+    "topology.kubernetes.io/region",
+    "topology.kubernetes.io/zone",
+)
+"""Labels that make pools of nodes, and say nothing of whose they are
+(https://kubernetes.io/docs/reference/labels-annotations-taints/)."""
+OUR_LABELS = "cmhot.dev/"
+"""Labels with this prefix are recorded, too."""
+PATIENCE_S = 60.0
+"""How long kubelets that fail may hold us up altogether, in seconds.
+
+A dead one costs 2 s to 10 s; where none can be reached, a thousand cost no more.
+"""
+PAUSE_S = 1.0
+"""After which those that failed are asked once more, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedNode:
+    """A node as the cluster shows it.
+
+    Attributes
+    ----------
+    name
+        Of the Node object; `UNLISTED` for all of them.
+    hostname
+        Its label ``kubernetes.io/hostname``, by which pods are placed;
+        empty for all of them.
+    kubelet
+        Version that the kubelet reports; None: the node may not be looked at.
+    runtime
+        Container runtime and version that the kubelet reports; None: as above.
+    setting
+        None when it is not known.
+    source
+        ``configz``, ``given`` (by the user) or ``unknown``.
+    labels
+        Those that are recorded; see `RECORDED_LABELS`.
+    """
+
+    name: str
+    hostname: str
+    kubelet: str | None
+    runtime: str | None
+    setting: Setting | None
+    source: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the entry of run.json's ``settings``."""
+        known = self.setting
+        return {
+            "sync_frequency_s": None if known is None else known.sync_frequency_s,
+            "strategy": None if known is None else known.strategy.value,
+            "ttl_s": None if known is None else known.ttl_s,
+            "source": self.source,
+            "kubelet": self.kubelet,
+            "runtime": self.runtime,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Nodes of one setting, measured together.
+
+    Attributes
+    ----------
+    name
+        The setting's label value.
+    setting
+        None when it is not known.
+    nodes
+        Host names; none: wherever the scheduler puts the probes.
+    """
+
+    name: str
+    setting: Setting | None
+    nodes: tuple[str, ...]
+
+
+def setting_from_configz(
+    configuration: dict[str, Any], annotations: dict[str, str]
+) -> Setting:
+    """Read the three knobs from a kubelet's configuration and its node's annotations.
+
+    Parameters
+    ----------
+    configuration
+        ``kubeletconfig`` of /configz, where durations are Go strings.
+    annotations
+        Of the Node.
+    """
+    ttl = annotations.get(TTL_ANNOTATION)
+    return Setting(
+        sync_frequency_s=parse_duration(configuration["syncFrequency"]),
+        strategy=parse_strategy(
+            configuration["configMapAndSecretChangeDetectionStrategy"]
+        ),
+        ttl_s=DEFAULT_TTL_S if ttl is None else float(ttl),
+    )
+
+
+def observe_settings(
+    cluster: Cluster,
+    *,
+    given: Setting | None = None,
+    placement: Placement = ANYWHERE,
+    labels: Collection[str] = (),
+) -> list[ObservedNode]:
+    """Ask every node that takes probes for its kubelet's setting.
+
+    What a kubelet reports counts before what is given by hand.
+    A cluster that does not allow it yields ``given`` or ``unknown``, not an error;
+    so does a single kubelet that does not answer, for its own node.
+
+    Parameters
+    ----------
+    cluster
+        Where.
+    given
+        The setting of the kubelets that may not be asked; None: it is not known.
+    placement
+        Where probes may run.
+    labels
+        Labels of the nodes to be kept beside `RECORDED_LABELS`; never all.
+
+    Returns
+    -------
+    list of ObservedNode
+        Where nodes may not be listed: one entry for all (see `name_by_pods`).
+    """
+    source = "unknown" if given is None else "given"
+    try:
+        nodes, _ = cluster.list(NODE)
+    except ForbiddenError:
+        return [ObservedNode(UNLISTED, "", None, None, given, source)]
+    taking = [node for node in nodes if placement.takes(node)]
+    known = _ask_all(cluster, [node["metadata"] for node in taking])
+    observed = []
+    for node in taking:
+        meta, info = node["metadata"], node["status"]["nodeInfo"]
+        setting = known.get(meta["name"])
+        observed.append(
+            ObservedNode(
+                name=meta["name"],
+                hostname=_hostname(meta),
+                kubelet=info["kubeletVersion"],
+                runtime=info["containerRuntimeVersion"],
+                setting=setting or given,
+                source=source if setting is None else "configz",
+                labels=_recorded(meta.get("labels") or {}, labels),
+            )
+        )
+    return observed
+
+
+def _ask_all(cluster: Cluster, nodes: Sequence[dict[str, Any]]) -> dict[str, Setting]:
+    """Ask kubelets for their settings, and those that fail once more.
+
+    Parameters
+    ----------
+    cluster
+        Where.
+    nodes
+        Metadata of Nodes.
+
+    Returns
+    -------
+    dict
+        Setting by name, of those that told it.
+
+    Raises
+    ------
+    UnreachableError
+        When the API server is gone.
+    """
+    known: dict[str, Setting] = {}
+    left_s = PATIENCE_S
+    for pause_s in (0.0, PAUSE_S):
+        cluster.clock.sleep(pause_s)
+        failed = []
+        for meta in nodes:
+            if left_s <= 0:
+                break
+            began_s = cluster.clock.monotonic()
+            try:
+                known[meta["name"]] = _ask(cluster, meta)
+            except UnreachableError:
+                raise
+            except ForbiddenError:
+                return known  # rights are the same for each of a thousand nodes
+            except NotFoundError:
+                pass  # no kubelet as we know it: a virtual one
+            except ClusterError:
+                failed.append(meta)  # ill, or not reached: that is of this one alone
+                left_s -= cluster.clock.monotonic() - began_s
+        nodes = failed
+        if not nodes:
+            break
+    return known
+
+
+def _ask(cluster: Cluster, meta: dict[str, Any]) -> Setting:
+    configuration = cluster.kubelet_configuration(meta["name"])
+    return setting_from_configz(configuration, meta.get("annotations") or {})
+
+
+def _recorded(labels: Mapping[str, str], asked_for: Collection[str]) -> dict[str, str]:
+    """Keep the labels that may be recorded, sorted; others are nobody's business."""
+    wanted = {*RECORDED_LABELS, *asked_for}
+    return {
+        key: value
+        for key, value in sorted(labels.items())
+        if key in wanted or key.startswith(OUR_LABELS)
+    }
+
+
+def _hostname(meta: dict[str, Any]) -> str:
+    return str((meta.get("labels") or {}).get(HOSTNAME_LABEL, meta["name"]))
+
+
+def name_by_pods(
+    observed: list[ObservedNode], pods: Sequence[dict[str, Any]]
+) -> list[ObservedNode]:
+    """Name the nodes by the pods that run on them, where they may not be listed.
+
+    Parameters
+    ----------
+    observed
+        From `observe_settings`; returned as it is where nodes could be listed.
+    pods
+        Probes, as the API server sends them, after they were scheduled.
+    """
+    if [node.name for node in observed] != [UNLISTED]:
+        return observed
+    names = sorted({pod["spec"]["nodeName"] for pod in pods})
+    return [replace(observed[0], name=name, hostname=name) for name in names]
+
+
+def group_by_setting(nodes: list[ObservedNode]) -> list[Group]:
+    """Put nodes of one setting together, in the order of their settings.
+
+    Raises
+    ------
+    UsageError
+        When there is no node that takes pods.
+    """
+    if not nodes:
+        msg = (
+            "the cluster has no schedulable node for probes: uncordon one, allow a "
+            "taint (--toleration), or ask for another label (--node-selector)"
+        )
+        raise UsageError(msg)
+    by_setting: dict[Setting | None, list[str]] = {}
+    for node in nodes:
+        hosts = by_setting.setdefault(node.setting, [])
+        if node.hostname:
+            hosts.append(node.hostname)
+    known = sorted(setting for setting in by_setting if setting is not None)
+    unknown = [None] if None in by_setting else []
+    return [
+        Group(
+            name="setting-unknown" if setting is None else setting.label,
+            setting=setting,
+            nodes=tuple(by_setting[setting]),
+        )
+        for setting in [*known, *unknown]
+    ]
+
+
+def probe_image(cluster: Cluster, wanted: str | None) -> tuple[str, str]:
+    """Choose the probes' image and whether nodes may pull it.
+
+    Returns
+    -------
+    tuple
+        Reference and ``imagePullPolicy``.
+        A testbed's image is on its nodes already and in no registry.
+    """
+    if wanted is not None:
+        return wanted, "IfNotPresent"
+    if cluster.local_image is not None:
+        return cluster.local_image, "Never"
+    return DEFAULT_IMAGE, "IfNotPresent"
+
+
+EVENT = "setting_contradicted"
+
+
+@dataclass(frozen=True, slots=True)
+class Contradiction:
+    """A kubelet whose word is another than the user's; the kubelet's counts.
+
+    Attributes
+    ----------
+    node
+        Its name.
+    kubelet, given
+        The two settings.
+    """
+
+    node: str
+    kubelet: Setting
+    given: Setting
+
+    def row(self, *, at_ns: int) -> dict[str, Any]:
+        """Give its row of events.jsonl."""
+        return {
+            "at_ns": at_ns,
+            "kind": EVENT,
+            "object": f"node/{self.node}",
+            "detail": {"kubelet": self.kubelet.label, "given": self.given.label},
+        }
+
+
+def contradictions(
+    observed: Sequence[ObservedNode], given: Setting | None
+) -> list[Contradiction]:
+    """List the kubelets that say something else than was given.
+
+    A TTL matters under Cache alone.
+    """
+    if given is None:
+        return []
+    return [
+        Contradiction(node.name, node.setting, given)
+        for node in observed
+        # what no kubelet said is what was given, or nothing
+        if node.setting is not None and _effective(node.setting) != _effective(given)
+    ]
+
+
+def _effective(setting: Setting) -> tuple[float, Strategy, float | None]:
+    ttl_s = setting.ttl_s if setting.strategy is Strategy.CACHE else None
+    return setting.sync_frequency_s, setting.strategy, ttl_s
+
+
+def warning(against: Sequence[Contradiction]) -> str:
+    """Say it in a sentence, however many nodes there are."""
+    given = against[0].given
+    counts = Counter(one.kubelet for one in against)
+    said = "; ".join(
+        f"{setting} on {count} node{'s' * (count != 1)}"
+        for setting, count in sorted(counts.items())
+    )
+    return (
+        f"--setting gives {given}, but kubelets say {said}: the kubelets' word counts, "
+        "and what was given only where none can be asked"
+    )

@@ -1,0 +1,186 @@
+"""The port through which everything reaches a cluster.
+
+Objects are plain dicts, as the API server sends them.
+`cmhot.cluster.client` stands behind it with the official client,
+`cmhot.cluster.model` with virtual kubelets; who uses the port cannot tell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from cmhot.kubelet.uses import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from cmhot.clock import Clock
+    from cmhot.cluster.rights import Right
+
+
+FIELD_MANAGER = "cmhot"
+"""Who owns the fields that server-side apply and patch write."""
+MANAGED_BY = {"app.kubernetes.io/managed-by": "cmhot"}
+"""On everything that we create, so that it can be found and removed."""
+POD = Kind("v1", "pods")
+NAMESPACE = Kind("v1", "namespaces", namespaced=False)
+NODE = Kind("v1", "nodes", namespaced=False)
+DEPLOYMENT = Kind("apps/v1", "deployments")
+SERVICE = Kind("v1", "services")
+SERVICE_ACCOUNT = Kind("v1", "serviceaccounts")
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """What a command in a container did.
+
+    Attributes
+    ----------
+    code
+        Its exit code; None: it could not be started, or did not end in time.
+    output
+        Its standard output, byte by byte.
+    complaint
+        Its standard error, or why it could not be started.
+    """
+
+    code: int | None
+    output: bytes
+    complaint: str
+
+
+class Cluster(Protocol):
+    """What `cmhot` needs of a cluster.
+
+    Every method raises a `ClusterError` (see `cmhot.errors`)
+    when the API server refuses or does not answer.
+    """
+
+    @property
+    def target(self) -> str:
+        """How the user named it: ``testbed``, ``context:NAME``, ``model``."""
+
+    @property
+    def modelled(self) -> bool:
+        """Whether its numbers come from a model and must say so."""
+
+    @property
+    def clock(self) -> Clock:
+        """The clock whose instants its delays refer to."""
+
+    @property
+    def local_image(self) -> str | None:
+        """An image that is on every node without a registry; None: there is none."""
+
+    def version(self) -> str:
+        """Return the API server's version, such as ``v1.37.1``."""
+
+    def sources(self) -> dict[str, Any] | None:
+        """Say where the programs came from; None when we did not start them."""
+
+    def get(
+        self, kind: Kind, name: str, *, namespace: str | None = None
+    ) -> dict[str, Any]:
+        """Return one object."""
+
+    def list(
+        self,
+        kind: Kind,
+        *,
+        namespace: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> tuple[list[dict[str, Any]], str]:
+        """Return all objects with the labels, and the list's resource version."""
+
+    def watch(
+        self,
+        kind: Kind,
+        *,
+        namespace: str,
+        labels: Mapping[str, str],
+        resource_version: str,
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the objects that change from that version on, for a minute at most.
+
+        The iterator ends by itself; who needs more lists and watches again.
+        """
+
+    def apply(
+        self, manifest: Mapping[str, Any], *, namespace: str | None = None
+    ) -> dict[str, Any]:
+        """Server-side apply one object; return it as stored."""
+
+    def patch(
+        self,
+        kind: Kind,
+        name: str,
+        body: Mapping[str, Any],
+        *,
+        namespace: str | None = None,
+    ) -> dict[str, Any]:
+        """Merge-patch one object; return it as stored."""
+
+    def delete(self, kind: Kind, name: str, *, namespace: str | None = None) -> None:
+        """Delete one object; one that does not exist is deleted already."""
+
+    def log(
+        self,
+        pod: str,
+        *,
+        namespace: str,
+        container: str,
+        since_ns: int | None = None,
+    ) -> str:
+        """Return a container's log, each line with its RFC 3339 time stamp before it.
+
+        ``since_ns`` leaves out older lines, to the second below.
+        """
+
+    def run_in(
+        self, pod: str, command: Sequence[str], *, namespace: str, container: str
+    ) -> str:
+        """Run a command in a container; return what it printed."""
+
+    def kubelet_configuration(self, node: str) -> dict[str, Any]:
+        """Return the configuration that a kubelet itself reports (/configz)."""
+
+
+@runtime_checkable
+class Authorising(Protocol):
+    """A cluster that can be asked what its user may do; the model cannot."""
+
+    def may(self, right: Right, *, namespace: str | None = None) -> bool:
+        """Tell whether the user has a right, in a namespace or in every one (None)."""
+
+
+@runtime_checkable
+class Capturing(Protocol):
+    """A cluster into whose containers one can look."""
+
+    def capture(
+        self, pod: str, command: Sequence[str], *, namespace: str, container: str
+    ) -> Captured:
+        """Run a command in a container; its failure is an answer, not an error."""
+
+
+@runtime_checkable
+class Inspectable(Capturing, Protocol):
+    """A cluster whose containers can be looked into."""
+
+    def pages(
+        self,
+        kind: Kind,
+        *,
+        namespace: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Iterator[Sequence[dict[str, Any]]]:
+        """Yield all objects page by page, so that no more than one need be kept."""
+
+    def names(self, kind: Kind, *, namespace: str) -> Sequence[str]:
+        """Return the names of a kind's objects, without asking for their content."""
+
+    def add_ephemeral(
+        self, pod: str, container: Mapping[str, Any], *, namespace: str
+    ) -> None:
+        """Start an ephemeral container in a pod; it stays until the pod goes."""

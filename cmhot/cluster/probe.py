@@ -1,0 +1,489 @@
+"""The probe: pods that note each publication of a ConfigMap, and how to read them.
+
+What has been read of one probe's log, and what is new in it.
+
+A log only grows, and its lines are in the order of their stamps.
+Where the last line known is no longer in it (the runtime rotated the file,
+or the container started again), what stood between is lost: that is a gap.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from cmhot.clock import NS_PER_S
+from cmhot.cluster.port import MANAGED_BY
+from cmhot.runs.plan import ANYWHERE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from cmhot.runs.plan import Placement
+
+    Row = dict[str, Any]
+    Told = tuple[int | None, str, dict[str, Any]]
+
+CONTAINER = "probe"
+FOLDER = "/etc/cmhot"
+POLL_S = 0.25
+"""How often a probe looks. The instant that it reports does not depend on this;
+a second publication within it would be overlooked, which a sync interval
+of at least a second excludes."""
+DEFAULT_IMAGE = (
+    "docker.io/library/busybox:1.36.1"
+    "@sha256:73aaf090f3d85aa34ee199857f03fa3a95c8ede2ffd4cc2cdb5b94e566b11662"
+)
+"""On clusters that can pull, with the digest of the multi-architecture index
+as public repositories pin it;
+the testbed and ``--probe-image`` bring their own."""
+RUN_LABEL = "cmhot.dev/run"
+GROUP_LABEL = "cmhot.dev/group"
+SCRAMBLE_ANNOTATION = "cmhot.dev/scramble"
+_STAMPED = re.compile(r"(\S+Z) (start|publication|gap|unsupported) (.*)")
+_UTC = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d):(\d\d)(?:\.(\d{1,9}))?(?:Z| \+0000)")
+_OURS = re.compile(r"[0-9]{1,18}")
+"""A content of ours: a number below 10^18, which 64 bits hold."""
+_PUBLICATION = re.compile(r"(.*) (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{9} [+-]\d{4})")
+
+
+def script() -> str:
+    """Return the probe's shell program, which ships with the package."""
+    return resources.files("cmhot.cluster").joinpath("probe.sh").read_text()
+
+
+def namespace_of(run_id: str) -> str:
+    """Name the namespace that a run makes for itself: a label of RFC 1123."""
+    words = re.sub(r"[^a-z0-9]+", "-", run_id.lower()).strip("-")
+    return f"cmhot-{words}"[:63].rstrip("-")
+
+
+def config_map(name: str, *, run_id: str) -> dict[str, Any]:
+    """Make the ConfigMap that all probes share; its content is a number."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "labels": {**MANAGED_BY, RUN_LABEL: run_id}},
+        "data": {"seq": "0"},
+    }
+
+
+def deployment(
+    name: str,
+    *,
+    run_id: str,
+    group: str,
+    configmap: str,
+    nodes: Sequence[str],
+    replicas: int,
+    image: str,
+    pull_policy: str,
+    placement: Placement = ANYWHERE,
+) -> dict[str, Any]:
+    """Make the Deployment of one group's probes.
+
+    It satisfies the Pod Security standard *restricted*,
+    asks for little and is held to little,
+    and keeps sidecar injectors away, whose containers would add syncs.
+
+    Parameters
+    ----------
+    name
+        Name of the Deployment.
+    run_id, group
+        Label values.
+    configmap
+        The shared ConfigMap.
+    nodes
+        Host names of the nodes on which the probes may run, spread evenly over them;
+        none: wherever the scheduler puts them.
+    replicas
+        Number of probes.
+    image, pull_policy
+        The image has ``sh``, ``stat`` and ``mkfifo``.
+    placement
+        Node selector, tolerations and pull secret.
+    """
+    labels = {**MANAGED_BY, RUN_LABEL: run_id, GROUP_LABEL: group}
+    container = {
+        "name": CONTAINER,
+        "image": image,
+        "imagePullPolicy": pull_policy,
+        "command": ["/bin/sh", "-c", script(), "probe", FOLDER, str(POLL_S)],
+        "resources": {
+            "requests": {"cpu": "2m", "memory": "4Mi"},
+            "limits": {"cpu": "100m", "memory": "32Mi"},
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [{"name": "config", "mountPath": FOLDER, "readOnly": True}],
+    }
+    affinity = {
+        "nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {
+                "nodeSelectorTerms": [
+                    {
+                        "matchExpressions": [
+                            {
+                                "key": "kubernetes.io/hostname",
+                                "operator": "In",
+                                "values": list(nodes),
+                            }
+                        ]
+                    }
+                ]
+            }
+        }
+    }
+    pod = {
+        "metadata": {
+            "labels": labels,
+            "annotations": {
+                "sidecar.istio.io/inject": "false",
+                "linkerd.io/inject": "disabled",
+            },
+        },
+        "spec": {
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "terminationGracePeriodSeconds": 1,
+            **({"affinity": affinity} if nodes else {}),
+            **placement.to_pod_spec(),
+            "topologySpreadConstraints": [
+                {
+                    "maxSkew": 1,
+                    "topologyKey": "kubernetes.io/hostname",
+                    "whenUnsatisfiable": "ScheduleAnyway",
+                    "labelSelector": {
+                        "matchLabels": {RUN_LABEL: run_id, GROUP_LABEL: group}
+                    },
+                }
+            ],
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": 65532,
+                "runAsGroup": 65532,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [container],
+            "volumes": [{"name": "config", "configMap": {"name": configmap}}],
+        },
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "labels": labels},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {RUN_LABEL: run_id, GROUP_LABEL: group}},
+            "template": pod,
+        },
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a probe's log.
+
+    Attributes
+    ----------
+    kind
+        ``start``, ``publication``, ``gap`` or ``unsupported``.
+    read_ns
+        When the runtime took the line, node clock, UTC epoch nanoseconds.
+    seq
+        Number that appeared (publications only); None: something else, not ours.
+    published_ns
+        lstat mtime of ``..data``, node clock, UTC epoch ns (publications only).
+    detail
+        The rest of the line.
+    """
+
+    kind: str
+    read_ns: int
+    seq: int | None = None
+    published_ns: int | None = None
+    detail: str = ""
+
+
+def epoch_ns(text: str) -> int:
+    """Read an instant with up to nine decimals exactly.
+
+    Raises
+    ------
+    ValueError
+        When it is none.
+    """
+    match = _UTC.fullmatch(text)
+    if match is None:
+        return int(pd.Timestamp(text).as_unit("ns").value)
+    minute, second, decimals = match.groups()
+    fraction_ns = int((decimals or "").ljust(9, "0"))
+    return _minute_ns(minute) + int(second) * NS_PER_S + fraction_ns
+
+
+@lru_cache(maxsize=1024)
+def _minute_ns(text: str) -> int:
+    """Read an instant to the minute; lines that follow each other share it."""
+    return int(pd.Timestamp(text).as_unit("ns").value)
+
+
+def parse_log(text: str) -> Iterator[Line]:
+    """Read a probe's log as the API server gives it, with time stamps.
+
+    Lines that are no probe's, and a last line that is torn, are passed over.
+    """
+    for line in text.splitlines():
+        match = _STAMPED.fullmatch(line)
+        if match is None:
+            continue
+        stamp, kind, rest = match.groups()
+        if kind != "publication":
+            yield Line(kind=kind, read_ns=epoch_ns(stamp), detail=rest)
+            continue
+        published = _PUBLICATION.fullmatch(rest)
+        if published is not None:
+            content = published[1]
+            yield Line(
+                kind=kind,
+                read_ns=epoch_ns(stamp),
+                seq=int(content) if _OURS.fullmatch(content) else None,
+                published_ns=epoch_ns(published[2]),
+                detail=content,
+            )
+
+
+def gap_bounds(line: Line) -> tuple[int, int]:
+    """Return the first and last instant at which the probe did not look, in ns."""
+    return line.read_ns - int(line.detail) * NS_PER_S, line.read_ns
+
+
+NOTICED_NS = 2 * NS_PER_S
+"""A publication is in the log this soon: the probe's pause, the runtime,
+and what the clocks of the node and the collector may differ by."""
+_HIDDEN = "somebody else's content was published between"
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What a look brought that earlier looks had not, in the order of the log.
+
+    Who writes it down in this order may be killed anywhere: what is on record
+    ends at one line of the log, and `ProbeLog.restore` goes on after that.
+
+    Attributes
+    ----------
+    entries
+        Rows of publications.jsonl; of an event its instant (node clock, UTC epoch ns;
+        None: now), kind and detail.
+    """
+
+    entries: list[Row | Told] = field(default_factory=list)
+
+    @property
+    def publications(self) -> list[Row]:
+        """Only the publications."""
+        return [entry for entry in self.entries if isinstance(entry, dict)]
+
+    @property
+    def incidents(self) -> list[Told]:
+        """Only the events."""
+        return [entry for entry in self.entries if isinstance(entry, tuple)]
+
+    def stretches(self) -> Iterator[tuple[list[Row], list[Told]]]:
+        """Give publications that follow one another, and the events after them."""
+        rows: list[Row] = []
+        told: list[Told] = []
+        for entry in self.entries:
+            if not isinstance(entry, dict):
+                told.append(entry)
+                continue
+            if told:
+                yield rows, told
+                rows, told = [], []
+            rows.append(entry)
+        if self.entries:
+            yield rows, told
+
+
+@dataclass(slots=True)
+class ProbeLog:
+    """A probe pod, and how much of its log is known.
+
+    Attributes
+    ----------
+    node, pod, uid
+        Which pod, and where.
+    configmap
+        What it consumes.
+    last_ns
+        Stamp of the last line read, node clock, UTC epoch ns; None: none yet.
+    last_seq
+        Number last published; numbers only grow.
+    read_ns
+        When the log was last read, collector's clock, UTC epoch ns; None: never.
+    supported
+        Whether its volume can be measured.
+    gone
+        Whether the pod is there no more.
+    """
+
+    node: str
+    pod: str
+    uid: str
+    configmap: str
+    last_ns: int | None = None
+    last_seq: int = 0
+    read_ns: int | None = None
+    supported: bool = True
+    gone: bool = False
+    _at_last: set[str] = field(default_factory=set)
+    _foreign_ns: int | None = None
+
+    def take(self, text: str, *, at_ns: int, highest: int) -> News:
+        """Read a log, the whole of it or its end; lines known already are no news.
+
+        Parameters
+        ----------
+        text
+            As the API server gives it; from the last known line's second on,
+            or more.
+        at_ns
+            When it was asked for, collector's clock, UTC epoch ns.
+        highest
+            The highest number that we may have written by then.
+        """
+        news = News()
+        lines = list(parse_log(text))
+        if self.last_ns is not None and all(
+            line.read_ns != self.last_ns for line in lines
+        ):
+            self._note_loss(lines, news)
+        for line in lines:
+            if self._is_new(line):
+                self._read(line, highest, news)
+        if lines or self.last_ns is None:
+            self.read_ns = at_ns
+        return news
+
+    def restore(
+        self, rows: Iterable[Mapping[str, Any]], events: Iterable[Mapping[str, Any]]
+    ) -> None:
+        """Take up what an earlier collector had recorded of this pod, in its order."""
+        for row in rows:
+            self._remember(row["read_ns"], f"{row['seq']} {row['published_ns']}")
+            self.last_seq = max(self.last_seq, row["seq"])
+        for event in events:
+            detail = event["detail"] or {}
+            if event["kind"] == "foreign":
+                self._foreign_ns = self._foreign_ns or detail["published_ns"]
+                self._remember(detail["read_ns"], detail["line"])
+            elif event["kind"] == "gap" and detail.get("why") == _HIDDEN:
+                self._foreign_ns = None
+            elif event["kind"] == "gap":
+                self._remember(detail["to_ns"], detail.get("line", ""))
+            elif event["kind"] == "restart" and "line" in detail:
+                self._remember(event["at_ns"], detail["line"])
+            elif event["kind"] == "unsupported":
+                self.supported = False
+            elif event["kind"] == "gone":
+                self.gone = True
+
+    def copy(self) -> ProbeLog:
+        """Give another that knows the same."""
+        return replace(self, _at_last={*self._at_last})
+
+    def go_back(self, before: ProbeLog) -> None:
+        """Forget what was read since a copy was made: it could not be written down."""
+        for one in fields(self):
+            setattr(self, one.name, getattr(before, one.name))
+
+    def _is_new(self, line: Line) -> bool:
+        """Tell whether a line is later than all known; two may share a stamp."""
+        if self.last_ns is None or line.read_ns > self.last_ns:
+            return True
+        return line.read_ns == self.last_ns and _key(line) not in self._at_last
+
+    def _remember(self, read_ns: int, key: str) -> None:
+        if self.last_ns is None or read_ns > self.last_ns:
+            self.last_ns = read_ns
+            self._at_last = set()
+        if read_ns == self.last_ns:
+            self._at_last.add(key)
+
+    def _note_loss(self, lines: list[Line], news: News) -> None:
+        """Tell of the stretch whose lines are lost, up to the first that is there."""
+        later = [line for line in lines if self._is_new(line)]
+        if not later or self.last_ns is None:
+            return  # nothing was printed since: whatever is lost is known
+        begin = max(self.last_ns, (self.read_ns or 0) - NOTICED_NS)
+        end = max(begin, later[0].read_ns)
+        detail = {"from_ns": begin, "to_ns": end, "why": "log lines are lost"}
+        news.entries.append((end, "gap", detail))
+
+    def _read(self, line: Line, highest: int, news: News) -> None:
+        started = self.last_ns is not None and line.kind == "start"
+        self._remember(line.read_ns, _key(line))
+        if line.published_ns is not None:
+            self._publication(line, line.published_ns, highest, news)
+        elif line.kind == "gap":
+            begin, end = gap_bounds(line)
+            detail = {"from_ns": begin, "to_ns": end, "line": _key(line)}
+            news.entries.append((end, "gap", detail))
+        elif line.kind == "unsupported":
+            self.supported = False
+            news.entries.append((None, "unsupported", {"why": line.detail}))
+        elif started:
+            detail = {"why": "the container started again", "line": _key(line)}
+            news.entries.append((line.read_ns, "restart", detail))
+
+    def _publication(
+        self, line: Line, published_ns: int, highest: int, news: News
+    ) -> None:
+        """Take a number that is ours; what somebody else wrote hides those before."""
+        if line.seq is None or line.seq > highest or line.seq < self.last_seq:
+            self._foreign_ns = self._foreign_ns or published_ns
+            detail = {
+                "content": line.detail[:40],
+                "published_ns": published_ns,
+                "read_ns": line.read_ns,
+                "line": _key(line),
+            }
+            news.entries.append((published_ns, "foreign", detail))
+            return
+        if self._foreign_ns is not None:
+            detail = {
+                "from_ns": self._foreign_ns - 1,
+                "to_ns": published_ns,
+                "why": _HIDDEN,
+            }
+            news.entries.append((published_ns, "gap", detail))
+            self._foreign_ns = None
+        self.last_seq = line.seq
+        news.entries.append(
+            {
+                "node": self.node,
+                "pod": self.pod,
+                "uid": self.uid,
+                "container": CONTAINER,
+                "consumer": "volume",
+                "configmap": self.configmap,
+                "seq": line.seq,
+                "published_ns": published_ns,
+                "read_ns": line.read_ns,
+            }
+        )
+
+
+def _key(line: Line) -> str:
+    """Name a line among those of one stamp."""
+    if line.seq is not None:
+        return f"{line.seq} {line.published_ns}"
+    return f"{line.kind} {line.detail}"

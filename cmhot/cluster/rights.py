@@ -1,0 +1,484 @@
+"""What `cmhot` asks of a cluster, request by request, as data.
+
+`cmhot rbac` writes Roles of it, `cmhot doctor` asks the API server for each,
+and the errors of `cmhot.cluster.client` say by it what a refused request was for.
+Who adds a request to a collection adds its line here:
+a test runs a collection and compares.
+
+RBAC: https://kubernetes.io/docs/reference/access-authn-authz/rbac/
+
+Roles that hold just the rights of a collection, and how they are printed.
+
+Whoever may grant rights reads them before granting them:
+each rule has its reason above it, as a YAML comment.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, replace
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Literal
+
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+
+PROBE_CONFIG_MAP = "cmhot-probe"
+"""The one ConfigMap that a collection writes: rights end at its name."""
+OURS = "cmhot-"
+"""How the names of all that we create begin."""
+Configz = Literal["proxy", "kubelet"]
+Verb = Literal["explain", "wait", "refresh"]
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """One verb on one resource, and what it is needed for.
+
+    Attributes
+    ----------
+    verb
+        As RBAC names it: ``get``, ``create`` …
+    resource
+        Plural, with its subresource: ``pods/log``.
+    purpose
+        What is not possible without it.
+    group
+        API group; empty: the core.
+    name
+        The one object that it is needed for; None: any.
+        For namespaces in a Role, see `in_namespace`.
+    cluster_wide
+        Whether it is about objects outside namespaces.
+    commands
+        Of `cmhot`, that need it on objects that are not ours; none: a collection does.
+    """
+
+    verb: str
+    resource: str
+    purpose: str
+    group: str = ""
+    name: str | None = None
+    cluster_wide: bool = False
+    commands: tuple[Verb, ...] = ()
+
+    def __str__(self) -> str:
+        """Say it as `kubectl auth can-i` takes it: ``patch configmaps/cmhot-probe``."""
+        dotted, slash, sub = self.resource.partition("/")
+        if self.group:
+            dotted = f"{dotted}.{self.group}"
+        return f"{self.verb} {dotted}{slash}{sub}" + (f" {self.name}" * bool(self.name))
+
+
+def _rights(verbs: str, resource: str, purpose: str, **more: Any) -> list[Right]:  # noqa: ANN401 - fields of a Right
+    return [Right(verb, resource, purpose, **more) for verb in verbs.split()]
+
+
+NAMESPACE = Right("get", "namespaces", "to see that the namespace exists")
+"""RBAC counts a namespace as an object in itself: a Role in it can allow this."""
+RUN = (
+    # server-side apply of what does not exist yet needs both verbs
+    Right("create", "configmaps", "to make the ConfigMap whose updates are measured"),
+    *_rights("patch", "configmaps", "to write the updates", name=PROBE_CONFIG_MAP),
+    *_rights(
+        "get",
+        "configmaps",
+        "to see whose it is, and whether a write whose answer was lost took effect",
+        name=PROBE_CONFIG_MAP,
+    ),
+    *_rights("delete", "configmaps", "to remove it at the end", name=PROBE_CONFIG_MAP),
+    *_rights(
+        "create patch", "deployments", "to start the probes", group=(apps := "apps")
+    ),
+    *_rights(
+        "list",
+        "deployments",
+        "to see whose probes there are, before any are made or removed",
+        group=apps,
+    ),
+    *_rights("delete", "deployments", "to remove the probes at the end", group=apps),
+    *_rights("list watch", "pods", "to wait until the probes are Ready"),
+    *_rights("patch", "pods", "to put each probe into a random phase, once"),
+    *_rights("get", "pods/log", "to read what the probes noted"),
+    # a WebSocket is opened by GET; since 1.35 the API server wants create as well
+    *_rights("get create", "pods/exec", "to bound the offset of the nodes' clocks"),
+)
+"""What a collection needs in its namespace."""
+OWN_NAMESPACE = tuple(
+    _rights(
+        "create patch delete",
+        "namespaces",
+        "to make a namespace for the probes, and remove it",
+        cluster_wide=True,
+    )
+)
+"""What a collection without ``--namespace`` needs besides, in the whole cluster."""
+NODES = (
+    Right(
+        "list",
+        "nodes",
+        "to place probes by setting, and to know versions and taints",
+        cluster_wide=True,
+    ),
+)
+CONFIGZ: dict[Configz, tuple[Right, ...]] = {
+    "proxy": (
+        Right(
+            "get",
+            "nodes/proxy",
+            "to read each kubelet's setting through the API server "
+            "(beware: it also permits exec into every pod of the node)",
+            cluster_wide=True,
+        ),
+    ),
+    "kubelet": tuple(
+        Right("get", resource, purpose, cluster_wide=True)
+        for resource, purpose in [
+            ("nodes", "to know the kubelets' addresses"),
+            (
+                "nodes/configz",
+                (
+                    "to read each kubelet's setting from itself "
+                    "(Kubernetes 1.33 on, where the kubelets can be reached)"
+                ),
+            ),
+        ]
+    ),
+}
+"""By the way to a kubelet's configuration; either needs `NODES` as well."""
+CLEAN = (Right("list", "configmaps", "for `cmhot clean`, to find what was left"),)
+"""What `cmhot clean --namespace` needs besides `RUN`."""
+CLEAN_EVERYWHERE = (
+    Right(
+        "list",
+        "namespaces",
+        "for `cmhot clean`, to find namespaces that were left",
+        cluster_wide=True,
+    ),
+)
+"""What `cmhot clean` without ``--namespace`` needs besides `OWN_NAMESPACE`."""
+_EACH: tuple[Verb, ...] = ("explain", "wait", "refresh")
+_BOTH: tuple[Verb, ...] = ("wait", "refresh")
+_READ = (
+    *_rights("get", "configmaps", "to read the ConfigMap in question", commands=_EACH),
+    *_rights(
+        "get",
+        "secrets",
+        "to read the Secret in question (not needed where ConfigMaps matter only)",
+        commands=_EACH,
+    ),
+    *_rights("list", "pods", "to find the pods that use it", commands=_EACH),
+)
+_WORKLOADS = ("deployments", "statefulsets", "daemonsets")
+_LISTED = tuple(
+    right
+    for resource in _WORKLOADS
+    for right in _rights(
+        "list",
+        resource,
+        "to know the workloads without pods, and what their templates say",
+        group=apps,
+        commands=("explain", "wait"),
+    )
+)
+_TEMPLATES = (
+    *_LISTED,
+    *_rights(
+        "list",
+        "cronjobs",
+        "to know the workloads without pods, and what their templates say",
+        group="batch",
+        commands=("explain",),
+    ),
+)
+_LOOK = _rights(
+    "get create", "pods/exec", "to see which content containers hold", commands=_BOTH
+)
+FOR_VERB: dict[Verb, tuple[Right, ...]] = {
+    "explain": (*_READ, *_TEMPLATES),
+    "wait": (
+        *_READ,
+        *(
+            right
+            for resource in _WORKLOADS
+            for right in _rights(
+                "get",
+                resource,
+                "to find the pods of the workload that is waited for, and whether they "
+                "are being replaced",
+                group=apps,
+                commands=("wait",),
+            )
+        ),
+        *_LISTED,
+        *_LOOK,
+    ),
+    "refresh": (
+        *_READ,
+        *(
+            right
+            for resource in _WORKLOADS
+            for right in (
+                *_rights(
+                    "get",
+                    resource,
+                    "to follow the workload that is refreshed",
+                    group=apps,
+                    commands=("refresh",),
+                ),
+                *_rights(
+                    "patch",
+                    resource,
+                    "to roll the workload out, or to scale it (rollout, recreate)",
+                    group=apps,
+                    commands=("refresh",),
+                ),
+            )
+        ),
+        *_LOOK,
+        *_rights("patch", "pods", "to touch pods (annotate)", commands=("refresh",)),
+        *_rights(
+            "list",
+            "horizontalpodautoscalers",
+            "to spare workloads that something else scales",
+            group="autoscaling",
+            commands=("refresh",),
+        ),
+        *_rights(
+            "list",
+            "poddisruptionbudgets",
+            "to keep within what a budget allows",
+            group="policy",
+            commands=("refresh",),
+        ),
+    ),
+}
+"""What the commands for people with a change under way need in its namespace.
+
+Settings of kubelets need `NODES` and `CONFIGZ` besides; without they are to be given.
+"""
+EPHEMERAL = (
+    *_rights(
+        "patch",
+        "pods/ephemeralcontainers",
+        "for `cmhot wait --ephemeral`, to look into containers without `cat`",
+        commands=("wait",),
+    ),
+    *_rights(
+        "get",
+        "pods",
+        "for `cmhot wait --ephemeral`, to see that the container runs",
+        commands=("wait",),
+    ),
+)
+"""What `cmhot wait --ephemeral` needs besides."""
+ALL = (
+    NAMESPACE,
+    *RUN,
+    *OWN_NAMESPACE,
+    *NODES,
+    *CONFIGZ["proxy"],
+    *CONFIGZ["kubelet"],
+    *CLEAN,
+    *CLEAN_EVERYWHERE,
+    *dict.fromkeys(right for rights in FOR_VERB.values() for right in rights),
+    *EPHEMERAL,
+)
+
+
+def in_namespace(namespace: str) -> tuple[Right, ...]:
+    """List what a collection needs in an existing namespace."""
+    return (replace(NAMESPACE, name=namespace), *RUN)
+
+
+def rules(rights: Iterable[Right]) -> list[dict[str, Any]]:
+    """Write rights as the rules of a Role; those on the same objects share one."""
+    objects = attrgetter("group", "resource", "name")
+    written = []
+    for (group, resource, name), shared in itertools.groupby(rights, key=objects):
+        rule: dict[str, Any] = {"apiGroups": [group], "resources": [resource]}
+        if name is not None:
+            rule["resourceNames"] = [name]
+        rule["verbs"] = [right.verb for right in shared]
+        written.append(rule)
+    return written
+
+
+def reasons(rule: Mapping[str, Any], *, command: Verb | None = None) -> list[str]:
+    """Say of a rule that `rules` wrote what each verb is for.
+
+    Parameters
+    ----------
+    rule
+        Of a Role.
+    command
+        What the Role is for; None: a collection.
+    """
+    (group,), (resource,) = rule["apiGroups"], rule["resources"]
+    matching = [
+        right
+        for right in ALL
+        if (right.group, right.resource) == (group, resource)
+        and right.verb in rule["verbs"]
+        and (right.name is not None or right is NAMESPACE) == ("resourceNames" in rule)
+    ]
+    own = [
+        right
+        for right in matching
+        if (command in right.commands if command else not right.commands)
+    ]
+    found: dict[str, list[str]] = {}
+    for right in own or matching:  # those about nodes serve every command
+        found.setdefault(right.purpose, []).append(right.verb)
+    return [f"{', '.join(verbs)}: {purpose}" for purpose, verbs in found.items()]
+
+
+API = "rbac.authorization.k8s.io"
+ACCOUNT = "cmhot"
+"""Of the service account, unless another name is given."""
+LABELS = {"app.kubernetes.io/name": "cmhot"}
+"""Not the label of what a run creates: `cmhot clean` leaves these alone."""
+
+
+def roles(
+    *,
+    namespace: str,
+    account: str = ACCOUNT,
+    create_namespace: bool = False,
+    nodes: bool = False,
+    configz: Configz | None = None,
+    clean: bool = False,
+    verb: Verb | None = None,
+    ephemeral: bool = False,
+) -> list[dict[str, Any]]:
+    """Make the account, and the least roles for a whole collection, or for a command.
+
+    Parameters
+    ----------
+    namespace
+        Where the account lives, and, unless it may create namespaces, where the
+        collection works. It must exist.
+    account
+        Name of the service account.
+    create_namespace
+        Collections may make namespaces of their own.
+        What they need in there must then be granted in every namespace.
+    nodes
+        They may list nodes.
+    configz
+        They may read the kubelets' settings, by this way; includes `nodes`.
+    clean
+        `cmhot clean` may look for what was left.
+    verb
+        Not for a collection, but for ``explain``, ``wait`` or ``refresh`` of what is
+        in the namespace.
+    ephemeral
+        `cmhot wait` may start ephemeral containers.
+
+    Returns
+    -------
+    list of dict
+        Manifests, in the order in which they can be applied.
+        What is granted in the whole cluster has a ClusterRole for each purpose.
+    """
+    manifests: list[dict[str, Any]] = [
+        {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": {"name": account, "namespace": namespace, "labels": LABELS},
+        }
+    ]
+    wide: dict[str, Sequence[Right]] = {}
+    cleaning = CLEAN if clean else ()
+    if verb is not None:
+        local = (*FOR_VERB[verb], *(EPHEMERAL if ephemeral else ()))
+        manifests += _bound(local, name=account, namespace=namespace, account=account)
+    elif create_namespace:
+        more = CLEAN_EVERYWHERE if clean else ()
+        wide["run"] = (*OWN_NAMESPACE, *more, *RUN, *cleaning)
+    else:
+        local = (*in_namespace(namespace), *cleaning)
+        manifests += _bound(local, name=account, namespace=namespace, account=account)
+    if nodes or configz is not None:
+        wide["nodes"] = NODES
+    if configz is not None:
+        wide[f"configz-{configz}"] = CONFIGZ[configz]
+    for purpose, wanted in wide.items():
+        # names of ClusterRoles are the whole cluster's
+        name = f"cmhot-{namespace}-{account}-{purpose}"
+        manifests += _bound(wanted, name=name, namespace=namespace, account=account)
+    return manifests
+
+
+def _bound(
+    wanted: Iterable[Right], *, name: str, namespace: str, account: str
+) -> list[dict[str, Any]]:
+    """Make a role and its binding; one that is cluster-wide if a right of it is."""
+    listed = list(wanted)
+    cluster = any(right.cluster_wide for right in listed)
+    kind = "ClusterRole" if cluster else "Role"
+    meta = {"name": name, "labels": LABELS}
+    if not cluster:
+        meta["namespace"] = namespace
+    return [
+        {
+            "apiVersion": f"{API}/v1",
+            "kind": kind,
+            "metadata": meta,
+            "rules": rules(listed),
+        },
+        {
+            "apiVersion": f"{API}/v1",
+            "kind": f"{kind}Binding",
+            "metadata": meta,
+            "roleRef": {"apiGroup": API, "kind": kind, "name": name},
+            "subjects": [
+                {"kind": "ServiceAccount", "name": account, "namespace": namespace}
+            ],
+        },
+    ]
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes what occurs twice twice: an alias would be hard to read."""
+
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - PyYAML's signature
+        return True
+
+
+def to_yaml(manifests: Sequence[dict[str, Any]], *, verb: Verb | None = None) -> str:
+    """Write manifests as `kubectl apply` reads them, rules of roles with reasons.
+
+    Parameters
+    ----------
+    manifests
+        From `roles`.
+    verb
+        As of `roles`.
+    """
+    return "---\n".join(_document(manifest, verb) for manifest in manifests)
+
+
+def _document(manifest: dict[str, Any], verb: Verb | None) -> str:
+    granted = manifest.get("rules")
+    if granted is None:
+        return _dump(manifest)
+    text = _dump({key: value for key, value in manifest.items() if key != "rules"})
+    text += "rules:\n"
+    for rule in granted:
+        text += "".join(f"# {reason}\n" for reason in reasons(rule, command=verb))
+        text += _dump([rule], short=True)
+    return text
+
+
+def _dump(content: object, *, short: bool = False) -> str:
+    return yaml.dump(
+        content,
+        Dumper=_Dumper,
+        sort_keys=False,
+        width=88,
+        default_flow_style=None if short else False,
+    )

@@ -1,0 +1,122 @@
+"""What a run says of its circumstances, and whether two circumstances are the same."""
+
+from __future__ import annotations
+
+import platform
+import secrets
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cmhot import __version__
+from cmhot import clock as clocks
+from cmhot.clock import NS_PER_S
+from cmhot.runs import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cmhot.cluster.nodes import ObservedNode
+    from cmhot.cluster.port import Cluster
+    from cmhot.runs.plan import Plan
+
+
+PACKAGES = ("kubernetes", "numpy", "pandas", "scipy", "papermill", "matplotlib")
+SAME = ("target", "kubernetes")
+"""Keys of run.json that a resumed run must find as they were."""
+KNOBS = ("sync_frequency_s", "strategy", "ttl_s")
+FACTS = ("kubelet", "runtime")
+"""What a node's entry has from the kubelet itself, and from the Node object."""
+
+
+def new_run_id(clock: clocks.Clock) -> str:
+    """Make a name for a run: when it began, and a tail that keeps two apart."""
+    seconds = clock.utc_ns() // NS_PER_S
+    stamp = np.datetime64(int(seconds), "s").astype(str)
+    return f"{stamp.replace('-', '').replace(':', '').lower()}-{secrets.token_hex(2)}"
+
+
+def utc_text(at_ns: int) -> str:
+    """Write an instant as ISO 8601 in UTC, to the millisecond."""
+    return f"{np.datetime64(at_ns // 1_000_000, 'ms')}Z"
+
+
+def first_meta(
+    cluster: Cluster, plan: Plan, observed: Sequence[ObservedNode], *, run_id: str
+) -> dict[str, Any]:
+    """Make the first content of run.json."""
+    return {
+        "format": schema.FORMAT,
+        "run_id": run_id,
+        "target": cluster.target,
+        "modelled": cluster.modelled,
+        "plan": plan.to_dict(),
+        "seed": plan.seed,
+        "started_utc": utc_text(cluster.clock.utc_ns()),
+        "ended_utc": None,
+        "status": "running",
+        **circumstances(cluster, observed),
+        "clock": clocks.describe(cluster.clock),
+        "packages": {
+            "cmhot": __version__,
+            **{name: metadata.version(name) for name in PACKAGES},
+        },
+        "host": {
+            "system": platform.system(),
+            "release": platform.release(),
+            "machine": platform.machine(),
+            "python": platform.python_version(),
+        },
+        "sources": cluster.sources(),
+        "checks": {},
+    }
+
+
+def circumstances(cluster: Cluster, observed: Sequence[ObservedNode]) -> dict[str, Any]:
+    """Say which versions and settings there are now, as run.json has them."""
+    return {
+        "kubernetes": cluster.version(),
+        "kubelets": {node.name: node.kubelet for node in observed},
+        "settings": {node.name: node.to_dict() for node in observed},
+        "node_labels": {node.name: {**node.labels} for node in observed if node.labels},
+    }
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Name what is no longer as a run found it, in words.
+
+    Of nodes only those count that have probes and are still there: one that went
+    away is an incident. What could not be read, then or now, has not changed; that
+    is not told, since what was measured is not worse for it.
+
+    Parameters
+    ----------
+    before
+        run.json with its ``pods``.
+    now
+        From `circumstances`, with the ``target``.
+    """
+    found = [
+        f"{key} (was {before.get(key)}, is {now.get(key)})"
+        for key in SAME
+        if before.get(key) != now.get(key)
+    ]
+    measured = {entry["node"] for entry in before["pods"]}
+    for key, changed in (("kubelets", _changed), ("settings", _changed_entry)):
+        old, new = before.get(key) or {}, now.get(key) or {}
+        both = sorted(measured & old.keys() & new.keys())
+        found += [f"{key} of {name}" for name in both if changed(old[name], new[name])]
+    return found
+
+
+def _changed(old: object, new: object) -> bool:
+    """Compare two values, of which None is one that is not known."""
+    return old is not None and new is not None and old != new
+
+
+def _changed_entry(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Compare two entries of a node; its own word is not held against the user's."""
+    unread = old["source"] == "configz" != new["source"]
+    keys = FACTS if unread else (*KNOBS, *FACTS)
+    return any(_changed(old.get(key), new.get(key)) for key in keys)

@@ -1,0 +1,174 @@
+"""Find and remove what a collection left on a cluster when it could not do so itself.
+
+Everything that a collection creates carries two labels: who made it, and for which run.
+Labels can be copied, so that they alone are no proof:
+only what our own field manager has labelled is ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from cmhot.clock import NS_PER_S
+from cmhot.cluster.port import DEPLOYMENT, FIELD_MANAGER, MANAGED_BY, NAMESPACE
+from cmhot.cluster.probe import RUN_LABEL
+from cmhot.kubelet.uses import CONFIG_MAP
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cmhot.cluster.port import Cluster
+    from cmhot.kubelet.uses import Kind
+
+
+IN_ORDER = (DEPLOYMENT, CONFIG_MAP)
+"""Probes first: without their ConfigMap they could not start again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """An object of a collection.
+
+    Attributes
+    ----------
+    kind
+        A namespace, a Deployment or a ConfigMap.
+    name, namespace
+        Which; a namespace is in none.
+    run_id
+        Of the run that made it.
+    age_s
+        Since it was made, seconds.
+    idle_s
+        Since anything of its run was last written, seconds:
+        a run that is under way writes every few seconds.
+    """
+
+    kind: Kind
+    name: str
+    namespace: str | None
+    run_id: str
+    age_s: float
+    idle_s: float
+
+    def __str__(self) -> str:
+        """Say what it is, of which run, how old, and when it was last written."""
+        where = "" if self.namespace is None else f" in {self.namespace}"
+        return (
+            f"{self.kind.plural}/{self.name}{where}, of run {self.run_id}, "
+            f"made {_ago(self.age_s)} ago, last written {_ago(self.idle_s)} ago"
+        )
+
+
+def _ago(seconds: float) -> str:
+    for unit, size in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} seconds"
+
+
+def find_leftovers(
+    cluster: Cluster, *, namespace: str | None = None, idle_s: float = 0.0
+) -> list[Leftover]:
+    """List what collections have created and not removed; a running one's as well.
+
+    Parameters
+    ----------
+    cluster
+        Where.
+    namespace
+        Only in this one, and never the namespace itself;
+        None: in all, and the namespaces that we made.
+    idle_s
+        Only what has not been written to for so long, in seconds.
+
+    Returns
+    -------
+    list of Leftover
+        What is in one of our namespaces goes with it, and is not listed.
+        In the order in which it is to be removed.
+
+    Raises
+    ------
+    ForbiddenError
+        It may not be looked for, there or everywhere.
+    """
+    everywhere = () if namespace else (NAMESPACE,)
+    found = {kind: _ours(cluster, kind, namespace) for kind in (*everywhere, *IN_ORDER)}
+    namespaces = {one["metadata"]["name"] for one in found.get(NAMESPACE, [])}
+    now_ns = cluster.clock.utc_ns()
+    written: dict[str, int] = {}
+    for objects in found.values():
+        for one in objects:
+            run = one["metadata"]["labels"][RUN_LABEL]
+            written[run] = max(written.get(run, 0), _last_written_ns(one["metadata"]))
+    leftovers = []
+    for kind, objects in found.items():
+        for one in objects:
+            meta = one["metadata"]
+            run = meta["labels"][RUN_LABEL]
+            if meta.get("namespace") in namespaces or meta.get("deletionTimestamp"):
+                continue
+            leftovers.append(
+                Leftover(
+                    kind=kind,
+                    name=meta["name"],
+                    namespace=meta.get("namespace"),
+                    run_id=run,
+                    age_s=(now_ns - _epoch_ns(meta["creationTimestamp"])) / NS_PER_S,
+                    idle_s=(now_ns - written[run]) / NS_PER_S,
+                )
+            )
+    return [one for one in leftovers if one.idle_s >= idle_s]
+
+
+def _ours(cluster: Cluster, kind: Kind, namespace: str | None) -> list[dict[str, Any]]:
+    listed, _ = cluster.list(kind, namespace=namespace, labels=MANAGED_BY)
+    return [one for one in listed if is_ours(one["metadata"])]
+
+
+def is_ours(meta: Mapping[str, Any]) -> bool:
+    """Tell by an object's metadata whether a collection made it.
+
+    The run's label must be there, and our field manager must own it.
+    """
+    label = f"f:{RUN_LABEL}"
+    return RUN_LABEL in (meta.get("labels") or {}) and any(
+        entry.get("manager") == FIELD_MANAGER
+        and entry.get("operation") == "Apply"
+        and label in _labels_of(entry)
+        for entry in meta.get("managedFields") or []
+    )
+
+
+def _labels_of(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    fields = entry.get("fieldsV1") or {}
+    labels: Mapping[str, Any] = fields.get("f:metadata", {}).get("f:labels", {})
+    return labels
+
+
+def _last_written_ns(meta: Mapping[str, Any]) -> int:
+    """Return when somebody last changed an object, to the second."""
+    times = [entry.get("time") for entry in meta.get("managedFields") or []]
+    return max(
+        _epoch_ns(text) for text in [meta["creationTimestamp"], *filter(None, times)]
+    )
+
+
+def _epoch_ns(text: str) -> int:
+    return int(pd.Timestamp(text).as_unit("ns").value)
+
+
+def remove(cluster: Cluster, leftovers: Sequence[Leftover]) -> None:
+    """Delete what was found; what has gone meanwhile is no error.
+
+    Raises
+    ------
+    ForbiddenError
+        Something may not be deleted; what was before it is gone.
+    """
+    for one in leftovers:
+        cluster.delete(one.kind, one.name, namespace=one.namespace)

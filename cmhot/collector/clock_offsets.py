@@ -1,0 +1,161 @@
+"""How far a node's clock is from the collector's, and how well that is known.
+
+Three things cannot be, and each bounds the offset (node clock less collector's):
+that a stamp which was asked for was made before the question or after the answer
+(as NTP bounds it, by half of what both took), that an update was published before it
+was sent, and that a line was read before it was written.
+The first needs the right to run a command in a probe, and takes a tenth of a second;
+the other two cost nothing, and are narrow where many updates were seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from cmhot.cluster.probe import CONTAINER, epoch_ns
+from cmhot.errors import ClusterError
+from cmhot.runs.delays import DRIFT
+
+if TYPE_CHECKING:
+    from cmhot.clock import Clock
+    from cmhot.cluster.port import Cluster
+
+
+STAMP = ("sh", "-c", ": >/tmp/clock && stat -c %y /tmp/clock")
+"""Busybox's `date` has seconds only; its `stat` has nanoseconds."""
+TRIES = 3
+JIFFY_NS = 10_000_000
+"""A file's stamp may be early by this: the kernel's clock for files moves on once a
+tick, 10 ms with HZ = 100."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Where an offset lies.
+
+    Attributes
+    ----------
+    least_ns, most_ns
+        Its bounds; None: there is none.
+    """
+
+    least_ns: int | None = None
+    most_ns: int | None = None
+
+    def at_least(self, bound_ns: int) -> Bounds:
+        """Raise the lower bound."""
+        if self.least_ns is not None and self.least_ns >= bound_ns:
+            return self
+        return Bounds(bound_ns, self.most_ns)
+
+    def at_most(self, bound_ns: int) -> Bounds:
+        """Lower the upper bound."""
+        if self.most_ns is not None and self.most_ns <= bound_ns:
+            return self
+        return Bounds(self.least_ns, bound_ns)
+
+    def row(self, node: str, at_ns: int, *, slack_ns: int = 0) -> dict[str, Any] | None:
+        """Give a row of clock.jsonl; None while a bound is missing.
+
+        Bounds that contradict each other show a clock that was set meanwhile:
+        then the row spans both.
+        """
+        if self.least_ns is None or self.most_ns is None:
+            return None
+        return {
+            "node": node,
+            "at_ns": at_ns,
+            "offset_ns": (self.least_ns + self.most_ns) // 2,
+            "bound_ns": abs(self.most_ns - self.least_ns) // 2 + 1 + slack_ns,
+        }
+
+
+@dataclass(slots=True)
+class Offsets:
+    """What is known of the offsets of all nodes, since each was last written down.
+
+    Attributes
+    ----------
+    clock
+        The collector's.
+    """
+
+    clock: Clock
+    _bounds: dict[str, Bounds] = field(default_factory=dict)
+    _since_ns: dict[str, int] = field(default_factory=dict)
+
+    def saw(self, node: str, *, published_ns: int, sent_ns: int) -> None:
+        """Learn from a publication: its update had been sent."""
+        bounds = self._of(node).at_most(published_ns + JIFFY_NS - sent_ns)
+        self._bounds[node] = bounds
+
+    def read(self, node: str, *, written_ns: int, now_ns: int) -> None:
+        """Learn from a line: it had been written."""
+        self._bounds[node] = self._of(node).at_least(written_ns - now_ns)
+
+    def narrow(self, node: str, asked: Bounds) -> None:
+        """Learn from a stamp that was asked for."""
+        bounds = self._of(node)
+        if asked.least_ns is not None:
+            bounds = bounds.at_least(asked.least_ns)
+        if asked.most_ns is not None:
+            bounds = bounds.at_most(asked.most_ns)
+        self._bounds[node] = bounds
+
+    def take(self, node: str) -> dict[str, Any] | None:
+        """Give what is known as a row of clock.jsonl, and begin anew."""
+        now = self.clock.utc_ns()
+        bounds = self._of(node)
+        since = self._since_ns[node]
+        # what was learnt at either end may be off by the drift until its middle
+        slack = round((now - since) * DRIFT / 2)
+        row = bounds.row(node, (since + now) // 2, slack_ns=slack)
+        if row is not None:
+            del self._bounds[node], self._since_ns[node]
+        return row
+
+    def _of(self, node: str) -> Bounds:
+        self._since_ns.setdefault(node, self.clock.utc_ns())
+        return self._bounds.setdefault(node, Bounds())
+
+
+def ask(
+    cluster: Cluster,
+    clock: Clock,
+    pod: str,
+    *,
+    namespace: str,
+    container: str = CONTAINER,
+    tries: int = TRIES,
+) -> Bounds:
+    """Bound a node's offset by stamps made in a pod on it.
+
+    Parameters
+    ----------
+    cluster
+        Where.
+    clock
+        The collector's, from which the offset is taken.
+    pod, namespace, container
+        Which.
+    tries
+        How many; together they are narrower.
+
+    Raises
+    ------
+    ClusterError
+        When no command may be run in the pod, or its answer is no stamp.
+    """
+    bounds = Bounds()
+    for _ in range(tries):
+        before = clock.utc_ns()
+        text = cluster.run_in(pod, STAMP, namespace=namespace, container=container)
+        after = clock.utc_ns()
+        try:
+            there = epoch_ns(text.strip())
+        except ValueError as error:
+            msg = f"no stamp from pod {pod}, but {text[:80]!r}: does it have `stat`?"
+            raise ClusterError(msg) from error
+        bounds = bounds.at_least(there - after).at_most(there + JIFFY_NS - before)
+    return bounds

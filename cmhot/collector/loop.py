@@ -1,0 +1,243 @@
+"""How far a collection is, for whoever watches it.
+
+One collection under way: writes at their instants, looks between them, the record.
+
+Whatever happens to pods, nodes, the API server or the collector is told as an event,
+and each trial comes to something: planned = observed + timeout + interrupted + missed
++ not_sent + failed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cmhot.clock import NS_PER_S
+from cmhot.cluster import probe
+from cmhot.cluster.port import POD
+from cmhot.collector.circumstances import differences
+from cmhot.collector.finish import close
+from cmhot.collector.monitoring import Record, Watch
+from cmhot.collector.probes import CONFIG_MAP_NAME
+from cmhot.collector.schedule import Errands
+from cmhot.collector.writer import EndedError, Updater, may_be_resumed
+from cmhot.errors import ClusterError, ForbiddenError, RunError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cmhot.clock import SteadyClock
+    from cmhot.cluster.probe import ProbeLog
+    from cmhot.collector.probes import Setup
+    from cmhot.collector.schedule import Agenda, Write
+    from cmhot.runs.rundir import RunWriter
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a collection is.
+
+    Attributes
+    ----------
+    phase
+        ``pods``, ``phases``, ``updates``, ``drain`` or ``done``.
+    done, total
+        Trials dealt with, of all planned.
+    remaining_s
+        Seconds until the last look.
+    last_delay_s
+        The newest delay seen so far; None before the first.
+    """
+
+    phase: str
+    done: int
+    total: int
+    remaining_s: float
+    last_delay_s: float | None
+
+
+class Session:
+    """A collection whose pods run and whose agenda is made.
+
+    Parameters
+    ----------
+    setup
+        What is on the cluster.
+    clock
+        The clock of the run.
+    meta
+        run.json so far.
+    agenda
+        What is to be done.
+    probes
+        The pods, with what is known of their logs.
+    writer
+        Of the run directory.
+    progress
+        Called often with how far it is.
+    done
+        How many writes of the agenda are on record.
+    sent
+        When each of those was sent, UTC epoch ns; None: none was.
+    """
+
+    def __init__(
+        self,
+        *,
+        setup: Setup,
+        clock: SteadyClock,
+        meta: dict[str, Any],
+        agenda: Agenda,
+        probes: Sequence[ProbeLog],
+        writer: RunWriter,
+        progress: Callable[[Progress], None],
+        done: int = 0,
+        sent: dict[int, int] | None = None,
+    ) -> None:
+        self.setup, self.clock, self.meta, self.agenda = setup, clock, meta, agenda
+        self.progress = progress
+        self.record = Record(writer, clock)
+        self.todo = agenda.writes[done:]
+        self.done = sum(write.pod is None for write in agenda.writes[:done])
+        self.updater = Updater(
+            cluster=setup.cluster,
+            clock=clock,
+            namespace=setup.namespace,
+            name=CONFIG_MAP_NAME,
+            run_id=meta["run_id"],
+            tell=self.record.event,
+            sent=sent or {},
+            last_seq=done,
+        )
+        self.errands = Errands(clock)
+        self.watch = Watch(
+            setup=setup,
+            agenda=agenda,
+            probes=probes,
+            record=self.record,
+            updater=self.updater,
+        )
+
+    def run(self) -> None:
+        """Follow the agenda, and close the run whatever happens.
+
+        Raises
+        ------
+        EndedError
+            When it could not go on; the run directory says what there is.
+        RunError
+            When the disk took no more.
+        """
+        status, keep = "interrupted", False
+        try:
+            self._follow()
+            status = "complete"
+        except ClusterError as error:
+            keep = may_be_resumed(error)
+            self.watch.look_at_all(patient=False)
+            said = self._farewell(str(error), keep=keep)
+            raise EndedError(said, resumable=keep) from error
+        except KeyboardInterrupt:
+            self.watch.look_at_all(patient=False)
+            raise
+        except BaseException as error:
+            keep = may_be_resumed(error)
+            raise
+        finally:
+            try:
+                self._close(status)
+            except RunError:  # run.json says that it runs: when resumed, it is closed
+                keep = True
+                raise
+            finally:
+                if not keep:
+                    self._remove()
+        self._tell("done", 0.0)
+
+    def _follow(self) -> None:
+        """Do all writes at their instants, and see all that comes of them."""
+        self.watch.plan(self.errands)
+        first_ns = self.todo[0].at_ns if self.todo else self.agenda.end_ns
+        self.watch.ask_clocks(until_ns=first_ns)
+        for write in self.todo:
+            if write.at_ns >= self.clock.utc_ns():
+                self.errands.until(write.at_ns)
+                self._sleep_until(write.at_ns)
+            self._do(write)
+        self.errands.until(self.agenda.end_ns)
+        self._sleep_until(self.agenda.end_ns)
+        self.watch.look_at_all(patient=True)
+        self.watch.ask_clocks()
+
+    def _do(self, write: Write) -> None:
+        """Make one write; a scrambling one syncs its pod, which shows its number."""
+        row = self.updater.write(write)
+        self.record.writer.append_update(row)
+        if write.pod is None:
+            self.done += 1
+            phase = "updates" if self.done < self.agenda.trials else "drain"
+        else:
+            phase = "phases"
+            if row["status"] == "acked":
+                self._annotate(write.pod, write.seq)
+        self._tell(phase, (self.agenda.end_ns - self.clock.utc_ns()) / NS_PER_S)
+        self.updater.check_patience()
+
+    def _annotate(self, pod: str, seq: int) -> None:
+        """Sync a pod now: the kubelet does so whenever a pod is changed."""
+        mark = {probe.SCRAMBLE_ANNOTATION: str(seq)}
+        try:
+            self.setup.cluster.patch(
+                POD,
+                pod,
+                {"metadata": {"annotations": mark}},
+                namespace=self.setup.namespace,
+            )
+        except ForbiddenError:
+            raise
+        except ClusterError as error:
+            detail = {"seq": seq, "error": str(error)}
+            self.record.event("scramble_failed", f"pod/{pod}", detail)
+
+    def _sleep_until(self, at_ns: int) -> None:
+        self.clock.sleep((at_ns - self.clock.utc_ns()) / NS_PER_S)
+
+    def _close(self, status: str) -> None:
+        """Leave a run directory that lacks nothing."""
+        changed: list[str] = []
+        if status == "complete":
+            try:
+                changed = differences(self.meta, self.setup.circumstances())
+            except ClusterError as error:
+                detail = {"error": str(error)}
+                self.record.event("settings_unread", self.setup.namespace, detail)
+        self.watch.write_clocks()
+        close(
+            self.record,
+            self.meta,
+            self.agenda,
+            self.watch.probes,
+            unread=self.watch.unread,
+            status=status,
+            changed=changed,
+            away_since_ns=self.updater.away_since_ns,
+        )
+
+    def _remove(self) -> None:
+        """Take away what was created; what stays is told, and changes no outcome."""
+        for name, error in self.setup.remove():
+            self.record.event("not_removed", name, {"error": error})
+
+    def _farewell(self, said: str, *, keep: bool) -> str:
+        path = self.record.writer.path
+        so_far = f"{said}; {self.done} of {self.agenda.trials} trials are in {path}"
+        if not keep:
+            return so_far
+        return (
+            f"{so_far}: `cmhot collect --resume {path}` goes on when this is mended, "
+            "`cmhot clean` removes the probes"
+        )
+
+    def _tell(self, phase: str, remaining_s: float) -> None:
+        total, delay_s = self.agenda.trials, self.watch.last_delay_s
+        self.progress(Progress(phase, self.done, total, remaining_s, delay_s))

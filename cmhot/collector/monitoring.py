@@ -1,0 +1,371 @@
+"""Where a collection writes down what happens, and by which clock.
+
+What is seen between writes: logs, pods, nodes, clocks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cmhot.clock import NS_PER_S
+from cmhot.cluster import probe
+from cmhot.cluster.port import NODE, POD
+from cmhot.collector import incidents
+from cmhot.collector.clock_offsets import TRIES, Offsets, ask
+from cmhot.collector.incidents import Incident
+from cmhot.collector.load_estimate import look_every_s
+from cmhot.errors import ClusterError, ForbiddenError
+from cmhot.runs.rundir import has_one_clock
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cmhot.clock import SteadyClock
+    from cmhot.cluster.probe import News, ProbeLog
+    from cmhot.collector.probes import Setup
+    from cmhot.collector.schedule import Agenda, Errands
+    from cmhot.collector.writer import Updater
+    from cmhot.runs.rundir import RunWriter
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A run directory under way.
+
+    Attributes
+    ----------
+    writer
+        Of the run directory.
+    clock
+        Of the run.
+    """
+
+    writer: RunWriter
+    clock: SteadyClock
+
+    def event(self, kind: str, name: str, detail: dict[str, Any]) -> None:
+        """Tell of an incident now."""
+        self.add(Incident(self.clock.utc_ns(), kind, name, detail))
+
+    def add(self, incident: Incident) -> None:
+        """Tell of an incident."""
+        self.writer.append_event(incident.row())
+
+
+LOOK_TAKES_S, LIST_TAKES_S, EXEC_TAKES_S = 0.1, 0.1, 0.25
+"""Errands are put off when the next update is due sooner than this."""
+ASK_TAKES_S = 1.0
+"""A command in a pod may take so long on a busy node."""
+LIST_EVERY_S, LIST_PER_ITEM_S = 45.0, 0.1
+"""Pods and nodes are listed this often, and less often where the list is long."""
+CLOCK_EVERY_S = 300.0
+"""Each node's clock is read again after this."""
+EARLY_LOOKS_S = 5.0
+"""Between two of the first looks, which begin with the measuring window."""
+LAST_LOOKS_S = 15.0
+"""So shortly before the end no log is read: at the end all are."""
+STEP_S = 0.1
+"""The collector's clock was set when it moves by more against what has passed."""
+PATIENCE_S, LAST_PAUSE_S = 15.0, 3.0
+"""How long, and how often, a log that cannot be read at the end is tried: an API server
+that is restarted just then comes back."""
+SLOW_S, SILENCE = 2.0, 20.0
+"""A node that kept us waiting for so long without an answer is left alone for so many
+times as long: nothing is sent while we wait."""
+
+
+class Watch:
+    """Looks after probes and nodes.
+
+    Parameters
+    ----------
+    setup
+        What is on the cluster.
+    agenda
+        When it begins and ends.
+    probes
+        The pods, with what is known of their logs.
+    record
+        Where it goes.
+    updater
+        Which numbers were sent, and when.
+    """
+
+    def __init__(
+        self,
+        *,
+        setup: Setup,
+        agenda: Agenda,
+        probes: Sequence[ProbeLog],
+        record: Record,
+        updater: Updater,
+    ) -> None:
+        self.setup, self.agenda = setup, agenda
+        self.cluster, self.namespace = setup.cluster, setup.namespace
+        self.probes, self.record, self.updater = list(probes), record, updater
+        self.clock = record.clock
+        self.offsets = Offsets(record.clock)
+        self._unread = {one.pod: one for one in self.probes}
+        self.last_delay_s: float | None = None
+        self._turn = self._clock_turn = 0
+        self._stepped_ns = self._regular_ns = 0
+        self._silent_until: dict[str, float] = {}
+        self._boots: dict[str, str] | None = None
+        self._may_list_nodes = self._may_exec = True
+        self._nodes_due_s = 0.0
+        self._strangers: set[str] = set()
+
+    def plan(self, errands: Errands) -> None:
+        """Plan the looks: each probe in turn, pods and nodes, the clocks."""
+        now, count = self.clock.utc_ns(), len(self.probes)
+        self._check_nodes()
+        every_s = look_every_s(count)
+        self._regular_ns = now + round(every_s * NS_PER_S)
+        errands.add(
+            self._look_early,
+            first_ns=min(self._regular_ns, self.agenda.measure_from_ns),
+            every_s=max(EARLY_LOOKS_S, every_s / count),
+            takes_s=LOOK_TAKES_S,
+        )
+        errands.add(
+            self._look_at_next,
+            first_ns=self._regular_ns,
+            every_s=every_s / count,
+            takes_s=LOOK_TAKES_S,
+        )
+        every_s = max(LIST_EVERY_S, LIST_PER_ITEM_S * count)
+        errands.add(
+            self._check_pods,
+            first_ns=now + round(every_s * NS_PER_S),
+            every_s=every_s,
+            takes_s=LIST_TAKES_S,
+        )
+        nodes = len({one.node for one in self.probes})
+        left_s = max(0.0, (self.agenda.end_ns - now) / NS_PER_S)
+        errands.add(
+            self._read_next_clock,
+            first_ns=now + round(min(CLOCK_EVERY_S, left_s / 2) * NS_PER_S),
+            every_s=max(CLOCK_EVERY_S, left_s / 2) / nodes,
+            takes_s=EXEC_TAKES_S,
+        )
+
+    def _look_early(self) -> None:
+        """Look at a few pods before the rounds begin, should the end come soon."""
+        if self.clock.utc_ns() < self._regular_ns:
+            self._look_at_next()
+
+    def _look_at_next(self) -> None:
+        one = self.probes[self._turn % len(self.probes)]
+        self._turn += 1
+        self._check_own_clock()
+        left_s = (self.agenda.end_ns - self.clock.utc_ns()) / NS_PER_S
+        if left_s > LAST_LOOKS_S and not (one.gone or self._is_silent(one.node)):
+            self.look(one)
+
+    def look(self, one: ProbeLog) -> bool:
+        """Read a probe's log and append what is new to the record."""
+        at_ns, began = self.clock.utc_ns(), self.clock.monotonic()
+        try:
+            text = self.cluster.log(
+                one.pod,
+                namespace=self.namespace,
+                container=probe.CONTAINER,
+                since_ns=one.last_ns,
+            )
+        except ClusterError as error:
+            self.record.event("log_unread", f"pod/{one.pod}", {"error": str(error)})
+            self._leave_alone_if_slow(one.node, began)
+            return False
+        before = one.copy()
+        try:
+            news = one.take(text, at_ns=at_ns, highest=self.updater.last_seq)
+            self._write_down(one, news, at_ns)
+        except BaseException:  # an interrupt: who looks next has to find it new again
+            one.go_back(before)
+            raise
+        publications = news.publications
+        if publications:
+            written = publications[-1]["read_ns"]
+            now = self.clock.utc_ns()
+            self.offsets.read(one.node, written_ns=written, now_ns=now)
+        for row in publications:
+            sent = self.updater.sent.get(row["seq"])
+            published = row["published_ns"]
+            if sent is not None:
+                self.offsets.saw(one.node, published_ns=published, sent_ns=sent)
+                self.last_delay_s = (published - sent) / NS_PER_S
+        return True
+
+    def _write_down(self, one: ProbeLog, news: News, at_ns: int) -> None:
+        """Append what a look brought, in the order of the log."""
+        name = f"pod/{one.pod}"
+        for rows, told in news.stretches():
+            self.record.writer.append_publications(rows)
+            for when, kind, detail in told:
+                self.record.add(incidents.Incident(when or at_ns, kind, name, detail))
+
+    @property
+    def unread(self) -> list[ProbeLog]:
+        """The probes whose logs were not read to their ends, as far as they live.
+
+        Those are all, until `look_at_all` has come to them.
+        """
+        return [one for one in self._unread.values() if not one.gone]
+
+    def look_at_all(self, *, patient: bool) -> None:
+        """Read all logs to their ends.
+
+        Parameters
+        ----------
+        patient
+            Whether to try for a while what cannot be read; it is lost then.
+        """
+        self._unread = {one.pod: one for one in self.probes}
+        self._look_at_unread()
+        # of thousands of logs the first round alone takes longer than this
+        until = self.clock.monotonic() + (PATIENCE_S if patient else 0)
+        while self.unread and self.clock.monotonic() < until:
+            self.clock.sleep(LAST_PAUSE_S)
+            self._look_at_unread()
+        self._check_pods()
+        if patient:
+            for one in self.unread:
+                self._lose(one, "its log could not be read at the end")
+
+    def _look_at_unread(self) -> None:
+        """Read logs; of a node that does not answer, not one more than needed."""
+        self._silent_until.clear()
+        for one in self.unread:
+            if not self._is_silent(one.node) and self.look(one):
+                del self._unread[one.pod]
+
+    def _leave_alone_if_slow(self, node: str, began_s: float) -> None:
+        took_s = self.clock.monotonic() - began_s
+        if took_s > SLOW_S:
+            self._silent_until[node] = self.clock.monotonic() + SILENCE * took_s
+
+    def _is_silent(self, node: str) -> bool:
+        return self.clock.monotonic() < self._silent_until.get(node, 0.0)
+
+    def _check_pods(self) -> None:
+        """List pods and nodes, and tell of what is gone."""
+        try:
+            listed, _ = self.cluster.list(
+                POD, namespace=self.namespace, labels=self.setup.labels
+            )
+        except ClusterError as error:
+            self.record.event("pods_unlisted", self.namespace, {"error": str(error)})
+        else:
+            for one, why in incidents.gone(self.probes, listed):
+                if not self._is_silent(one.node):
+                    self.look(one)
+                self._lose(one, why)
+            for name in incidents.strangers(self.probes, listed):
+                if name not in self._strangers:
+                    self._strangers.add(name)
+                    detail = {"why": "it took another's place: not measured"}
+                    self.record.event("left_out", f"pod/{name}", detail)
+        self._check_nodes()
+
+    def _lose(self, one: ProbeLog, why: str) -> None:
+        since_ns = self.agenda.begin_ns
+        for incident in incidents.lost(one, why, since_ns=since_ns):
+            self.record.add(incident)
+        one.gone = True
+
+    def _check_nodes(self) -> None:
+        now_s = self.clock.monotonic()
+        if not self._may_list_nodes or now_s < self._nodes_due_s:
+            return
+        try:
+            nodes, _ = self.cluster.list(NODE)
+        except ForbiddenError:
+            self._may_list_nodes = False
+            return
+        except ClusterError:
+            return
+        self._nodes_due_s = now_s + LIST_PER_ITEM_S * len(nodes)
+        ours = {one.node for one in self.probes}
+        now = incidents.boots(
+            node for node in nodes if node["metadata"]["name"] in ours
+        )
+        if self._boots is not None:
+            at_ns = self.clock.utc_ns()
+            for incident in incidents.node_changes(self._boots, now, at_ns=at_ns):
+                self.record.add(incident)
+        self._boots = now
+
+    def ask_clocks(self, *, until_ns: int | None = None) -> None:
+        """Bound the offset of each node's clock by asking for stamps.
+
+        Parameters
+        ----------
+        until_ns
+            When a write is due; nodes for which no time is left are asked later.
+        """
+        for one in self._one_of_each_node():
+            if until_ns is None:
+                self._ask_clock(one, tries=TRIES)
+            elif self.clock.utc_ns() + ASK_TAKES_S * NS_PER_S < until_ns:
+                self._ask_clock(one, tries=1)
+
+    def _read_next_clock(self) -> None:
+        """Ask one node, and write down what is known of its clock."""
+        some = self._one_of_each_node()
+        if some:
+            self._clock_turn += 1
+            one = some[self._clock_turn % len(some)]
+            self._ask_clock(one, tries=1)
+            self.write_clock(one.node)
+
+    def _one_of_each_node(self) -> list[ProbeLog]:
+        return list(
+            {
+                one.node: one
+                for one in self.probes
+                if not one.gone and not self._is_silent(one.node)
+            }.values()
+        )
+
+    def _ask_clock(self, one: ProbeLog, *, tries: int) -> None:
+        if self.cluster.modelled or not self._may_exec:
+            return
+        if has_one_clock({"target": self.cluster.target}):
+            return
+        began = self.clock.monotonic()
+        try:
+            asked = ask(
+                self.cluster,
+                self.clock,
+                one.pod,
+                namespace=self.namespace,
+                tries=tries,
+            )
+        except ForbiddenError as error:
+            self._may_exec = False
+            self.record.event("clock_unread", f"node/{one.node}", {"error": str(error)})
+        except ClusterError as error:
+            self.record.event("clock_unread", f"node/{one.node}", {"error": str(error)})
+            self._leave_alone_if_slow(one.node, began)
+        else:
+            self.offsets.narrow(one.node, asked)
+
+    def write_clock(self, node: str) -> None:
+        """Write down what is known of a node's clock since it was last."""
+        row = None if self.cluster.modelled else self.offsets.take(node)
+        if row is not None:  # the model has but one clock
+            self.record.writer.append_clock(row)
+
+    def write_clocks(self) -> None:
+        """Write down what is known of all clocks."""
+        for node in sorted({one.node for one in self.probes}):
+            self.write_clock(node)
+
+    def _check_own_clock(self) -> None:
+        """Tell when somebody set the collector's clock; the run does not follow it."""
+        stepped_ns = self.clock.stepped_ns()
+        if abs(stepped_ns - self._stepped_ns) > STEP_S * NS_PER_S:
+            detail = {"by_s": (stepped_ns - self._stepped_ns) / NS_PER_S}
+            self.record.event("clock_step", "collector", detail)
+            self._stepped_ns = stepped_ns

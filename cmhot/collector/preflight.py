@@ -1,0 +1,374 @@
+"""Amounts as Kubernetes writes them: ``100m``, ``32Mi``, ``1e3``.
+
+https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
+
+Whether a cluster is fit for a collection: asked before anything is created.
+
+Each question is a request or two, and yields checks with a remedy.
+What may not be looked at is no failure: it is said, and the collection will tell.
+
+What works here: this machine for a testbed, or a cluster for a measurement.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Any
+
+from cmhot.cluster import probe, rights
+from cmhot.cluster.nodes import (
+    UNLISTED,
+    group_by_setting,
+    observe_settings,
+    probe_image,
+)
+from cmhot.cluster.port import NAMESPACE, NODE, Authorising
+from cmhot.cluster.targets import connect
+from cmhot.cluster.testbed import host
+from cmhot.cluster.testbed.host import Check
+from cmhot.cluster.testbed.programs import known_sources
+from cmhot.cluster.testbed.versions import KUBERNETES_VERSION
+from cmhot.errors import (
+    ClusterError,
+    CmhotError,
+    ForbiddenError,
+    NotFoundError,
+    UsageError,
+)
+from cmhot.kubelet.settings import DEFAULT_SETTINGS
+from cmhot.kubelet.uses import Kind
+from cmhot.runs.plan import Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from cmhot.cluster.nodes import Group, ObservedNode
+    from cmhot.cluster.port import Cluster
+    from cmhot.cluster.rights import Right
+    from cmhot.cluster.testbed.programs import Outlook
+
+
+_QUANTITY = re.compile(r"([+-]?\d*\.?\d+(?:[eE][+-]?\d+)?)([numkMGTPE]|[KMGTPE]i)?")
+_DECIMAL = {unit: 10.0**power for unit, power in zip("num", (-9, -6, -3), strict=True)}
+_LARGE = {unit: 1000.0**power for power, unit in enumerate("kMGTPE", start=1)}
+_BINARY = {f"{unit}i": 1024.0**power for power, unit in enumerate("KMGTPE", start=1)}
+_FACTOR = {"": 1.0, **_DECIMAL, **_LARGE, **_BINARY}
+
+
+def parse_quantity(text: str | float) -> float:
+    """Read an amount.
+
+    Raises
+    ------
+    UsageError
+        When it is none.
+    """
+    match = _QUANTITY.fullmatch(str(text))
+    if match is None:
+        msg = f"{text!r} is no quantity: Kubernetes writes 100m, 32Mi, 5"
+        raise UsageError(msg)
+    return float(match[1]) * _FACTOR[match[2] or ""]
+
+
+QUOTA = Kind("v1", "resourcequotas")
+LIMITS = Kind("v1", "limitranges")
+POD_SECURITY = "pod-security.kubernetes.io/enforce"
+LISTED_ONE_BY_ONE = 20
+"""More nodes than this are told by setting, not by name."""
+
+
+def suitability(cluster: Cluster, plan: Plan) -> list[Check]:
+    """Ask whether a collection by this plan could run.
+
+    Parameters
+    ----------
+    cluster
+        Where.
+    plan
+        What; its namespace decides which rights are needed.
+
+    Returns
+    -------
+    list of Check
+        In the order in which they matter. A missing right has a check of its own,
+        whose name is the right.
+    """
+    checks = list(_rights(cluster, plan.namespace))
+    if plan.namespace is not None:
+        checks += _namespace(cluster, plan.namespace)
+    try:
+        observed = observe_settings(
+            cluster, given=plan.given_setting, placement=plan.placement
+        )
+        checks += _settings(observed)
+        groups = group_by_setting(observed)
+    except CmhotError as error:
+        return [*checks, failed("nodes", error), *_taints(cluster, plan)]
+    checks += _taints(cluster, plan)
+    if plan.namespace is not None:
+        checks += _room(cluster, plan, groups)
+    return checks
+
+
+def failed(name: str, error: CmhotError) -> Check:
+    """Make a check of an error, whose sentence has its remedy behind a colon."""
+    detail, _, remedy = str(error).partition(": ")
+    return Check(name, ok=False, detail=detail, remedy=remedy)
+
+
+def _rights(cluster: Cluster, namespace: str | None) -> Iterator[Check]:
+    if not isinstance(cluster, Authorising):
+        return
+    if namespace is None:
+        needed: tuple[Right, ...] = (*rights.OWN_NAMESPACE, *rights.RUN)
+        where = "in a namespace of its own"
+        remedy = (
+            "`cmhot rbac --create-namespace` prints the ClusterRole that has it; or "
+            "work in an existing namespace: --namespace"
+        )
+    else:
+        needed = rights.in_namespace(namespace)
+        where = f"in namespace {namespace}"
+        remedy = f"`cmhot rbac --namespace {namespace}` prints the Role that has it"
+    try:
+        missing = [
+            right for right in needed if not cluster.may(right, namespace=namespace)
+        ]
+    except ClusterError as error:
+        yield failed("rights", error)
+        return
+    for right in missing:
+        detail = f"not allowed {where}; needed {right.purpose}"
+        yield Check(f"right to {right}", ok=False, detail=detail, remedy=remedy)
+    if not missing:
+        detail = f"all {len(needed)} that a collection needs {where}"
+        yield Check("rights", ok=True, detail=detail)
+
+
+def _namespace(cluster: Cluster, name: str) -> Iterator[Check]:
+    """Look at the namespace: whether it is there, and what it demands of pods."""
+    try:
+        found = cluster.get(NAMESPACE, name)
+    except ForbiddenError:
+        return  # told by the rights
+    except NotFoundError:
+        yield Check(
+            f"namespace {name}",
+            ok=False,
+            detail="does not exist",
+            remedy=f"`kubectl create namespace {name}`, or leave out --namespace",
+        )
+        return
+    except ClusterError as error:
+        yield failed(f"namespace {name}", error)
+        return
+    if found["metadata"].get("deletionTimestamp"):
+        yield Check(
+            f"namespace {name}",
+            ok=False,
+            detail="is being deleted",
+            remedy="wait until it is gone and make it anew, or choose another one",
+        )
+        return
+    level = (found["metadata"].get("labels") or {}).get(POD_SECURITY)
+    said = "no Pod Security level of its own" if level is None else f"enforces {level}"
+    detail = f"exists; {said}; the probes pass the strictest, restricted"
+    yield Check(f"namespace {name}", ok=True, detail=detail)
+
+
+def _settings(observed: list[ObservedNode]) -> Iterator[Check]:
+    """Say which settings will be known, and how."""
+    if [node.name for node in observed] == [UNLISTED]:
+        (node,) = observed
+        yield Check(
+            "nodes",
+            ok=True,
+            detail="may not be listed: they are those on which probes will run "
+            "(`cmhot rbac --nodes` prints the right)",
+        )
+        yield Check("setting of all nodes", ok=True, detail=_known(node))
+    elif len(observed) <= LISTED_ONE_BY_ONE:
+        for node in observed:
+            yield Check(f"setting of {node.name}", ok=True, detail=_known(node))
+    else:
+        for known, count in Counter(_known(node) for node in observed).items():
+            yield Check(f"setting of {count} nodes", ok=True, detail=known)
+
+
+def _known(node: ObservedNode) -> str:
+    detail = f"{node.setting or 'not observable'} ({node.source})"
+    if node.source == "unknown":
+        detail += (
+            ": give it by --setting, or let it be read: `cmhot rbac --configz kubelet`"
+        )
+    return detail
+
+
+def _taints(cluster: Cluster, plan: Plan) -> Iterator[Check]:
+    """Name nodes that no probe will run on because of their taints."""
+    try:
+        nodes, _ = cluster.list(NODE)
+    except ClusterError:
+        return
+    kept_out = Counter(
+        taint for node in nodes for taint in plan.placement.untolerated(node)
+    )
+    for taint, count in kept_out.items():
+        some = "1 node is" if count == 1 else f"{count} nodes are"
+        detail = f"{some} left out (to measure there as well: --toleration {taint})"
+        yield Check(f"taint {taint}", ok=True, detail=detail)
+
+
+def _room(cluster: Cluster, plan: Plan, groups: list[Group]) -> Iterator[Check]:
+    """Compare what the probes need with quotas and limits of the namespace."""
+    image, pull_policy = probe_image(cluster, plan.probe_image)
+    planned = [
+        probe.deployment(
+            f"cmhot-{group.name}",
+            run_id="planned",
+            group=group.name,
+            configmap=rights.PROBE_CONFIG_MAP,
+            nodes=group.nodes,
+            replicas=plan.pods,
+            image=image,
+            pull_policy=pull_policy,
+        )
+        for group in groups
+    ]
+    namespace = plan.namespace
+    try:
+        quotas, _ = cluster.list(QUOTA, namespace=namespace)
+        limits, _ = cluster.list(LIMITS, namespace=namespace)
+    except ForbiddenError:
+        yield Check(
+            "quota",
+            ok=True,
+            detail="may not be looked at: `kubectl describe quota` of somebody who may",
+        )
+        return
+    except ClusterError as error:
+        yield failed("quota", error)
+        return
+    needed = needs(planned)
+    short = [
+        f"{resource}: {needed[resource]:g} needed, {free:g} free in {quota}"
+        for quota, resource, free in _free(quotas)
+        if needed.get(resource, 0) > free
+    ]
+    short += list(_outside(limits, planned[0]))
+    if short:
+        yield Check(
+            "quota",
+            ok=False,
+            detail="; ".join(short),
+            remedy="ask for more room, or for fewer probes (--pods)",
+        )
+    else:
+        detail = f"room for {int(needed['pods'])} probe pods"
+        yield Check("quota", ok=True, detail=detail)
+
+
+def needs(deployments: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """Sum up what Deployments and their pods count for in a ResourceQuota."""
+    total: defaultdict[str, float] = defaultdict(float)
+    total |= {"configmaps": 1, "count/configmaps": 1}
+    for deployment in deployments:
+        replicas = deployment["spec"]["replicas"]
+        for resource in ("count/deployments.apps", "count/replicasets.apps"):
+            total[resource] += 1
+        for resource in ("pods", "count/pods"):
+            total[resource] += replicas
+        for kind, resource, amount in _resources(deployment):
+            total[f"{kind}.{resource}"] += amount * replicas
+            if kind == "requests":  # cpu is short for requests.cpu
+                total[resource] += amount * replicas
+    return dict(total)
+
+
+def _resources(deployment: Mapping[str, Any]) -> Iterator[tuple[str, str, float]]:
+    """Yield requests and limits of a Deployment's containers, in base units."""
+    for container in deployment["spec"]["template"]["spec"]["containers"]:
+        for kind, amounts in container["resources"].items():
+            for resource, amount in amounts.items():
+                yield kind, resource, parse_quantity(amount)
+
+
+def _free(quotas: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str, float]]:
+    for quota in quotas:
+        used = quota.get("status", {}).get("used") or {}
+        for resource, most in (quota["spec"].get("hard") or {}).items():
+            free = parse_quantity(most) - parse_quantity(used.get(resource, "0"))
+            yield quota["metadata"]["name"], resource, free
+
+
+def _outside(
+    limits: Iterable[Mapping[str, Any]], deployment: Mapping[str, Any]
+) -> Iterator[str]:
+    """Name limits of a LimitRange within which a probe does not stay."""
+    is_beyond = {"min": operator.lt, "max": operator.gt}
+    ours = {
+        (kind, resource): amount for kind, resource, amount in _resources(deployment)
+    }
+    for limit in limits:
+        for item in limit["spec"]["limits"]:
+            if item["type"] not in {"Container", "Pod"}:
+                continue
+            for bound, kind in [("min", "requests"), ("max", "limits")]:
+                for resource, amount in (item.get(bound) or {}).items():
+                    own, theirs = ours.get((kind, resource)), parse_quantity(amount)
+                    if own is not None and is_beyond[bound](own, theirs):
+                        yield (
+                            f"a probe {kind} {own:g} of {resource}, LimitRange "
+                            f"{limit['metadata']['name']} has a {bound} of {amount}"
+                        )
+
+
+def examine(target: str | None, plan: Plan | None = None) -> list[Check]:
+    """Look at a target, or at this machine when none is named.
+
+    Parameters
+    ----------
+    target
+        As `connect` takes it; None: this machine.
+    plan
+        What is to be collected there; None: the default, in a namespace of its own.
+
+    Returns
+    -------
+    list of Check
+        In the order in which they matter.
+    """
+    if target is None:
+        return _examine_machine()
+    return _examine_cluster(target, plan or Plan())
+
+
+def _examine_machine() -> list[Check]:
+    checks = host.checks(nodes=len(DEFAULT_SETTINGS))
+    if host.runs_linux():
+        checks += [
+            _describe(outlook)
+            for outlook in known_sources(kubernetes_version=KUBERNETES_VERSION)
+        ]
+    return checks
+
+
+def _describe(outlook: Outlook) -> Check:
+    """Say which file serves a program, or how it would be had."""
+    name, source = f"program {outlook.program}", outlook.source
+    if source is None:
+        return Check(name, ok=True, detail=outlook.remark)
+    why = f" ({source.why})" if source.why else ""
+    return Check(name, ok=True, detail=f"{source.version} from {source.step}{why}")
+
+
+def _examine_cluster(target: str, plan: Plan) -> list[Check]:
+    try:
+        cluster = connect(target)
+        version = cluster.version()
+    except CmhotError as error:
+        return [failed("API server", error)]
+    checks = [Check("API server", ok=True, detail=f"{target} answers, {version}")]
+    return checks + suitability(cluster, plan)

@@ -1,0 +1,231 @@
+"""What a collection puts on a cluster, and takes away again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cmhot.cluster import probe
+from cmhot.cluster.nodes import observe_settings, probe_image
+from cmhot.cluster.port import DEPLOYMENT, MANAGED_BY, NAMESPACE
+from cmhot.cluster.workspace import await_ready
+from cmhot.collector.circumstances import circumstances
+from cmhot.errors import ClusterError, NotFoundError, UsageError
+from cmhot.kubelet.uses import CONFIG_MAP
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from cmhot.cluster.nodes import Group
+    from cmhot.cluster.port import Cluster
+    from cmhot.kubelet.uses import Kind
+    from cmhot.runs.plan import Plan
+
+
+CONFIG_MAP_NAME = "cmhot-probe"
+NOT_OURS = {409, 422}
+"""HTTP statuses of a Deployment that others made: its fields are theirs, or they did
+it as we do, and its selector, which holds the run, cannot change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """The objects of one run.
+
+    Attributes
+    ----------
+    cluster, plan, run_id
+        Whose.
+    groups
+        The settings that are measured; a Deployment for each.
+    """
+
+    cluster: Cluster
+    plan: Plan
+    run_id: str
+    groups: Sequence[Group]
+
+    @property
+    def namespace(self) -> str:
+        """Where they are."""
+        return self.plan.namespace or probe.namespace_of(self.run_id)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What its pods are found by."""
+        return {probe.RUN_LABEL: self.run_id}
+
+    def check(self) -> None:
+        """See that the namespace that was asked for exists, and that nobody is in it.
+
+        A namespace of the run's own is nobody else's.
+
+        Raises
+        ------
+        UsageError
+            When an object of our names is there that is another run's, or no run's.
+        ClusterError
+            When the namespace does not exist, or may not be looked into.
+        """
+        if self.plan.namespace is None:
+            return
+        self.cluster.get(NAMESPACE, self.plan.namespace)
+        for kind in (CONFIG_MAP, DEPLOYMENT):
+            for one in self._standing(kind):
+                if _run_of(one) != self.run_id:
+                    raise self._taken(kind, one)
+
+    def create(self) -> None:
+        """Make them.
+
+        Raises
+        ------
+        UsageError
+            When another run began in the namespace since `check`; nothing of it
+            is lost, and `remove` takes away what was made.
+        """
+        if self.plan.namespace is None:
+            self.cluster.apply(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Namespace",
+                    "metadata": {
+                        "name": self.namespace,
+                        "labels": {**MANAGED_BY, **self.labels},
+                    },
+                }
+            )
+        image, pull_policy = probe_image(self.cluster, self.plan.probe_image)
+        self.cluster.apply(
+            probe.config_map(CONFIG_MAP_NAME, run_id=self.run_id),
+            namespace=self.namespace,
+        )
+        for group in self.groups:
+            made = probe.deployment(
+                _deployment_name(group),
+                run_id=self.run_id,
+                group=group.name,
+                configmap=CONFIG_MAP_NAME,
+                nodes=group.nodes,
+                replicas=self.plan.pods,
+                image=image,
+                pull_policy=pull_policy,
+                placement=self.plan.placement,
+            )
+            try:
+                self.cluster.apply(made, namespace=self.namespace)
+            except ClusterError as error:
+                if error.status in NOT_OURS:
+                    self._yield_to_others(error)
+                raise
+
+    def await_pods(self, tell: Callable[[float], None]) -> list[dict[str, Any]]:
+        """Wait until all probes are Ready."""
+        return await_ready(
+            self.cluster,
+            self.plan.pods * len(self.groups),
+            namespace=self.namespace,
+            labels=self.labels,
+            tell=tell,
+        )
+
+    def circumstances(self) -> dict[str, Any]:
+        """Say which versions and settings there are now, as run.json has them."""
+        observed = observe_settings(
+            self.cluster, given=self.plan.given_setting, placement=self.plan.placement
+        )
+        return {"target": self.cluster.target, **circumstances(self.cluster, observed)}
+
+    def remove(self) -> list[tuple[str, str]]:
+        """Delete them; return what could not be deleted, and why.
+
+        In a namespace that others use as well, what does not carry the label of this
+        run (any more) is not ours: it stays, and is nothing to tell.
+        """
+        if self.plan.namespace is None:
+            return self._delete(NAMESPACE, self.namespace)
+        left = []
+        names = {
+            DEPLOYMENT: [_deployment_name(group) for group in self.groups],
+            CONFIG_MAP: [CONFIG_MAP_NAME],
+        }
+        for kind in (DEPLOYMENT, CONFIG_MAP):
+            try:
+                standing = self._standing(kind)
+            except ClusterError as error:
+                left += [(name, str(error)) for name in names[kind]]
+                continue
+            for one in standing:
+                if _run_of(one) == self.run_id:
+                    left += self._delete(kind, one["metadata"]["name"])
+        return left
+
+    def _delete(self, kind: Kind, name: str) -> list[tuple[str, str]]:
+        """Delete an object; return it with the reason if that could not be."""
+        where = self.namespace if kind.namespaced else None
+        try:
+            self.cluster.delete(kind, name, namespace=where)
+        except ClusterError as error:
+            return [(name, str(error))]
+        return []
+
+    def _standing(self, kind: Kind) -> list[dict[str, Any]]:
+        """Find what there is of our names, whoever made it."""
+        if kind == CONFIG_MAP:
+            try:
+                found = self.cluster.get(
+                    kind, CONFIG_MAP_NAME, namespace=self.namespace
+                )
+            except NotFoundError:
+                return []
+            return [found]
+        # one request for all of them, however many groups there are
+        listed, _ = self.cluster.list(kind, namespace=self.namespace)
+        names = {_deployment_name(group) for group in self.groups}
+        return [one for one in listed if one["metadata"]["name"] in names]
+
+    def _yield_to_others(self, refused: ClusterError) -> None:
+        """Give way to a run that began at the same time, if that is the reason.
+
+        Selectors hold a run's label and cannot change: of two runs whose `check` found
+        nothing, one has the Deployment. That one goes on, with the ConfigMap, which
+        carries the label of who applied it last.
+
+        Raises
+        ------
+        UsageError
+            When a Deployment of our names is not ours.
+        """
+        for one in self._standing(DEPLOYMENT):
+            other = _run_of(one)
+            if other == self.run_id:
+                continue
+            if other is not None:
+                self.cluster.apply(
+                    probe.config_map(CONFIG_MAP_NAME, run_id=other),
+                    namespace=self.namespace,
+                )
+            raise self._taken(DEPLOYMENT, one) from refused
+
+    def _taken(self, kind: Kind, one: Mapping[str, Any]) -> UsageError:
+        """Say whose an object is that stands where ours would."""
+        run_id, name = _run_of(one), one["metadata"]["name"]
+        said = f"{kind.plural}/{name} in namespace {self.namespace} belongs to "
+        if run_id is None:
+            said += "no run of cmhot: measure in another --namespace, or rename it"
+        else:
+            said += (
+                f"run {run_id}: measure in another --namespace, wait until that run "
+                "has ended, or remove with `cmhot clean` what it left"
+            )
+        return UsageError(said)
+
+
+def _deployment_name(group: Group) -> str:
+    return f"cmhot-{group.name}"
+
+
+def _run_of(one: Mapping[str, Any]) -> str | None:
+    """Read which run an object belongs to; None: none."""
+    labels: Mapping[str, str] = one["metadata"].get("labels") or {}
+    return labels.get(probe.RUN_LABEL)

@@ -1,0 +1,224 @@
+"""What is done between writes, where it delays none: looks, lists, clocks.
+
+What is to be done when: every write of a collection, before the first is made.
+
+The agenda is a function of what run.json holds (seed, plan, settings, pods, the
+instant at which it begins), so that it can be made again after the collector died,
+and no outcome can change it (open loop).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from dataclasses import dataclass, field, replace
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cmhot.clock import NS_PER_S
+from cmhot.kubelet.settings import Setting
+from cmhot.law import equilibrium
+from cmhot.runs import schema
+from cmhot.runs.plan import DEFAULT_SYNC_S, Plan, burn_in_s, drain_s, update_offsets_ns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from cmhot.clock import Clock
+
+
+STARVED_S = 30.0
+"""An errand that found no room for so long takes it."""
+
+
+@dataclass(slots=True, order=True)
+class _Errand:
+    at_ns: int
+    number: int
+    every_ns: int = field(compare=False)
+    takes_ns: int = field(compare=False)
+    do: Callable[[], None] = field(compare=False)
+
+
+@dataclass(slots=True)
+class Errands:
+    """Things to be done again and again.
+
+    Attributes
+    ----------
+    clock
+        By which they are due.
+    """
+
+    clock: Clock
+    _heap: list[_Errand] = field(default_factory=list)
+
+    def add(
+        self, do: Callable[[], None], *, first_ns: int, every_s: float, takes_s: float
+    ) -> None:
+        """Put an errand on the list.
+
+        Parameters
+        ----------
+        do
+            What.
+        first_ns
+            When first, UTC epoch nanoseconds.
+        every_s
+            How often.
+        takes_s
+            It is put off when a write is due sooner than this.
+        """
+        errand = _Errand(
+            at_ns=first_ns,
+            number=len(self._heap),
+            every_ns=round(every_s * NS_PER_S),
+            takes_ns=round(takes_s * NS_PER_S),
+            do=do,
+        )
+        heapq.heappush(self._heap, errand)
+
+    def until(self, write_ns: int) -> None:
+        """Do what is due before a write, and return in time for it."""
+        put_off: list[_Errand] = []
+        while self._heap and self._heap[0].at_ns < write_ns:
+            errand = heapq.heappop(self._heap)
+            begin = max(errand.at_ns, self.clock.utc_ns())
+            starved = begin - errand.at_ns > STARVED_S * NS_PER_S
+            if begin + errand.takes_ns > write_ns and not starved:
+                put_off.append(errand)
+                continue
+            self.clock.sleep((errand.at_ns - self.clock.utc_ns()) / NS_PER_S)
+            errand.do()
+            errand.at_ns = max(errand.at_ns + errand.every_ns, self.clock.utc_ns())
+            heapq.heappush(self._heap, errand)
+        for errand in put_off:
+            heapq.heappush(self._heap, errand)
+
+
+TRIAL, SCRAMBLE = "trial", "scramble"
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One write to the ConfigMap.
+
+    Attributes
+    ----------
+    at_ns
+        When it is due, UTC epoch nanoseconds.
+    next_ns
+        When the next one is: its slot ends then.
+    seq
+        Its number, from 1.
+    pod
+        The pod that is annotated after it, which syncs it; None: a trial.
+    """
+
+    at_ns: int
+    next_ns: int
+    seq: int
+    pod: str | None
+
+    @property
+    def purpose(self) -> str:
+        """Whether its delay counts."""
+        return TRIAL if self.pod is None else SCRAMBLE
+
+
+@dataclass(frozen=True, slots=True)
+class Agenda:
+    """All writes of a collection, and its instants (UTC epoch nanoseconds).
+
+    Attributes
+    ----------
+    begin_ns
+        The first scrambling write is due after it.
+    measure_from_ns, measure_until_ns
+        The measuring window.
+    end_ns
+        When every pod must have the last update.
+    writes
+        In their order.
+    """
+
+    begin_ns: int
+    measure_from_ns: int
+    measure_until_ns: int
+    end_ns: int
+    writes: tuple[Write, ...]
+
+    @property
+    def trials(self) -> int:
+        """How many trials are planned."""
+        return sum(write.pod is None for write in self.writes)
+
+    @property
+    def digest(self) -> str:
+        """Tell by one word whether two agendas are the same."""
+        words = [(write.at_ns, write.pod) for write in self.writes]
+        return hashlib.sha256(repr(words).encode()).hexdigest()[:16]
+
+
+def make_agenda(
+    plan: Plan,
+    settings: Sequence[Setting],
+    pods: Sequence[tuple[str, Setting | None]],
+    *,
+    begin_ns: int,
+) -> Agenda:
+    """Draw all instants from the plan's seed.
+
+    Each pod whose law is known is synced once, at an instant of its own,
+    so that its phase is as of a random instant from then on.
+
+    Parameters
+    ----------
+    plan
+        With the seed.
+    settings
+        All that are measured.
+    pods
+        Name and setting of each probe; None: not known.
+    begin_ns
+        UTC epoch nanoseconds.
+    """
+    rng = np.random.default_rng(plan.seed)
+    writes: list[Write] = []
+    for pod, setting in pods:
+        if setting is not None:
+            (wait_s,) = equilibrium(setting, rng, 1)
+            at_ns = begin_ns + round(float(wait_s) * NS_PER_S)
+            writes.append(Write(at_ns=at_ns, next_ns=0, seq=0, pod=pod))
+    burn_s = burn_in_s(settings, late=float(rng.random()))
+    first = begin_ns + round(burn_s * NS_PER_S)
+    until = first + round(plan.duration_s * NS_PER_S)
+    end = until + round(drain_s(settings) * NS_PER_S)
+    offsets = update_offsets_ns(
+        rng, duration_s=plan.duration_s, gap_s=plan.mean_gap_s(settings)
+    )
+    writes += [
+        Write(at_ns=first + offset, next_ns=0, seq=0, pod=None) for offset in offsets
+    ]
+    ordered = sorted(writes, key=attrgetter("at_ns"))
+    following = [write.at_ns for write in ordered[1:]] + [end]
+    numbered = (
+        replace(write, seq=seq, next_ns=next_ns)
+        for seq, (write, next_ns) in enumerate(
+            zip(ordered, following, strict=True), start=1
+        )
+    )
+    return Agenda(begin_ns, first, until, end, tuple(numbered))
+
+
+def agenda_of(meta: Mapping[str, Any]) -> Agenda:
+    """Make the agenda of a run again, from its run.json."""
+    known = {node: schema.setting_of(entry) for node, entry in meta["settings"].items()}
+    return make_agenda(
+        Plan.from_dict(meta["plan"]),
+        [setting or Setting(DEFAULT_SYNC_S) for setting in known.values()],
+        [(entry["pod"], known.get(entry["node"])) for entry in meta["pods"]],
+        begin_ns=meta["begin_ns"],
+    )

@@ -1,0 +1,303 @@
+"""What became of a write: sent in its slot, tried again, settled by reading back.
+
+A write whose answer is lost may have been made all the same.
+It is read back before anything is said of it; and where it was made,
+but at an instant that is not known well enough, it is no trial.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from cmhot.clock import NS_PER_S
+from cmhot.cluster import probe
+from cmhot.errors import ClusterError, CmhotError, NotFoundError
+from cmhot.kubelet.uses import CONFIG_MAP
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cmhot.clock import Clock
+    from cmhot.cluster.port import Cluster
+    from cmhot.collector.schedule import Write
+
+    Tell = Callable[[str, str, dict[str, Any]], None]
+
+AGAIN_S = 0.2
+"""Between two tries of one write."""
+LATEST_S = 1.0
+"""A write is sent this late at the most, or until the next one is due:
+what had to wait longer for the collector would be sent when an outage ended,
+an instant that an outcome chose."""
+SCRAMBLE_LATEST_S = 5.0
+"""A write that only has to sync a pod at some random instant may come later."""
+LATE_S = 0.25
+"""Writes sent later than this after their planned instant are told as events."""
+SETTLED_WITHIN_S = 0.25
+"""The instant of a write is known to this, or it is no trial; as for the clocks."""
+PATIENCE_S = {
+    "refused": 10.0,
+    "throttled": 30.0,
+    "conflicts": 60.0,
+    "errors": 600.0,
+    "away": 600.0,
+}
+"""How long writes may go without an acknowledgement before the run ends, by cause.
+
+Refused: rights or the namespace are gone, which no waiting brings back.
+Conflicts: somebody else writes all the time.
+Throttled: the cluster has too much to do, and we are part of it.
+Errors, away: an API server that is ill or restarted comes back, and the probes go on
+meanwhile."""
+OUTAGE_S = 1.0
+"""An API server that was away for longer has broken off the watches of kubelets,
+which take up to half a minute to come back."""
+CONFLICT, MANY_REQUESTS, SERVER_ERROR = 409, 429, 500
+
+
+class EndedError(ClusterError):
+    """The run cannot go on; what it has is kept.
+
+    Attributes
+    ----------
+    resumable
+        Whether it may be resumed when the cause is gone.
+    """
+
+    def __init__(self, message: str, *, resumable: bool) -> None:
+        super().__init__(message)
+        self.resumable = resumable
+
+
+@dataclass(slots=True)
+class Updater:
+    """Makes the writes of a run, each in its slot.
+
+    Attributes
+    ----------
+    cluster, namespace, name, run_id
+        What is written to.
+    clock
+        Whose stamps are recorded.
+    tell
+        Called with kind, object and detail of each incident.
+    sent
+        When each number was sent first, UTC epoch nanoseconds.
+    last_seq
+        The highest number that may be in the ConfigMap.
+    """
+
+    cluster: Cluster
+    clock: Clock
+    namespace: str
+    name: str
+    run_id: str
+    tell: Tell
+    sent: dict[int, int] = field(default_factory=dict)
+    last_seq: int = 0
+    _trouble: tuple[str, int, str] | None = None
+    _foreign: str | None = None
+    _doubt_ns: int | None = None
+    _gone: bool = False
+
+    def write(self, write: Write) -> dict[str, Any]:
+        """Make one write; return its row of updates.jsonl.
+
+        It is tried again within its slot; nothing is raised for what a row can say.
+        """
+        self.last_seq = max(self.last_seq, write.seq)
+        row = not_sent(write, self.name)
+        late_s = (self._now() - write.at_ns) / NS_PER_S
+        latest_s = LATEST_S if write.pod is None else SCRAMBLE_LATEST_S
+        if self._now() > max(write.next_ns, write.at_ns + round(latest_s * NS_PER_S)):
+            return row | {"error": f"the collector came {late_s:.1f} s late"}
+        if late_s > LATE_S:
+            self.tell("late", self._object, {"seq": write.seq, "late_s": late_s})
+        until_ns = write.next_ns
+        if write.pod is not None:
+            until_ns = max(until_ns, write.at_ns + round(latest_s * NS_PER_S))
+        self._doubt_ns = None
+        sent_ns = self._now()
+        while True:
+            stored = self._attempt(write.seq, row)
+            if stored is not None:
+                self._acknowledge(stored, row)
+                break
+            if self._now() + round(AGAIN_S * NS_PER_S) > until_ns:
+                break
+            self.clock.sleep(AGAIN_S)
+        self.sent[write.seq] = sent_ns
+        return row
+
+    def check_patience(self) -> None:
+        """End the run when no write has been taken for too long.
+
+        Raises
+        ------
+        EndedError
+            With the cause, and what to do.
+        """
+        if self._trouble is None:
+            return
+        cause, since, said = self._trouble
+        for_s = (self._now() - since) / NS_PER_S
+        if for_s < PATIENCE_S[cause]:
+            return
+        if cause == "throttled":
+            msg = (
+                f"the API server has asked for fewer requests (429) for {for_s:.0f} s, "
+                "and the measurement ended itself: ask for a longer --gap or fewer "
+                "--pods"
+            )
+            raise EndedError(msg, resumable=True)
+        if cause != "refused":
+            msg = f"no write was taken for {for_s:.0f} s ({said})"
+            raise EndedError(msg, resumable=True)
+        if self._is_immutable():
+            msg = (
+                f"somebody made ConfigMap {self.namespace}/{self.name} immutable, "
+                "which cannot be undone: measure again"
+            )
+            raise EndedError(msg, resumable=False)
+        msg = f"the cluster refuses the writes ({said})"
+        # a namespace that was deleted has taken the probes with it
+        raise EndedError(msg, resumable=not self._gone)
+
+    @property
+    def away_since_ns(self) -> int | None:
+        """Since when the API server has not answered, UTC epoch ns; None: it does."""
+        known = self._trouble
+        return known[1] if known is not None and known[0] == "away" else None
+
+    def _attempt(self, seq: int, row: dict[str, Any]) -> dict[str, Any] | None:
+        """Send a write once; return the ConfigMap when it is surely written."""
+        row |= {"sent_ns": self._now(), "status": "failed", "error": None}
+        try:
+            stored = self.cluster.patch(
+                CONFIG_MAP,
+                self.name,
+                {"data": {"seq": str(seq)}},
+                namespace=self.namespace,
+            )
+        except ClusterError as error:
+            row["error"] = str(error)
+            return self._after(error, seq, row)
+        self._watch_for_strangers(stored)
+        return stored
+
+    def _after(
+        self, error: ClusterError, seq: int, row: dict[str, Any]
+    ) -> dict[str, Any] | None:
+        """Find out what an error means for the write."""
+        status = error.status
+        if isinstance(error, NotFoundError):
+            return self._recreate(seq, row)
+        if status == MANY_REQUESTS:
+            self._note("throttled", error)
+            self.tell("throttled", self._object, {"seq": seq})
+            return None
+        if status is not None and status < SERVER_ERROR:
+            self._note("conflicts" if status == CONFLICT else "refused", error)
+            return None
+        self._note("away" if status is None else "errors", error)
+        if self._doubt_ns is None:
+            self._doubt_ns = row["sent_ns"]
+        return self._read_back(seq)
+
+    def _read_back(self, seq: int) -> dict[str, Any] | None:
+        """See whether a write was made whose answer is lost."""
+        try:
+            stored = self.cluster.get(CONFIG_MAP, self.name, namespace=self.namespace)
+        except ClusterError:
+            return None
+        if (stored.get("data") or {}).get("seq") != str(seq):
+            self._doubt_ns = None
+            return None
+        return stored
+
+    def _recreate(self, seq: int, row: dict[str, Any]) -> dict[str, Any] | None:
+        """Make the ConfigMap again, with the number that was to be written."""
+        row["sent_ns"] = self._now()
+        manifest = probe.config_map(self.name, run_id=self.run_id)
+        manifest["data"] = {"seq": str(seq)}
+        try:
+            stored = self.cluster.apply(manifest, namespace=self.namespace)
+        except ClusterError as error:
+            self._note("refused", error)
+            self._gone = isinstance(error, NotFoundError)
+            row["error"] = f"the ConfigMap is gone, and cannot be made: {error}"
+            return None
+        self.tell("recreated", self._object, {"seq": seq})
+        return stored
+
+    def _acknowledge(self, stored: dict[str, Any], row: dict[str, Any]) -> None:
+        """Note a write that was made; when exactly may be in doubt."""
+        now = self._now()
+        away = self.away_since_ns
+        if away is not None and now - away > OUTAGE_S * NS_PER_S:
+            self.tell("reconnect", "api-server", {"from_ns": away, "to_ns": now})
+        self._trouble = None
+        row["resource_version"] = stored["metadata"].get("resourceVersion")
+        if self._doubt_ns is not None:
+            row["sent_ns"] = self._doubt_ns
+            within_s = (now - self._doubt_ns) / NS_PER_S
+            detail = {"seq": row["seq"], "within_s": within_s}
+            self.tell("settled", self._object, detail)
+            if within_s > SETTLED_WITHIN_S:
+                row["error"] = f"it was made, at an instant known to {within_s:.1f} s"
+                return
+            row["error"] = "the answer was lost; read back: it was made"
+        else:
+            row["error"] = None
+        row |= {"status": "acked", "acked_ns": now}
+
+    def _note(self, cause: str, error: ClusterError) -> None:
+        """Remember since when writes have been in trouble of one kind."""
+        known = self._trouble
+        same = known is not None and known[0] == cause
+        since = known[1] if known is not None and same else self._now()
+        self._trouble = cause, since, str(error)
+
+    def _watch_for_strangers(self, stored: dict[str, Any]) -> None:
+        """Tell of content that we did not write, once for each."""
+        found = ", ".join(sorted((stored.get("data") or {}).keys() - {"seq"})) or None
+        if found not in (None, self._foreign):
+            self.tell("changed", self._object, {"keys": found})
+        self._foreign = found
+
+    def _is_immutable(self) -> bool:
+        try:
+            stored = self.cluster.get(CONFIG_MAP, self.name, namespace=self.namespace)
+        except ClusterError:
+            return False
+        return bool(stored.get("immutable"))
+
+    @property
+    def _object(self) -> str:
+        return f"configmap/{self.name}"
+
+    def _now(self) -> int:
+        return self.clock.utc_ns()
+
+
+def not_sent(write: Write, name: str) -> dict[str, Any]:
+    """Make the row of a write that was not made."""
+    return {
+        "seq": write.seq,
+        "configmap": name,
+        "planned_ns": write.at_ns,
+        "purpose": write.purpose,
+        "status": "not_sent",
+        "error": None,
+        "resource_version": None,
+        "sent_ns": None,
+        "acked_ns": None,
+    }
+
+
+def may_be_resumed(error: BaseException) -> bool:
+    """Tell whether a run that ended with this error is worth keeping its probes for."""
+    if isinstance(error, EndedError):
+        return error.resumable
+    return isinstance(error, CmhotError)

@@ -1,0 +1,443 @@
+"""The experiment that all this began with, as it was; `timing` then times it.
+
+A blog post of 2019 (Kubernetes 1.9.6, nginx:1.10) gave a ConfigMap to one Deployment as
+environment and another one to a second Deployment as a volume, looked into a pod of
+each, changed ``log_level`` from INFO to DEBUG, and looked again "after about 10 s".
+
+Give pods that were made together phases of their own, as a collection does.
+
+The blog post's experiment, timed: how long until each pod sees an edit.
+
+In the volume that is the instant of a publication; an environment is looked at after
+the longest time that a volume may take, and does not change.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from cmhot.clock import NS_PER_S
+from cmhot.cluster.port import DEPLOYMENT, POD
+from cmhot.experiments.parameters import at_least
+from cmhot.experiments.stage import (
+    Stage,
+    choose_node,
+    config_map,
+    origin,
+    publications,
+    text_of,
+    variables,
+)
+from cmhot.kubelet.settings import Setting
+from cmhot.law import equilibrium, law_for, longest_interval_s, mean_interval_s
+from cmhot.propagation.changes import patch
+from cmhot.propagation.workload import TOUCHED, is_rolled_out
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cmhot.cluster.nodes import ObservedNode
+    from cmhot.cluster.port import Cluster
+    from cmhot.propagation.changes import Update
+
+
+ENV, VOLUME = "env-config", "special-config"
+"""The two ConfigMaps."""
+BY_ENV, BY_VOLUME = "my-nginx", "my-nginx-2"
+"""The two Deployments."""
+FOLDER = "/etc/config"
+KEY = "log_level"
+NGINX = "docker.io/library/nginx:1.28"
+"""Successor of the post's nginx:1.10, where a registry can be reached."""
+PATIENCE_S = 300.0
+"""Longest time for a Deployment to be complete: images are pulled."""
+
+
+def set_stage(
+    cluster: Cluster, *, node: str = "", namespace: str = "", image: str = ""
+) -> Stage:
+    """Make a place for the experiment; open it before use.
+
+    Parameters
+    ----------
+    cluster
+        Where.
+    node
+        On which the pods run; empty: the first one of the longest `syncFrequency`.
+    namespace
+        As of `Stage`.
+    image
+        Of the containers; empty: what is on every node already, else `NGINX`.
+    """
+    if not image and cluster.local_image is None:
+        image = NGINX
+    chosen = choose_node(cluster, node)
+    return Stage(cluster, node=chosen, namespace=namespace, image=image)
+
+
+def manifests(stage: Stage, *, pods: int = 1, level: str = "INFO") -> list[Any]:
+    """Describe the post's two ConfigMaps and two Deployments.
+
+    Parameters
+    ----------
+    stage
+        Where.
+    pods
+        Of each Deployment.
+    level
+        Value of ``log_level``.
+    """
+    at_least(1, pods=pods)
+    taken = [{"configMapRef": {"name": ENV}}]
+    mounts = [{"name": "config", "mountPath": FOLDER}]
+    volumes = [{"name": "config", "configMap": {"name": VOLUME}}]
+    with_env = _spec(stage, envFrom=taken)
+    with_volume = {**_spec(stage, volumeMounts=mounts), "volumes": volumes}
+    return [
+        config_map(ENV, **{KEY: level}),
+        config_map(VOLUME, **{KEY: level}),
+        stage.deployment(BY_ENV, pods=pods, spec=with_env),
+        stage.deployment(BY_VOLUME, pods=pods, spec=with_volume),
+    ]
+
+
+def _spec(stage: Stage, **uses: object) -> dict[str, Any]:
+    """Describe a pod: what it runs is no matter; nginx wants to be root for it."""
+    spec = stage.pod_spec(stage.container(**uses))
+    if stage.image.rpartition("/")[2].startswith("nginx"):
+        (container,) = spec["containers"]
+        for needless in ("command", "securityContext"):
+            del container[needless]
+        del spec["securityContext"]
+    return spec
+
+
+def begin(stage: Stage, *, pods: int = 1, level: str = "INFO") -> None:
+    """Apply both pairs, and wait until the pods are Ready."""
+    stage.apply(*manifests(stage, pods=pods, level=level))
+    for name in (BY_ENV, BY_VOLUME):
+        stage.await_pods(name, pods)
+
+
+def widen(stage: Stage, pods: int) -> None:
+    """Give both Deployments more pods, and wait until they are Ready."""
+    at_least(1, pods=pods)
+    for name in (BY_ENV, BY_VOLUME):
+        stage.cluster.patch(
+            DEPLOYMENT, name, {"spec": {"replicas": pods}}, namespace=stage.namespace
+        )
+    for name in (BY_ENV, BY_VOLUME):
+        stage.await_pods(name, pods)
+
+
+def looks(stage: Stage) -> pd.DataFrame:
+    """Look into a pod of each Deployment, as the post did by `kubectl exec`.
+
+    Returns
+    -------
+    DataFrame
+        By Deployment: ``pod``, ``command`` and what it ``printed`` of ``log_level``;
+        None: nothing.
+    """
+    by_env, by_volume = (
+        stage.await_pods(name, 1)[0]["metadata"]["name"] for name in (BY_ENV, BY_VOLUME)
+    )
+    path = f"{FOLDER}/{KEY}"
+    rows = [
+        (BY_ENV, by_env, "env", variables(stage, by_env).get(KEY)),
+        (BY_VOLUME, by_volume, f"cat {path}", text_of(stage, by_volume, path)),
+    ]
+    table = pd.DataFrame(rows, columns=["deployment", "pod", "command", "printed"])
+    return table.set_index("deployment")
+
+
+def edit(stage: Stage, level: str) -> tuple[Update, Update]:
+    """Change ``log_level`` in both ConfigMaps, as the post did by `kubectl edit`."""
+    by_env, by_volume = (
+        patch(stage.cluster, name, {KEY: level}, namespace=stage.namespace)
+        for name in (ENV, VOLUME)
+    )
+    return by_env, by_volume
+
+
+def roll_out(stage: Stage) -> None:
+    """Change the template's annotation, as the post did, and wait for the new pods."""
+    stamp = str(stage.cluster.clock.utc_ns())
+    changed = {"metadata": {"annotations": {"version/config": stamp}}}
+    for name in (BY_ENV, BY_VOLUME):
+        stage.cluster.patch(
+            DEPLOYMENT,
+            name,
+            {"spec": {"template": changed}},
+            namespace=stage.namespace,
+        )
+
+    def are_complete() -> bool:
+        found = [
+            stage.cluster.get(DEPLOYMENT, name, namespace=stage.namespace)
+            for name in (BY_ENV, BY_VOLUME)
+        ]
+        return all(is_rolled_out(one, "Deployment") for one in found)
+
+    stage.until(are_complete, within_s=PATIENCE_S)
+
+
+def service_variables(stage: Stage, *, service: str = "later") -> pd.DataFrame:
+    """Add a Service, and compare the environments of pods from before and after.
+
+    A pod gets a variable for each Service that there is in its namespace when its
+    container starts: "environment of pods in a namespace accumulates".
+
+    Returns
+    -------
+    DataFrame
+        One row per variable of a Service's name: ``variable``, and what it is in a pod
+        started ``before`` and ``after``; None: it is not there.
+    """
+    spec = stage.pod_spec(stage.container())
+    if stage.image.rpartition("/")[2].startswith("nginx"):
+        spec = _spec(stage)
+    found = []
+    for name in ("before", "after"):
+        stage.apply(stage.deployment(name, pods=1, spec=spec))
+        (pod,) = stage.await_pods(name, 1)
+        found.append(variables(stage, pod["metadata"]["name"]))
+        if name == "before":
+            stage.apply(_service(service))
+    # what a pod of before sees now, not what it saw before there was a Service
+    (pod,) = stage.await_pods("before", 1)
+    found[0] = variables(stage, pod["metadata"]["name"])
+    prefix = f"{service.upper().replace('-', '_')}_"
+    names = sorted({one for pods in found for one in pods if one.startswith(prefix)})
+    rows = [(name, found[0].get(name), found[1].get(name)) for name in names]
+    return pd.DataFrame(rows, columns=["variable", "before", "after"])
+
+
+def _service(name: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name},
+        "spec": {"selector": {"app": name}, "ports": [{"port": 80}]},
+    }
+
+
+def scramble(stage: Stage, part: str, setting: Setting, *, seed: int) -> None:
+    """Touch each pod once, and wait until all are as if they had run for long.
+
+    A touch syncs a pod and sets its timer anew. At instants that are drawn from the
+    equilibrium law, every pod is stationary as of the longest interval after the
+    first of them (Feller, An Introduction to Probability Theory, volume II, XI.4).
+    So it takes as long as the longest interval, one and a half times `syncFrequency`.
+
+    Parameters
+    ----------
+    stage
+        Where.
+    part
+        Whose pods.
+    setting
+        Of their kubelet.
+    seed
+        Of the instants.
+    """
+    clock = stage.cluster.clock
+    pods = [
+        pod for pod in stage.pods(part) if "deletionTimestamp" not in pod["metadata"]
+    ]
+    begin_s = clock.monotonic()
+    due_s = np.sort(equilibrium(setting, np.random.default_rng(seed), len(pods)))
+    for pod, at_s in zip(pods, due_s.tolist(), strict=True):
+        clock.sleep(begin_s + at_s - clock.monotonic())
+        stage.cluster.patch(
+            POD,
+            pod["metadata"]["name"],
+            {"metadata": {"annotations": {TOUCHED: str(clock.utc_ns())}}},
+            namespace=stage.namespace,
+        )
+    clock.sleep(begin_s + longest_interval_s(setting) - clock.monotonic())
+
+
+ABOUT_S = 10.0
+""" "After about 10 s", as every later post repeats."""
+SLACK_S = 2.0
+"""Beyond the longest delay: the watch, the volume loops, and a busy machine."""
+
+
+def timed(
+    stage: Stage,
+    *,
+    updates: int = 6,
+    pods: int = 10,
+    seed: int = 1,
+    tell: Callable[[str], None] = lambda _: None,
+) -> pd.DataFrame:
+    """Time the post's experiment: change both maps again and again, look into all pods.
+
+    Pods that were made together are synced together; so each is touched once before, at
+    a random instant, as a collection does. The gaps are longer than the longest delay,
+    by a random time: no update knows anything of the syncs, and each has a publication
+    of its own.
+
+    Parameters
+    ----------
+    stage
+        Open, with a node of known setting; `widen` has been called with `pods`.
+    updates
+        How many.
+    pods
+        Of each Deployment.
+    seed
+        Of the gaps.
+    tell
+        Takes a line after each update.
+
+    Returns
+    -------
+    DataFrame
+        One row per update, pod and consumer, with columns of
+        `cmhot.runs.delays.delays`: ``seq, configmap, node, pod, consumer, sent_ns,
+        acked_ns, published_ns, delay_s, waited_s, status, sync_frequency_s, strategy,
+        ttl_s``. ``delay_s`` is NaN and ``waited_s`` not where the pod still had the
+        old content; ``attrs`` as of `cmhot.experiments.stage.origin`.
+    """
+    at_least(1, updates=updates, pods=pods)
+    node, setting = _known(stage.node)
+    rng = np.random.default_rng(seed)
+    scramble(stage, BY_VOLUME, setting, seed=seed)
+    rows: list[dict[str, Any]] = []
+    for seq in range(1, updates + 1):
+        gap_s = float(rng.uniform(0.0, mean_interval_s(setting)))
+        stage.cluster.clock.sleep(gap_s)
+        level = f"DEBUG-{seq}"
+        by_env, by_volume = edit(stage, level)
+        law = law_for(setting)
+        longest_s = longest_interval_s(setting) if law is None else law.max_s
+        stage.cluster.clock.sleep(longest_s + SLACK_S)
+        own = {
+            "seq": seq,
+            "node": node.name,
+            "strategy": setting.strategy.value,
+            "sync_frequency_s": setting.sync_frequency_s,
+            "ttl_s": setting.ttl_s,
+        }
+        rows += [{**own, **row} for row in _turned(stage, by_volume, level, pods)]
+        rows += [{**own, **row} for row in _unturned(stage, by_env, level, pods)]
+        tell(f"update {seq} of {updates}")
+    table = pd.DataFrame(rows)
+    table.attrs.update(origin(stage.cluster, node))
+    return table
+
+
+def _known(node: ObservedNode | None) -> tuple[ObservedNode, Setting]:
+    assert node is not None, "a blog stage has a node"  # noqa: S101
+    assert node.setting is not None, "choose_node knows the setting"  # noqa: S101
+    return node, node.setting
+
+
+def _turned(
+    stage: Stage, update: Update, level: str, pods: int
+) -> list[dict[str, Any]]:
+    """Time the volume in each pod, by the instant of its publication."""
+    found = stage.await_pods(BY_VOLUME, pods)
+    rows = []
+    for pod, at_ns in publications(stage, found, FOLDER).items():
+        is_seen = text_of(stage, pod, f"{FOLDER}/{KEY}") == level
+        rows.append(
+            _row(
+                update,
+                pod,
+                consumer="volume",
+                at_ns=at_ns,
+                delay_s=(at_ns - update.acked_ns) / NS_PER_S if is_seen else None,
+                waited_s=_since(stage, update),
+            )
+        )
+    return rows
+
+
+def _unturned(
+    stage: Stage, update: Update, level: str, pods: int
+) -> list[dict[str, Any]]:
+    """Look whether the environment of any pod has changed: when is not known."""
+    rows = []
+    for pod in stage.await_pods(BY_ENV, pods):
+        name = pod["metadata"]["name"]
+        is_seen = variables(stage, name).get(KEY) == level
+        waited_s = _since(stage, update)
+        rows.append(
+            _row(
+                update,
+                name,
+                consumer="envFrom",
+                at_ns=stage.cluster.clock.utc_ns(),
+                delay_s=waited_s if is_seen else None,
+                waited_s=waited_s,
+            )
+        )
+    return rows
+
+
+def _since(stage: Stage, update: Update) -> float:
+    return (stage.cluster.clock.utc_ns() - update.acked_ns) / NS_PER_S
+
+
+def _row(
+    update: Update,
+    pod: str,
+    *,
+    consumer: str,
+    at_ns: int,
+    delay_s: float | None,
+    waited_s: float,
+) -> dict[str, Any]:
+    is_seen = delay_s is not None
+    return {
+        "configmap": update.configmap,
+        "pod": pod,
+        "consumer": consumer,
+        "sent_ns": update.sent_ns,
+        "acked_ns": update.acked_ns,
+        "published_ns": at_ns if is_seen else pd.NA,
+        "delay_s": delay_s if is_seen else float("nan"),
+        "waited_s": float("nan") if is_seen else waited_s,
+        "status": "observed" if is_seen else "timeout",
+    }
+
+
+def shares_by(
+    table: pd.DataFrame, setting: Setting, *, within_s: float = ABOUT_S
+) -> pd.Series[float]:
+    """Say which share of the pods has an update after so many seconds.
+
+    Parameters
+    ----------
+    table
+        From `timed`.
+    setting
+        Of the node.
+    within_s
+        How many, from the acknowledged update on.
+
+    Returns
+    -------
+    Series
+        ``measured`` (volumes), ``by the law`` at this setting, ``by the law at the
+        default`` of a kubelet, and ``environment``.
+    """
+    own = table[table["consumer"] == "volume"]["delay_s"]
+    env = table[table["consumer"] == "envFrom"]["delay_s"]
+    here, default = law_for(setting), law_for(Setting())
+    assert default is not None, "the default has a law"  # noqa: S101
+    return pd.Series(
+        {
+            "measured": float((own <= within_s).mean()),
+            "by the law": float("nan") if here is None else float(here.cdf(within_s)),
+            "by the law at the default": float(default.cdf(within_s)),
+            "environment": float((env <= within_s).mean()),
+        },
+        name=f"share of pods that have it by {within_s:g} s",
+    )

@@ -1,0 +1,4 @@
+"""What does a kubelet do: its settings, the eras of its code, what a container sees.
+
+Pure: nothing here reaches a cluster.
+"""

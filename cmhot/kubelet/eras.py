@@ -1,0 +1,164 @@
+"""What a kubelet's code says of the delay, by version: constants, costs and eras.
+
+The law and the model take it from here, so that each fact is stated once
+and a difference between versions is a row of a table, not a branch.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+from cmhot.errors import UsageError
+
+JITTER = 0.5
+"""`workerResyncIntervalJitterFactor`, pkg/kubelet/pod_workers.go."""
+TICK_S = 1.0
+"""Period of `syncTicker`, seconds; pkg/kubelet/kubelet.go, syncLoop."""
+LOOP_S = 0.1
+"""Pause of the volume manager's populator, and of its reconciler, in seconds;
+`desiredStateOfWorldPopulatorLoopSleepPeriod` and `reconcilerLoopSleepPeriod`,
+pkg/kubelet/volumemanager/volume_manager.go."""
+LOOPS_S = 2 * LOOP_S
+"""Longest time from a sync to the look at the content: one loop after the other."""
+RELIST_S = 1.0
+"""`plegRelistPeriod`, pkg/kubelet/kubelet.go: how often containers are looked at.
+A sync that is asked for sooner after another one waits for the next relist."""
+DEFAULT_TTL_S = 60.0
+"""What a kubelet takes without the annotation
+(`defaultTTL`, pkg/kubelet/configmap/configmap_manager.go)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """What a kubelet's work costs, beyond what its code fixes.
+
+    Attributes
+    ----------
+    sync_s
+        ε: from the tick to the end of the pod's sync, seconds.
+    staleness_s
+        L: from the API server's answer to a write
+        until a kubelet that looks would find it, seconds:
+        the watch's latency under Watch, a request's under Get and Cache.
+    write_s
+        w: from the look at the content to the publication, seconds.
+    has_loops
+        Whether the two volume loops lie between a sync and its look;
+        without them a look is at the tick.
+    """
+
+    sync_s: float = 0.0
+    staleness_s: float = 0.0
+    write_s: float = 0.0
+    has_loops: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse what would run backwards in time."""
+        for name in ("sync_s", "staleness_s", "write_s"):
+            if not 0 <= getattr(self, name) < TICK_S:
+                msg = (
+                    f"{name}={getattr(self, name)!r} is no cost of a sync: "
+                    "each is from 0 to below 1 second"
+                )
+                raise UsageError(msg)
+
+
+IDEAL = Timing(has_loops=False)
+"""Work that takes no time: the law on the bare tick, as textbooks would have it."""
+TYPICAL = Timing(sync_s=0.01, staleness_s=0.005, write_s=0.003)
+"""About what the testbed shows on two cores: the model's default."""
+
+
+class Invalidation(Enum):
+    """What makes a kubelet forget a cached ConfigMap before its TTL is over."""
+
+    POD_UPDATE = "any addition, update or status change of a pod that refers to it"
+    """`podManager.updatePodsInternal` registers the pod each time."""
+    EVERY_SYNC = "every sync of a pod that refers to it"
+    """`SyncPod` registers the pod each time (PR 107821): a TTL is without effect."""
+    NEW_POD = "a pod that is new on the node and refers to it"
+    """`AddReference` acts on a new pod only (PR 120255)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Era:
+    """Versions of the kubelet that behave alike, as far as the delay goes.
+
+    Attributes
+    ----------
+    since
+        First minor version: 29 is 1.29. The era lasts until the next one begins.
+        Backports to older branches are not told apart
+        (the change of 1.24 was seen on 1.22.13 too).
+    invalidation
+        What forgets an entry of the Cache strategy.
+    probes_sync
+        Whether a change of a readiness or startup probe's result syncs the pod
+        (PR 98376).
+    crash_loop_s
+        A crash-looping pod is synced again after so many seconds to half as many
+        again, whatever `syncFrequency` is (`backOffPeriod`);
+        None: when its back-off expires (PR 133066).
+    """
+
+    since: int
+    invalidation: Invalidation
+    probes_sync: bool
+    crash_loop_s: float | None
+
+    @property
+    def name(self) -> str:
+        """Name it for a table: ``from 1.29``."""
+        return f"from 1.{self.since}"
+
+    @property
+    def ttl_works(self) -> bool:
+        """Whether the Cache strategy's TTL has any effect on an idle pod."""
+        return self.invalidation is not Invalidation.EVERY_SYNC
+
+
+ERAS = (
+    Era(12, Invalidation.POD_UPDATE, probes_sync=False, crash_loop_s=10.0),
+    Era(21, Invalidation.POD_UPDATE, probes_sync=True, crash_loop_s=10.0),
+    Era(24, Invalidation.EVERY_SYNC, probes_sync=True, crash_loop_s=10.0),
+    Era(29, Invalidation.NEW_POD, probes_sync=True, crash_loop_s=10.0),
+    Era(35, Invalidation.NEW_POD, probes_sync=True, crash_loop_s=None),
+)
+"""Oldest first. Before 1.12 there is no strategy to choose."""
+CURRENT = ERAS[-1]
+"""What is assumed where no version is known."""
+
+
+def era_of(version: str | None) -> Era:
+    """Find the era of a kubelet's version, such as ``v1.28.15`` or ``1.28``.
+
+    What names none is taken to be current: None, ``modelled``, or ``v0.0.0-…``,
+    as a kubelet says that was built without one.
+
+    Raises
+    ------
+    UsageError
+        For a version before 1.12, or what is no version.
+
+    Examples
+    --------
+    >>> era_of("v1.28.15").ttl_works
+    False
+    """
+    said = (version or "").removeprefix("modelled").strip()
+    if not said or said.startswith("v0.0.0"):
+        return CURRENT
+    match = re.match(r"v?1\.(\d+)(?![0-9A-Za-z])", said)
+    if match is None:
+        msg = f"{version!r} is no version of Kubernetes: give one as 1.28 or v1.28.15"
+        raise UsageError(msg)
+    minor = int(match[1])
+    if minor < ERAS[0].since:
+        msg = (
+            f"no law is known for Kubernetes {version}: "
+            f"it begins with 1.{ERAS[0].since}"
+        )
+        raise UsageError(msg)
+    return next(era for era in reversed(ERAS) if era.since <= minor)

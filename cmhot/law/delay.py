@@ -1,0 +1,381 @@
+"""From refreshes to the law of the delay: residual lives, known ages, extra syncs.
+
+Which law holds at a kubelet's setting, by version.
+
+The law that forgets the tick: closed forms, for quick sums and for checks.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cmhot.errors import UsageError
+from cmhot.kubelet.eras import IDEAL, JITTER, LOOPS_S, TICK_S, era_of
+from cmhot.kubelet.settings import Strategy
+from cmhot.law.distribution import Law
+from cmhot.law.reads import (
+    at_every_sync,
+    interval_pmf,
+    longest_interval_s,
+    loops_cdf,
+    loops_excess,
+    through_cache,
+)
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from cmhot.kubelet.eras import Timing
+    from cmhot.kubelet.settings import Setting
+    from cmhot.law.reads import Refresh
+
+    Floats = npt.NDArray[np.float64]
+
+_AROUND = np.linspace(-LOOPS_S, LOOPS_S, 9)
+"""Where the loops round a corner of F: it is followed on these points."""
+_FINE = 16
+"""Points per tick along a curve: between them F is straight to below 0.0001."""
+
+
+def residual_law(refresh: Refresh, *, timing: Timing, max_s: float) -> Law:
+    """Give the delay of an update at a random instant.
+
+    With Y between two reads and V from the second to the pod's own look,
+    F(t) = E[min(Y, (t - V)⁺)] / E[Y] = (E[(t - V)⁺] - E[(t - V - Y)⁺]) / E[Y]:
+    of a random interval, the part that an update must fall into.
+    Without V this is the residual life of Y.
+
+    Parameters
+    ----------
+    refresh
+        Y and V, in ticks.
+    timing
+        Its loops blur each look by up to 0.2 s,
+        its staleness and write time shift the whole law.
+    max_s
+        End of the support, seconds, before that shift.
+    """
+    shown = refresh.wait + refresh.between
+    corners = np.union1d(refresh.wait, shown)
+    t = corners
+    if timing.has_loops:
+        t = np.unique(np.maximum(corners[:, None] + _AROUND, 0.0).round(9))
+    moved = refresh.wait > 0
+    below = _excess(t, refresh.wait[moved], refresh.probability[moved], timing)
+    below += refresh.probability[~moved].sum() * t  # the pod that read, shows at once
+    below -= _excess(t, shown, refresh.probability, timing)
+    shift = timing.staleness_s + timing.write_s
+    share = np.maximum.accumulate(np.clip(below / refresh.mean_between_s, 0.0, 1.0))
+    share[-1] = 1.0
+    return Law(t + shift, share, max_s + shift)
+
+
+def _excess(t: Floats, ticks: Floats, probability: Floats, timing: Timing) -> Floats:
+    """Give E[(t - K)⁺] at each t, K a whole number of ticks, blurred by the loops."""
+    if ticks.size == 0:
+        return np.zeros_like(t)
+    weight = np.bincount(ticks.astype(int), probability)
+    k = np.flatnonzero(weight)
+    late = t[:, None] - k[None, :]
+    beyond = loops_excess(late) if timing.has_loops else np.maximum(late, 0.0)
+    return np.asarray(beyond @ weight[k])
+
+
+def law_at_age(setting: Setting, *, age_s: float, timing: Timing = IDEAL) -> Law:
+    """Give the time until the next sync of a pod whose last one is known.
+
+    A pod that was last seen to be synced `age_s` ago (its ``..data`` changed then)
+    has X - age left, given X > age. For a pod that has just started this is far
+    longer than for a random instant.
+    Holds where each sync reads new content, and nothing but the timer syncs the pod.
+
+    Parameters
+    ----------
+    setting
+        Of the kubelet.
+    age_s
+        Seconds since the last publication; from 0 to below the longest interval.
+    timing
+        Its loops blur both looks; without them the law is one of whole seconds.
+
+    Raises
+    ------
+    UsageError
+        For an age that no idle pod reaches, or a negative one.
+    """
+    values, probabilities = interval_pmf(setting, timing=timing)
+    reach = float(values[-1]) + (LOOPS_S if timing.has_loops else 0.0)
+    if not 0 <= age_s < reach:
+        msg = (
+            f"no idle pod is {age_s:g} s old at {setting}: "
+            f"an age is from 0 to below {reach:g} s"
+        )
+        raise UsageError(msg)
+    width = _AROUND if timing.has_loops else np.array([-1e-9, 0.0])
+    t = np.unique((values[:, None] + width).ravel().round(9))
+    late = t[:, None] - values[None, :]
+    steps = loops_cdf(late) if timing.has_loops else (late >= 0).astype(np.float64)
+    shares = steps @ probabilities
+    alive = float(np.interp(age_s, t, shares, left=0.0))
+    t, shares = t - age_s, (shares - alive) / (1.0 - alive)
+    kept = t > 0
+    shift = timing.staleness_s + timing.write_s
+    return Law(
+        np.append(0.0, t[kept]) + shift,
+        np.append(0.0, np.clip(shares[kept], 0.0, 1.0)),
+        longest_interval_s(setting) - age_s + shift,
+    )
+
+
+def law_with_extra_syncs(
+    setting: Setting, *, per_s: float, timing: Timing = IDEAL
+) -> Law:
+    """Give the delay where other causes sync the pod too, at random and at a rate.
+
+    Causes are changes of the pod's labels and annotations, container starts and
+    exits, failing probes. Each sync, whatever caused it, sets the timer anew, so the
+    interval is Z = min(X, E), E exponential: P(Z > u) = P(X > u) exp(-rate u).
+    After an extra sync X begins between two ticks and is S (1 + U/2) plus a uniform
+    part of a second: the two kinds of interval are weighed by how often they occur.
+    Holds where each sync reads new content.
+
+    Parameters
+    ----------
+    setting
+        Of the kubelet.
+    per_s
+        Extra syncs per second and pod; not negative.
+    timing
+        Of the kubelet; its loops are left out, which shifts no quantile by 0.02 s.
+
+    Raises
+    ------
+    UsageError
+        For a negative rate.
+    """
+    if not 0 <= per_s < math.inf:
+        msg = f"{per_s!r} extra syncs a second are not possible: a rate is 0 or more"
+        raise UsageError(msg)
+    values, probabilities = interval_pmf(setting, timing=timing)
+    s = setting.sync_frequency_s + timing.sync_s
+    t = np.linspace(0.0, values[-1] + TICK_S, int(values[-1] + TICK_S) * _FINE + 1)
+    longer = np.append(1.0, 1.0 - np.cumsum(probabilities))
+    on_tick = longer[np.searchsorted(values, t, "right")]
+    off_tick = 1.0 - _ramp(t, s, setting.sync_frequency_s * JITTER)
+    decay = np.exp(-per_s * t)
+    # each survival function, integrated to t: straight within a step, times the decay
+    steps = np.diff(t)
+    mass = (decay[:-1] - decay[1:]) / per_s if per_s else steps
+
+    def area(survival: Floats, *, flat: bool) -> Floats:
+        level = survival[:-1] if flat else (survival[:-1] + survival[1:]) / 2
+        return np.append(0.0, np.cumsum(level * mass))
+
+    lattice, between = area(on_tick, flat=True), area(off_tick, flat=False)
+    # P(ended by the timer) = 1 - rate E[Z]; the chain of kinds of interval is balanced
+    timed_on, timed_off = 1 - per_s * lattice[-1], 1 - per_s * between[-1]
+    share_on = timed_off / (1 - timed_on + timed_off)
+    total = share_on * lattice + (1 - share_on) * between
+    shift = timing.staleness_s + timing.write_s
+    return Law(t + shift, total / total[-1], longest_interval_s(setting) + shift)
+
+
+def _ramp(t: Floats, start: float, spread: float) -> Floats:
+    """Give the distribution function of start + spread U + a uniform part of a tick."""
+
+    def area(x: Floats) -> Floats:
+        return np.maximum(x, 0.0) ** 2 / 2
+
+    x = t - start
+    corners = area(x) - area(x - spread) - area(x - TICK_S) + area(x - spread - TICK_S)
+    return np.asarray(corners / (spread * TICK_S))
+
+
+def reads_at_every_sync(setting: Setting, kubernetes: str | None = None) -> bool | None:
+    """Tell whether each sync of a pod reads what the API server has.
+
+    So it is under Watch and Get, and under Cache with a TTL of 0,
+    or of any TTL in the versions where a TTL is without effect.
+
+    Returns
+    -------
+    bool or None
+        None where it depends on a TTL that is not known.
+    """
+    if setting.strategy is not Strategy.CACHE or not era_of(kubernetes).ttl_works:
+        return True
+    return None if setting.ttl_s is None else setting.ttl_s == 0
+
+
+def law_for(
+    setting: Setting,
+    *,
+    sharers: int = 1,
+    kubernetes: str | None = None,
+    timing: Timing = IDEAL,
+) -> Law | None:
+    """Give the law of one pod's delay at a setting; None where none is known.
+
+    Parameters
+    ----------
+    setting
+        Of the kubelet.
+    sharers
+        Pods on the pod's node that use the same ConfigMap, itself included.
+        It matters under Cache with a TTL above 0 only.
+    kubernetes
+        Version of the kubelet, such as ``v1.28.15``; None: current.
+    timing
+        What the kubelet's work costs; the default is none.
+
+    Returns
+    -------
+    Law or None
+        None for Cache with an unknown TTL.
+
+    Raises
+    ------
+    UsageError
+        For fewer than one sharer.
+
+    Examples
+    --------
+    >>> from cmhot.settings import Setting
+    >>> law_for(Setting(60)).summary()["p95_s"]
+    75.45...
+    """
+    refresh = refresh_for(
+        setting, sharers=sharers, kubernetes=kubernetes, timing=timing
+    )
+    return None if refresh is None else _law(setting, refresh, kubernetes, timing)
+
+
+def refresh_for(
+    setting: Setting,
+    *,
+    sharers: int = 1,
+    kubernetes: str | None = None,
+    timing: Timing = IDEAL,
+) -> Refresh | None:
+    """Give how often new content is read at a setting; parameters as of `law_for`."""
+    if sharers < 1:
+        msg = f"{sharers} pods cannot share a ConfigMap: there is at least one"
+        raise UsageError(msg)
+    every = reads_at_every_sync(setting, kubernetes)
+    if every is None:
+        return None
+    if every:
+        return at_every_sync(*interval_pmf(setting, timing=timing))
+    return _cached(setting, sharers, timing)
+
+
+def law_of_node(
+    setting: Setting,
+    *,
+    pods: int,
+    sharers: int,
+    kubernetes: str | None,
+    timing: Timing,
+) -> Law:
+    """Give the delay until some pods of one node all have it, which share its cache.
+
+    They are any `pods` of the `sharers`.
+    """
+    refresh = _cached(setting, sharers, timing, awaited=pods)
+    return _law(setting, refresh, kubernetes, timing)
+
+
+@lru_cache(maxsize=64)  # some take a tenth of a second, and are asked for again
+def _cached(
+    setting: Setting, sharers: int, timing: Timing, *, awaited: int = 0
+) -> Refresh:
+    if setting.ttl_s is None:
+        msg = f"the TTL of {setting} is not known"
+        raise UsageError(msg)
+    return through_cache(
+        interval_pmf(setting, timing=timing),
+        ttl_s=setting.ttl_s,
+        sharers=sharers,
+        timing=timing,
+        awaited=awaited,
+    )
+
+
+def _law(
+    setting: Setting, refresh: Refresh, kubernetes: str | None, timing: Timing
+) -> Law:
+    longest = longest_interval_s(setting)
+    cached = not reads_at_every_sync(setting, kubernetes)
+    if cached and (refresh.between + refresh.wait).max() > longest:
+        longest += setting.ttl_s or 0.0
+    return residual_law(refresh, timing=timing, max_s=longest)
+
+
+@dataclass(frozen=True, slots=True)
+class ContinuousLaw:
+    """The delay with a sync interval that is uniform from a to b.
+
+    A tick is waited for half a second on average, so a = S + ½ and b = 1.5 S + ½.
+    Good to 0.02 s in each quantile at S = 60 s; for S of a few seconds the tick
+    dominates, and `law_for` is to be asked.
+
+    Attributes
+    ----------
+    a, b
+        Shortest and longest interval, seconds.
+    """
+
+    a: float
+    b: float
+
+    @classmethod
+    def of(cls, setting: Setting) -> ContinuousLaw:
+        """Make it for a setting where each sync reads new content."""
+        s = setting.sync_frequency_s
+        return cls(s + TICK_S / 2, s * (1 + JITTER) + TICK_S / 2)
+
+    @property
+    def mean_interval_s(self) -> float:
+        """μ = (a + b) / 2, seconds."""
+        return (self.a + self.b) / 2
+
+    @property
+    def mean_s(self) -> float:
+        """E[X²] / 2 E[X], seconds."""
+        a, b = self.a, self.b
+        return (a * a + a * b + b * b) / (3 * (a + b))
+
+    @property
+    def variance_s2(self) -> float:
+        """E[X³] / 3 E[X] less the mean squared, seconds squared."""
+        third = (self.b**4 - self.a**4) / (4 * (self.b - self.a))
+        return third / (3 * self.mean_interval_s) - self.mean_s**2
+
+    def cdf(self, t: npt.ArrayLike) -> Floats:
+        """Give F: t/μ up to a, then less (t - a)² / 2 (b - a) μ, then 1."""
+        x = np.clip(np.asarray(t, dtype=np.float64), 0.0, self.b)
+        bend = np.maximum(x - self.a, 0.0) ** 2 / (2 * (self.b - self.a))
+        return np.asarray((x - bend) / self.mean_interval_s)
+
+    def quantile(self, p: npt.ArrayLike) -> Floats:
+        """Invert F in closed form: p μ up to a, then b - √((b-a)² - 2(b-a)(pμ-a)).
+
+        Raises
+        ------
+        UsageError
+            When a probability lies outside 0 … 1.
+        """
+        shares = np.asarray(p, dtype=np.float64)
+        if not np.all((shares >= 0) & (shares <= 1)):
+            msg = f"no quantile at {p!r}: a quantile is asked for between 0 and 1"
+            raise UsageError(msg)
+        width = self.b - self.a
+        straight = shares * self.mean_interval_s
+        beyond = np.maximum(straight - self.a, 0.0)
+        root = np.sqrt(np.maximum(width**2 - 2 * width * beyond, 0.0))
+        return np.asarray(np.where(straight <= self.a, straight, self.b - root))

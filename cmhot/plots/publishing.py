@@ -1,0 +1,436 @@
+"""Which figures have a name.
+
+From a name and its material to files: drawing, numbers and words.
+
+One figure for a blog: the picture, its numbers, and a snippet ready to paste.
+"""
+# ruff: noqa: RUF001 - Chinese punctuation is as it should be
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import matplotlib.pyplot as plt
+
+from cmhot.errors import UsageError
+from cmhot.plots import (
+    consumers,
+    delay,
+    environment,
+    fleet,
+    phase,
+    remedies,
+    strategies,
+    sweep,
+    timeline,
+    wrong_ways,
+)
+from cmhot.plots.figure import Material
+from cmhot.plots.files import save_figure, style
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import pandas as pd
+
+    from cmhot.plots.figure import NamedFigure, Source, Subject, Telling
+
+
+FIGURES: dict[str, NamedFigure] = {
+    figure.name: figure
+    for figure in (
+        delay.FIGURE,
+        environment.FIGURE,
+        timeline.FIGURE,
+        sweep.SYNC_FREQUENCY,
+        sweep.COLLAPSE,
+        strategies.FIGURE,
+        remedies.FIGURE,
+        fleet.FIGURE,
+        consumers.FIGURE,
+        wrong_ways.FIGURE,
+        phase.FIGURE,
+    )
+}
+"""All of them by name, in the notebooks' order."""
+ALIASES = {"headline": "delay-distribution"}
+NAMES = tuple(FIGURES)
+
+
+def named(name: str) -> NamedFigure:
+    """Find a figure by its name or an alias.
+
+    Raises
+    ------
+    UsageError
+        When there is none; the message lists those that there are.
+    """
+    found = FIGURES.get(ALIASES.get(name, name))
+    if found is None:
+        known = ", ".join([*NAMES, *ALIASES])
+        msg = f"there is no figure {name!r}: choose one of {known}"
+        raise UsageError(msg)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A figure that was written, and what is said of it.
+
+    In a notebook it shows the figure, with its alternative text.
+
+    Attributes
+    ----------
+    name
+        Of the figure and its files.
+    svg, png, narrow, json
+        The files: drawing for a page, twice, drawing for a phone, words and numbers.
+    title, alt, caption, paragraph
+        As `cmhot.plots.figure.Telling` has them.
+    modelled
+        Whether nothing was measured.
+    numbers
+        What the figure shows.
+    """
+
+    name: str
+    svg: Path
+    png: Path
+    narrow: Path
+    json: Path
+    title: str
+    alt: str
+    caption: str
+    paragraph: str
+    modelled: bool
+    numbers: dict[str, Any]
+
+    def _repr_mimebundle_(
+        self, include: object = None, exclude: object = None
+    ) -> tuple[dict[str, str], dict[str, Any]]:
+        """Show the figure in JupyterLab, and to who cannot see it its words."""
+        del include, exclude
+        picture = base64.b64encode(self.png.read_bytes()).decode("ascii")
+        return (
+            {"image/png": picture, "text/plain": self.alt},
+            {"image/png": {"alt": self.alt, "width": 800}},
+        )
+
+
+def publish(
+    name: str,
+    *,
+    out: Path,
+    runs: Sequence[Path] = (),
+    table: pd.DataFrame | None = None,
+    source: Source | None = None,
+    modelled: bool | None = None,
+    lang: str = "en",
+    theme: str = "light",
+) -> Published:
+    """Draw a named figure, for a page and for a phone, its words and numbers beside it.
+
+    Parameters
+    ----------
+    name
+        One of `cmhot.plots.publishing.NAMES`, or an alias.
+    out
+        Folder that gets the files; made if it is not there.
+    runs
+        Run directories that it is drawn from, or where `table` comes from.
+    table
+        What is drawn instead of what the runs give: the table of the function
+        of `cmhot.plots` that draws it.
+    source
+        Where the table comes from; None: from the runs.
+    modelled
+        Whether nothing was measured; None: as the source says.
+    lang, theme
+        ``en`` or ``zh``, ``light`` or ``dark``.
+
+    Returns
+    -------
+    Published
+        The files and what they say.
+
+    Raises
+    ------
+    UsageError
+        For a name that is not known, or where neither run nor table has what it needs.
+    RunError
+        When a run cannot be read.
+    """
+    figure = named(name)
+    material = Material(paths=tuple(runs), table=table, given=source, modelled=modelled)
+    subject = figure.read(material)
+    telling = subject.tell(lang)
+    numbers = subject.numbers()
+    out.mkdir(parents=True, exist_ok=True)
+    look = {"theme": theme, "lang": lang}
+    svg, png = draw(subject, out / figure.name, size=figure.wide, **look)
+    narrow, needless = draw(
+        subject, out / f"{figure.name}-narrow", size=figure.narrow, **look
+    )
+    needless.unlink()
+    path = out / f"{figure.name}.json"
+    write_numbers(
+        path,
+        name=figure.name,
+        telling=telling,
+        modelled=subject.source.modelled,
+        numbers=numbers,
+    )
+    return Published(
+        name=figure.name,
+        svg=svg,
+        png=png,
+        narrow=narrow,
+        json=path,
+        title=telling.title,
+        alt=telling.alt,
+        caption=telling.caption,
+        paragraph=telling.paragraph,
+        modelled=subject.source.modelled,
+        numbers=numbers,
+    )
+
+
+def draw(
+    subject: Subject,
+    stem: Path,
+    *,
+    size: tuple[float, float],
+    theme: str,
+    lang: str,
+) -> tuple[Path, Path]:
+    """Draw a subject as ``<stem>.svg`` and ``<stem>.png``.
+
+    Returns
+    -------
+    svg, png
+        The paths written.
+    """
+    with style(theme, lang):
+        fig, ax = plt.subplots(figsize=size)
+        try:
+            subject.draw(ax, lang)
+            return save_figure(fig, stem)
+        finally:
+            plt.close(fig)
+
+
+def write_numbers(
+    path: Path,
+    *,
+    name: str,
+    telling: Telling,
+    modelled: bool,
+    numbers: dict[str, Any],
+    **more: object,
+) -> None:
+    """Write what a figure says and shows, as JSON."""
+    content = {
+        "name": name,
+        "title": telling.title,
+        "alt": telling.alt,
+        "caption": telling.caption,
+        "paragraph": telling.paragraph,
+        "modelled": modelled,
+        **more,
+        "numbers": numbers,
+    }
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+FORMATS = ("svg", "png")
+WIDTHS = (320, 4000)
+"""Pixels: of a narrow phone, and of a poster."""
+LICENCE = "CC BY 4.0"
+LICENCES = {LICENCE: "https://creativecommons.org/licenses/by/4.0/"}
+"""Where a licence can be read."""
+HOME = "https://github.com/cmhot/cmhot"
+_PX_PER_IN = 96  # of CSS: 9 points are 12 pixels
+_PT_PER_IN = 72
+_FOR_A_PAGE = 560  # pixels from which on the wide form is legible
+_LARGEST = 960  # beyond it letters would be lost in the picture, so it is scaled
+_ROOT = re.compile(r"<svg [^>]*>")
+_SIZE = re.compile(r'(width|height)="([\d.]+)pt"')
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The files of a figure.
+
+    Attributes
+    ----------
+    picture, numbers, snippet
+        SVG or PNG; JSON with words and numbers; Markdown.
+    """
+
+    picture: Path
+    numbers: Path
+    snippet: Path
+
+
+def render(
+    name: str,
+    material: Material,
+    *,
+    picture: Path,
+    width: int = 800,
+    theme: str = "light",
+    lang: str = "en",
+    licence: str = LICENCE,
+) -> Rendered:
+    """Draw a named figure at a width, and write its numbers and a snippet beside it.
+
+    Parameters
+    ----------
+    name
+        One of `cmhot.plots.publishing.NAMES`, or an alias.
+    material
+        What it is drawn from.
+    picture
+        Where: a path that ends in ``.svg`` or ``.png``.
+        The others have the same name, and end in ``.json`` and ``.md``.
+    width
+        Pixels, as CSS has them. Under 560 it has the form for a phone;
+        above 960 it is that of 960, enlarged, so that letters grow with it.
+    theme, lang
+        ``light`` or ``dark``, ``en`` or ``zh``.
+    licence
+        What the snippet says of it.
+
+    Returns
+    -------
+    Rendered
+        The files written.
+
+    Raises
+    ------
+    UsageError
+        For a name, width or format that there is not, or where the material
+        lacks what the figure needs.
+    HostError
+        When no font has Chinese characters.
+    """
+    figure = named(name)
+    form = picture.suffix.removeprefix(".")
+    if form not in FORMATS:
+        msg = f"{picture.name} has to end in .svg or .png, and not in {form!r}"
+        raise UsageError(msg)
+    least, most = WIDTHS
+    if not least <= width <= most:
+        msg = f"a figure is {least} to {most} pixels wide, not {width}"
+        raise UsageError(msg)
+    subject = figure.read(material)
+    telling = subject.tell(lang)
+    size, scale = _size(figure, width)
+    rendered = Rendered(
+        picture, picture.with_suffix(".json"), picture.with_suffix(".md")
+    )
+    try:
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        with style(theme, lang):
+            fig, ax = plt.subplots(figsize=size)
+            try:
+                subject.draw(ax, lang)
+                if form == "png":
+                    dpi = _PX_PER_IN * scale
+                    fig.savefig(picture, dpi=dpi, metadata={"Software": None})
+                else:
+                    fig.savefig(picture, metadata={"Date": None})
+            finally:
+                plt.close(fig)
+        if form == "svg":
+            _describe(picture, telling, scale)
+        write_numbers(
+            rendered.numbers,
+            name=figure.name,
+            telling=telling,
+            modelled=subject.source.modelled,
+            numbers=subject.numbers(),
+            lang=lang,
+            licence=licence,
+        )
+        text = snippet(
+            telling, picture.name, subject.source, lang=lang, licence=licence
+        )
+        rendered.snippet.write_text(text, encoding="utf-8")
+    except OSError as error:
+        msg = f"cannot write {picture}: {error.strerror}; name another place with --out"
+        raise UsageError(msg) from error
+    return rendered
+
+
+def snippet(
+    telling: Telling, file: str, source: Source, *, lang: str, licence: str
+) -> str:
+    """Write Markdown to be pasted: the image, its caption, its source and licence.
+
+    Parameters
+    ----------
+    telling
+        Words of the figure.
+    file
+        Name of the picture.
+    source
+        Where its data come from.
+    lang, licence
+        As of `render`.
+    """
+    runs = source.short()
+    linked = f"[{licence}]({LICENCES[licence]})" if licence in LICENCES else licence
+    home = f"[cmhot]({HOME})"
+    if lang == "zh":
+        last = f"来源：{home}{'，' + runs if runs else ''}。许可：{linked}。"
+    else:
+        last = f"Source: {home}{', ' + runs if runs else ''}. Licence: {linked}."
+    return (
+        f"![{_plain(telling.alt)}]({file})\n\n"
+        f"**{_plain(telling.title)}**  \n{_plain(telling.caption)}  \n{last}\n"
+    )
+
+
+def _size(figure: NamedFigure, width: int) -> tuple[tuple[float, float], float]:
+    """Give the size to draw at, in inches, and by what to enlarge it."""
+    across, high = figure.wide if width >= _FOR_A_PAGE else figure.narrow
+    drawn = min(width, _LARGEST) / _PX_PER_IN
+    return (drawn, drawn * high / across), width / min(width, _LARGEST)
+
+
+def _describe(path: Path, telling: Telling, scale: float) -> None:
+    """Give an SVG its width in pixels, and its words for who cannot see it."""
+    text = path.read_text(encoding="utf-8")
+    found = _ROOT.search(text)
+    if found is None:  # pragma: no cover - matplotlib writes one
+        return
+    root = _SIZE.sub(
+        lambda size: (
+            f'{size[1]}="{float(size[2]) * _PX_PER_IN / _PT_PER_IN * scale:g}"'
+        ),
+        found[0],
+    )
+    words = (
+        f"\n <title>{_escaped(telling.title)}</title>"
+        f"\n <desc>{_escaped(telling.alt)}</desc>"
+    )
+    root = root.replace("<svg ", '<svg role="img" ', 1)
+    path.write_text(
+        text[: found.start()] + root + words + text[found.end() :], encoding="utf-8"
+    )
+
+
+def _plain(text: str) -> str:
+    """Keep words from being taken for Markdown."""
+    return re.sub(r"([\\\[\]*_`<>#|])", r"\\\1", text)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

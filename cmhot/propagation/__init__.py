@@ -1,0 +1,1 @@
+"""Has one change arrived: apply, patch, explain, observe, wait and refresh."""

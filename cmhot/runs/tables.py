@@ -1,0 +1,569 @@
+"""Raw files of a run, line by line: one pass, or only the lines of one node.
+
+The last line of a file may be torn, since a crash may have hit its writing.
+
+Rows as typed tables, lean while they are read: a raw file may have millions.
+
+A run made small, to be given away: its raw records as Parquet instead of lines.
+
+A run that is being made has to survive a crash after every line;
+one that is published has to be short. `cmhot.runs.rundir.read_run` reads both.
+
+Columns of the tables that are made of a run: lean ones, of very many rows.
+
+Names (of pods, nodes, settings …) are categories in them, since a table of
+ten million rows has few different ones.
+
+Tables that are made of a run's records, beside them: written in pieces, read lean.
+
+A table of a day with thousands of pods has tens of millions of rows; neither who
+writes it nor who reads a column of it holds more than a piece.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+from array import array
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import pandas as pd
+
+from cmhot.clock import NS_PER_S
+from cmhot.errors import RunError, UsageError
+from cmhot.runs import disk, schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from cmhot.runs.rundir import Run
+
+    Places = Mapping[str, array[int]]
+    Nanoseconds = npt.NDArray[np.int64]
+    Flags = npt.NDArray[np.bool_]
+
+_NODE_FIRST = re.compile(rb'\{"node":"([^"\\]*)"')
+"""As we write a publication; elsewhere the node may come later."""
+
+
+def rows_of(file: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a raw file.
+
+    Raises
+    ------
+    RunError
+        When it is missing, cannot be read or is damaged.
+    """
+    damaged = 0
+    for number, line in enumerate(_lines(file), start=1):
+        if damaged:
+            raise RunError(_damage(file, f"line {damaged}"))
+        row = _parsed(line)
+        if row is None:
+            damaged = number
+        else:
+            yield row
+
+
+def places_by_node(file: Path) -> Places:
+    """Find where the publications of each node are: lines that follow one another.
+
+    Returns
+    -------
+    dict
+        By node: begin and end of each stretch of its lines, in bytes, one after
+        the other.
+
+    Raises
+    ------
+    RunError
+        As `rows_of`.
+    """
+    found: dict[str, array[int]] = {}
+    at, damaged = 0, False
+    for line in _lines(file):
+        if damaged:
+            raise RunError(_damage(file, f"the line before byte {at}"))
+        match = _NODE_FIRST.match(line) if line.endswith(b"}\n") else None
+        row = _parsed(line) if match is None else {"node": match[1].decode()}
+        if row is None:
+            damaged = True
+            at += len(line)
+            continue
+        node = str(row.get("node"))
+        stretches = found.setdefault(node, array("q"))
+        if stretches and stretches[-1] == at:
+            stretches[-1] += len(line)
+        else:
+            stretches.extend((at, at + len(line)))
+        at += len(line)
+    return found
+
+
+def rows_at(file: Path, stretches: array[int]) -> Iterator[dict[str, Any]]:
+    """Yield the rows in some stretches of a file, as `places_by_node` gives them.
+
+    Raises
+    ------
+    RunError
+        When one is damaged.
+    """
+    with file.open("rb") as handle:
+        pairs = iter(stretches)
+        for begin, end in zip(pairs, pairs, strict=True):
+            handle.seek(begin)
+            for line in handle.read(end - begin).splitlines():
+                row = _parsed(line)
+                if row is None:
+                    raise RunError(_damage(file, f"a line after byte {begin}"))
+                yield row
+
+
+def _lines(file: Path) -> Iterator[bytes]:
+    """Yield the lines of a raw file; clocks and events may never have been written."""
+    try:
+        with file.open("rb") as handle:
+            yield from handle
+    except FileNotFoundError as error:
+        if file.name not in {schema.UPDATES.file, schema.PUBLICATIONS.file}:
+            return
+        msg = f"{file} is missing: copy the run directory as a whole"
+        raise RunError(msg) from error
+    except OSError as error:
+        msg = f"cannot read {file}: {error.strerror}; check its permissions"
+        raise RunError(msg) from error
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def _damage(file: Path, where: str) -> str:
+    return f"{file}, {where}, is damaged: repair it or leave this run out"
+
+
+def frame(
+    rows: Iterable[Mapping[str, Any]], table: schema.Table, *, lean: bool = False
+) -> pd.DataFrame:
+    """Make a typed table of rows; integers stay exact and are never floats.
+
+    Keys that the table does not know are left out: a newer writer may add some.
+    The rows are taken one by one, and none is kept.
+
+    Parameters
+    ----------
+    rows
+        By name of the column.
+    table
+        Which columns there are.
+    lean
+        Whether texts become categories, a sixth of the memory.
+
+    Raises
+    ------
+    RunError
+        When a required value is absent or a value has the wrong type.
+    """
+    kinds: dict[str, type[_Integers | _Texts | _Objects]] = {
+        "int64": _Integers,
+        "Int64": _Integers,
+        "str": _Texts,
+    }
+    columns = [kinds.get(column.dtype, _Objects)(column) for column in table.columns]
+    for number, row in enumerate(rows, start=1):
+        for own in columns:
+            if not own.add(row.get(own.column.name)):
+                schema.check(row, table, number=number)
+    return pd.DataFrame({own.column.name: own.series(lean=lean) for own in columns})
+
+
+class _Integers:
+    """Whole numbers, eight bytes each."""
+
+    __slots__ = ("_absent", "_values", "column")
+
+    def __init__(self, column: schema.Column) -> None:
+        self.column = column
+        self._values, self._absent = array("q"), bytearray()
+
+    def add(self, value: object) -> bool:
+        """Take a value; False when it does not fit."""
+        if type(value) is int:
+            self._values.append(value)
+            self._absent.append(0)
+            return True
+        self._values.append(0)
+        self._absent.append(1)
+        return value is None and not self.column.required
+
+    def series(self, *, lean: bool) -> pd.Series[Any]:  # noqa: ARG002 - as others
+        """Give all of them."""
+        values = np.array(self._values, dtype=np.int64)
+        if self.column.dtype == "int64":
+            return pd.Series(values)
+        absent = np.array(self._absent, dtype=np.bool_)
+        return pd.Series(pd.arrays.IntegerArray(values, absent))
+
+
+class _Texts:
+    """Texts, each different one held once."""
+
+    __slots__ = ("_codes", "_known", "column")
+
+    def __init__(self, column: schema.Column) -> None:
+        self.column = column
+        self._codes, self._known = array("i"), dict[str | None, int]()
+
+    def add(self, value: object) -> bool:
+        """Take a value; False when it does not fit."""
+        fits = isinstance(value, str) or (value is None and not self.column.required)
+        if fits:
+            known = self._known
+            self._codes.append(known.setdefault(value, len(known)))  # type: ignore[arg-type]
+        return fits
+
+    def series(self, *, lean: bool) -> pd.Series[Any]:
+        """Give all of them."""
+        codes = np.array(self._codes, dtype=np.int32)
+        if lean:
+            kept = [name for name in self._known if name is not None]
+            absent = self._known.get(None, len(self._known))
+            codes = np.where(codes == absent, -1, codes - (codes > absent))
+            return pd.Series(pd.Categorical.from_codes(codes, pd.Index(kept)))
+        names = pd.array([*self._known], dtype="str")
+        return pd.Series(names.take(codes))
+
+
+class _Objects:
+    """Whatever JSON has."""
+
+    __slots__ = ("_values", "column")
+
+    def __init__(self, column: schema.Column) -> None:
+        self.column = column
+        self._values: list[object] = []
+
+    def add(self, value: object) -> bool:
+        """Take a value."""
+        self._values.append(value)
+        return value is not None or not self.column.required
+
+    def series(self, *, lean: bool) -> pd.Series[Any]:  # noqa: ARG002 - as others
+        """Give all of them."""
+        return pd.Series(self._values, dtype=self.column.dtype)
+
+
+_LEVEL = 19
+"""Of zstd: slow to write once, quick to read, a fifth smaller than the default."""
+_NUMBERS = ("int64", "Int64")
+
+
+def file_of(table: schema.Table) -> str:
+    """Name the file that a raw table has in a packed run: ``updates.parquet``."""
+    return table.file.removesuffix(".jsonl") + ".parquet"
+
+
+def pack(run: Run, out: Path) -> Path:
+    """Write a packed copy of a run; derived tables are left out, being derivable.
+
+    Parameters
+    ----------
+    run
+        As read.
+    out
+        The new run directory; it must not exist.
+
+    Returns
+    -------
+    Path
+        `out`.
+
+    Raises
+    ------
+    UsageError
+        When `out` exists or cannot be written.
+    """
+    import pyarrow as pa  # noqa: PLC0415 - half a second that only who packs pays
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    frames = zip(
+        schema.RAW_TABLES,
+        (run.updates, run.publications, run.clock, run.events),
+        strict=True,
+    )
+    try:
+        out.mkdir(parents=True)
+        for table, rows in frames:
+            texts = [one.name for one in table.columns if one.dtype == "str"]
+            numbers = [one.name for one in table.columns if one.dtype in _NUMBERS]
+            free = [one.name for one in table.columns if one.dtype == "object"]
+            told = {name: rows[name].map(json.dumps) for name in free}
+            content = pa.Table.from_pandas(rows.assign(**told), preserve_index=False)
+            pq.write_table(
+                content.replace_schema_metadata(None),
+                out / file_of(table),
+                compression="zstd",
+                compression_level=_LEVEL,
+                use_dictionary=texts,
+                # stamps that follow each other differ little
+                column_encoding=dict.fromkeys(numbers, "DELTA_BINARY_PACKED"),
+            )
+        text = json.dumps(run.meta, indent=1, ensure_ascii=False) + "\n"
+        (out / schema.RUN_FILE).write_text(text, encoding="utf-8")
+    except OSError as error:
+        msg = f"cannot pack into {out}: {error.strerror}; name a new folder"
+        raise UsageError(msg) from error
+    return out
+
+
+def read_packed(path: Path, table: schema.Table) -> pd.DataFrame | None:
+    """Read a raw table of a packed run.
+
+    Parameters
+    ----------
+    path
+        The run directory.
+    table
+        One of the raw tables.
+
+    Returns
+    -------
+    DataFrame or None
+        None where the run is not packed.
+
+    Raises
+    ------
+    RunError
+        When the file is damaged.
+    """
+    file = path / file_of(table)
+    if not file.is_file():
+        return None
+    try:
+        rows = pd.read_parquet(file)
+        free = [one.name for one in table.columns if one.dtype == "object"]
+        told = {name: rows[name].map(json.loads) for name in free}
+        return schema.conform(rows.assign(**told), table)
+    except (OSError, ValueError) as error:
+        msg = f"cannot read {file}: {error}; copy the run directory anew"
+        raise RunError(msg) from error
+
+
+def repeated(names: Sequence[str | None], sizes: Nanoseconds) -> pd.Categorical:
+    """Repeat names, each as often as its size says."""
+    short = pd.Categorical(list(names))
+    return pd.Categorical.from_codes(np.repeat(short.codes, sizes), dtype=short.dtype)
+
+
+def joined(parts: Iterable[dict[str, Any]], name: str, dtype: Any) -> Any:  # noqa: ANN401
+    """Join one column of all parts, and take it out of them: there may be many rows."""
+    columns = [part.pop(name) for part in parts]
+    return np.concatenate([np.array([], dtype=dtype), *columns], dtype=dtype)
+
+
+def flags(column: pd.Series[Any]) -> Flags:
+    """Give a column without nulls as truth values."""
+    return column.to_numpy(dtype=np.bool_)
+
+
+def integers(column: pd.Series[Any]) -> Nanoseconds:
+    """Give a column without nulls as whole numbers."""
+    return column.to_numpy(dtype=np.int64)
+
+
+def ns(seconds: float) -> int:
+    """Give seconds in whole nanoseconds."""
+    return round(seconds * NS_PER_S)
+
+
+DERIVATION = 2
+"""Version of what is derived from the raw files: with another one it is made anew.
+
+History: 1 (2026) the first; 2 (2026) publications on the collector's clock.
+"""
+ROW_GROUP = 100_000
+"""Rows that are written together: some ten megabytes, and as much while they are."""
+_MADE_OF = b"cmhot.made_of"
+
+
+class DerivedWriter:
+    """Writes a derived table piece by piece, and replaces the old one at the end.
+
+    As a context manager it leaves nothing behind unless `finish` was called.
+
+    Parameters
+    ----------
+    path
+        The run directory.
+    table
+        Which table.
+    """
+
+    def __init__(self, path: Path, table: schema.Table) -> None:
+        import pyarrow.parquet as pq  # noqa: PLC0415 - only who derives pays for it
+
+        self._path, self._table = path, table
+        self._draft = disk.draft_of(path / table.file)
+        self._schema = _arrow_schema(table)
+        self._pieces: list[Any] = []
+        with disk.refusals(path):
+            self._file = self._draft.open("wb")
+        self._writer = pq.ParquetWriter(self._file, self._schema, compression="zstd")
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take away what was not finished."""
+        with contextlib.suppress(OSError):  # of a full disk, which was told before
+            self._writer.close()
+        with contextlib.suppress(OSError):
+            self._file.close()
+        self._draft.unlink(missing_ok=True)
+
+    def add(self, rows: pd.DataFrame) -> None:
+        """Add rows, whose texts may be categories.
+
+        Raises
+        ------
+        RunError
+            When a value is none of those allowed, or the disk is full.
+        """
+        typed = schema.conform(rows, self._table)
+        if len(typed):
+            self._pieces.append(_arrow_table(typed, self._schema))
+        if sum(map(len, self._pieces)) >= ROW_GROUP:
+            self._write_pieces()
+
+    def finish(self) -> None:
+        """Put the table in place, marked with the records it is made of.
+
+        Raises
+        ------
+        RunError
+            When the disk is full.
+        """
+        self._write_pieces()
+        self._writer.add_key_value_metadata({_MADE_OF: fingerprint(self._path)})
+        with disk.refusals(self._path):
+            self._writer.close()
+            self._file.close()
+            disk.sync(self._draft)
+            self._draft.replace(self._path / self._table.file)
+
+    def _write_pieces(self) -> None:
+        import pyarrow as pa  # noqa: PLC0415
+
+        if self._pieces:
+            content = pa.concat_tables(self._pieces).unify_dictionaries()
+            self._pieces = []
+            with disk.refusals(self._path):
+                self._writer.write_table(content, row_group_size=len(content))
+            del content
+            pa.default_memory_pool().release_unused()
+
+
+def read_derived(
+    path: Path, table: schema.Table, columns: Sequence[str]
+) -> pd.DataFrame | None:
+    """Read columns of a derived table; texts are categories, which is lean and quick.
+
+    Returns
+    -------
+    DataFrame or None
+        None where the table is not there, cannot be read,
+        or was made of other records than those in the directory now.
+    """
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    texts = [column.name for column in table.columns if column.dtype == "str"]
+    try:
+        file = pq.ParquetFile(path / table.file, read_dictionary=texts)
+        made_of = (file.metadata.metadata or {}).get(_MADE_OF)
+        if made_of != fingerprint(path):
+            return None
+        # one at a time: what a column needs while it is read is free for the next
+        found = {name: _column(file, name) for name in columns}
+    except (OSError, pa.ArrowException):
+        return None
+    return pd.DataFrame(found, copy=False)
+
+
+def _column(file: Any, name: str) -> Any:  # noqa: ANN401 - pyarrow ships no types
+    """Read one column of a Parquet file, and let go of what that took."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    content = file.read(columns=[name]).to_pandas(
+        self_destruct=True, ignore_metadata=True
+    )
+    pa.default_memory_pool().release_unused()
+    return content[name]
+
+
+def fingerprint(path: Path) -> bytes:
+    """Tell by one word whether a run's records have changed.
+
+    Raw files only grow, so that their sizes say enough; run.json is taken whole.
+    """
+    files = [
+        path / name
+        for table in schema.RAW_TABLES
+        for name in (table.file, file_of(table))
+    ]
+    sizes = [file.stat().st_size if file.is_file() else 0 for file in files]
+    words = [DERIVATION, *sizes, (path / schema.RUN_FILE).read_bytes()]
+    return hashlib.sha256(repr(words).encode()).hexdigest().encode()
+
+
+def _arrow_schema(table: schema.Table) -> Any:  # noqa: ANN401
+    """Give a table's columns to Arrow, the same for all pieces, whatever is in them."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    kinds = {"str": pa.dictionary(pa.int32(), pa.string()), "float64": pa.float64()}
+    fields = [
+        pa.field(column.name, kinds.get(column.dtype, pa.int64()))
+        for column in table.columns
+    ]
+    # pandas then finds its own integers and categories again
+    empty = pd.DataFrame(
+        {
+            column.name: pd.Series(
+                [], dtype="category" if column.dtype == "str" else column.dtype
+            )
+            for column in table.columns
+        }
+    )
+    known = pa.Schema.from_pandas(empty, preserve_index=False).metadata
+    return pa.schema(fields, metadata=known)
+
+
+def _arrow_table(typed: pd.DataFrame, wanted: Any) -> Any:  # noqa: ANN401
+    """Give rows to Arrow; each piece may have categories of its own."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    arrays = []
+    for name, column in typed.items():
+        kind = wanted.field(str(name)).type
+        if pa.types.is_dictionary(kind):
+            codes = column.astype("category").cat
+            arrays.append(
+                pa.DictionaryArray.from_arrays(
+                    pa.array(codes.codes, pa.int32(), mask=codes.codes == -1),
+                    pa.array(list(codes.categories), pa.string()),
+                )
+            )
+        else:
+            arrays.append(pa.Array.from_pandas(column, type=kind))
+    return pa.Table.from_arrays(arrays, schema=wanted)

@@ -1,0 +1,279 @@
+"""When all pods of a fleet have an update, from the same publications."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from cmhot.clock import NS_PER_S
+from cmhot.errors import RunError, UsageError
+from cmhot.law import QUANTILES, fleet_law, longest_interval_s, reads_at_every_sync
+from cmhot.runs import schema
+from cmhot.statistics.blocks import MIN_BLOCKS, MIN_TIME_BLOCKS, Assignment, Blocks
+from cmhot.statistics.limits import confidence
+from cmhot.statistics.population import (
+    codes_of,
+    one_population,
+    refresh_cdf,
+    refresh_ends,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from cmhot.kubelet.settings import Setting
+
+    Floats = npt.NDArray[np.float64]
+    Codes = npt.NDArray[np.int64]
+
+NAMES = ("mean_s", "p50_s", "p95_s", "p99_s")
+"""What is given of a fleet."""
+CYCLES = 12.0
+"""Length of a stretch of time at least, in longest intervals: how the pods of a group
+stand to each other changes over a few syncs only (docs/studies/coverage.md)."""
+STRETCHES = 12
+"""Stretches of time at most: few and long ones."""
+_MOST_SEGMENTS = 50_000
+_GRID = 1001
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Refreshes:
+    """Refreshes in order of pod and time.
+
+    Attributes
+    ----------
+    start, current, published
+        When what each brought began, was current, and was published: seconds; (n,).
+    begin, end
+        Where each pod's rows begin and end; shape (pods,).
+    """
+
+    start: Floats
+    current: Floats
+    published: Floats
+    begin: Codes
+    end: Codes
+
+    @classmethod
+    def of(cls, refresh: pd.DataFrame, pod: Codes, number: int) -> _Refreshes:
+        """Sort a table."""
+        least, most = refresh_ends(refresh)
+        stamps = refresh["start_ns"].to_numpy(dtype=np.int64)
+        start = (stamps - stamps.min()) / NS_PER_S
+        order = np.lexsort((start, pod))
+        rows = np.bincount(pod, minlength=number)
+        start, most, least = start[order], most[order], least[order]
+        published = start + most
+        end = np.cumsum(rows)
+        return cls(start, published - least, published, end - rows, end)
+
+    @property
+    def window(self) -> tuple[float, float]:
+        """From when all pods' refreshes are known to when the last one began."""
+        return float(self.start[self.begin].max()), float(self.start.max())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waits:
+    """What groups of pods waited for their last one; each of shape (k,).
+
+    Attributes
+    ----------
+    at_s
+        Middle of a segment of time, between two refreshes.
+    least, most
+        The wait at its end and at its beginning, seconds.
+    group
+        Number of the group.
+    """
+
+    at_s: Floats
+    least: Floats
+    most: Floats
+    group: Codes
+
+
+def fleet_maximum(
+    refresh: pd.DataFrame,
+    *,
+    sizes: Sequence[int] | None = None,
+    level: float = 0.95,
+    kubernetes: str | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Estimate how long it takes until all of N pods have an update.
+
+    For an update at any instant it is the largest of the pods' waits,
+    each known from the publications. Between two refreshes, of whichever pods,
+    the last pod to publish stays the same, so the wait falls evenly:
+    all instants are taken, from when all pods' refreshes are known
+    to when the last of them began.
+    Pods are put into as many groups of N, at random, as there are.
+    A block is such a group, where pods are independent and there are 6 groups or more;
+    else a stretch of time with all groups in it.
+
+    Parameters
+    ----------
+    refresh
+        Refresh intervals of one setting and consumer.
+    sizes
+        N; None: 1, 2, 5, 10, 20, 50 … as far as there are pods, and all of them.
+    level
+        Of the intervals.
+    kubernetes
+        Version of the kubelets; None: current.
+    seed
+        Of the groups.
+
+    Returns
+    -------
+    DataFrame
+        One row per N: ``pods``, ``groups``, ``blocks``, and for mean, p50, p95 and
+        p99 ``<name>_s``, ``<name>_low_s``, ``<name>_high_s``
+        (NaN: too few blocks, or no limit)
+        and ``<name>_law_s``, by `fleet_law` for pods of one kubelet, which share
+        its tick, or as if each were on a node of its own where there are several
+        (NaN where pods share a cache, or no law is known).
+
+    Raises
+    ------
+    UsageError, RunError
+        For a table that is empty, damaged or of several populations,
+        for an N that there are not pods for, or for a window that is too short.
+    """
+    key = one_population(refresh)
+    setting = schema.setting_of(key)
+    pod, number = codes_of(refresh["pod"])
+    sizes = _sizes(number) if sizes is None else [*sizes]
+    wrong = [size for size in sizes if not 1 <= size <= number]
+    if wrong:
+        msg = f"a fleet of {wrong[0]} pods is not to be had of {number}: ask for fewer"
+        raise UsageError(msg)
+    _, nodes = codes_of(refresh["node"])
+    rows = _Refreshes.of(refresh, pod, number)
+    order = np.random.default_rng(seed).permutation(number)
+    found = []
+    for size in sizes:
+        groups = order[: number // size * size].reshape(-1, size)
+        waits = _waits(rows, groups)
+        block = _assigned(waits, len(groups), setting, kubernetes)
+        numbers = {"pods": size, "groups": len(groups), "blocks": block.number}
+        law = _by_law(setting, size, kubernetes, on_one_node=nodes == 1)
+        found.append({**numbers, **_described(waits, block, law, level)})
+    return pd.DataFrame(found)
+
+
+def _sizes(number: int) -> list[int]:
+    """List 1, 2, 5, 10, 20 … below the number of pods, and that number."""
+    steps = [digit * 10**power for power in range(6) for digit in (1, 2, 5)]
+    return [size for size in steps if size < number] + [number]
+
+
+def _waits(rows: _Refreshes, groups: Codes) -> _Waits:
+    """Cut time where any pod of a group refreshes, and find who is last in each part.
+
+    Parts that a break in some pod's records covers are left out.
+    """
+    from_s, to_s = rows.window
+    parts = []
+    for number, group in enumerate(groups):
+        own = [slice(rows.begin[one], rows.end[one]) for one in group]
+        ends = [rows.start[one] for one in own] + [rows.current[one] for one in own]
+        cuts: Floats = np.unique(np.concatenate([np.array([from_s, to_s]), *ends]))
+        cuts = cuts[(cuts >= from_s) & (cuts <= to_s)]
+        begin, end = cuts[:-1], cuts[1:]
+        step = max(1, -(-len(begin) // _MOST_SEGMENTS))  # of very many, each k-th
+        begin, end = begin[::step], end[::step]
+        middle = (begin + end) / 2
+        last = np.full(len(middle), -np.inf)
+        for one in own:
+            place = np.searchsorted(rows.start[one], middle, "right") - 1
+            shown = np.where(
+                middle <= rows.current[one][place], rows.published[one][place], np.inf
+            )
+            last = np.maximum(last, shown)
+        known = np.isfinite(last)
+        columns = (middle, last - end, last - begin, np.full(len(middle), number))
+        parts.append([column[known] for column in columns])
+    at_s, least, most, group = (
+        np.concatenate(column) for column in zip(*parts, strict=True)
+    )
+    if not at_s.size:
+        msg = (
+            "at no instant are the refreshes of all pods known: "
+            "measure them together, and for some multiples of syncFrequency"
+        )
+        raise RunError(msg)
+    return _Waits(at_s, least, most, group)
+
+
+def _assigned(
+    waits: _Waits, groups: int, setting: Setting | None, kubernetes: str | None
+) -> Assignment:
+    """Take groups for blocks where pods are apart and groups enough, else time."""
+    every = setting is not None and bool(reads_at_every_sync(setting, kubernetes))
+    if every and groups >= MIN_BLOCKS:
+        return Assignment(waits.group, groups, "groups of pods", MIN_BLOCKS)
+    begin, length = float(waits.at_s.min()), float(np.ptp(waits.at_s))
+    cycle = math.inf
+    if setting is not None and (every or setting.ttl_s is not None):
+        cycle = longest_interval_s(setting) + (0.0 if every else setting.ttl_s or 0.0)
+    number = max(1, min(STRETCHES, math.floor(length / (CYCLES * cycle))))
+    part = ((waits.at_s - begin) / max(length, 1e-9) * number).astype(np.int64)
+    code = np.minimum(part, number - 1)
+    return Assignment(code, number, "stretches of time", MIN_TIME_BLOCKS)
+
+
+def _described(
+    waits: _Waits, block: Assignment, law: dict[str, float], level: float
+) -> dict[str, float]:
+    """Give mean, p50, p95 and p99 of the largest wait, with limits and the law's."""
+    length = waits.most - waits.least
+    moment = (waits.most**2 - waits.least**2) / 2
+    every, share = refresh_cdf(waits.least, waits.most)
+    t = np.unique(np.interp(np.linspace(0, 1, _GRID), share, every))
+    limits = confidence(
+        Blocks(
+            t=t,
+            below=block.area(waits.most, t) - block.area(waits.least, t),
+            total=block.sums(length),
+            moment=block.sums(moment),
+            unit=block.unit,
+            least=block.least,
+        ),
+        level=level,
+    )
+    point = {"mean_s": float(moment.sum() / length.sum())}
+    for name, p in QUANTILES.items():
+        point[name] = float(np.interp(p, share, every))
+    row: dict[str, float] = {}
+    for name in NAMES:
+        low, high = limits[name] or (math.nan, math.nan)
+        stem = name.removesuffix("_s")
+        row |= {
+            name: point[name],
+            f"{stem}_low_s": low,
+            f"{stem}_high_s": high,
+            f"{stem}_law_s": law[name],
+        }
+    return row
+
+
+def _by_law(
+    setting: Setting | None, size: int, kubernetes: str | None, *, on_one_node: bool
+) -> dict[str, float]:
+    """Give the same by the law of the fleet; NaN where there is none."""
+    law = None
+    if setting is not None and reads_at_every_sync(setting, kubernetes):
+        sharers = size if on_one_node else 1
+        law = fleet_law(setting, pods=size, sharers=sharers, kubernetes=kubernetes)
+    if law is None:
+        return dict.fromkeys(["mean_s", *QUANTILES], math.nan)
+    return law.summary()

@@ -1,0 +1,186 @@
+"""How many pods and minutes a quantile needs, to be known to a given width."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import scipy
+
+from cmhot.display import Page, Shown
+from cmhot.errors import UsageError
+from cmhot.kubelet.eras import era_of
+from cmhot.law import QUANTILES, law_for, reads_at_every_sync, refresh_for
+from cmhot.statistics.blocks import MIN_BLOCKS
+
+if TYPE_CHECKING:
+    from cmhot.kubelet.settings import Setting
+
+
+PODS = (6, 10, 20, 50, 100)
+"""Choices that a plan is made for; the first is the fewest that give an interval."""
+_MARGIN = 1.15
+"""On the number of intervals: the asymptotic width is a little less than the real one
+(seen in docs/studies/coverage.md)."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Precision(Shown):
+    """What it takes to know one quantile of the delay.
+
+    Attributes
+    ----------
+    setting, sharers
+        What is measured.
+    quantile
+        Share between 0 and 1.
+    value_s
+        The quantile by the law, seconds.
+    width_s
+        Wanted width of its 95 % interval, seconds.
+    intervals
+        Refresh intervals that it takes.
+    minutes
+        Minutes of measuring for each number of pods (nodes, under Cache with a TTL,
+        where pods of a node do not count apart).
+    unit
+        ``pods`` or ``nodes``.
+    """
+
+    setting: Setting
+    sharers: int
+    quantile: float
+    value_s: float
+    width_s: float
+    intervals: int
+    minutes: dict[int, float]
+    unit: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give it as ``plan --json`` does."""
+        return {
+            "setting": {
+                "sync_frequency_s": self.setting.sync_frequency_s,
+                "strategy": self.setting.strategy.value,
+                "ttl_s": self.setting.ttl_s,
+                "sharers": self.sharers,
+            },
+            "quantile": self.quantile,
+            "value_s": self.value_s,
+            "width_s": self.width_s,
+            "intervals": self.intervals,
+            "unit": self.unit,
+            "choices": [
+                {self.unit: number, "duration_s": 60 * minutes}
+                for number, minutes in self.minutes.items()
+            ],
+        }
+
+    def page(self) -> Page:
+        """Show the choices, and a command to go on with."""
+        rows = [
+            {self.unit: str(number), "minutes": f"{minutes:.1f}"}
+            for number, minutes in self.minutes.items()
+        ]
+        heading = (
+            f"p{100 * self.quantile:g} at {self.setting}, by the law "
+            f"{self.value_s:.1f} s, within {self.width_s:g} s from end to end of its "
+            f"95 % interval: about {self.intervals} refresh intervals"
+        )
+        return Page(heading, rows, (self._command(),))
+
+    def to_text(self) -> str:
+        """Write it for people, with a command to go on with."""
+        lines = [
+            (
+                f"To know p{100 * self.quantile:g} ({self.value_s:.1f} s by the law) "
+                f"at {self.setting} within {self.width_s:g} s,"
+            ),
+            (
+                f"from end to end of its 95 % interval, takes about {self.intervals} "
+                "refresh intervals:"
+            ),
+            "",
+            f"{self.unit:>8}{'minutes':>10}",
+        ]
+        lines += [f"{n:8}{minutes:10.1f}" for n, minutes in self.minutes.items()]
+        return "\n".join([*lines, "", self._command()])
+
+    def _command(self) -> str:
+        number, minutes = list(self.minutes.items())[min(2, len(self.minutes) - 1)]
+        pods = f"--pods {number} " if self.unit == "pods" else ""
+        return f"cmhot collect --target … {pods}--duration {math.ceil(minutes)}m"
+
+
+def plan_precision(
+    setting: Setting,
+    *,
+    quantile: float = QUANTILES["p99_s"],
+    width_s: float,
+    sharers: int = 1,
+    kubernetes: str | None = None,
+) -> Precision:
+    """Say how many pods and minutes it takes to know a quantile.
+
+    By the delta method the interval estimator of the quantile t has the variance
+    Var(A - p B) / (n (E[B] f(t))²) over n intervals, A = min(B, (t - V)⁺) being the
+    part of an interval B in which an update waits for at most t, and f the density
+    there (Cochran, Sampling Techniques, 1977, section 6.3, for the ratio of sums).
+
+    Parameters
+    ----------
+    setting
+        Of the kubelet.
+    quantile
+        Share between 0 and 1, ends excluded.
+    width_s
+        Wanted width of the 95 % interval, from end to end, seconds.
+    sharers
+        Pods per node that share the ConfigMap, under Cache with a TTL.
+    kubernetes
+        Version of the kubelets; None: current.
+
+    Raises
+    ------
+    UsageError
+        For a quantile, a width or a version that cannot be,
+        or where no law is known.
+    """
+    era_of(kubernetes)  # refuses what is none
+    if not 0 < quantile < 1 or not 0 < width_s < math.inf:
+        msg = (
+            f"no plan for a width of {width_s!r} s at {quantile!r}: the width is above "
+            "0, and the quantile between 0 and 1, such as --width 1s --quantile .99"
+        )
+        raise UsageError(msg)
+    law = law_for(setting, sharers=sharers, kubernetes=kubernetes)
+    refresh = refresh_for(setting, sharers=sharers, kubernetes=kubernetes)
+    if law is None or refresh is None:
+        msg = f"no plan without the TTL of {setting}: give it, for instance --ttl 60s"
+        raise UsageError(msg)
+    t = float(law.quantile(quantile))
+    step = max(t, 1.0) * 1e-3
+    density = float(law.cdf(t + step) - law.cdf(t - step)) / (2 * step)
+    apart = bool(reads_at_every_sync(setting, kubernetes))
+    deviation = math.sqrt(
+        refresh.spread_at(t, quantile, sharers=1 if apart else sharers)
+    )
+    half = scipy.stats.norm.ppf(0.975) * deviation / (refresh.mean_between_s * density)
+    needed = _MARGIN * (2 * half / width_s) ** 2
+    choices = PODS if apart else (1, 2, 5)
+    least = 1.0 if apart else float(MIN_BLOCKS)
+    intervals = max(math.ceil(needed), MIN_BLOCKS)
+    return Precision(
+        setting=setting,
+        sharers=sharers,
+        quantile=quantile,
+        value_s=t,
+        width_s=width_s,
+        intervals=intervals,
+        minutes={
+            number: max(intervals / number, least) * refresh.mean_between_s / 60
+            for number in choices
+        },
+        unit="pods" if apart else "nodes",
+    )

@@ -1,1 +1,0 @@
-"""From delays to a table of quantiles, each with its interval and its law."""

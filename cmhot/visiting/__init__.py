@@ -1,1 +1,0 @@
-"""Being a guest in a cluster: what it allows, how to run there, what to take away."""
