@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cmhot.runs.rundir import read_run
-from cmhot.runs.tables import pack
+from cmhot.runs.rundir import pack, read_run
 from studies.protocol import BATCHES
 
 if TYPE_CHECKING:

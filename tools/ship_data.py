@@ -19,8 +19,7 @@ import pandas as pd
 from cmhot.kubelet.settings import Setting, parse_strategy
 from cmhot.law import fleet_law
 from cmhot.plots.figure import FOLDER
-from cmhot.runs.rundir import read_run
-from cmhot.runs.tables import pack
+from cmhot.runs.rundir import pack, read_run
 
 if TYPE_CHECKING:
     from cmhot.runs.rundir import Run

@@ -192,7 +192,7 @@ def collect(
     """
     from cmhot.cluster.targets import connect
     from cmhot.collector.begin import collect as collect_run
-    from cmhot.collector.resume import resume
+    from cmhot.collector.begin import resume
     from cmhot.report.progress_bars import collect_bar
     from cmhot.runs.plan import Plan
     from cmhot.runs.rundir import read_meta
@@ -200,9 +200,9 @@ def collect(
     plan = Plan(**probes, duration_s=duration, gap_s=gap, seed=seed)
     cluster = connect(choose_target(target, context))
     if dry_run:
-        from cmhot.collector.load_estimate import costs
+        from cmhot.collector.preflight import estimate_load
 
-        for line in costs(cluster, plan).lines():
+        for line in estimate_load(cluster, plan).lines():
             click.echo(line)
         return
     if job is not None:

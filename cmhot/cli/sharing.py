@@ -202,8 +202,7 @@ def export(run: Path, anonymise: bool, out: Path, shift_times: bool) -> None:
       cmhot summarise my-run
     """
     from cmhot.runs.anonymise import anonymised
-    from cmhot.runs.rundir import read_run
-    from cmhot.runs.tables import pack
+    from cmhot.runs.rundir import pack, read_run
 
     if not anonymise:
         msg = (

@@ -1,22 +1,28 @@
-"""A new collection: probes, an agenda, a run directory."""
+"""Begin a collection: anew, or from where one stopped whose collector died."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from cmhot import __version__
 from cmhot.clock import NS_PER_S, SteadyClock
 from cmhot.cluster import probe
 from cmhot.cluster.nodes import (
+    Group,
     contradictions,
     group_by_setting,
     name_by_pods,
     observe_settings,
     warning,
 )
+from cmhot.cluster.port import POD
 from cmhot.cluster.probe import ProbeLog
 from cmhot.collector.circumstances import (
     circumstances,
+    differences,
     first_meta,
     new_run_id,
     utc_text,
@@ -24,7 +30,13 @@ from cmhot.collector.circumstances import (
 from cmhot.collector.loop import Progress, Session
 from cmhot.collector.probes import CONFIG_MAP_NAME, Setup
 from cmhot.collector.schedule import agenda_of
-from cmhot.runs.rundir import RunWriter
+from cmhot.collector.writer import not_sent
+from cmhot.errors import ClusterError, RunError, UsageError
+from cmhot.kubelet.uses import CONFIG_MAP
+from cmhot.runs import schema
+from cmhot.runs.delays import NodeClock
+from cmhot.runs.plan import Plan
+from cmhot.runs.rundir import RunWriter, read_by_node, read_meta, read_outline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +44,8 @@ if TYPE_CHECKING:
 
     from cmhot.cluster.nodes import ObservedNode
     from cmhot.cluster.port import Cluster
-    from cmhot.runs.plan import Plan
+    from cmhot.collector.schedule import Agenda
+    from cmhot.runs.rundir import Run
 
 
 HEAD_START_S = 2.0
@@ -191,3 +204,218 @@ def logs_of(meta: Mapping[str, Any]) -> list[ProbeLog]:
 
 def _tell_waiting(progress: Callable[[Progress], None], remaining_s: float) -> None:
     progress(Progress("pods", 0, 0, remaining_s, None))
+
+
+def resume(
+    cluster: Cluster,
+    run_dir: Path,
+    *,
+    plan: Plan | None = None,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> Path:
+    """Go on with a run that was killed or could not go on.
+
+    Parameters
+    ----------
+    cluster
+        The same as then.
+    run_dir
+        The run directory.
+    plan
+        What the user asks for now, which must be what was asked for then;
+        None: that.
+    progress
+        Called often with how far it is.
+
+    Returns
+    -------
+    Path
+        The run directory.
+
+    Raises
+    ------
+    RunError
+        When there is nothing to go on with, its collector lives, or the directory
+        cannot be written.
+    UsageError
+        When cluster, plan or versions are not those of the run, or another run has
+        taken its place in the namespace.
+    ClusterError, KeyboardInterrupt
+        As `collect` does.
+    """
+    # first of all: what is read below is then nobody's to change
+    with RunWriter.reopen(run_dir) as writer:
+        _go_on(cluster, writer, plan, progress)
+    return run_dir
+
+
+def _go_on(
+    cluster: Cluster,
+    writer: RunWriter,
+    plan: Plan | None,
+    progress: Callable[[Progress], None],
+) -> None:
+    """Check that the run can go on, and do it."""
+    run_dir = writer.path
+    meta = read_meta(run_dir)
+    _check_unfinished(meta, run_dir)
+    kept = Plan.from_dict(meta["plan"])
+    if plan is not None and plan != kept:
+        msg = (
+            f"{run_dir} has another plan ({kept}): resume it without options, or "
+            "begin a new run"
+        )
+        raise UsageError(msg)
+    setup = Setup(cluster, kept, meta["run_id"], _groups(meta))
+    changed = differences(meta, setup.circumstances())
+    if meta["packages"]["cmhot"] != __version__:
+        changed.append(f"cmhot (was {meta['packages']['cmhot']}, is {__version__})")
+    agenda = agenda_of(meta)
+    if agenda.digest != meta["agenda"]:
+        changed.append("the schedule that the seed gives: another version of numpy")
+    if changed:
+        msg = (
+            f"{run_dir} cannot be resumed, since these changed: {'; '.join(changed)}; "
+            "begin a new run, and summarise this one as it is"
+        )
+        raise UsageError(msg)
+    probes = logs_of(meta)
+    _check_probes(setup, probes, run_dir)
+    setup.check()
+    writer.cut_torn_lines()
+    run = read_outline(run_dir)
+    for part in read_by_node(run):
+        _restore(probes, part)
+    meta |= {"status": "running", "ended_utc": None}
+    meta.pop("observed_until_ns", None)
+    writer.write_run(meta)
+    clock = SteadyClock(cluster.clock)
+    done = len(run.updates)
+    row = _in_flight(cluster, setup, agenda, done)
+    if row is not None:
+        writer.append_update(row)
+        done += 1
+    for missed in _due_meanwhile(agenda, done, clock.utc_ns()):
+        writer.append_update(missed)
+        done += 1
+    session = Session(
+        setup=setup,
+        clock=clock,
+        meta=meta,
+        agenda=agenda,
+        probes=probes,
+        writer=writer,
+        progress=progress,
+        done=done,
+        sent=_sent(run),
+    )
+    session.record.event("resumed", "collector", {"from_seq": done + 1})
+    session.run()
+
+
+def _groups(meta: dict[str, Any]) -> list[Group]:
+    """Name the groups of a run, as they were when it began."""
+    settings = {schema.setting_of(entry) for entry in meta["settings"].values()}
+    return [
+        Group(
+            name="setting-unknown" if setting is None else setting.label,
+            setting=setting,
+            nodes=(),
+        )
+        for setting in settings
+    ]
+
+
+def _check_unfinished(meta: dict[str, Any], run_dir: Path) -> None:
+    """Refuse a run that is over, or in which nothing was begun."""
+    if meta.get("status") not in {"running", "interrupted"}:
+        msg = f"{run_dir} is {meta.get('status')}: there is nothing left to resume"
+        raise RunError(msg)
+    if "begin_ns" not in meta:
+        msg = (
+            f"{run_dir} ended before its probes were ready: begin a new run; "
+            "`cmhot clean` removes what it left"
+        )
+        raise RunError(msg)
+
+
+def _check_probes(setup: Setup, probes: list[ProbeLog], run_dir: Path) -> None:
+    """Refuse a cluster that has none of the run's pods: another one, or cleaned."""
+    try:
+        listed, _ = setup.cluster.list(
+            POD, namespace=setup.namespace, labels=setup.labels
+        )
+    except ClusterError as error:
+        msg = f"the probes of {run_dir} cannot be listed: {error}"
+        raise UsageError(msg) from error
+    there = {pod["metadata"]["uid"] for pod in listed}
+    if there.isdisjoint(one.uid for one in probes):
+        msg = (
+            f"the probes of {run_dir} are not on this cluster (any more): begin a new "
+            "run, and summarise this one as it is"
+        )
+        raise UsageError(msg)
+
+
+def _restore(probes: list[ProbeLog], part: Run) -> None:
+    """Take up what is known of the logs of one node's pods."""
+    columns = ["seq", "published_ns", "read_ns"]
+    rows: dict[str, list[Any]] = {
+        str(pod): own.sort_values("read_ns")[columns].astype("int64").to_dict("records")
+        for pod, own in part.publications.groupby("pod")
+    }
+    events: dict[str, list[Any]] = {
+        str(name): own.to_dict("records") for name, own in part.events.groupby("object")
+    }
+    here = {entry["pod"] for entry in part.meta["pods"]}
+    for one in probes:
+        if one.pod in here:
+            one.restore(rows.get(one.pod, []), events.get(f"pod/{one.pod}", []))
+            _date(one, NodeClock.of(part.meta, part.clock, one.node))
+
+
+def _date(one: ProbeLog, clock: NodeClock) -> None:
+    """Say until when a pod is known, should nothing be seen of it any more."""
+    if one.last_ns is not None:
+        (read_ns,), _ = clock.to_collector(np.array([one.last_ns]))
+        one.read_ns = int(read_ns)
+
+
+def _in_flight(
+    cluster: Cluster, setup: Setup, agenda: Agenda, done: int
+) -> dict[str, Any] | None:
+    """Find the write that the collector died in: made, but never recorded.
+
+    When it was made is not known: between its planned instant and the death.
+    """
+    if done >= len(agenda.writes):
+        return None
+    write = agenda.writes[done]
+    try:
+        stored = cluster.get(CONFIG_MAP, CONFIG_MAP_NAME, namespace=setup.namespace)
+    except ClusterError:
+        return None
+    if (stored.get("data") or {}).get("seq") != str(write.seq):
+        return None
+    return not_sent(write, CONFIG_MAP_NAME) | {
+        "sent_ns": write.at_ns,
+        "status": "failed",
+        "error": "it was made; the collector died before it could say when",
+    }
+
+
+def _due_meanwhile(agenda: Agenda, done: int, now_ns: int) -> list[dict[str, Any]]:
+    """Make the rows of writes that fell due while no collector was there."""
+    return [
+        not_sent(write, CONFIG_MAP_NAME) | {"error": "the collector was down"}
+        for write in agenda.writes[done:]
+        if write.at_ns < now_ns
+    ]
+
+
+def _sent(run: Run) -> dict[int, int]:
+    rows = run.updates[run.updates["sent_ns"].notna()]
+    return {
+        int(seq): int(at_ns)
+        for seq, at_ns in zip(rows["seq"], rows["sent_ns"], strict=True)
+    }

@@ -14,7 +14,6 @@ from cmhot.cluster.port import NODE, POD
 from cmhot.collector import incidents
 from cmhot.collector.clock_offsets import TRIES, Offsets, ask
 from cmhot.collector.incidents import Incident
-from cmhot.collector.load_estimate import look_every_s
 from cmhot.errors import ClusterError, ForbiddenError
 from cmhot.runs.rundir import has_one_clock
 
@@ -53,6 +52,12 @@ class Record:
         self.writer.append_event(incident.row())
 
 
+READ_EVERY_S = 45.0
+"""Each probe's log is read this often for the progress; two requests a minute at most
+is what a measurement may cost a cluster."""
+READS_PER_S = 5.0
+"""Of all probes' logs together, at most: with more than some two hundred probes each
+is read less often. The logs keep what is not read yet."""
 LOOK_TAKES_S, LIST_TAKES_S, EXEC_TAKES_S = 0.1, 0.1, 0.25
 """Errands are put off when the next update is due sooner than this."""
 ASK_TAKES_S = 1.0
@@ -73,6 +78,11 @@ that is restarted just then comes back."""
 SLOW_S, SILENCE = 2.0, 20.0
 """A node that kept us waiting for so long without an answer is left alone for so many
 times as long: nothing is sent while we wait."""
+
+
+def read_every_s(pods: int) -> float:
+    """Say how often each of so many probes' logs is read, in seconds."""
+    return max(READ_EVERY_S, pods / READS_PER_S)
 
 
 class Watch:
@@ -120,7 +130,7 @@ class Watch:
         """Plan the looks: each probe in turn, pods and nodes, the clocks."""
         now, count = self.clock.utc_ns(), len(self.probes)
         self._check_nodes()
-        every_s = look_every_s(count)
+        every_s = read_every_s(count)
         self._regular_ns = now + round(every_s * NS_PER_S)
         errands.add(
             self._look_early,

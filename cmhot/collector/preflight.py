@@ -15,6 +15,7 @@ from __future__ import annotations
 import operator
 import re
 from collections import Counter, defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cmhot.cluster import probe, rights
@@ -30,6 +31,7 @@ from cmhot.cluster.testbed import host
 from cmhot.cluster.testbed.host import Check
 from cmhot.cluster.testbed.programs import known_sources
 from cmhot.cluster.testbed.versions import KUBERNETES_VERSION
+from cmhot.collector.monitoring import read_every_s
 from cmhot.errors import (
     ClusterError,
     CmhotError,
@@ -37,9 +39,9 @@ from cmhot.errors import (
     NotFoundError,
     UsageError,
 )
-from cmhot.kubelet.settings import DEFAULT_SETTINGS
+from cmhot.kubelet.settings import DEFAULT_SETTINGS, Setting, Strategy
 from cmhot.kubelet.uses import Kind
-from cmhot.runs.plan import Plan
+from cmhot.runs.plan import DEFAULT_SYNC_S, Plan, expected_duration_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -50,33 +52,60 @@ if TYPE_CHECKING:
     from cmhot.cluster.testbed.programs import Outlook
 
 
-_QUANTITY = re.compile(r"([+-]?\d*\.?\d+(?:[eE][+-]?\d+)?)([numkMGTPE]|[KMGTPE]i)?")
-_DECIMAL = {unit: 10.0**power for unit, power in zip("num", (-9, -6, -3), strict=True)}
-_LARGE = {unit: 1000.0**power for power, unit in enumerate("kMGTPE", start=1)}
-_BINARY = {f"{unit}i": 1024.0**power for power, unit in enumerate("KMGTPE", start=1)}
-_FACTOR = {"": 1.0, **_DECIMAL, **_LARGE, **_BINARY}
-
-
-def parse_quantity(text: str | float) -> float:
-    """Read an amount.
-
-    Raises
-    ------
-    UsageError
-        When it is none.
-    """
-    match = _QUANTITY.fullmatch(str(text))
-    if match is None:
-        msg = f"{text!r} is no quantity: Kubernetes writes 100m, 32Mi, 5"
-        raise UsageError(msg)
-    return float(match[1]) * _FACTOR[match[2] or ""]
-
-
 QUOTA = Kind("v1", "resourcequotas")
 LIMITS = Kind("v1", "limitranges")
 POD_SECURITY = "pod-security.kubernetes.io/enforce"
 LISTED_ONE_BY_ONE = 20
 """More nodes than this are told by setting, not by name."""
+
+
+def examine(target: str | None, plan: Plan | None = None) -> list[Check]:
+    """Look at a target, or at this machine when none is named.
+
+    Parameters
+    ----------
+    target
+        As `connect` takes it; None: this machine.
+    plan
+        What is to be collected there; None: the default, in a namespace of its own.
+
+    Returns
+    -------
+    list of Check
+        In the order in which they matter.
+    """
+    if target is None:
+        return _examine_machine()
+    return _examine_cluster(target, plan or Plan())
+
+
+def _examine_machine() -> list[Check]:
+    checks = host.checks(nodes=len(DEFAULT_SETTINGS))
+    if host.runs_linux():
+        checks += [
+            _describe(outlook)
+            for outlook in known_sources(kubernetes_version=KUBERNETES_VERSION)
+        ]
+    return checks
+
+
+def _describe(outlook: Outlook) -> Check:
+    """Say which file serves a program, or how it would be had."""
+    name, source = f"program {outlook.program}", outlook.source
+    if source is None:
+        return Check(name, ok=True, detail=outlook.remark)
+    why = f" ({source.why})" if source.why else ""
+    return Check(name, ok=True, detail=f"{source.version} from {source.step}{why}")
+
+
+def _examine_cluster(target: str, plan: Plan) -> list[Check]:
+    try:
+        cluster = connect(target)
+        version = cluster.version()
+    except CmhotError as error:
+        return [failed("API server", error)]
+    checks = [Check("API server", ok=True, detail=f"{target} answers, {version}")]
+    return checks + suitability(cluster, plan)
 
 
 def suitability(cluster: Cluster, plan: Plan) -> list[Check]:
@@ -325,50 +354,90 @@ def _outside(
                         )
 
 
-def examine(target: str | None, plan: Plan | None = None) -> list[Check]:
-    """Look at a target, or at this machine when none is named.
+_QUANTITY = re.compile(r"([+-]?\d*\.?\d+(?:[eE][+-]?\d+)?)([numkMGTPE]|[KMGTPE]i)?")
+_DECIMAL = {unit: 10.0**power for unit, power in zip("num", (-9, -6, -3), strict=True)}
+_LARGE = {unit: 1000.0**power for power, unit in enumerate("kMGTPE", start=1)}
+_BINARY = {f"{unit}i": 1024.0**power for power, unit in enumerate("KMGTPE", start=1)}
+_FACTOR = {"": 1.0, **_DECIMAL, **_LARGE, **_BINARY}
 
-    Parameters
-    ----------
-    target
-        As `connect` takes it; None: this machine.
-    plan
-        What is to be collected there; None: the default, in a namespace of its own.
 
-    Returns
-    -------
-    list of Check
-        In the order in which they matter.
+def parse_quantity(text: str | float) -> float:
+    """Read an amount.
+
+    Raises
+    ------
+    UsageError
+        When it is none.
     """
-    if target is None:
-        return _examine_machine()
-    return _examine_cluster(target, plan or Plan())
+    match = _QUANTITY.fullmatch(str(text))
+    if match is None:
+        msg = f"{text!r} is no quantity: Kubernetes writes 100m, 32Mi, 5"
+        raise UsageError(msg)
+    return float(match[1]) * _FACTOR[match[2] or ""]
 
 
-def _examine_machine() -> list[Check]:
-    checks = host.checks(nodes=len(DEFAULT_SETTINGS))
-    if host.runs_linux():
-        checks += [
-            _describe(outlook)
-            for outlook in known_sources(kubernetes_version=KUBERNETES_VERSION)
+@dataclass(frozen=True, slots=True)
+class LoadEstimate:
+    """What a collection will ask of a cluster.
+
+    Attributes
+    ----------
+    pods
+        Probe pods in all.
+    updates_per_s
+        Writes to the ConfigMap.
+    watch_events_per_s
+        Events that the writes cause: one for every kubelet that watches.
+    reads_per_s
+        Requests for probes' logs.
+    duration_s
+        From the first annotation to the end.
+    settings
+        What is measured, in words.
+    """
+
+    pods: int
+    updates_per_s: float
+    watch_events_per_s: float
+    reads_per_s: float
+    duration_s: float
+    settings: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """Say it in sentences."""
+        return [
+            f"settings: {'; '.join(self.settings)}",
+            (
+                f"{self.pods} probe pods for {self.duration_s / 60:.1f} minutes "
+                "once they are Ready"
+            ),
+            (
+                f"{self.updates_per_s:.2f} writes/s, about "
+                f"{self.watch_events_per_s:.2f} watch events/s, "
+                f"{self.reads_per_s:.2f} log reads/s"
+            ),
         ]
-    return checks
 
 
-def _describe(outlook: Outlook) -> Check:
-    """Say which file serves a program, or how it would be had."""
-    name, source = f"program {outlook.program}", outlook.source
-    if source is None:
-        return Check(name, ok=True, detail=outlook.remark)
-    why = f" ({source.why})" if source.why else ""
-    return Check(name, ok=True, detail=f"{source.version} from {source.step}{why}")
-
-
-def _examine_cluster(target: str, plan: Plan) -> list[Check]:
-    try:
-        cluster = connect(target)
-        version = cluster.version()
-    except CmhotError as error:
-        return [failed("API server", error)]
-    checks = [Check("API server", ok=True, detail=f"{target} answers, {version}")]
-    return checks + suitability(cluster, plan)
+def estimate_load(cluster: Cluster, plan: Plan) -> LoadEstimate:
+    """Say what a collection would cost, without creating anything."""
+    groups = group_by_setting(
+        observe_settings(cluster, given=plan.given_setting, placement=plan.placement)
+    )
+    settings = [group.setting or Setting(DEFAULT_SYNC_S) for group in groups]
+    rate = 1 / plan.mean_gap_s(settings)
+    # a kubelet watches what its pods use: at most one a probe
+    watching = sum(
+        min(len(group.nodes) or plan.pods, plan.pods)
+        for group in groups
+        if group.setting is None or group.setting.strategy is Strategy.WATCH
+    )
+    pods = plan.pods * len(groups)
+    return LoadEstimate(
+        pods=pods,
+        updates_per_s=rate,
+        watch_events_per_s=rate * watching,
+        reads_per_s=pods / read_every_s(pods),
+        duration_s=expected_duration_s(plan, settings),
+        settings=tuple(str(group.setting or "unknown setting") for group in groups),
+    )

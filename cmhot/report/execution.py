@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from cmhot.clock import NS_PER_S
 from cmhot.cluster.workspace import READY_TIMEOUT_S
-from cmhot.collector.load_estimate import expected_duration_s
 from cmhot.collector.loop import Progress
 from cmhot.errors import CmhotError, UsageError
 from cmhot.report import notebooks
 from cmhot.report.progress_bars import minutes
 from cmhot.report.steps import COLLECT, RUNS
 from cmhot.runs import schema
+from cmhot.runs.plan import expected_duration_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

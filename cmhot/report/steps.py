@@ -11,11 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cmhot.collector.load_estimate import expected_duration_s
 from cmhot.errors import UsageError
 from cmhot.kubelet.settings import parse_setting
 from cmhot.report import notebooks
-from cmhot.runs.plan import Plan
+from cmhot.runs.plan import Plan, expected_duration_s
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

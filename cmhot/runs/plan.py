@@ -326,6 +326,11 @@ def drain_s(settings: Sequence[Setting], *, kubernetes: str | None = None) -> fl
     return max(longest) + DRAIN_S
 
 
+def expected_duration_s(plan: Plan, settings: Sequence[Setting]) -> float:
+    """Say how long a collection takes at most once its probes are Ready, in seconds."""
+    return burn_in_s(settings, late=1.0) + plan.duration_s + drain_s(settings)
+
+
 def _ttl_s(setting: Setting, kubernetes: str | None) -> float:
     """Give the TTL where it may matter, seconds."""
     if reads_at_every_sync(setting, kubernetes):

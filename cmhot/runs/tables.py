@@ -33,7 +33,7 @@ import numpy as np
 import pandas as pd
 
 from cmhot.clock import NS_PER_S
-from cmhot.errors import RunError, UsageError
+from cmhot.errors import RunError
 from cmhot.runs import disk, schema
 
 if TYPE_CHECKING:
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy.typing as npt
-
-    from cmhot.runs.rundir import Run
 
     Places = Mapping[str, array[int]]
     Nanoseconds = npt.NDArray[np.int64]
@@ -263,67 +261,9 @@ class _Objects:
         return pd.Series(self._values, dtype=self.column.dtype)
 
 
-_LEVEL = 19
-"""Of zstd: slow to write once, quick to read, a fifth smaller than the default."""
-_NUMBERS = ("int64", "Int64")
-
-
-def file_of(table: schema.Table) -> str:
+def packed_file(table: schema.Table) -> str:
     """Name the file that a raw table has in a packed run: ``updates.parquet``."""
     return table.file.removesuffix(".jsonl") + ".parquet"
-
-
-def pack(run: Run, out: Path) -> Path:
-    """Write a packed copy of a run; derived tables are left out, being derivable.
-
-    Parameters
-    ----------
-    run
-        As read.
-    out
-        The new run directory; it must not exist.
-
-    Returns
-    -------
-    Path
-        `out`.
-
-    Raises
-    ------
-    UsageError
-        When `out` exists or cannot be written.
-    """
-    import pyarrow as pa  # noqa: PLC0415 - half a second that only who packs pays
-    import pyarrow.parquet as pq  # noqa: PLC0415
-
-    frames = zip(
-        schema.RAW_TABLES,
-        (run.updates, run.publications, run.clock, run.events),
-        strict=True,
-    )
-    try:
-        out.mkdir(parents=True)
-        for table, rows in frames:
-            texts = [one.name for one in table.columns if one.dtype == "str"]
-            numbers = [one.name for one in table.columns if one.dtype in _NUMBERS]
-            free = [one.name for one in table.columns if one.dtype == "object"]
-            told = {name: rows[name].map(json.dumps) for name in free}
-            content = pa.Table.from_pandas(rows.assign(**told), preserve_index=False)
-            pq.write_table(
-                content.replace_schema_metadata(None),
-                out / file_of(table),
-                compression="zstd",
-                compression_level=_LEVEL,
-                use_dictionary=texts,
-                # stamps that follow each other differ little
-                column_encoding=dict.fromkeys(numbers, "DELTA_BINARY_PACKED"),
-            )
-        text = json.dumps(run.meta, indent=1, ensure_ascii=False) + "\n"
-        (out / schema.RUN_FILE).write_text(text, encoding="utf-8")
-    except OSError as error:
-        msg = f"cannot pack into {out}: {error.strerror}; name a new folder"
-        raise UsageError(msg) from error
-    return out
 
 
 def read_packed(path: Path, table: schema.Table) -> pd.DataFrame | None:
@@ -346,7 +286,7 @@ def read_packed(path: Path, table: schema.Table) -> pd.DataFrame | None:
     RunError
         When the file is damaged.
     """
-    file = path / file_of(table)
+    file = path / packed_file(table)
     if not file.is_file():
         return None
     try:
@@ -520,7 +460,7 @@ def fingerprint(path: Path) -> bytes:
     files = [
         path / name
         for table in schema.RAW_TABLES
-        for name in (table.file, file_of(table))
+        for name in (table.file, packed_file(table))
     ]
     sizes = [file.stat().st_size if file.is_file() else 0 for file in files]
     words = [DERIVATION, *sizes, (path / schema.RUN_FILE).read_bytes()]

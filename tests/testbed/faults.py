@@ -33,9 +33,8 @@ from cmhot.cluster.targets import connect
 from cmhot.cluster.testbed import layout, lifecycle, spec
 from cmhot.cluster.testbed.status import _pids, first_process, in_namespace
 from cmhot.cluster.testbed.versions import KUBERNETES_VERSION
-from cmhot.collector.begin import collect
+from cmhot.collector.begin import collect, resume
 from cmhot.collector.probes import CONFIG_MAP_NAME
-from cmhot.collector.resume import resume
 from cmhot.errors import ClusterError, CmhotError, UnreachableError
 from cmhot.kubelet.settings import parse_setting
 from cmhot.kubelet.uses import CONFIG_MAP, Kind

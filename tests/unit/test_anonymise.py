@@ -10,8 +10,8 @@ import pytest
 
 from cmhot.runs import schema
 from cmhot.runs.anonymise import BEGIN_NS, anonymised
-from cmhot.runs.rundir import RunWriter, read_run
-from cmhot.runs.tables import frame, pack
+from cmhot.runs.rundir import RunWriter, pack, read_run
+from cmhot.runs.tables import frame
 from cmhot.statistics.summarise import summarise
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cmhot.cluster.model import ModelCluster
-from cmhot.collector.load_estimate import costs
+from cmhot.collector.preflight import estimate_load
 from cmhot.kubelet.settings import Setting, Strategy
 from cmhot.runs.plan import Plan
 
@@ -19,6 +19,6 @@ def test_only_kubelets_with_probes_watch(nodes: int, pods: int, watching: int) -
     """A thousand nodes without a probe get no event; under Get nobody does."""
     cluster = ModelCluster([Setting(10)] * nodes + [Setting(10, Strategy.GET)])
 
-    cost = costs(cluster, Plan(pods=pods, gap_s=1))
+    cost = estimate_load(cluster, Plan(pods=pods, gap_s=1))
 
     assert cost.watch_events_per_s == watching

@@ -12,8 +12,7 @@ from cmhot.collector.begin import collect
 from cmhot.errors import RunError, UsageError
 from cmhot.kubelet.settings import Setting
 from cmhot.runs.plan import Plan
-from cmhot.runs.rundir import RunWriter, read_run
-from cmhot.runs.tables import pack
+from cmhot.runs.rundir import RunWriter, pack, read_run
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,11 +12,11 @@ from cmhot.clock import NS_PER_S
 from cmhot.cluster.model import ModelCluster
 from cmhot.cluster.port import POD
 from cmhot.collector.begin import collect
-from cmhot.collector.load_estimate import costs, expected_duration_s
+from cmhot.collector.preflight import estimate_load
 from cmhot.errors import ClusterError, ForbiddenError
 from cmhot.kubelet.settings import Setting, Strategy
 from cmhot.kubelet.uses import CONFIG_MAP
-from cmhot.runs.plan import Plan
+from cmhot.runs.plan import Plan, expected_duration_s
 from cmhot.runs.rundir import read_run
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ def test_a_dry_run_says_what_it_would_cost() -> None:
     """Writes, events, pods and minutes are known before anything is created."""
     cluster = ModelCluster(SETTINGS)
 
-    cost = costs(cluster, Plan(pods=9, duration_s=120, gap_s=0.5))
+    cost = estimate_load(cluster, Plan(pods=9, duration_s=120, gap_s=0.5))
 
     assert (cost.pods, cost.updates_per_s, cost.watch_events_per_s) == (18, 2, 2)
     # burn-in 16.2 s, window 120 s, drain 1.5 · 10 + 2 s

@@ -11,9 +11,8 @@ import pytest
 
 from cmhot.cluster.model import ModelCluster
 from cmhot.cluster.port import POD
-from cmhot.collector.begin import collect
+from cmhot.collector.begin import collect, resume
 from cmhot.collector.probes import CONFIG_MAP_NAME
-from cmhot.collector.resume import resume
 from cmhot.collector.writer import PATIENCE_S, EndedError
 from cmhot.errors import (
     ClusterError,

@@ -14,9 +14,8 @@ import pytest
 from cmhot.cluster import probe
 from cmhot.cluster.model import ModelCluster
 from cmhot.cluster.port import NAMESPACE
-from cmhot.collector.begin import collect
+from cmhot.collector.begin import collect, resume
 from cmhot.collector.probes import CONFIG_MAP_NAME
-from cmhot.collector.resume import resume
 from cmhot.errors import RunError, UsageError
 from cmhot.kubelet.settings import Setting, Strategy
 from cmhot.kubelet.uses import CONFIG_MAP

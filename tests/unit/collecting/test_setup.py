@@ -11,9 +11,8 @@ from cmhot.cluster import probe
 from cmhot.cluster.model import ModelCluster
 from cmhot.cluster.nodes import Group
 from cmhot.cluster.port import DEPLOYMENT
-from cmhot.collector.begin import collect
+from cmhot.collector.begin import collect, resume
 from cmhot.collector.probes import Setup
-from cmhot.collector.resume import resume
 from cmhot.errors import ClusterError, UsageError
 from cmhot.kubelet.settings import Setting, Strategy
 from cmhot.kubelet.uses import CONFIG_MAP

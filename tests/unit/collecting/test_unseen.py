@@ -12,8 +12,7 @@ import pytest
 from cmhot.cluster.model import ModelCluster
 from cmhot.cluster.port import NAMESPACE, POD
 from cmhot.cluster.probe import namespace_of
-from cmhot.collector.begin import collect
-from cmhot.collector.resume import resume
+from cmhot.collector.begin import collect, resume
 from cmhot.collector.writer import EndedError
 from cmhot.errors import ClusterError, RunError, UnreachableError
 from cmhot.kubelet.settings import Setting
