@@ -27,9 +27,9 @@ from cmhot.collector.circumstances import (
     new_run_id,
     utc_text,
 )
-from cmhot.collector.loop import Progress, Session
+from cmhot.collector.loop import Collection, Progress
 from cmhot.collector.probes import CONFIG_MAP_NAME, Setup
-from cmhot.collector.schedule import agenda_of
+from cmhot.collector.schedule import schedule_of
 from cmhot.collector.writer import not_sent
 from cmhot.errors import ClusterError, RunError, UsageError
 from cmhot.kubelet.uses import CONFIG_MAP
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from cmhot.cluster.nodes import ObservedNode
     from cmhot.cluster.port import Cluster
-    from cmhot.collector.schedule import Agenda
+    from cmhot.collector.schedule import Schedule
     from cmhot.runs.rundir import Run
 
 
@@ -123,7 +123,7 @@ def _begin(
     meta: dict[str, Any],
     writer: RunWriter,
     progress: Callable[[Progress], None],
-) -> Session:
+) -> Collection:
     """Make the probes; when that fails, nothing of the run is left on the cluster."""
     try:
         setup.create()
@@ -150,27 +150,27 @@ def _ready(
     meta: dict[str, Any],
     writer: RunWriter,
     progress: Callable[[Progress], None],
-) -> Session:
-    """Wait for the probes, and make the agenda."""
-    ready = setup.await_pods(partial(_tell_waiting, progress))
+) -> Collection:
+    """Wait for the probes, and make the schedule."""
+    ready = setup.await_pods(partial(_report_waiting, progress))
     meta |= circumstances(setup.cluster, name_by_pods(list(observed), ready))
     meta["pods"] = [_entry(pod) for pod in ready]
     clock = SteadyClock(setup.cluster.clock)
     meta["begin_ns"] = clock.utc_ns() + round(HEAD_START_S * NS_PER_S)
-    agenda = agenda_of(meta)
+    schedule = schedule_of(meta)
     meta |= {
-        "measure_from_ns": agenda.measure_from_ns,
-        "measure_until_ns": agenda.measure_until_ns,
-        "ends_ns": agenda.end_ns,
-        "planned_updates": agenda.trials,
-        "agenda": agenda.digest,
+        "measure_from_ns": schedule.measure_from_ns,
+        "measure_until_ns": schedule.measure_until_ns,
+        "ends_ns": schedule.end_ns,
+        "planned_updates": schedule.trials,
+        "agenda": schedule.digest,
     }
     writer.write_run(meta)
-    return Session(
+    return Collection(
         setup=setup,
         clock=clock,
         meta=meta,
-        agenda=agenda,
+        schedule=schedule,
         probes=logs_of(meta),
         writer=writer,
         progress=progress,
@@ -202,7 +202,7 @@ def logs_of(meta: Mapping[str, Any]) -> list[ProbeLog]:
     ]
 
 
-def _tell_waiting(progress: Callable[[Progress], None], remaining_s: float) -> None:
+def _report_waiting(progress: Callable[[Progress], None], remaining_s: float) -> None:
     progress(Progress("pods", 0, 0, remaining_s, None))
 
 
@@ -270,8 +270,8 @@ def _go_on(
     changed = differences(meta, setup.circumstances())
     if meta["packages"]["cmhot"] != __version__:
         changed.append(f"cmhot (was {meta['packages']['cmhot']}, is {__version__})")
-    agenda = agenda_of(meta)
-    if agenda.digest != meta["agenda"]:
+    schedule = schedule_of(meta)
+    if schedule.digest != meta["agenda"]:
         changed.append("the schedule that the seed gives: another version of numpy")
     if changed:
         msg = (
@@ -291,26 +291,26 @@ def _go_on(
     writer.write_run(meta)
     clock = SteadyClock(cluster.clock)
     done = len(run.updates)
-    row = _in_flight(cluster, setup, agenda, done)
+    row = _in_flight(cluster, setup, schedule, done)
     if row is not None:
         writer.append_update(row)
         done += 1
-    for missed in _due_meanwhile(agenda, done, clock.utc_ns()):
+    for missed in _due_meanwhile(schedule, done, clock.utc_ns()):
         writer.append_update(missed)
         done += 1
-    session = Session(
+    collection = Collection(
         setup=setup,
         clock=clock,
         meta=meta,
-        agenda=agenda,
+        schedule=schedule,
         probes=probes,
         writer=writer,
         progress=progress,
         done=done,
         sent=_sent(run),
     )
-    session.record.event("resumed", "collector", {"from_seq": done + 1})
-    session.run()
+    collection.record.event("resumed", "collector", {"from_seq": done + 1})
+    collection.run()
 
 
 def _groups(meta: dict[str, Any]) -> list[Group]:
@@ -382,15 +382,15 @@ def _date(one: ProbeLog, clock: NodeClock) -> None:
 
 
 def _in_flight(
-    cluster: Cluster, setup: Setup, agenda: Agenda, done: int
+    cluster: Cluster, setup: Setup, schedule: Schedule, done: int
 ) -> dict[str, Any] | None:
     """Find the write that the collector died in: made, but never recorded.
 
     When it was made is not known: between its planned instant and the death.
     """
-    if done >= len(agenda.writes):
+    if done >= len(schedule.writes):
         return None
-    write = agenda.writes[done]
+    write = schedule.writes[done]
     try:
         stored = cluster.get(CONFIG_MAP, CONFIG_MAP_NAME, namespace=setup.namespace)
     except ClusterError:
@@ -404,11 +404,11 @@ def _in_flight(
     }
 
 
-def _due_meanwhile(agenda: Agenda, done: int, now_ns: int) -> list[dict[str, Any]]:
+def _due_meanwhile(schedule: Schedule, done: int, now_ns: int) -> list[dict[str, Any]]:
     """Make the rows of writes that fell due while no collector was there."""
     return [
         not_sent(write, CONFIG_MAP_NAME) | {"error": "the collector was down"}
-        for write in agenda.writes[done:]
+        for write in schedule.writes[done:]
         if write.at_ns < now_ns
     ]
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from cmhot.cluster.probe import ProbeLog
     from cmhot.collector.monitoring import Record
-    from cmhot.collector.schedule import Agenda
+    from cmhot.collector.schedule import Schedule
     from cmhot.runs.rundir import Run
 
 
@@ -90,7 +90,7 @@ class Tally:
         bounds = rows["clock_bound_s"].to_numpy(dtype=float)
         self.clock_bound_s = float(np.max(bounds, initial=self.clock_bound_s))
 
-    def look_at_phases(self, part: Run) -> None:
+    def count_phases(self, part: Run) -> None:
         """See whether pods of a node are in phase when trials begin to count.
 
         Parameters
@@ -201,7 +201,7 @@ _NOTHING = np.array([], dtype=np.int64)
 def close(
     record: Record,
     meta: dict[str, Any],
-    agenda: Agenda,
+    schedule: Schedule,
     probes: Sequence[ProbeLog],
     *,
     unread: Sequence[ProbeLog],
@@ -217,7 +217,7 @@ def close(
         The run.
     meta
         Its run.json; changed here.
-    agenda
+    schedule
         What was to be done.
     probes
         What became of the pods.
@@ -232,16 +232,16 @@ def close(
     """
     now = record.clock.utc_ns()
     meta["ended_utc"] = utc_text(now)
-    meta["observed_until_ns"] = min(agenda.end_ns, now)
+    meta["observed_until_ns"] = min(schedule.end_ns, now)
     for one in unread:
-        record.add(incidents.unseen(one, since_ns=agenda.begin_ns))
+        record.add(incidents.unread_probe(one, since_ns=schedule.begin_ns))
     lost = {one.pod for one in probes if one.gone} | {one.pod for one in unread}
     outline = replace(read_outline(record.writer.path), meta=meta)
-    to_scramble = sum(write.pod is not None for write in agenda.writes)
+    to_scramble = sum(write.pod is not None for write in schedule.writes)
     own = outline.updates[outline.updates["purpose"] == SCRAMBLE]
     scrambled = int((own["status"] == "acked").sum())
     trials = outline.updates[outline.updates["purpose"] == TRIAL]
-    evidence = _Evidence.of(outline, agenda, lost, away_since_ns)
+    evidence = _Evidence.of(outline, schedule, lost, away_since_ns)
     tally = Tally()
     with (
         DerivedWriter(record.writer.path, schema.DELAYS) as rows,
@@ -249,11 +249,11 @@ def close(
     ):
         told = _keys(outline.events)
         for part in read_by_node(outline):
-            whole = _tell(record, part, evidence.found_in(part), told)
+            whole = _record_incidents(record, part, evidence.found_in(part), told)
             for piece in delays_in_chunks(whole):
                 tally.count(piece)
                 rows.add(piece)
-            tally.look_at_phases(whole)
+            tally.count_phases(whole)
             refreshes.add(refresh_intervals(whole))
             del part, whole  # before the next node's are read
         missed = to_scramble - scrambled + evidence.unscrambled
@@ -263,9 +263,9 @@ def close(
             "phases_not_scrambled": missed,
             "pods_unsupported": sum(not one.supported for one in probes),
             "pods_lost": sum(one.gone for one in probes),
-            "trials_planned": agenda.trials,
+            "trials_planned": schedule.trials,
             "trials_sent": int(trials["sent_ns"].notna().sum()),
-            "trials_left": agenda.trials - len(trials),
+            "trials_left": schedule.trials - len(trials),
             **judged,
         }
         if status == "complete" and not all_passed(judged):
@@ -290,7 +290,7 @@ def _keys(events: pd.DataFrame) -> set[tuple[int, str, str]]:
     return set(zip(events["at_ns"], events["kind"], events["object"], strict=True))
 
 
-def _tell(
+def _record_incidents(
     record: Record,
     part: Run,
     found: Iterable[incidents.Incident],
@@ -316,7 +316,7 @@ class _Evidence:
 
     Attributes
     ----------
-    agenda
+    schedule
         What was to be done.
     lost
         Pods of which nothing is known from some instant on.
@@ -328,7 +328,7 @@ class _Evidence:
         How many pods were annotated and did not publish at once, so far.
     """
 
-    agenda: Agenda
+    schedule: Schedule
     lost: set[str]
     away_ns: list[int]
     scrambles: dict[str, list[tuple[int, int]]]
@@ -336,25 +336,25 @@ class _Evidence:
 
     @classmethod
     def of(
-        cls, outline: Run, agenda: Agenda, lost: set[str], away_since_ns: int | None
+        cls, outline: Run, schedule: Schedule, lost: set[str], away_since_ns: int | None
     ) -> _Evidence:
         """Take from a run's updates and events what is common to all nodes."""
         away_ns = incidents.outages(outline.events)
         if away_since_ns is not None:
             away_ns.append(away_since_ns)
-        pods = {write.seq: write.pod for write in agenda.writes if write.pod}
+        pods = {write.seq: write.pod for write in schedule.writes if write.pod}
         own = outline.updates[outline.updates["purpose"] == SCRAMBLE]
         acked = own[own["status"] == "acked"]
         scrambles: dict[str, list[tuple[int, int]]] = {}
         for seq, at_ns in zip(acked["seq"], acked["acked_ns"], strict=True):
             scrambles.setdefault(str(pods[int(seq)]), []).append((int(seq), int(at_ns)))
-        return cls(agenda, lost, away_ns, scrambles)
+        return cls(schedule, lost, away_ns, scrambles)
 
     def found_in(self, part: Run) -> list[incidents.Incident]:
         """Find the incidents that the publications of a node show."""
         end_ns = part.meta["observed_until_ns"]
         found = extra_syncs(
-            part.publications, part.meta, from_ns=self.agenda.measure_from_ns
+            part.publications, part.meta, from_ns=self.schedule.measure_from_ns
         )
         found += incidents.lost_watches(part, self.away_ns, end_ns=end_ns)
         for pod, seq in self._unscrambled(part):

@@ -57,7 +57,7 @@ class Incident:
         }
 
 
-def gone(
+def gone_probes(
     probes: Iterable[ProbeLog], listed: Iterable[Mapping[str, Any]]
 ) -> Iterator[tuple[ProbeLog, str]]:
     """Find the probes that are no more, and why.
@@ -85,7 +85,7 @@ def gone(
             yield probe, f"it ended: {why}"
 
 
-def strangers(
+def replacements(
     probes: Iterable[ProbeLog], listed: Iterable[Mapping[str, Any]]
 ) -> list[str]:
     """Name the pods that took a probe's place; they are not measured."""
@@ -95,7 +95,7 @@ def strangers(
     )
 
 
-def lost(probe: ProbeLog, why: str, *, since_ns: int) -> list[Incident]:
+def lost_probe(probe: ProbeLog, why: str, *, since_ns: int) -> list[Incident]:
     """Tell of a pod of which nothing is known after its last look.
 
     Parameters
@@ -115,7 +115,7 @@ def lost(probe: ProbeLog, why: str, *, since_ns: int) -> list[Incident]:
     ]
 
 
-def unseen(probe: ProbeLog, *, since_ns: int) -> Incident:
+def unread_probe(probe: ProbeLog, *, since_ns: int) -> Incident:
     """Tell of a pod whose log was not read any more when the run ended.
 
     It holds until a collection is resumed, which reads the log.
@@ -132,7 +132,7 @@ def unseen(probe: ProbeLog, *, since_ns: int) -> Incident:
     return Incident(at_ns, "unseen", f"pod/{probe.pod}", detail)
 
 
-def boots(nodes: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+def node_states(nodes: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """Tell which boot each node is in, and whether its kubelet reports."""
     states = {}
     for node in nodes:
@@ -299,7 +299,7 @@ def extra_syncs(
         setting = None if known is None else schema.setting_of(known)
         if setting is not None:
             node = _node(str(name), numbers.iloc[places], names, setting, from_ns)
-            found += _judged(node)
+            found += _classify(node)
     return found
 
 
@@ -339,7 +339,7 @@ def _node(
     )
 
 
-def _judged(node: _Node) -> Iterator[Incident]:
+def _classify(node: _Node) -> Iterator[Incident]:
     """Tell a kubelet's start from extra syncs of single pods."""
     at_once = round(AT_ONCE_S * NS_PER_S)
     taken = -1
@@ -351,14 +351,14 @@ def _judged(node: _Node) -> Iterator[Incident]:
         together = np.unique(node.code[index:end][~node.behind[index:end]])
         if together.size >= node.crowd or early >= node.enough:
             taken = begin + at_once
-            yield from _start(node, index, end)
+            yield from _kubelet_start(node, index, end)
         elif node.early[index]:
             detail = {"why": "it was synced before its time"}
             name = f"pod/{node.pods[node.code[index]]}"
             yield Incident(begin - 1, "restart", name, detail)
 
 
-def _start(node: _Node, index: int, end: int) -> Iterator[Incident]:
+def _kubelet_start(node: _Node, index: int, end: int) -> Iterator[Incident]:
     """Tell of a kubelet that synced its pods at once."""
     why = "its kubelet synced its pods at once"
     detail: dict[str, Any] = {"why": why, "pods": end - index}

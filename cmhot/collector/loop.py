@@ -17,9 +17,9 @@ from cmhot.cluster import probe
 from cmhot.cluster.port import POD
 from cmhot.collector.circumstances import differences
 from cmhot.collector.finish import close
-from cmhot.collector.monitoring import Record, Watch
+from cmhot.collector.monitoring import Monitor, Record
 from cmhot.collector.probes import CONFIG_MAP_NAME
-from cmhot.collector.schedule import Errands
+from cmhot.collector.schedule import PeriodicTasks
 from cmhot.collector.writer import EndedError, Updater, may_be_resumed
 from cmhot.errors import ClusterError, ForbiddenError, RunError
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from cmhot.clock import SteadyClock
     from cmhot.cluster.probe import ProbeLog
     from cmhot.collector.probes import Setup
-    from cmhot.collector.schedule import Agenda, Write
+    from cmhot.collector.schedule import Schedule, Write
     from cmhot.runs.rundir import RunWriter
 
 
@@ -56,8 +56,8 @@ class Progress:
     last_delay_s: float | None
 
 
-class Session:
-    """A collection whose pods run and whose agenda is made.
+class Collection:
+    """A collection whose pods run and whose schedule is made.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class Session:
         The clock of the run.
     meta
         run.json so far.
-    agenda
+    schedule
         What is to be done.
     probes
         The pods, with what is known of their logs.
@@ -76,7 +76,7 @@ class Session:
     progress
         Called often with how far it is.
     done
-        How many writes of the agenda are on record.
+        How many writes of the schedule are on record.
     sent
         When each of those was sent, UTC epoch ns; None: none was.
     """
@@ -87,39 +87,39 @@ class Session:
         setup: Setup,
         clock: SteadyClock,
         meta: dict[str, Any],
-        agenda: Agenda,
+        schedule: Schedule,
         probes: Sequence[ProbeLog],
         writer: RunWriter,
         progress: Callable[[Progress], None],
         done: int = 0,
         sent: dict[int, int] | None = None,
     ) -> None:
-        self.setup, self.clock, self.meta, self.agenda = setup, clock, meta, agenda
+        self.setup, self.clock, self.meta, self.schedule = setup, clock, meta, schedule
         self.progress = progress
         self.record = Record(writer, clock)
-        self.todo = agenda.writes[done:]
-        self.done = sum(write.pod is None for write in agenda.writes[:done])
+        self.todo = schedule.writes[done:]
+        self.done = sum(write.pod is None for write in schedule.writes[:done])
         self.updater = Updater(
             cluster=setup.cluster,
             clock=clock,
             namespace=setup.namespace,
             name=CONFIG_MAP_NAME,
             run_id=meta["run_id"],
-            tell=self.record.event,
+            on_event=self.record.event,
             sent=sent or {},
             last_seq=done,
         )
-        self.errands = Errands(clock)
-        self.watch = Watch(
+        self.tasks = PeriodicTasks(clock)
+        self.monitor = Monitor(
             setup=setup,
-            agenda=agenda,
+            schedule=schedule,
             probes=probes,
             record=self.record,
             updater=self.updater,
         )
 
     def run(self) -> None:
-        """Follow the agenda, and close the run whatever happens.
+        """Follow the schedule, and close the run whatever happens.
 
         Raises
         ------
@@ -130,15 +130,15 @@ class Session:
         """
         status, keep = "interrupted", False
         try:
-            self._follow()
+            self._make_writes()
             status = "complete"
         except ClusterError as error:
             keep = may_be_resumed(error)
-            self.watch.look_at_all(patient=False)
-            said = self._farewell(str(error), keep=keep)
+            self.monitor.read_all_logs(patient=False)
+            said = self._explain_end(str(error), keep=keep)
             raise EndedError(said, resumable=keep) from error
         except KeyboardInterrupt:
-            self.watch.look_at_all(patient=False)
+            self.monitor.read_all_logs(patient=False)
             raise
         except BaseException as error:
             keep = may_be_resumed(error)
@@ -152,35 +152,35 @@ class Session:
             finally:
                 if not keep:
                     self._remove()
-        self._tell("done", 0.0)
+        self._report("done", 0.0)
 
-    def _follow(self) -> None:
+    def _make_writes(self) -> None:
         """Do all writes at their instants, and see all that comes of them."""
-        self.watch.plan(self.errands)
-        first_ns = self.todo[0].at_ns if self.todo else self.agenda.end_ns
-        self.watch.ask_clocks(until_ns=first_ns)
+        self.monitor.plan(self.tasks)
+        first_ns = self.todo[0].at_ns if self.todo else self.schedule.end_ns
+        self.monitor.ask_clocks(until_ns=first_ns)
         for write in self.todo:
             if write.at_ns >= self.clock.utc_ns():
-                self.errands.until(write.at_ns)
+                self.tasks.until(write.at_ns)
                 self._sleep_until(write.at_ns)
-            self._do(write)
-        self.errands.until(self.agenda.end_ns)
-        self._sleep_until(self.agenda.end_ns)
-        self.watch.look_at_all(patient=True)
-        self.watch.ask_clocks()
+            self._make_write(write)
+        self.tasks.until(self.schedule.end_ns)
+        self._sleep_until(self.schedule.end_ns)
+        self.monitor.read_all_logs(patient=True)
+        self.monitor.ask_clocks()
 
-    def _do(self, write: Write) -> None:
+    def _make_write(self, write: Write) -> None:
         """Make one write; a scrambling one syncs its pod, which shows its number."""
         row = self.updater.write(write)
         self.record.writer.append_update(row)
         if write.pod is None:
             self.done += 1
-            phase = "updates" if self.done < self.agenda.trials else "drain"
+            phase = "updates" if self.done < self.schedule.trials else "drain"
         else:
             phase = "phases"
             if row["status"] == "acked":
                 self._annotate(write.pod, write.seq)
-        self._tell(phase, (self.agenda.end_ns - self.clock.utc_ns()) / NS_PER_S)
+        self._report(phase, (self.schedule.end_ns - self.clock.utc_ns()) / NS_PER_S)
         self.updater.check_patience()
 
     def _annotate(self, pod: str, seq: int) -> None:
@@ -211,13 +211,13 @@ class Session:
             except ClusterError as error:
                 detail = {"error": str(error)}
                 self.record.event("settings_unread", self.setup.namespace, detail)
-        self.watch.write_clocks()
+        self.monitor.write_clocks()
         close(
             self.record,
             self.meta,
-            self.agenda,
-            self.watch.probes,
-            unread=self.watch.unread,
+            self.schedule,
+            self.monitor.probes,
+            unread=self.monitor.unread,
             status=status,
             changed=changed,
             away_since_ns=self.updater.away_since_ns,
@@ -228,9 +228,9 @@ class Session:
         for name, error in self.setup.remove():
             self.record.event("not_removed", name, {"error": error})
 
-    def _farewell(self, said: str, *, keep: bool) -> str:
+    def _explain_end(self, said: str, *, keep: bool) -> str:
         path = self.record.writer.path
-        so_far = f"{said}; {self.done} of {self.agenda.trials} trials are in {path}"
+        so_far = f"{said}; {self.done} of {self.schedule.trials} trials are in {path}"
         if not keep:
             return so_far
         return (
@@ -238,6 +238,6 @@ class Session:
             "`cmhot clean` removes the probes"
         )
 
-    def _tell(self, phase: str, remaining_s: float) -> None:
-        total, delay_s = self.agenda.trials, self.watch.last_delay_s
+    def _report(self, phase: str, remaining_s: float) -> None:
+        total, delay_s = self.schedule.trials, self.monitor.last_delay_s
         self.progress(Progress(phase, self.done, total, remaining_s, delay_s))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cmhot.clock import SteadyClock
     from cmhot.cluster.probe import News, ProbeLog
     from cmhot.collector.probes import Setup
-    from cmhot.collector.schedule import Agenda, Errands
+    from cmhot.collector.schedule import PeriodicTasks, Schedule
     from cmhot.collector.writer import Updater
     from cmhot.runs.rundir import RunWriter
 
@@ -58,17 +58,17 @@ is what a measurement may cost a cluster."""
 READS_PER_S = 5.0
 """Of all probes' logs together, at most: with more than some two hundred probes each
 is read less often. The logs keep what is not read yet."""
-LOOK_TAKES_S, LIST_TAKES_S, EXEC_TAKES_S = 0.1, 0.1, 0.25
-"""Errands are put off when the next update is due sooner than this."""
+READ_TAKES_S, LIST_TAKES_S, EXEC_TAKES_S = 0.1, 0.1, 0.25
+"""PeriodicTasks are put off when the next update is due sooner than this."""
 ASK_TAKES_S = 1.0
 """A command in a pod may take so long on a busy node."""
 LIST_EVERY_S, LIST_PER_ITEM_S = 45.0, 0.1
 """Pods and nodes are listed this often, and less often where the list is long."""
 CLOCK_EVERY_S = 300.0
 """Each node's clock is read again after this."""
-EARLY_LOOKS_S = 5.0
+EARLY_READS_S = 5.0
 """Between two of the first looks, which begin with the measuring window."""
-LAST_LOOKS_S = 15.0
+LAST_READS_S = 15.0
 """So shortly before the end no log is read: at the end all are."""
 STEP_S = 0.1
 """The collector's clock was set when it moves by more against what has passed."""
@@ -85,14 +85,14 @@ def read_every_s(pods: int) -> float:
     return max(READ_EVERY_S, pods / READS_PER_S)
 
 
-class Watch:
+class Monitor:
     """Looks after probes and nodes.
 
     Parameters
     ----------
     setup
         What is on the cluster.
-    agenda
+    schedule
         When it begins and ends.
     probes
         The pods, with what is known of their logs.
@@ -106,12 +106,12 @@ class Watch:
         self,
         *,
         setup: Setup,
-        agenda: Agenda,
+        schedule: Schedule,
         probes: Sequence[ProbeLog],
         record: Record,
         updater: Updater,
     ) -> None:
-        self.setup, self.agenda = setup, agenda
+        self.setup, self.schedule = setup, schedule
         self.cluster, self.namespace = setup.cluster, setup.namespace
         self.probes, self.record, self.updater = list(probes), record, updater
         self.clock = record.clock
@@ -121,59 +121,59 @@ class Watch:
         self._turn = self._clock_turn = 0
         self._stepped_ns = self._regular_ns = 0
         self._silent_until: dict[str, float] = {}
-        self._boots: dict[str, str] | None = None
+        self._node_states: dict[str, str] | None = None
         self._may_list_nodes = self._may_exec = True
         self._nodes_due_s = 0.0
-        self._strangers: set[str] = set()
+        self._replacements: set[str] = set()
 
-    def plan(self, errands: Errands) -> None:
+    def plan(self, tasks: PeriodicTasks) -> None:
         """Plan the looks: each probe in turn, pods and nodes, the clocks."""
         now, count = self.clock.utc_ns(), len(self.probes)
         self._check_nodes()
         every_s = read_every_s(count)
         self._regular_ns = now + round(every_s * NS_PER_S)
-        errands.add(
-            self._look_early,
-            first_ns=min(self._regular_ns, self.agenda.measure_from_ns),
-            every_s=max(EARLY_LOOKS_S, every_s / count),
-            takes_s=LOOK_TAKES_S,
+        tasks.add(
+            self._read_early,
+            first_ns=min(self._regular_ns, self.schedule.measure_from_ns),
+            every_s=max(EARLY_READS_S, every_s / count),
+            takes_s=READ_TAKES_S,
         )
-        errands.add(
-            self._look_at_next,
+        tasks.add(
+            self._read_next_log,
             first_ns=self._regular_ns,
             every_s=every_s / count,
-            takes_s=LOOK_TAKES_S,
+            takes_s=READ_TAKES_S,
         )
         every_s = max(LIST_EVERY_S, LIST_PER_ITEM_S * count)
-        errands.add(
+        tasks.add(
             self._check_pods,
             first_ns=now + round(every_s * NS_PER_S),
             every_s=every_s,
             takes_s=LIST_TAKES_S,
         )
         nodes = len({one.node for one in self.probes})
-        left_s = max(0.0, (self.agenda.end_ns - now) / NS_PER_S)
-        errands.add(
+        left_s = max(0.0, (self.schedule.end_ns - now) / NS_PER_S)
+        tasks.add(
             self._read_next_clock,
             first_ns=now + round(min(CLOCK_EVERY_S, left_s / 2) * NS_PER_S),
             every_s=max(CLOCK_EVERY_S, left_s / 2) / nodes,
             takes_s=EXEC_TAKES_S,
         )
 
-    def _look_early(self) -> None:
+    def _read_early(self) -> None:
         """Look at a few pods before the rounds begin, should the end come soon."""
         if self.clock.utc_ns() < self._regular_ns:
-            self._look_at_next()
+            self._read_next_log()
 
-    def _look_at_next(self) -> None:
+    def _read_next_log(self) -> None:
         one = self.probes[self._turn % len(self.probes)]
         self._turn += 1
         self._check_own_clock()
-        left_s = (self.agenda.end_ns - self.clock.utc_ns()) / NS_PER_S
-        if left_s > LAST_LOOKS_S and not (one.gone or self._is_silent(one.node)):
-            self.look(one)
+        left_s = (self.schedule.end_ns - self.clock.utc_ns()) / NS_PER_S
+        if left_s > LAST_READS_S and not (one.gone or self._is_silent(one.node)):
+            self.read_log(one)
 
-    def look(self, one: ProbeLog) -> bool:
+    def read_log(self, one: ProbeLog) -> bool:
         """Read a probe's log and append what is new to the record."""
         at_ns, began = self.clock.utc_ns(), self.clock.monotonic()
         try:
@@ -219,11 +219,11 @@ class Watch:
     def unread(self) -> list[ProbeLog]:
         """The probes whose logs were not read to their ends, as far as they live.
 
-        Those are all, until `look_at_all` has come to them.
+        Those are all, until `read_all_logs` has come to them.
         """
         return [one for one in self._unread.values() if not one.gone]
 
-    def look_at_all(self, *, patient: bool) -> None:
+    def read_all_logs(self, *, patient: bool) -> None:
         """Read all logs to their ends.
 
         Parameters
@@ -232,22 +232,22 @@ class Watch:
             Whether to try for a while what cannot be read; it is lost then.
         """
         self._unread = {one.pod: one for one in self.probes}
-        self._look_at_unread()
+        self._read_unread()
         # of thousands of logs the first round alone takes longer than this
         until = self.clock.monotonic() + (PATIENCE_S if patient else 0)
         while self.unread and self.clock.monotonic() < until:
             self.clock.sleep(LAST_PAUSE_S)
-            self._look_at_unread()
+            self._read_unread()
         self._check_pods()
         if patient:
             for one in self.unread:
                 self._lose(one, "its log could not be read at the end")
 
-    def _look_at_unread(self) -> None:
+    def _read_unread(self) -> None:
         """Read logs; of a node that does not answer, not one more than needed."""
         self._silent_until.clear()
         for one in self.unread:
-            if not self._is_silent(one.node) and self.look(one):
+            if not self._is_silent(one.node) and self.read_log(one):
                 del self._unread[one.pod]
 
     def _leave_alone_if_slow(self, node: str, began_s: float) -> None:
@@ -267,20 +267,20 @@ class Watch:
         except ClusterError as error:
             self.record.event("pods_unlisted", self.namespace, {"error": str(error)})
         else:
-            for one, why in incidents.gone(self.probes, listed):
+            for one, why in incidents.gone_probes(self.probes, listed):
                 if not self._is_silent(one.node):
-                    self.look(one)
+                    self.read_log(one)
                 self._lose(one, why)
-            for name in incidents.strangers(self.probes, listed):
-                if name not in self._strangers:
-                    self._strangers.add(name)
+            for name in incidents.replacements(self.probes, listed):
+                if name not in self._replacements:
+                    self._replacements.add(name)
                     detail = {"why": "it took another's place: not measured"}
                     self.record.event("left_out", f"pod/{name}", detail)
         self._check_nodes()
 
     def _lose(self, one: ProbeLog, why: str) -> None:
-        since_ns = self.agenda.begin_ns
-        for incident in incidents.lost(one, why, since_ns=since_ns):
+        since_ns = self.schedule.begin_ns
+        for incident in incidents.lost_probe(one, why, since_ns=since_ns):
             self.record.add(incident)
         one.gone = True
 
@@ -297,14 +297,14 @@ class Watch:
             return
         self._nodes_due_s = now_s + LIST_PER_ITEM_S * len(nodes)
         ours = {one.node for one in self.probes}
-        now = incidents.boots(
+        now = incidents.node_states(
             node for node in nodes if node["metadata"]["name"] in ours
         )
-        if self._boots is not None:
+        if self._node_states is not None:
             at_ns = self.clock.utc_ns()
-            for incident in incidents.node_changes(self._boots, now, at_ns=at_ns):
+            for incident in incidents.node_changes(self._node_states, now, at_ns=at_ns):
                 self.record.add(incident)
-        self._boots = now
+        self._node_states = now
 
     def ask_clocks(self, *, until_ns: int | None = None) -> None:
         """Bound the offset of each node's clock by asking for stamps.

@@ -2,7 +2,7 @@
 
 What is to be done when: every write of a collection, before the first is made.
 
-The agenda is a function of what run.json holds (seed, plan, settings, pods, the
+The schedule is a function of what run.json holds (seed, plan, settings, pods, the
 instant at which it begins), so that it can be made again after the collector died,
 and no outcome can change it (open loop).
 """
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 
 STARVED_S = 30.0
-"""An errand that found no room for so long takes it."""
+"""A task that found no room for so long takes it."""
 
 
 @dataclass(slots=True, order=True)
-class _Errand:
+class _Task:
     at_ns: int
     number: int
     every_ns: int = field(compare=False)
@@ -43,7 +43,7 @@ class _Errand:
 
 
 @dataclass(slots=True)
-class Errands:
+class PeriodicTasks:
     """Things to be done again and again.
 
     Attributes
@@ -53,12 +53,12 @@ class Errands:
     """
 
     clock: Clock
-    _heap: list[_Errand] = field(default_factory=list)
+    _heap: list[_Task] = field(default_factory=list)
 
     def add(
         self, do: Callable[[], None], *, first_ns: int, every_s: float, takes_s: float
     ) -> None:
-        """Put an errand on the list.
+        """Put a task on the list.
 
         Parameters
         ----------
@@ -71,31 +71,31 @@ class Errands:
         takes_s
             It is put off when a write is due sooner than this.
         """
-        errand = _Errand(
+        task = _Task(
             at_ns=first_ns,
             number=len(self._heap),
             every_ns=round(every_s * NS_PER_S),
             takes_ns=round(takes_s * NS_PER_S),
             do=do,
         )
-        heapq.heappush(self._heap, errand)
+        heapq.heappush(self._heap, task)
 
     def until(self, write_ns: int) -> None:
         """Do what is due before a write, and return in time for it."""
-        put_off: list[_Errand] = []
+        put_off: list[_Task] = []
         while self._heap and self._heap[0].at_ns < write_ns:
-            errand = heapq.heappop(self._heap)
-            begin = max(errand.at_ns, self.clock.utc_ns())
-            starved = begin - errand.at_ns > STARVED_S * NS_PER_S
-            if begin + errand.takes_ns > write_ns and not starved:
-                put_off.append(errand)
+            task = heapq.heappop(self._heap)
+            begin = max(task.at_ns, self.clock.utc_ns())
+            starved = begin - task.at_ns > STARVED_S * NS_PER_S
+            if begin + task.takes_ns > write_ns and not starved:
+                put_off.append(task)
                 continue
-            self.clock.sleep((errand.at_ns - self.clock.utc_ns()) / NS_PER_S)
-            errand.do()
-            errand.at_ns = max(errand.at_ns + errand.every_ns, self.clock.utc_ns())
-            heapq.heappush(self._heap, errand)
-        for errand in put_off:
-            heapq.heappush(self._heap, errand)
+            self.clock.sleep((task.at_ns - self.clock.utc_ns()) / NS_PER_S)
+            task.do()
+            task.at_ns = max(task.at_ns + task.every_ns, self.clock.utc_ns())
+            heapq.heappush(self._heap, task)
+        for task in put_off:
+            heapq.heappush(self._heap, task)
 
 
 TRIAL, SCRAMBLE = "trial", "scramble"
@@ -129,7 +129,7 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True)
-class Agenda:
+class Schedule:
     """All writes of a collection, and its instants (UTC epoch nanoseconds).
 
     Attributes
@@ -157,18 +157,18 @@ class Agenda:
 
     @property
     def digest(self) -> str:
-        """Tell by one word whether two agendas are the same."""
+        """Tell by one word whether two schedules are the same."""
         words = [(write.at_ns, write.pod) for write in self.writes]
         return hashlib.sha256(repr(words).encode()).hexdigest()[:16]
 
 
-def make_agenda(
+def make_schedule(
     plan: Plan,
     settings: Sequence[Setting],
     pods: Sequence[tuple[str, Setting | None]],
     *,
     begin_ns: int,
-) -> Agenda:
+) -> Schedule:
     """Draw all instants from the plan's seed.
 
     Each pod whose law is known is synced once, at an instant of its own,
@@ -210,13 +210,13 @@ def make_agenda(
             zip(ordered, following, strict=True), start=1
         )
     )
-    return Agenda(begin_ns, first, until, end, tuple(numbered))
+    return Schedule(begin_ns, first, until, end, tuple(numbered))
 
 
-def agenda_of(meta: Mapping[str, Any]) -> Agenda:
-    """Make the agenda of a run again, from its run.json."""
+def schedule_of(meta: Mapping[str, Any]) -> Schedule:
+    """Make the schedule of a run again, from its run.json."""
     known = {node: schema.setting_of(entry) for node, entry in meta["settings"].items()}
-    return make_agenda(
+    return make_schedule(
         Plan.from_dict(meta["plan"]),
         [setting or Setting(DEFAULT_SYNC_S) for setting in known.values()],
         [(entry["pod"], known.get(entry["node"])) for entry in meta["pods"]],

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cmhot.cluster.port import Cluster
     from cmhot.collector.schedule import Write
 
-    Tell = Callable[[str, str, dict[str, Any]], None]
+    OnEvent = Callable[[str, str, dict[str, Any]], None]
 
 AGAIN_S = 0.2
 """Between two tries of one write."""
@@ -93,7 +93,7 @@ class Updater:
     namespace: str
     name: str
     run_id: str
-    tell: Tell
+    on_event: OnEvent
     sent: dict[int, int] = field(default_factory=dict)
     last_seq: int = 0
     _trouble: tuple[str, int, str] | None = None
@@ -113,7 +113,7 @@ class Updater:
         if self._now() > max(write.next_ns, write.at_ns + round(latest_s * NS_PER_S)):
             return row | {"error": f"the collector came {late_s:.1f} s late"}
         if late_s > LATE_S:
-            self.tell("late", self._object, {"seq": write.seq, "late_s": late_s})
+            self.on_event("late", self._object, {"seq": write.seq, "late_s": late_s})
         until_ns = write.next_ns
         if write.pod is not None:
             until_ns = max(until_ns, write.at_ns + round(latest_s * NS_PER_S))
@@ -183,7 +183,7 @@ class Updater:
         except ClusterError as error:
             row["error"] = str(error)
             return self._after(error, seq, row)
-        self._watch_for_strangers(stored)
+        self._check_content(stored)
         return stored
 
     def _after(
@@ -195,7 +195,7 @@ class Updater:
             return self._recreate(seq, row)
         if status == MANY_REQUESTS:
             self._note("throttled", error)
-            self.tell("throttled", self._object, {"seq": seq})
+            self.on_event("throttled", self._object, {"seq": seq})
             return None
         if status is not None and status < SERVER_ERROR:
             self._note("conflicts" if status == CONFLICT else "refused", error)
@@ -228,7 +228,7 @@ class Updater:
             self._gone = isinstance(error, NotFoundError)
             row["error"] = f"the ConfigMap is gone, and cannot be made: {error}"
             return None
-        self.tell("recreated", self._object, {"seq": seq})
+        self.on_event("recreated", self._object, {"seq": seq})
         return stored
 
     def _acknowledge(self, stored: dict[str, Any], row: dict[str, Any]) -> None:
@@ -236,14 +236,14 @@ class Updater:
         now = self._now()
         away = self.away_since_ns
         if away is not None and now - away > OUTAGE_S * NS_PER_S:
-            self.tell("reconnect", "api-server", {"from_ns": away, "to_ns": now})
+            self.on_event("reconnect", "api-server", {"from_ns": away, "to_ns": now})
         self._trouble = None
         row["resource_version"] = stored["metadata"].get("resourceVersion")
         if self._doubt_ns is not None:
             row["sent_ns"] = self._doubt_ns
             within_s = (now - self._doubt_ns) / NS_PER_S
             detail = {"seq": row["seq"], "within_s": within_s}
-            self.tell("settled", self._object, detail)
+            self.on_event("settled", self._object, detail)
             if within_s > SETTLED_WITHIN_S:
                 row["error"] = f"it was made, at an instant known to {within_s:.1f} s"
                 return
@@ -259,11 +259,11 @@ class Updater:
         since = known[1] if known is not None and same else self._now()
         self._trouble = cause, since, str(error)
 
-    def _watch_for_strangers(self, stored: dict[str, Any]) -> None:
+    def _check_content(self, stored: dict[str, Any]) -> None:
         """Tell of content that we did not write, once for each."""
         found = ", ".join(sorted((stored.get("data") or {}).keys() - {"seq"})) or None
         if found not in (None, self._foreign):
-            self.tell("changed", self._object, {"keys": found})
+            self.on_event("changed", self._object, {"keys": found})
         self._foreign = found
 
     def _is_immutable(self) -> bool:

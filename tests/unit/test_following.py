@@ -45,7 +45,7 @@ def test_no_run_yet(tmp_path: Path) -> None:
 
 
 def test_waiting_for_pods(tmp_path: Path) -> None:
-    """Before the agenda is made, it waits for pods, for 300 s at most."""
+    """Before the schedule is made, it waits for pods, for 300 s at most."""
     path = begin(tmp_path).path
 
     progress = read_progress(path, clock=VirtualClock())

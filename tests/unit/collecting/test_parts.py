@@ -1,4 +1,4 @@
-"""The parts of a collection: agenda, errands, clock, incidents, checks."""
+"""The parts of a collection: schedule, tasks, clock, incidents, checks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cmhot.collector import incidents
 from cmhot.collector.begin import collect
 from cmhot.collector.finish import Tally, judge
 from cmhot.collector.incidents import extra_syncs
-from cmhot.collector.schedule import Errands, agenda_of, make_agenda
+from cmhot.collector.schedule import PeriodicTasks, make_schedule, schedule_of
 from cmhot.errors import UsageError
 from cmhot.kubelet.settings import Setting
 from cmhot.runs.plan import Plan
@@ -33,13 +33,13 @@ def at(second: float) -> int:
     return T0 + round(second * NS_PER_S)
 
 
-def test_an_agenda_follows_from_run_json_alone(tmp_path: Path) -> None:
+def test_a_schedule_follows_from_run_json_alone(tmp_path: Path) -> None:
     """What a collection did is what its run.json says it would do."""
     run = read_run(
         collect(ModelCluster([SETTING]), Plan(pods=3, duration_s=60), out=tmp_path)
     )
 
-    again = agenda_of(run.meta)
+    again = schedule_of(run.meta)
 
     assert again.digest == run.meta["agenda"]
     assert [write.at_ns for write in again.writes] == run.updates["planned_ns"].tolist()
@@ -48,19 +48,22 @@ def test_an_agenda_follows_from_run_json_alone(tmp_path: Path) -> None:
 
 def test_each_slot_ends_where_the_next_begins() -> None:
     """Writes are in order, numbered from 1, and the last one's slot ends the run."""
-    agenda = make_agenda(
+    schedule = make_schedule(
         Plan(pods=2, duration_s=30),
         [SETTING],
         [("a", SETTING), ("b", None)],
         begin_ns=T0,
     )
 
-    instants = [write.at_ns for write in agenda.writes]
+    instants = [write.at_ns for write in schedule.writes]
     assert instants == sorted(instants)
-    assert [write.next_ns for write in agenda.writes] == [*instants[1:], agenda.end_ns]
-    assert [write.seq for write in agenda.writes] == list(range(1, len(instants) + 1))
+    assert [write.next_ns for write in schedule.writes] == [
+        *instants[1:],
+        schedule.end_ns,
+    ]
+    assert [write.seq for write in schedule.writes] == list(range(1, len(instants) + 1))
     # the pod whose setting is not known cannot be put into equilibrium
-    assert [write.pod for write in agenda.writes if write.pod] == ["a"]
+    assert [write.pod for write in schedule.writes if write.pod] == ["a"]
 
 
 def test_a_plan_comes_back_from_run_json() -> None:
@@ -72,31 +75,31 @@ def test_a_plan_comes_back_from_run_json() -> None:
         Plan.from_dict({**plan.to_dict(), "new": 1})
 
 
-def test_errands_leave_room_for_writes() -> None:
+def test_periodic_tasks_leave_room_for_writes() -> None:
     """One that would delay a write is put off, and done after it."""
     clock = VirtualClock()
     began = clock.utc_ns()
     done: list[float] = []
-    errands = Errands(clock)
+    tasks = PeriodicTasks(clock)
 
-    def errand() -> None:
+    def task() -> None:
         done.append((clock.utc_ns() - began) / NS_PER_S)
 
     second = NS_PER_S
-    errands.add(errand, first_ns=began + second, every_s=10, takes_s=0.5)
-    errands.until(began + round(1.2 * second))
+    tasks.add(task, first_ns=began + second, every_s=10, takes_s=0.5)
+    tasks.until(began + round(1.2 * second))
     clock.sleep(1.2)
-    errands.until(began + 20 * second)
+    tasks.until(began + 20 * second)
 
     assert done == [1.2, 11]
 
 
-def test_a_starved_errand_is_done_all_the_same() -> None:
+def test_a_starved_task_is_done_all_the_same() -> None:
     """Writes that leave no room must not keep a log from being read for ever."""
     clock = VirtualClock()
     done: list[int] = []
-    errands = Errands(clock)
-    errands.add(
+    tasks = PeriodicTasks(clock)
+    tasks.add(
         lambda: done.append(clock.utc_ns()),
         first_ns=clock.utc_ns(),
         every_s=60,
@@ -104,7 +107,7 @@ def test_a_starved_errand_is_done_all_the_same() -> None:
     )
 
     for _ in range(100):
-        errands.until(clock.utc_ns() + NS_PER_S // 2)
+        tasks.until(clock.utc_ns() + NS_PER_S // 2)
         clock.sleep(0.5)
 
     assert len(done) == 1
@@ -249,14 +252,14 @@ def test_pods_that_end_are_gone() -> None:
         {"metadata": {"name": "new", "uid": "new"}},
     ]
 
-    found = {one.pod: why for one, why in incidents.gone(logs, listed)}
+    found = {one.pod: why for one, why in incidents.gone_probes(logs, listed)}
 
     assert found == {
         "away": "it was deleted",
         "leaving": "it is being deleted",
         "evicted": "it ended: Evicted",
     }
-    assert incidents.strangers(logs, listed) == ["new"]
+    assert incidents.replacements(logs, listed) == ["new"]
 
 
 def node(boot: str, ready: str) -> dict[str, Any]:
@@ -272,10 +275,10 @@ def node(boot: str, ready: str) -> dict[str, Any]:
 
 def test_nodes_that_boot_or_fall_silent_are_told() -> None:
     """A boot interrupts; silence is told, and so is the end."""
-    before = incidents.boots([node("1", "True")])
+    before = incidents.node_states([node("1", "True")])
 
     def change(*nodes: dict[str, Any]) -> list[str]:
-        now = incidents.boots(nodes)
+        now = incidents.node_states(nodes)
         return [one.kind for one in incidents.node_changes(before, now, at_ns=T0)]
 
     assert change(node("1", "True")) == []
@@ -302,7 +305,7 @@ def together(tmp_path: Path, spread_s: float) -> dict[str, Any]:
     )
     run = read_run(writer.path)
     tally = Tally()
-    tally.look_at_phases(run)
+    tally.count_phases(run)
     return judge(run, tally, changed=[], scrambles=(30, 0))["phases"]
 
 

@@ -286,7 +286,7 @@ def change(run_dir: Path, **entries: Any) -> None:  # noqa: ANN401
         ({"agenda": "another"}, "the schedule that the seed gives"),
         ({"kubelets": {"model-1": "v0.9"}}, "kubelets of model-1"),
     ],
-    ids=["kubernetes", "target", "cmhot", "agenda", "kubelet"],
+    ids=["kubernetes", "target", "cmhot", "schedule", "kubelet"],
 )
 def test_another_cluster_or_version_is_refused(
     tmp_path: Path, entries: dict[str, Any], named: str
