@@ -1,4 +1,5 @@
-"""How are many trials collected into a run directory, losing none.
+"""Collect many trials into a run directory, losing none.
 
-The flow: `preflight`, `schedule`, `probes`, `writer`, `loop`, `finish`.
+Read `begin` first, then what a collection goes through: `preflight`, `schedule`,
+`probes`, `writer`, `loop` and `finish`.
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,7 +67,7 @@ def collect(
     cluster
         Where; nothing of it is changed but what is labelled as ours.
     plan
-        What.
+        What to collect.
     out
         Folder of runs.
     run_id
@@ -76,7 +75,7 @@ def collect(
     progress
         Called often with how far it is.
     tell
-        Told, in a sentence, what is not as it was asked for.
+        Called with a sentence when something is not as it was asked for.
 
     Returns
     -------
@@ -109,22 +108,22 @@ def collect(
     setup.check()
     with RunWriter.create(out, meta=meta) as writer:
         against = contradictions(observed, plan.given_setting)
-        for said in against:
-            writer.append_event(said.row(at_ns=cluster.clock.utc_ns()))
+        for conflict in against:
+            writer.append_event(conflict.row(at_ns=cluster.clock.utc_ns()))
         if against:
             tell(warning(against))
-        _begin(setup, observed, meta, writer, progress).run()
+        _create_probes(setup, observed, meta, writer, progress).run()
     return writer.path
 
 
-def _begin(
+def _create_probes(
     setup: Setup,
     observed: Sequence[ObservedNode],
     meta: dict[str, Any],
     writer: RunWriter,
     progress: Callable[[Progress], None],
 ) -> Collection:
-    """Make the probes; when that fails, nothing of the run is left on the cluster."""
+    """Create the probes; when that fails, nothing of the run is left on the cluster."""
     try:
         setup.create()
     except BaseException:
@@ -133,7 +132,7 @@ def _begin(
         writer.discard()
         raise
     try:
-        return _ready(setup, observed, meta, writer, progress)
+        return _await_probes(setup, observed, meta, writer, progress)
     except BaseException:
         meta |= {
             "status": "interrupted",
@@ -144,17 +143,19 @@ def _begin(
         raise
 
 
-def _ready(
+def _await_probes(
     setup: Setup,
     observed: Sequence[ObservedNode],
     meta: dict[str, Any],
     writer: RunWriter,
     progress: Callable[[Progress], None],
 ) -> Collection:
-    """Wait for the probes, and make the schedule."""
-    ready = setup.await_pods(partial(_report_waiting, progress))
+    """Wait until the probes are Ready, and fix the schedule in run.json."""
+    ready = setup.await_pods(
+        lambda remaining_s: progress(Progress("pods", 0, 0, remaining_s, None))
+    )
     meta |= circumstances(setup.cluster, name_by_pods(list(observed), ready))
-    meta["pods"] = [_entry(pod) for pod in ready]
+    meta["pods"] = [_pod_entry(pod) for pod in ready]
     clock = SteadyClock(setup.cluster.clock)
     meta["begin_ns"] = clock.utc_ns() + round(HEAD_START_S * NS_PER_S)
     schedule = schedule_of(meta)
@@ -171,13 +172,13 @@ def _ready(
         clock=clock,
         meta=meta,
         schedule=schedule,
-        probes=logs_of(meta),
+        probes=_probe_logs(meta),
         writer=writer,
         progress=progress,
     )
 
 
-def _entry(pod: Mapping[str, Any]) -> dict[str, Any]:
+def _pod_entry(pod: Mapping[str, Any]) -> dict[str, Any]:
     """Give a pod's entry in run.json."""
     return {
         "node": pod["spec"]["nodeName"],
@@ -189,8 +190,8 @@ def _entry(pod: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def logs_of(meta: Mapping[str, Any]) -> list[ProbeLog]:
-    """Give the logs of a run's pods, of which nothing is known yet."""
+def _probe_logs(meta: Mapping[str, Any]) -> list[ProbeLog]:
+    """Give the logs of a run's pods, of which nothing is read yet."""
     return [
         ProbeLog(
             node=entry["node"],
@@ -202,10 +203,6 @@ def logs_of(meta: Mapping[str, Any]) -> list[ProbeLog]:
     ]
 
 
-def _report_waiting(progress: Callable[[Progress], None], remaining_s: float) -> None:
-    progress(Progress("pods", 0, 0, remaining_s, None))
-
-
 def resume(
     cluster: Cluster,
     run_dir: Path,
@@ -213,35 +210,15 @@ def resume(
     plan: Plan | None = None,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> Path:
-    """Go on with a run that was killed or could not go on.
+    """Go on with a run that was killed or could not go on: the same schedule, from now.
 
-    Parameters
-    ----------
-    cluster
-        The same as then.
-    run_dir
-        The run directory.
-    plan
-        What the user asks for now, which must be what was asked for then;
-        None: that.
-    progress
-        Called often with how far it is.
+    The probes and their logs outlive the collector: what was to be sent meanwhile was
+    not, what the pods published meanwhile is read. `plan` is what the user asks for
+    now, which must be what was asked for then (None: that).
 
-    Returns
-    -------
-    Path
-        The run directory.
-
-    Raises
-    ------
-    RunError
-        When there is nothing to go on with, its collector lives, or the directory
-        cannot be written.
-    UsageError
-        When cluster, plan or versions are not those of the run, or another run has
-        taken its place in the namespace.
-    ClusterError, KeyboardInterrupt
-        As `collect` does.
+    Raises `RunError` when there is nothing to resume or its collector lives,
+    `UsageError` when cluster, plan or versions are not those of the run or another run
+    has taken its place in the namespace, and what `collect` raises.
     """
     # first of all: what is read below is then nobody's to change
     with RunWriter.reopen(run_dir) as writer:
@@ -255,7 +232,7 @@ def _go_on(
     plan: Plan | None,
     progress: Callable[[Progress], None],
 ) -> None:
-    """Check that the run can go on, and do it."""
+    """Check that the run can go on, and continue it."""
     run_dir = writer.path
     meta = read_meta(run_dir)
     _check_unfinished(meta, run_dir)
@@ -279,7 +256,7 @@ def _go_on(
             "begin a new run, and summarise this one as it is"
         )
         raise UsageError(msg)
-    probes = logs_of(meta)
+    probes = _probe_logs(meta)
     _check_probes(setup, probes, run_dir)
     setup.check()
     writer.cut_torn_lines()
@@ -291,6 +268,7 @@ def _go_on(
     writer.write_run(meta)
     clock = SteadyClock(cluster.clock)
     done = len(run.updates)
+    sent = run.updates[run.updates["sent_ns"].notna()]
     row = _in_flight(cluster, setup, schedule, done)
     if row is not None:
         writer.append_update(row)
@@ -307,7 +285,10 @@ def _go_on(
         writer=writer,
         progress=progress,
         done=done,
-        sent=_sent(run),
+        sent={
+            int(seq): int(at_ns)
+            for seq, at_ns in zip(sent["seq"], sent["sent_ns"], strict=True)
+        },
     )
     collection.record.event("resumed", "collector", {"from_seq": done + 1})
     collection.run()
@@ -327,7 +308,7 @@ def _groups(meta: dict[str, Any]) -> list[Group]:
 
 
 def _check_unfinished(meta: dict[str, Any], run_dir: Path) -> None:
-    """Refuse a run that is over, or in which nothing was begun."""
+    """Refuse a run that is over, or that has no probes yet."""
     if meta.get("status") not in {"running", "interrupted"}:
         msg = f"{run_dir} is {meta.get('status')}: there is nothing left to resume"
         raise RunError(msg)
@@ -358,7 +339,7 @@ def _check_probes(setup: Setup, probes: list[ProbeLog], run_dir: Path) -> None:
 
 
 def _restore(probes: list[ProbeLog], part: Run) -> None:
-    """Take up what is known of the logs of one node's pods."""
+    """Take up what is recorded of the logs of one node's pods."""
     columns = ["seq", "published_ns", "read_ns"]
     rows: dict[str, list[Any]] = {
         str(pod): own.sort_values("read_ns")[columns].astype("int64").to_dict("records")
@@ -371,11 +352,11 @@ def _restore(probes: list[ProbeLog], part: Run) -> None:
     for one in probes:
         if one.pod in here:
             one.restore(rows.get(one.pod, []), events.get(f"pod/{one.pod}", []))
-            _date(one, NodeClock.of(part.meta, part.clock, one.node))
+            _set_read_ns(one, NodeClock.of(part.meta, part.clock, one.node))
 
 
-def _date(one: ProbeLog, clock: NodeClock) -> None:
-    """Say until when a pod is known, should nothing be seen of it any more."""
+def _set_read_ns(one: ProbeLog, clock: NodeClock) -> None:
+    """Say until when the pod is known, should nothing be read from it any more."""
     if one.last_ns is not None:
         (read_ns,), _ = clock.to_collector(np.array([one.last_ns]))
         one.read_ns = int(read_ns)
@@ -384,7 +365,7 @@ def _date(one: ProbeLog, clock: NodeClock) -> None:
 def _in_flight(
     cluster: Cluster, setup: Setup, schedule: Schedule, done: int
 ) -> dict[str, Any] | None:
-    """Find the write that the collector died in: made, but never recorded.
+    """Give the row of the write that the collector died in: made, but never recorded.
 
     When it was made is not known: between its planned instant and the death.
     """
@@ -405,17 +386,9 @@ def _in_flight(
 
 
 def _due_meanwhile(schedule: Schedule, done: int, now_ns: int) -> list[dict[str, Any]]:
-    """Make the rows of writes that fell due while no collector was there."""
+    """Give the rows of the writes that fell due while no collector ran."""
     return [
         not_sent(write, CONFIG_MAP_NAME) | {"error": "the collector was down"}
         for write in schedule.writes[done:]
         if write.at_ns < now_ns
     ]
-
-
-def _sent(run: Run) -> dict[int, int]:
-    rows = run.updates[run.updates["sent_ns"].notna()]
-    return {
-        int(seq): int(at_ns)
-        for seq, at_ns in zip(rows["seq"], rows["sent_ns"], strict=True)
-    }

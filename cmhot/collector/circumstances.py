@@ -1,4 +1,4 @@
-"""What a run says of its circumstances, and whether two circumstances are the same."""
+"""The versions, settings and machine that a run records, and whether they changed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FACTS = ("kubelet", "runtime")
 
 
 def new_run_id(clock: clocks.Clock) -> str:
-    """Make a name for a run: when it began, and a tail that keeps two apart."""
+    """Name a run by when it began, with random letters that keep two apart."""
     seconds = clock.utc_ns() // NS_PER_S
     stamp = np.datetime64(int(seconds), "s").astype(str)
     return f"{stamp.replace('-', '').replace(':', '').lower()}-{secrets.token_hex(2)}"
@@ -74,7 +74,7 @@ def first_meta(
 
 
 def circumstances(cluster: Cluster, observed: Sequence[ObservedNode]) -> dict[str, Any]:
-    """Say which versions and settings there are now, as run.json has them."""
+    """Give the versions and settings there are now, as run.json has them."""
     return {
         "kubernetes": cluster.version(),
         "kubelets": {node.name: node.kubelet for node in observed},
@@ -84,18 +84,11 @@ def circumstances(cluster: Cluster, observed: Sequence[ObservedNode]) -> dict[st
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Name what is no longer as a run found it, in words.
+    """Name in words what is no longer as a run found it.
 
-    Of nodes only those count that have probes and are still there: one that went
-    away is an incident. What could not be read, then or now, has not changed; that
-    is not told, since what was measured is not worse for it.
-
-    Parameters
-    ----------
-    before
-        run.json with its ``pods``.
-    now
-        From `circumstances`, with the ``target``.
+    `before` is run.json with its ``pods``, `now` comes from `circumstances`, with the
+    ``target``. Of nodes only those count that have probes and still exist (one that
+    went away is an incident). What could not be read, then or now, has not changed.
     """
     found = [
         f"{key} (was {before.get(key)}, is {now.get(key)})"
@@ -111,12 +104,12 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def _changed(old: object, new: object) -> bool:
-    """Compare two values, of which None is one that is not known."""
+    """Compare two values; one that is not known (None) has not changed."""
     return old is not None and new is not None and old != new
 
 
 def _changed_entry(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Compare two entries of a node; its own word is not held against the user's."""
+    """Compare two entries of a node; its settings only if they can still be read."""
     unread = old["source"] == "configz" != new["source"]
     keys = FACTS if unread else (*KNOBS, *FACTS)
     return any(_changed(old.get(key), new.get(key)) for key in keys)

@@ -1,8 +1,7 @@
 """Find and remove what a collection left on a cluster when it could not do so itself.
 
-Everything that a collection creates carries two labels: who made it, and for which run.
-Labels can be copied, so that they alone are no proof:
-only what our own field manager has labelled is ours.
+Everything that a collection creates has two labels: who made it, and for which run.
+Labels can be copied: only what our own field manager has labelled is ours.
 """
 
 from __future__ import annotations
@@ -30,29 +29,14 @@ IN_ORDER = (DEPLOYMENT, CONFIG_MAP)
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """An object of a collection.
+    """An object of a collection."""
 
-    Attributes
-    ----------
-    kind
-        A namespace, a Deployment or a ConfigMap.
-    name, namespace
-        Which; a namespace is in none.
-    run_id
-        Of the run that made it.
-    age_s
-        Since it was made, seconds.
-    idle_s
-        Since anything of its run was last written, seconds:
-        a run that is under way writes every few seconds.
-    """
-
-    kind: Kind
+    kind: Kind  # a namespace, a Deployment or a ConfigMap
     name: str
     namespace: str | None
     run_id: str
-    age_s: float
-    idle_s: float
+    age_s: float  # since it was made
+    idle_s: float  # since anything of its run was written: one under way writes often
 
     def __str__(self) -> str:
         """Say what it is, of which run, how old, and when it was last written."""
@@ -75,26 +59,10 @@ def find_leftovers(
 ) -> list[Leftover]:
     """List what collections have created and not removed; a running one's as well.
 
-    Parameters
-    ----------
-    cluster
-        Where.
-    namespace
-        Only in this one, and never the namespace itself;
-        None: in all, and the namespaces that we made.
-    idle_s
-        Only what has not been written to for so long, in seconds.
-
-    Returns
-    -------
-    list of Leftover
-        What is in one of our namespaces goes with it, and is not listed.
-        In the order in which it is to be removed.
-
-    Raises
-    ------
-    ForbiddenError
-        It may not be looked for, there or everywhere.
+    In one `namespace`, and never the namespace itself, or (None) in all, with the
+    namespaces that we made: what is in one of those goes with it, and is not listed.
+    Only what has not been written to for `idle_s` seconds, in the order of removal.
+    Raises `ForbiddenError` when these may not be listed.
     """
     everywhere = () if namespace else (NAMESPACE,)
     found = {kind: _ours(cluster, kind, namespace) for kind in (*everywhere, *IN_ORDER)}
@@ -131,7 +99,7 @@ def _ours(cluster: Cluster, kind: Kind, namespace: str | None) -> list[dict[str,
 
 
 def is_ours(meta: Mapping[str, Any]) -> bool:
-    """Tell by an object's metadata whether a collection made it.
+    """Say by an object's metadata whether a collection made it.
 
     The run's label must be there, and our field manager must own it.
     """
@@ -165,10 +133,8 @@ def _epoch_ns(text: str) -> int:
 def remove(cluster: Cluster, leftovers: Sequence[Leftover]) -> None:
     """Delete what was found; what has gone meanwhile is no error.
 
-    Raises
-    ------
-    ForbiddenError
-        Something may not be deleted; what was before it is gone.
+    Raises `ForbiddenError` when something may not be deleted; what was before it is
+    gone.
     """
     for one in leftovers:
         cluster.delete(one.kind, one.name, namespace=one.namespace)

@@ -1,11 +1,11 @@
 """How far a node's clock is from the collector's, and how well that is known.
 
-Three things cannot be, and each bounds the offset (node clock less collector's):
-that a stamp which was asked for was made before the question or after the answer
-(as NTP bounds it, by half of what both took), that an update was published before it
-was sent, and that a line was read before it was written.
-The first needs the right to run a command in a probe, and takes a tenth of a second;
-the other two cost nothing, and are narrow where many updates were seen.
+Three things cannot be, and each bounds the offset (node clock less collector's): that a
+stamp which was asked for was made before the question or after the answer (as NTP
+bounds it, by half of what both took), that an update was published before it was sent,
+and that a line was read before it was written. The first needs the right to run a
+command in a probe, and takes a tenth of a second; the other two cost nothing, and are
+narrow where many updates were seen.
 """
 
 from __future__ import annotations
@@ -32,13 +32,7 @@ tick, 10 ms with HZ = 100."""
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Where an offset lies.
-
-    Attributes
-    ----------
-    least_ns, most_ns
-        Its bounds; None: there is none.
-    """
+    """Where an offset lies; None: there is no such bound."""
 
     least_ns: int | None = None
     most_ns: int | None = None
@@ -58,8 +52,8 @@ class Bounds:
     def row(self, node: str, at_ns: int, *, slack_ns: int = 0) -> dict[str, Any] | None:
         """Give a row of clock.jsonl; None while a bound is missing.
 
-        Bounds that contradict each other show a clock that was set meanwhile:
-        then the row spans both.
+        Bounds that contradict each other show a clock that was set meanwhile: then the
+        row spans both.
         """
         if self.least_ns is None or self.most_ns is None:
             return None
@@ -73,13 +67,7 @@ class Bounds:
 
 @dataclass(slots=True)
 class Offsets:
-    """What is known of the offsets of all nodes, since each was last written down.
-
-    Attributes
-    ----------
-    clock
-        The collector's.
-    """
+    """What is known of the offsets of all nodes, since each was last written down."""
 
     clock: Clock
     _bounds: dict[str, Bounds] = field(default_factory=dict)
@@ -131,21 +119,8 @@ def ask(
 ) -> Bounds:
     """Bound a node's offset by stamps made in a pod on it.
 
-    Parameters
-    ----------
-    cluster
-        Where.
-    clock
-        The collector's, from which the offset is taken.
-    pod, namespace, container
-        Which.
-    tries
-        How many; together they are narrower.
-
-    Raises
-    ------
-    ClusterError
-        When no command may be run in the pod, or its answer is no stamp.
+    More `tries` give narrower bounds. Raises `ClusterError` when no command may be run
+    in the pod, or its answer is no stamp.
     """
     bounds = Bounds()
     for _ in range(tries):

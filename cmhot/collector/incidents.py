@@ -1,20 +1,12 @@
-"""What befell pods and kubelets while they were measured.
+"""What happened to pods and kubelets while they were measured, as events of the run.
 
-All of it becomes events: a trial that waited across a ``restart`` of its pod or
-node is no observation, whichever way it ended.
-
-Which syncs were extra: those of a kubelet that started, or of a pod that was edited.
-
-Both refresh volumes before their time, and what waited for them was lucky.
-Two signs show it, in the publications alone: one that comes sooner after the one before
-than any sync can, and more pods that publish within a second than chance allows.
-On a node that has too much to do publications come late, and then together, and the
-next ones sooner after them: there the probes notice them late as well, which tells.
+A trial that waited across a ``restart`` of its pod or node is no observation, however
+it ended.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,26 +41,13 @@ class Incident:
 
     def row(self) -> dict[str, Any]:
         """Return it as the table has it."""
-        return {
-            "at_ns": self.at_ns,
-            "kind": self.kind,
-            "object": self.object,
-            "detail": self.detail,
-        }
+        return asdict(self)
 
 
 def gone_probes(
     probes: Iterable[ProbeLog], listed: Iterable[Mapping[str, Any]]
 ) -> Iterator[tuple[ProbeLog, str]]:
-    """Find the probes that are no more, and why.
-
-    Parameters
-    ----------
-    probes
-        Those that are measured.
-    listed
-        Pods as the API server has them now.
-    """
+    """Find the probes that are no more among the pods listed now, and why."""
     pods = {pod["metadata"]["uid"]: pod for pod in listed}
     for probe in probes:
         if probe.gone:
@@ -96,16 +75,9 @@ def replacements(
 
 
 def lost_probe(probe: ProbeLog, why: str, *, since_ns: int) -> list[Incident]:
-    """Tell of a pod of which nothing is known after its last look.
+    """Give the incidents of a pod of which nothing is known after its last read.
 
-    Parameters
-    ----------
-    probe
-        The pod.
-    why
-        In words.
-    since_ns
-        When observation began, for a pod that was never looked at.
+    `since_ns` is when observation began, for a pod whose log was never read.
     """
     name = f"pod/{probe.pod}"
     last_ns = probe.read_ns or since_ns
@@ -116,16 +88,10 @@ def lost_probe(probe: ProbeLog, why: str, *, since_ns: int) -> list[Incident]:
 
 
 def unread_probe(probe: ProbeLog, *, since_ns: int) -> Incident:
-    """Tell of a pod whose log was not read any more when the run ended.
+    """Give the incident of a pod whose log was not read any more when the run ended.
 
-    It holds until a collection is resumed, which reads the log.
-
-    Parameters
-    ----------
-    probe
-        The pod.
-    since_ns
-        When observation began, for a pod that was never looked at.
+    It holds until the collection is resumed, which reads the log. `since_ns` is when
+    observation began, for a pod whose log was never read.
     """
     detail = {"why": "its log was not read after this"}
     at_ns = probe.read_ns or since_ns
@@ -133,7 +99,7 @@ def unread_probe(probe: ProbeLog, *, since_ns: int) -> Incident:
 
 
 def node_states(nodes: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Tell which boot each node is in, and whether its kubelet reports."""
+    """Give each node's boot, and whether its kubelet is Ready."""
     states = {}
     for node in nodes:
         status = node.get("status") or {}
@@ -150,7 +116,7 @@ def node_states(nodes: Iterable[Mapping[str, Any]]) -> dict[str, str]:
 def node_changes(
     before: Mapping[str, str], now: Mapping[str, str], *, at_ns: int
 ) -> list[Incident]:
-    """Tell of nodes that rebooted, went away, or no longer report."""
+    """Give the incidents of nodes that booted, went away or changed readiness."""
     found = []
     for node, old in before.items():
         new = now.get(node)
@@ -176,15 +142,8 @@ def lost_watches(run: Run, away_ns: Iterable[int], *, end_ns: int) -> list[Incid
 
     Its watches broke off, and a kubelet comes back when it tries again. Until one of
     its pods publishes a number written after that, its trials waited for the watch.
-
-    Parameters
-    ----------
-    run
-        What was recorded.
-    away_ns
-        When the API server went away, each time.
-    end_ns
-        When observation ends.
+    `away_ns` says when the API server went away, each time; observation ends at
+    `end_ns`.
     """
     updates = run.updates[run.updates["status"] == "acked"]
     nodes = sorted({str(entry["node"]) for entry in run.meta["pods"]})
@@ -229,58 +188,34 @@ SHARE = 0.3
 
 @dataclass(frozen=True, slots=True)
 class _Node:
-    """Publications of a node, in order.
-
-    Attributes
-    ----------
-    name
-        Of the node.
-    pods
-        Names of pods, of this node and of others.
-    code
-        Whose each is, a place in `pods`; shape (n,).
-    at_ns
-        When it was, node clock, UTC epoch ns; shape (n,).
-    early
-        Whether it came too soon; shape (n,).
-    behind
-        Whether the node had too much to do; shape (n,).
-    crowd
-        How many within `AT_ONCE_S` are too many.
-    enough
-        How many of those that came too soon are.
-    """
+    """Publications of a node, in order."""
 
     name: str
-    pods: pd.Index[Any]
-    code: Nanoseconds
-    at_ns: Nanoseconds
-    early: Flags
-    behind: Flags
-    crowd: int
-    enough: float
+    pods: pd.Index[Any]  # names of pods, of this node and of others
+    code: Nanoseconds  # whose each is, a place in `pods`; this and the next: shape (n,)
+    at_ns: Nanoseconds  # node clock, UTC epoch ns
+    early: Flags  # whether it came too soon
+    behind: Flags  # whether the node had too much to do
+    crowd: int  # how many pods within `AT_ONCE_S` are too many
+    enough: float  # how many publications that came too soon are
 
 
 def extra_syncs(
     publications: pd.DataFrame, meta: Mapping[str, Any], *, from_ns: int
 ) -> list[Incident]:
-    """Find syncs that were extra: of all pods of a kubelet, or of a single one.
+    """Find syncs before their time: of all pods of a kubelet, or of a single one.
 
-    Parameters
-    ----------
-    publications
-        Of a run.
-    meta
-        Its run.json: the settings of the nodes; a node of unknown setting is passed
-        over.
-    from_ns
-        Earlier ones are not looked at: each pod was then synced on purpose.
+    A kubelet that starts syncs all of its pods, and an edited pod is synced: what
+    waited for them was lucky. Two signs in the publications alone show it: one that
+    comes sooner after the one before than any sync can, and more pods that publish
+    within a second than chance allows. On a node that has too much to do publications
+    come late, and then together, and the next ones sooner after them; there the probes
+    notice them late as well, by which it is known.
 
-    Returns
-    -------
-    list of Incident
-        For a kubelet a ``restart`` of the node just before the first of its
-        publications, and of each other pod just before its own.
+    `meta` is run.json: a node of unknown setting is passed over. What was before
+    `from_ns` is ignored: each pod was then synced on purpose. For a kubelet the result
+    is a ``restart`` of the node just before the first of its publications, and of each
+    other pod just before its own.
     """
     # a day of a node has a hundred thousand: numbers are sorted, not names
     noticed_s = (publications["read_ns"] - publications["published_ns"]) / NS_PER_S
@@ -310,7 +245,7 @@ def _node(
     setting: Setting,
     from_ns: int,
 ) -> _Node:
-    """Look at a node's publications from an instant on."""
+    """Prepare a node's publications from an instant on."""
     ordered = own.sort_values("published_ns")
     of_pod = ordered.groupby("pod")
     before_s = of_pod["late_s"].shift(fill_value=0.0)
@@ -340,7 +275,7 @@ def _node(
 
 
 def _classify(node: _Node) -> Iterator[Incident]:
-    """Tell a kubelet's start from extra syncs of single pods."""
+    """Separate starts of the kubelet from extra syncs of single pods."""
     at_once = round(AT_ONCE_S * NS_PER_S)
     taken = -1
     for index, begin in enumerate(node.at_ns.tolist()):
@@ -359,7 +294,7 @@ def _classify(node: _Node) -> Iterator[Incident]:
 
 
 def _kubelet_start(node: _Node, index: int, end: int) -> Iterator[Incident]:
-    """Tell of a kubelet that synced its pods at once."""
+    """Give the incidents of a kubelet that synced its pods at once."""
     why = "its kubelet synced its pods at once"
     detail: dict[str, Any] = {"why": why, "pods": end - index}
     at_ns = node.at_ns[index:end].tolist()

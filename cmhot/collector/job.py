@@ -1,12 +1,9 @@
-"""A run directory as lines of text: a Job's log brings it home.
+"""Measure from within the cluster: a Job, and how its run comes home by its log.
 
-A pod that has ended can be asked for nothing but its log, and needs no storage for it.
-What the log no longer has is noticed: lines are counted, and their sum is checked.
-
-A Job that measures from within the cluster, with no more rights than it needs.
-
-How the measurement runs beside a cluster of thousands of nodes:
-requests do not leave it, and the kubelets can be asked for their settings.
+Beside a cluster of thousands of nodes requests do not leave it, and the kubelets can be
+asked for their settings. A pod that has ended can be asked for nothing but its log, and
+needs no storage for it: the run directory is written there as lines, which are counted
+and whose sum is checked.
 """
 
 from __future__ import annotations
@@ -34,115 +31,6 @@ if TYPE_CHECKING:
 
 JOB_LABEL = "job-name"
 JOB_CONTAINER = "collect"
-WIDTH = 4000
-"""Characters of a line: runtimes cut lines of 16 KiB."""
-_HEAD = re.compile(r"cmhot-run (?P<name>[\w.-]+) (?P<lines>\d+) (?P<sum>[0-9a-f]{64})$")
-_LINE = re.compile(r"cmhot-run\+(?P<number>\d+) (?P<text>[A-Za-z0-9+/=]+)$")
-
-
-def pack(run_dir: Path) -> Iterator[str]:
-    """Write a run directory as lines: a head, then numbered pieces of an archive."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
-        for path in sorted(run_dir.iterdir()):
-            tar.add(path, arcname=path.name)
-    data = buffer.getvalue()
-    text = base64.b64encode(data).decode()
-    pieces = [text[at : at + WIDTH] for at in range(0, len(text), WIDTH)]
-    yield f"cmhot-run {run_dir.name} {len(pieces)} {hashlib.sha256(data).hexdigest()}"
-    for number, piece in enumerate(pieces):
-        yield f"cmhot-run+{number} {piece}"
-
-
-def unpack(text: str, out: Path) -> Path:
-    """Read a run directory out of a log.
-
-    Parameters
-    ----------
-    text
-        With or without time stamps before the lines, and with anything between them.
-    out
-        Folder of runs.
-
-    Returns
-    -------
-    Path
-        The run directory.
-
-    Raises
-    ------
-    RunError
-        There is no run in it, a part of it is missing, or it is there already.
-        One of another format is kept, and refused as `cmhot.runs.rundir.read_meta`
-        does: its log may be gone soon.
-    """
-    head: re.Match[str] | None = None
-    pieces: dict[int, str] = {}
-    for line in text.splitlines():
-        if (found := _HEAD.search(line)) is not None:
-            head, pieces = found, {}
-        elif (found := _LINE.search(line)) is not None:
-            pieces[int(found["number"])] = found["text"]
-    if head is None and not pieces:
-        msg = "there is no run in the log: has the Job ended, and was it made for it?"
-        raise RunError(msg)
-    data = b""
-    if head is not None and len(pieces) == int(head["lines"]):
-        data = base64.b64decode("".join(pieces[number] for number in sorted(pieces)))
-    if head is None or hashlib.sha256(data).hexdigest() != head["sum"]:
-        msg = (
-            "a part of the run is no longer in the log, which its node has rotated: "
-            "measure again with `cmhot job --claim`, or for a shorter time"
-        )
-        raise RunError(msg)
-    path = out / head["name"]
-    if path.exists():
-        msg = f"{path} is there already: choose another folder with --out"
-        raise RunError(msg)
-    try:
-        path.mkdir(parents=True)
-        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-            tar.extractall(path, filter="data")
-    except (OSError, tarfile.TarError) as error:
-        msg = f"the run cannot be written to {path}: {error}; choose another --out"
-        raise RunError(msg) from error
-    read_meta(path)
-    return path
-
-
-def fetch(cluster: Cluster, job: str, *, namespace: str, out: Path) -> Path:
-    """Bring home the run of a Job that `cmhot job` made without a claim.
-
-    Parameters
-    ----------
-    cluster
-        Where it ran.
-    job, namespace
-        Which.
-    out
-        Folder of runs.
-
-    Raises
-    ------
-    NotFoundError
-        There is no such Job, or its pod is gone.
-    ClusterError
-        It has not ended yet.
-    RunError
-        See `unpack`.
-    """
-    pods, _ = cluster.list(POD, namespace=namespace, labels={JOB_LABEL: job})
-    if not pods:
-        msg = f"there is no pod of a Job {job!r} in {namespace}: check the name"
-        raise NotFoundError(msg)
-    newest = max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
-    name, phase = newest["metadata"]["name"], newest["status"].get("phase")
-    if phase in {"Pending", "Running"}:
-        msg = f"pod {name} of the Job is {phase}: fetch its run when it has ended"
-        raise ClusterError(msg)
-    return unpack(cluster.log(name, namespace=namespace, container=JOB_CONTAINER), out)
-
-
 RUNS = "/runs"
 """Where the Job keeps its run directory."""
 USER_ID = 65532
@@ -162,31 +50,12 @@ def job(
     nodes: bool = False,
     configz: Configz | None = None,
 ) -> list[dict[str, Any]]:
-    """Make the Job, its account and its rights.
+    """Make the manifests of the Job, its account and its rights, in order.
 
-    Parameters
-    ----------
-    plan
-        What it collects; its namespace is also the Job's, and must exist.
-    image
-        With `cmhot` in it, as the Dockerfile of the repository makes it.
-    name
-        Of the Job and its account.
-    claim
-        PersistentVolumeClaim of the namespace that takes the run directory;
-        None: the pod's log has it at its end, for `cmhot collect --fetch`.
-    nodes, configz
-        Rights in the whole cluster; see `cmhot.cluster.rights.roles`.
-
-    Returns
-    -------
-    list of dict
-        Manifests, in the order in which they can be applied.
-
-    Raises
-    ------
-    UsageError
-        Without a namespace.
+    The Job runs in the namespace of its `plan`, which must exist. `claim` is a
+    PersistentVolumeClaim that takes the run directory; None: the pod's log has it at
+    its end, for `cmhot collect --fetch`. `nodes` and `configz` are rights in the whole
+    cluster, see `cmhot.cluster.rights.roles`. Raises `UsageError` without a namespace.
     """
     if plan.namespace is None:
         msg = "a Job lives in an existing namespace: name it with --namespace"
@@ -263,3 +132,83 @@ def arguments(plan: Plan) -> list[str]:
     for text in plan.node_labels:
         given += ["--node-label", text]
     return given
+
+
+WIDTH = 4000
+"""Characters of a line: runtimes cut lines of 16 KiB."""
+_HEAD = re.compile(r"cmhot-run (?P<name>[\w.-]+) (?P<lines>\d+) (?P<sum>[0-9a-f]{64})$")
+_LINE = re.compile(r"cmhot-run\+(?P<number>\d+) (?P<text>[A-Za-z0-9+/=]+)$")
+
+
+def pack(run_dir: Path) -> Iterator[str]:
+    """Write a run directory as lines: a head, then numbered pieces of an archive."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for path in sorted(run_dir.iterdir()):
+            tar.add(path, arcname=path.name)
+    data = buffer.getvalue()
+    text = base64.b64encode(data).decode()
+    pieces = [text[at : at + WIDTH] for at in range(0, len(text), WIDTH)]
+    yield f"cmhot-run {run_dir.name} {len(pieces)} {hashlib.sha256(data).hexdigest()}"
+    for number, piece in enumerate(pieces):
+        yield f"cmhot-run+{number} {piece}"
+
+
+def unpack(text: str, out: Path) -> Path:
+    """Read a run directory out of a log, into a folder of runs.
+
+    Time stamps before the lines and anything between them are passed over. Raises
+    `RunError` when there is no run in the log, a part of it is missing, or it is there
+    already. One of another format is kept, and refused as `cmhot.runs.rundir.read_meta`
+    does: its log may be gone soon.
+    """
+    head: re.Match[str] | None = None
+    pieces: dict[int, str] = {}
+    for line in text.splitlines():
+        if (found := _HEAD.search(line)) is not None:
+            head, pieces = found, {}
+        elif (found := _LINE.search(line)) is not None:
+            pieces[int(found["number"])] = found["text"]
+    if head is None and not pieces:
+        msg = "there is no run in the log: has the Job ended, and was it made for it?"
+        raise RunError(msg)
+    data = b""
+    if head is not None and len(pieces) == int(head["lines"]):
+        data = base64.b64decode("".join(pieces[number] for number in sorted(pieces)))
+    if head is None or hashlib.sha256(data).hexdigest() != head["sum"]:
+        msg = (
+            "a part of the run is no longer in the log, which its node has rotated: "
+            "measure again with `cmhot job --claim`, or for a shorter time"
+        )
+        raise RunError(msg)
+    path = out / head["name"]
+    if path.exists():
+        msg = f"{path} is there already: choose another folder with --out"
+        raise RunError(msg)
+    try:
+        path.mkdir(parents=True)
+        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+            tar.extractall(path, filter="data")
+    except (OSError, tarfile.TarError) as error:
+        msg = f"the run cannot be written to {path}: {error}; choose another --out"
+        raise RunError(msg) from error
+    read_meta(path)
+    return path
+
+
+def fetch(cluster: Cluster, job: str, *, namespace: str, out: Path) -> Path:
+    """Bring home the run of a Job that `cmhot job` made without a claim.
+
+    Raises `NotFoundError` when there is no such Job or its pod is gone, `ClusterError`
+    when it has not ended yet, and what `unpack` raises.
+    """
+    pods, _ = cluster.list(POD, namespace=namespace, labels={JOB_LABEL: job})
+    if not pods:
+        msg = f"there is no pod of a Job {job!r} in {namespace}: check the name"
+        raise NotFoundError(msg)
+    newest = max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
+    name, phase = newest["metadata"]["name"], newest["status"].get("phase")
+    if phase in {"Pending", "Running"}:
+        msg = f"pod {name} of the Job is {phase}: fetch its run when it has ended"
+        raise ClusterError(msg)
+    return unpack(cluster.log(name, namespace=namespace, container=JOB_CONTAINER), out)

@@ -1,10 +1,8 @@
-"""How far a collection is, for whoever watches it.
+"""One collection: writes at their instants, monitoring between them, and the end.
 
-One collection under way: writes at their instants, looks between them, the record.
-
-Whatever happens to pods, nodes, the API server or the collector is told as an event,
-and each trial comes to something: planned = observed + timeout + interrupted + missed
-+ not_sent + failed.
+Whatever happens to pods, nodes, the API server or the collector is recorded as an
+event, and each trial is accounted for: planned = observed + timeout + interrupted +
+missed + not_sent + failed.
 """
 
 from __future__ import annotations
@@ -35,50 +33,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a collection is.
+    """How far a collection is."""
 
-    Attributes
-    ----------
-    phase
-        ``pods``, ``phases``, ``updates``, ``drain`` or ``done``.
-    done, total
-        Trials dealt with, of all planned.
-    remaining_s
-        Seconds until the last look.
-    last_delay_s
-        The newest delay seen so far; None before the first.
-    """
-
-    phase: str
-    done: int
-    total: int
+    phase: str  # pods, phases, updates, drain or done
+    done: int  # trials dealt with
+    total: int  # trials planned
     remaining_s: float
-    last_delay_s: float | None
+    last_delay_s: float | None  # the newest delay seen so far; None before the first
 
 
 class Collection:
-    """A collection whose pods run and whose schedule is made.
+    """A collection whose pods run and whose schedule is fixed.
 
-    Parameters
-    ----------
-    setup
-        What is on the cluster.
-    clock
-        The clock of the run.
-    meta
-        run.json so far.
-    schedule
-        What is to be done.
-    probes
-        The pods, with what is known of their logs.
-    writer
-        Of the run directory.
-    progress
-        Called often with how far it is.
-    done
-        How many writes of the schedule are on record.
-    sent
-        When each of those was sent, UTC epoch ns; None: none was.
+    Of the writes in the schedule the first `done` are on record; `sent` says when each
+    of those was sent, by number, UTC epoch ns.
     """
 
     def __init__(
@@ -119,14 +87,10 @@ class Collection:
         )
 
     def run(self) -> None:
-        """Follow the schedule, and close the run whatever happens.
+        """Make all writes of the schedule, and close the run whatever happens.
 
-        Raises
-        ------
-        EndedError
-            When it could not go on; the run directory says what there is.
-        RunError
-            When the disk took no more.
+        Raises `EndedError` when it could not go on (the run directory says what there
+        is), `RunError` when the disk took no more.
         """
         status, keep = "interrupted", False
         try:
@@ -155,7 +119,7 @@ class Collection:
         self._report("done", 0.0)
 
     def _make_writes(self) -> None:
-        """Do all writes at their instants, and see all that comes of them."""
+        """Make all writes at their instants, and observe what comes of them."""
         self.monitor.plan(self.tasks)
         first_ns = self.todo[0].at_ns if self.todo else self.schedule.end_ns
         self.monitor.ask_clocks(until_ns=first_ns)
@@ -170,7 +134,7 @@ class Collection:
         self.monitor.ask_clocks()
 
     def _make_write(self, write: Write) -> None:
-        """Make one write; a scrambling one syncs its pod, which shows its number."""
+        """Make one write; a scrambling one syncs its pod, which publishes it."""
         row = self.updater.write(write)
         self.record.writer.append_update(row)
         if write.pod is None:
@@ -203,7 +167,7 @@ class Collection:
         self.clock.sleep((at_ns - self.clock.utc_ns()) / NS_PER_S)
 
     def _close(self, status: str) -> None:
-        """Leave a run directory that lacks nothing."""
+        """Record what is known at the end, judge the run and derive its tables."""
         changed: list[str] = []
         if status == "complete":
             try:
@@ -224,7 +188,7 @@ class Collection:
         )
 
     def _remove(self) -> None:
-        """Take away what was created; what stays is told, and changes no outcome."""
+        """Remove what was created; what stays is recorded, and changes no outcome."""
         for name, error in self.setup.remove():
             self.record.event("not_removed", name, {"error": error})
 

@@ -1,7 +1,4 @@
-"""Where a collection writes down what happens, and by which clock.
-
-What is seen between writes: logs, pods, nodes, clocks.
-"""
+"""What is observed between the writes: the probes' logs, pods, nodes and clocks."""
 
 from __future__ import annotations
 
@@ -30,25 +27,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A run directory under way.
-
-    Attributes
-    ----------
-    writer
-        Of the run directory.
-    clock
-        Of the run.
-    """
+    """A run directory being written, and the clock of the run."""
 
     writer: RunWriter
     clock: SteadyClock
 
     def event(self, kind: str, name: str, detail: dict[str, Any]) -> None:
-        """Tell of an incident now."""
+        """Record an incident that happens now."""
         self.add(Incident(self.clock.utc_ns(), kind, name, detail))
 
     def add(self, incident: Incident) -> None:
-        """Tell of an incident."""
+        """Record an incident."""
         self.writer.append_event(incident.row())
 
 
@@ -67,7 +56,7 @@ LIST_EVERY_S, LIST_PER_ITEM_S = 45.0, 0.1
 CLOCK_EVERY_S = 300.0
 """Each node's clock is read again after this."""
 EARLY_READS_S = 5.0
-"""Between two of the first looks, which begin with the measuring window."""
+"""Between two of the first log reads, which begin with the measuring window."""
 LAST_READS_S = 15.0
 """So shortly before the end no log is read: at the end all are."""
 STEP_S = 0.1
@@ -76,8 +65,8 @@ PATIENCE_S, LAST_PAUSE_S = 15.0, 3.0
 """How long, and how often, a log that cannot be read at the end is tried: an API server
 that is restarted just then comes back."""
 SLOW_S, SILENCE = 2.0, 20.0
-"""A node that kept us waiting for so long without an answer is left alone for so many
-times as long: nothing is sent while we wait."""
+"""A node that did not answer for so long is left alone for so many times as long:
+nothing is sent while the collector waits."""
 
 
 def read_every_s(pods: int) -> float:
@@ -86,21 +75,7 @@ def read_every_s(pods: int) -> float:
 
 
 class Monitor:
-    """Looks after probes and nodes.
-
-    Parameters
-    ----------
-    setup
-        What is on the cluster.
-    schedule
-        When it begins and ends.
-    probes
-        The pods, with what is known of their logs.
-    record
-        Where it goes.
-    updater
-        Which numbers were sent, and when.
-    """
+    """Reads the probes' logs in turn, lists pods and nodes, and bounds their clocks."""
 
     def __init__(
         self,
@@ -127,7 +102,7 @@ class Monitor:
         self._replacements: set[str] = set()
 
     def plan(self, tasks: PeriodicTasks) -> None:
-        """Plan the looks: each probe in turn, pods and nodes, the clocks."""
+        """Add the periodic tasks: logs in turn, pods and nodes, clocks."""
         now, count = self.clock.utc_ns(), len(self.probes)
         self._check_nodes()
         every_s = read_every_s(count)
@@ -161,7 +136,7 @@ class Monitor:
         )
 
     def _read_early(self) -> None:
-        """Look at a few pods before the rounds begin, should the end come soon."""
+        """Read some logs before the first round is due, should the end come soon."""
         if self.clock.utc_ns() < self._regular_ns:
             self._read_next_log()
 
@@ -174,7 +149,7 @@ class Monitor:
             self.read_log(one)
 
     def read_log(self, one: ProbeLog) -> bool:
-        """Read a probe's log and append what is new to the record."""
+        """Record what is new in a probe's log; return whether it was read."""
         at_ns, began = self.clock.utc_ns(), self.clock.monotonic()
         try:
             text = self.cluster.log(
@@ -208,16 +183,16 @@ class Monitor:
         return True
 
     def _write_down(self, one: ProbeLog, news: News, at_ns: int) -> None:
-        """Append what a look brought, in the order of the log."""
+        """Append what a log had, in its order."""
         name = f"pod/{one.pod}"
-        for rows, told in news.stretches():
+        for rows, events in news.stretches():
             self.record.writer.append_publications(rows)
-            for when, kind, detail in told:
-                self.record.add(incidents.Incident(when or at_ns, kind, name, detail))
+            for when, kind, detail in events:
+                self.record.add(Incident(when or at_ns, kind, name, detail))
 
     @property
     def unread(self) -> list[ProbeLog]:
-        """The probes whose logs were not read to their ends, as far as they live.
+        """The living probes whose logs were not read to their ends.
 
         Those are all, until `read_all_logs` has come to them.
         """
@@ -226,10 +201,8 @@ class Monitor:
     def read_all_logs(self, *, patient: bool) -> None:
         """Read all logs to their ends.
 
-        Parameters
-        ----------
-        patient
-            Whether to try for a while what cannot be read; it is lost then.
+        If `patient`, what cannot be read is tried again for `PATIENCE_S`, and is lost
+        then.
         """
         self._unread = {one.pod: one for one in self.probes}
         self._read_unread()
@@ -244,7 +217,7 @@ class Monitor:
                 self._lose(one, "its log could not be read at the end")
 
     def _read_unread(self) -> None:
-        """Read logs; of a node that does not answer, not one more than needed."""
+        """Read logs; a node that does not answer is asked no more than needed."""
         self._silent_until.clear()
         for one in self.unread:
             if not self._is_silent(one.node) and self.read_log(one):
@@ -259,7 +232,7 @@ class Monitor:
         return self.clock.monotonic() < self._silent_until.get(node, 0.0)
 
     def _check_pods(self) -> None:
-        """List pods and nodes, and tell of what is gone."""
+        """List pods and nodes, and record what is gone."""
         try:
             listed, _ = self.cluster.list(
                 POD, namespace=self.namespace, labels=self.setup.labels
@@ -309,10 +282,8 @@ class Monitor:
     def ask_clocks(self, *, until_ns: int | None = None) -> None:
         """Bound the offset of each node's clock by asking for stamps.
 
-        Parameters
-        ----------
-        until_ns
-            When a write is due; nodes for which no time is left are asked later.
+        If a write is due at `until_ns`, nodes for which no time is left are asked
+        later.
         """
         for one in self._one_of_each_node():
             if until_ns is None:
@@ -321,7 +292,7 @@ class Monitor:
                 self._ask_clock(one, tries=1)
 
     def _read_next_clock(self) -> None:
-        """Ask one node, and write down what is known of its clock."""
+        """Ask one node, and record what is known of its clock."""
         some = self._one_of_each_node()
         if some:
             self._clock_turn += 1
@@ -362,18 +333,18 @@ class Monitor:
             self.offsets.narrow(one.node, asked)
 
     def write_clock(self, node: str) -> None:
-        """Write down what is known of a node's clock since it was last."""
+        """Record what was learnt of a node's clock since it was last recorded."""
         row = None if self.cluster.modelled else self.offsets.take(node)
         if row is not None:  # the model has but one clock
             self.record.writer.append_clock(row)
 
     def write_clocks(self) -> None:
-        """Write down what is known of all clocks."""
+        """Record what is known of all clocks."""
         for node in sorted({one.node for one in self.probes}):
             self.write_clock(node)
 
     def _check_own_clock(self) -> None:
-        """Tell when somebody set the collector's clock; the run does not follow it."""
+        """Record that the collector's clock was set; the run does not follow it."""
         stepped_ns = self.clock.stepped_ns()
         if abs(stepped_ns - self._stepped_ns) > STEP_S * NS_PER_S:
             detail = {"by_s": (stepped_ns - self._stepped_ns) / NS_PER_S}

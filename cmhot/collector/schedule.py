@@ -1,10 +1,8 @@
-"""What is done between writes, where it delays none: looks, lists, clocks.
+"""What is done when: all writes of a collection, and periodic tasks between them.
 
-What is to be done when: every write of a collection, before the first is made.
-
-The schedule is a function of what run.json holds (seed, plan, settings, pods, the
-instant at which it begins), so that it can be made again after the collector died,
-and no outcome can change it (open loop).
+The schedule follows from what run.json holds (seed, plan, settings, pods, the instant
+at which it begins): it can be made again after the collector died, and no outcome can
+change it (open loop).
 """
 
 from __future__ import annotations
@@ -29,6 +27,98 @@ if TYPE_CHECKING:
     from cmhot.clock import Clock
 
 
+TRIAL, SCRAMBLE = "trial", "scramble"
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One write to the ConfigMap."""
+
+    at_ns: int  # when it is due, UTC epoch ns
+    next_ns: int  # when the next one is: its slot ends then
+    seq: int  # from 1
+    pod: str | None  # annotated after it, which syncs it; None: a trial
+
+    @property
+    def purpose(self) -> str:
+        """Whether its delay counts."""
+        return TRIAL if self.pod is None else SCRAMBLE
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """All writes of a collection, and its instants (UTC epoch nanoseconds)."""
+
+    begin_ns: int  # the first scrambling write is due after it
+    measure_from_ns: int
+    measure_until_ns: int
+    end_ns: int  # when every pod must have the last update
+    writes: tuple[Write, ...]
+
+    @property
+    def trials(self) -> int:
+        """How many trials are planned."""
+        return sum(write.pod is None for write in self.writes)
+
+    @property
+    def digest(self) -> str:
+        """A hash by which two schedules can be compared."""
+        words = [(write.at_ns, write.pod) for write in self.writes]
+        return hashlib.sha256(repr(words).encode()).hexdigest()[:16]
+
+
+def make_schedule(
+    plan: Plan,
+    settings: Sequence[Setting],
+    pods: Sequence[tuple[str, Setting | None]],
+    *,
+    begin_ns: int,
+) -> Schedule:
+    """Draw all instants from the plan's seed.
+
+    Each pod whose law is known is synced once, at an instant of its own, so that its
+    phase is as of a random instant from then on. `settings` are all that are measured,
+    `pods` the name of each probe and its setting (None: not known).
+    """
+    rng = np.random.default_rng(plan.seed)
+    writes: list[Write] = []
+    for pod, setting in pods:
+        if setting is not None:
+            (wait_s,) = equilibrium(setting, rng, 1)
+            at_ns = begin_ns + round(float(wait_s) * NS_PER_S)
+            writes.append(Write(at_ns=at_ns, next_ns=0, seq=0, pod=pod))
+    burn_s = burn_in_s(settings, late=float(rng.random()))
+    first = begin_ns + round(burn_s * NS_PER_S)
+    until = first + round(plan.duration_s * NS_PER_S)
+    end = until + round(drain_s(settings) * NS_PER_S)
+    offsets = update_offsets_ns(
+        rng, duration_s=plan.duration_s, gap_s=plan.mean_gap_s(settings)
+    )
+    writes += [
+        Write(at_ns=first + offset, next_ns=0, seq=0, pod=None) for offset in offsets
+    ]
+    ordered = sorted(writes, key=attrgetter("at_ns"))
+    next_at = [write.at_ns for write in ordered[1:]] + [end]
+    numbered = (
+        replace(write, seq=seq, next_ns=next_ns)
+        for seq, (write, next_ns) in enumerate(
+            zip(ordered, next_at, strict=True), start=1
+        )
+    )
+    return Schedule(begin_ns, first, until, end, tuple(numbered))
+
+
+def schedule_of(meta: Mapping[str, Any]) -> Schedule:
+    """Make the schedule of a run again, from its run.json."""
+    known = {node: schema.setting_of(entry) for node, entry in meta["settings"].items()}
+    return make_schedule(
+        Plan.from_dict(meta["plan"]),
+        [setting or Setting(DEFAULT_SYNC_S) for setting in known.values()],
+        [(entry["pod"], known.get(entry["node"])) for entry in meta["pods"]],
+        begin_ns=meta["begin_ns"],
+    )
+
+
 STARVED_S = 30.0
 """A task that found no room for so long takes it."""
 
@@ -44,13 +134,7 @@ class _Task:
 
 @dataclass(slots=True)
 class PeriodicTasks:
-    """Things to be done again and again.
-
-    Attributes
-    ----------
-    clock
-        By which they are due.
-    """
+    """Tasks to be done again and again, between writes that they must not delay."""
 
     clock: Clock
     _heap: list[_Task] = field(default_factory=list)
@@ -58,18 +142,9 @@ class PeriodicTasks:
     def add(
         self, do: Callable[[], None], *, first_ns: int, every_s: float, takes_s: float
     ) -> None:
-        """Put a task on the list.
+        """Add a task, first due at `first_ns` (UTC epoch ns), then every `every_s`.
 
-        Parameters
-        ----------
-        do
-            What.
-        first_ns
-            When first, UTC epoch nanoseconds.
-        every_s
-            How often.
-        takes_s
-            It is put off when a write is due sooner than this.
+        It is put off when a write is due within `takes_s`.
         """
         task = _Task(
             at_ns=first_ns,
@@ -96,129 +171,3 @@ class PeriodicTasks:
             heapq.heappush(self._heap, task)
         for task in put_off:
             heapq.heappush(self._heap, task)
-
-
-TRIAL, SCRAMBLE = "trial", "scramble"
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """One write to the ConfigMap.
-
-    Attributes
-    ----------
-    at_ns
-        When it is due, UTC epoch nanoseconds.
-    next_ns
-        When the next one is: its slot ends then.
-    seq
-        Its number, from 1.
-    pod
-        The pod that is annotated after it, which syncs it; None: a trial.
-    """
-
-    at_ns: int
-    next_ns: int
-    seq: int
-    pod: str | None
-
-    @property
-    def purpose(self) -> str:
-        """Whether its delay counts."""
-        return TRIAL if self.pod is None else SCRAMBLE
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """All writes of a collection, and its instants (UTC epoch nanoseconds).
-
-    Attributes
-    ----------
-    begin_ns
-        The first scrambling write is due after it.
-    measure_from_ns, measure_until_ns
-        The measuring window.
-    end_ns
-        When every pod must have the last update.
-    writes
-        In their order.
-    """
-
-    begin_ns: int
-    measure_from_ns: int
-    measure_until_ns: int
-    end_ns: int
-    writes: tuple[Write, ...]
-
-    @property
-    def trials(self) -> int:
-        """How many trials are planned."""
-        return sum(write.pod is None for write in self.writes)
-
-    @property
-    def digest(self) -> str:
-        """Tell by one word whether two schedules are the same."""
-        words = [(write.at_ns, write.pod) for write in self.writes]
-        return hashlib.sha256(repr(words).encode()).hexdigest()[:16]
-
-
-def make_schedule(
-    plan: Plan,
-    settings: Sequence[Setting],
-    pods: Sequence[tuple[str, Setting | None]],
-    *,
-    begin_ns: int,
-) -> Schedule:
-    """Draw all instants from the plan's seed.
-
-    Each pod whose law is known is synced once, at an instant of its own,
-    so that its phase is as of a random instant from then on.
-
-    Parameters
-    ----------
-    plan
-        With the seed.
-    settings
-        All that are measured.
-    pods
-        Name and setting of each probe; None: not known.
-    begin_ns
-        UTC epoch nanoseconds.
-    """
-    rng = np.random.default_rng(plan.seed)
-    writes: list[Write] = []
-    for pod, setting in pods:
-        if setting is not None:
-            (wait_s,) = equilibrium(setting, rng, 1)
-            at_ns = begin_ns + round(float(wait_s) * NS_PER_S)
-            writes.append(Write(at_ns=at_ns, next_ns=0, seq=0, pod=pod))
-    burn_s = burn_in_s(settings, late=float(rng.random()))
-    first = begin_ns + round(burn_s * NS_PER_S)
-    until = first + round(plan.duration_s * NS_PER_S)
-    end = until + round(drain_s(settings) * NS_PER_S)
-    offsets = update_offsets_ns(
-        rng, duration_s=plan.duration_s, gap_s=plan.mean_gap_s(settings)
-    )
-    writes += [
-        Write(at_ns=first + offset, next_ns=0, seq=0, pod=None) for offset in offsets
-    ]
-    ordered = sorted(writes, key=attrgetter("at_ns"))
-    following = [write.at_ns for write in ordered[1:]] + [end]
-    numbered = (
-        replace(write, seq=seq, next_ns=next_ns)
-        for seq, (write, next_ns) in enumerate(
-            zip(ordered, following, strict=True), start=1
-        )
-    )
-    return Schedule(begin_ns, first, until, end, tuple(numbered))
-
-
-def schedule_of(meta: Mapping[str, Any]) -> Schedule:
-    """Make the schedule of a run again, from its run.json."""
-    known = {node: schema.setting_of(entry) for node, entry in meta["settings"].items()}
-    return make_schedule(
-        Plan.from_dict(meta["plan"]),
-        [setting or Setting(DEFAULT_SYNC_S) for setting in known.values()],
-        [(entry["pod"], known.get(entry["node"])) for entry in meta["pods"]],
-        begin_ns=meta["begin_ns"],
-    )

@@ -1,8 +1,8 @@
-"""What became of a write: sent in its slot, tried again, settled by reading back.
+"""The writes to the ConfigMap: each in its slot, tried again, settled by reading back.
 
-A write whose answer is lost may have been made all the same.
-It is read back before anything is said of it; and where it was made,
-but at an instant that is not known well enough, it is no trial.
+A write whose answer is lost may have been made all the same: it is read back before it
+is recorded. Where it was made, but at an instant that is not known well enough, it is
+no trial.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cmhot.collector.schedule import Write
 
     OnEvent = Callable[[str, str, dict[str, Any]], None]
+    """Called with kind, object and detail of each incident."""
 
 AGAIN_S = 0.2
 """Between two tries of one write."""
@@ -33,7 +34,7 @@ an instant that an outcome chose."""
 SCRAMBLE_LATEST_S = 5.0
 """A write that only has to sync a pod at some random instant may come later."""
 LATE_S = 0.25
-"""Writes sent later than this after their planned instant are told as events."""
+"""Writes sent later than this after their planned instant are recorded as events."""
 SETTLED_WITHIN_S = 0.25
 """The instant of a write is known to this, or it is no trial; as for the clocks."""
 PATIENCE_S = {
@@ -57,13 +58,7 @@ CONFLICT, MANY_REQUESTS, SERVER_ERROR = 409, 429, 500
 
 
 class EndedError(ClusterError):
-    """The run cannot go on; what it has is kept.
-
-    Attributes
-    ----------
-    resumable
-        Whether it may be resumed when the cause is gone.
-    """
+    """The run cannot go on; what it has is kept, and may be resumed if `resumable`."""
 
     def __init__(self, message: str, *, resumable: bool) -> None:
         super().__init__(message)
@@ -72,30 +67,16 @@ class EndedError(ClusterError):
 
 @dataclass(slots=True)
 class Updater:
-    """Makes the writes of a run, each in its slot.
-
-    Attributes
-    ----------
-    cluster, namespace, name, run_id
-        What is written to.
-    clock
-        Whose stamps are recorded.
-    tell
-        Called with kind, object and detail of each incident.
-    sent
-        When each number was sent first, UTC epoch nanoseconds.
-    last_seq
-        The highest number that may be in the ConfigMap.
-    """
+    """Makes the writes of a run, each in its slot."""
 
     cluster: Cluster
     clock: Clock
     namespace: str
-    name: str
+    name: str  # of the ConfigMap
     run_id: str
     on_event: OnEvent
-    sent: dict[int, int] = field(default_factory=dict)
-    last_seq: int = 0
+    sent: dict[int, int] = field(default_factory=dict)  # by number, UTC epoch ns
+    last_seq: int = 0  # the highest number that may be in the ConfigMap
     _trouble: tuple[str, int, str] | None = None
     _foreign: str | None = None
     _doubt_ns: int | None = None
@@ -104,7 +85,7 @@ class Updater:
     def write(self, write: Write) -> dict[str, Any]:
         """Make one write; return its row of updates.jsonl.
 
-        It is tried again within its slot; nothing is raised for what a row can say.
+        It is tried again within its slot; what the row can say is not raised.
         """
         self.last_seq = max(self.last_seq, write.seq)
         row = not_sent(write, self.name)
@@ -131,13 +112,7 @@ class Updater:
         return row
 
     def check_patience(self) -> None:
-        """End the run when no write has been taken for too long.
-
-        Raises
-        ------
-        EndedError
-            With the cause, and what to do.
-        """
+        """Raise `EndedError` when no write was taken for too long, with a remedy."""
         if self._trouble is None:
             return
         cause, since, said = self._trouble
@@ -171,7 +146,7 @@ class Updater:
         return known[1] if known is not None and known[0] == "away" else None
 
     def _attempt(self, seq: int, row: dict[str, Any]) -> dict[str, Any] | None:
-        """Send a write once; return the ConfigMap when it is surely written."""
+        """Send a write once; return the ConfigMap when it was certainly written."""
         row |= {"sent_ns": self._now(), "status": "failed", "error": None}
         try:
             stored = self.cluster.patch(
@@ -232,7 +207,7 @@ class Updater:
         return stored
 
     def _acknowledge(self, stored: dict[str, Any], row: dict[str, Any]) -> None:
-        """Note a write that was made; when exactly may be in doubt."""
+        """Record a write that was made; when exactly may be in doubt."""
         now = self._now()
         away = self.away_since_ns
         if away is not None and now - away > OUTAGE_S * NS_PER_S:
@@ -260,7 +235,7 @@ class Updater:
         self._trouble = cause, since, str(error)
 
     def _check_content(self, stored: dict[str, Any]) -> None:
-        """Tell of content that we did not write, once for each."""
+        """Record once if somebody else put keys into the ConfigMap."""
         found = ", ".join(sorted((stored.get("data") or {}).keys() - {"seq"})) or None
         if found not in (None, self._foreign):
             self.on_event("changed", self._object, {"keys": found})
@@ -282,7 +257,7 @@ class Updater:
 
 
 def not_sent(write: Write, name: str) -> dict[str, Any]:
-    """Make the row of a write that was not made."""
+    """Give the row of a write that was not made."""
     return {
         "seq": write.seq,
         "configmap": name,
@@ -297,7 +272,7 @@ def not_sent(write: Write, name: str) -> dict[str, Any]:
 
 
 def may_be_resumed(error: BaseException) -> bool:
-    """Tell whether a run that ended with this error is worth keeping its probes for."""
+    """Say whether a run that ended with this error is worth keeping its probes for."""
     if isinstance(error, EndedError):
         return error.resumable
     return isinstance(error, CmhotError)
