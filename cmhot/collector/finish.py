@@ -1,9 +1,7 @@
-"""Whether a run may be believed: each check with its figure and its limit.
+"""How a run ends: its last incidents, whether it may be believed, its tables.
 
-How a run ends: what its records show, whether it may be believed, its tables.
-
-A day of thousands of pods has millions of publications and tens of millions of
-delays: both go by, a node and a piece at a time, and are counted on their way.
+A day of thousands of pods has millions of publications and tens of millions of delays:
+both are read a node and a piece at a time, and counted on the way.
 """
 
 from __future__ import annotations
@@ -30,9 +28,9 @@ from cmhot.runs.delays import NodeClock, delays_in_chunks
 from cmhot.runs.rundir import (
     has_one_clock,
     kubelet_version,
+    node_setting,
     read_by_node,
     read_outline,
-    setting_columns,
 )
 from cmhot.runs.sync_intervals import refresh_intervals
 from cmhot.runs.tables import DerivedWriter, frame
@@ -63,135 +61,6 @@ COHERENCE = 0.3
 0.7, scrambled ones none but the lattice of the tick."""
 SURELY = 1e-4
 """p-value below which a coherence is none by chance."""
-
-
-@dataclass(slots=True)
-class Tally:
-    """What the checks need of a run's delays and publications, counted piece by piece.
-
-    Attributes
-    ----------
-    statuses
-        How many delays came to what.
-    clock_bound_s
-        The largest error of a delay's clock; NaN: one of them has no bound.
-    coherence
-        The largest of a node's pods; None: it could be judged on no node.
-    """
-
-    statuses: Counter[str] = field(default_factory=Counter)
-    clock_bound_s: float = 0.0
-    coherence: float | None = None
-
-    def count(self, rows: pd.DataFrame) -> None:
-        """Take note of some delays."""
-        counts = rows["status"].value_counts()
-        self.statuses.update({str(name): int(n) for name, n in counts.items()})
-        bounds = rows["clock_bound_s"].to_numpy(dtype=float)
-        self.clock_bound_s = float(np.max(bounds, initial=self.clock_bound_s))
-
-    def count_phases(self, part: Run) -> None:
-        """See whether pods of a node are in phase when trials begin to count.
-
-        Parameters
-        ----------
-        part
-            Publications of whole nodes.
-        """
-        pods = [part.publications["node"], part.publications["pod"]]
-        at_ns = part.publications["published_ns"]
-        counted = at_ns[at_ns >= part.meta["measure_from_ns"]]
-        firsts = counted.groupby(pods).min().reset_index()
-        for node, own in firsts.groupby("node"):
-            known = part.meta["settings"].get(node)
-            setting = None if known is None else schema.setting_of(known)
-            version = kubelet_version(part.meta, str(node))
-            if setting is None or not reads_at_every_sync(setting, version):
-                continue
-            table = coherence_by_sync(own, period_s=mean_interval_s(setting))
-            seen = table.iloc[0]
-            surely = float(seen["coherence"]) if seen["p_value"] < SURELY else 0.0
-            self.coherence = max(self.coherence or 0.0, surely)
-
-    def share(self, *names: str) -> float:
-        """Give the share of the delays that came to one of these."""
-        own = sum(self.statuses[name] for name in names)
-        return own / max(self.statuses.total(), 1)
-
-
-def judge(
-    run: Run,
-    tally: Tally,
-    *,
-    changed: Sequence[str],
-    scrambles: tuple[int, int],
-) -> dict[str, dict[str, Any]]:
-    """Judge a run by its records.
-
-    Parameters
-    ----------
-    run
-        What was recorded; its publications are not looked at.
-    tally
-        Of all its delays and publications.
-    changed
-        What of versions and settings changed between start and end.
-    scrambles
-        How many pods were to be synced at a random instant, and how many were not.
-
-    Returns
-    -------
-    dict
-        By name: ``passed`` (None: it cannot be said), ``value``, ``limit``.
-    """
-    trials = run.updates[run.updates["purpose"] == "trial"]
-    sent = trials[trials["sent_ns"].notna()]
-    acked = sent[sent["status"] == "acked"]
-    late = (acked["sent_ns"] - acked["planned_ns"]) / NS_PER_S > LATE_S
-    to_scramble, missed = scrambles
-    failed = float((sent["status"] == "failed").mean()) if len(sent) else 0.0
-    return {
-        "schedule": _at_most(float(late.mean()) if len(acked) else 0.0, LATE_SHARE),
-        "clock": _clock(run, tally.clock_bound_s),
-        "api_errors": _at_most(failed, FAILED_SHARE),
-        "restarts": _at_most(tally.share("interrupted"), INTERRUPTED_SHARE),
-        "missed": _at_most(tally.share("missed"), MISSED_SHARE),
-        "settings": {"passed": not changed, "value": list(changed), "limit": []},
-        "scrambled": _at_most(missed / max(to_scramble, 1), UNSCRAMBLED_SHARE),
-        "phases": _phases(tally.coherence),
-        "censoring": _at_most(tally.share(*schema.DEAD_ENDS), CENSORED_SHARE),
-    }
-
-
-def all_passed(checks: Mapping[str, Any]) -> bool:
-    """Tell whether no check failed; one that could not be made did not."""
-    return all(
-        check.get("passed") is not False
-        for check in checks.values()
-        if isinstance(check, dict)
-    )
-
-
-def _at_most(value: float, limit: float) -> dict[str, Any]:
-    return {"passed": value <= limit, "value": round(value, 6), "limit": limit}
-
-
-def _clock(run: Run, bound_s: float) -> dict[str, Any]:
-    """Bound what two clocks may add to a delay, over all nodes and instants."""
-    if run.meta.get("modelled") or has_one_clock(run.meta):
-        return {"passed": True, "value": 0.0, "limit": CLOCK_LIMIT_S}
-    if run.clock.empty or math.isnan(bound_s):
-        return {"passed": None, "value": None, "limit": CLOCK_LIMIT_S}
-    return _at_most(bound_s, CLOCK_LIMIT_S)
-
-
-def _phases(coherence: float | None) -> dict[str, Any]:
-    """See that the pods of no node were in phase."""
-    if coherence is None:
-        return {"passed": None, "value": None, "limit": COHERENCE}
-    return _at_most(coherence, COHERENCE)
-
-
 FORCED_WITHIN_S = 1.5
 """An annotated pod publishes this soon: after 0.1 s, measured; one that was synced just
 before waits for the next relist, a second and its work: 1.4 s on a busy machine."""
@@ -209,26 +78,12 @@ def close(
     changed: Sequence[str],
     away_since_ns: int | None,
 ) -> None:
-    """Judge what there is, and leave run.json and the tables that follow.
+    """Judge what there is, and leave run.json and the tables derived from the records.
 
-    Parameters
-    ----------
-    record
-        The run.
-    meta
-        Its run.json; changed here.
-    schedule
-        What was to be done.
-    probes
-        What became of the pods.
-    unread
-        Those that live and whose logs were not read to their ends.
-    status
-        ``complete`` or ``interrupted``; a complete run may turn out ``invalid``.
-    changed
-        What of versions and settings changed between start and end.
-    away_since_ns
-        Since when the API server has been away, UTC epoch ns; None: it is there.
+    Changes `meta`, the run.json. `unread` are the pods that live and whose logs were
+    not read to their ends; `changed` names the versions and settings that changed since
+    the start; the API server has been away since `away_since_ns` (None: it is there). A
+    run whose `status` is ``complete`` may turn out ``invalid``.
     """
     now = record.clock.utc_ns()
     meta["ended_utc"] = utc_text(now)
@@ -247,9 +102,10 @@ def close(
         DerivedWriter(record.writer.path, schema.DELAYS) as rows,
         DerivedWriter(record.writer.path, schema.REFRESH) as refreshes,
     ):
-        told = _keys(outline.events)
+        columns = (outline.events[name] for name in ("at_ns", "kind", "object"))
+        known = set(zip(*columns, strict=True))
         for part in read_by_node(outline):
-            whole = _record_incidents(record, part, evidence.found_in(part), told)
+            whole = _record_incidents(record, part, evidence.found_in(part), known)
             for piece in delays_in_chunks(whole):
                 tally.count(piece)
                 rows.add(piece)
@@ -278,30 +134,18 @@ def close(
             refreshes.finish()
 
 
-def _may_read_old(meta: Mapping[str, Any], node: str) -> bool:
-    """Tell whether a sync on a node may read what a cache kept."""
-    setting = schema.setting_of(setting_columns(meta, node))
-    kubelet = kubelet_version(meta, node)
-    return setting is not None and not reads_at_every_sync(setting, kubelet)
-
-
-def _keys(events: pd.DataFrame) -> set[tuple[int, str, str]]:
-    """Tell events apart."""
-    return set(zip(events["at_ns"], events["kind"], events["object"], strict=True))
-
-
 def _record_incidents(
     record: Record,
     part: Run,
     found: Iterable[incidents.Incident],
-    told: set[tuple[int, str, str]],
+    known: set[tuple[int, str, str]],
 ) -> Run:
     """Add incidents to the record, each once, and to the part that shows them."""
     new = []
     for incident in found:
         key = (incident.at_ns, incident.kind, incident.object)
-        if key not in told:
-            told.add(key)
+        if key not in known:
+            known.add(key)
             record.add(incident)
             new.append(incident.row())
     if not new:
@@ -312,27 +156,13 @@ def _record_incidents(
 
 @dataclass(slots=True, eq=False)
 class _Evidence:
-    """What only the records of a node as a whole show.
-
-    Attributes
-    ----------
-    schedule
-        What was to be done.
-    lost
-        Pods of which nothing is known from some instant on.
-    away_ns
-        When the API server went away, each time, UTC epoch ns.
-    scrambles
-        By pod, the writes after which it was annotated: number, and when that was.
-    unscrambled
-        How many pods were annotated and did not publish at once, so far.
-    """
+    """What only the records of a node as a whole show."""
 
     schedule: Schedule
-    lost: set[str]
-    away_ns: list[int]
-    scrambles: dict[str, list[tuple[int, int]]]
-    unscrambled: int = 0
+    lost: set[str]  # pods of which nothing is known from some instant on
+    away_ns: list[int]  # when the API server went away, each time, UTC epoch ns
+    scrambles: dict[str, list[tuple[int, int]]]  # by pod: write's number, and when, ns
+    unscrambled: int = 0  # pods that were annotated and did not publish at once, so far
 
     @classmethod
     def of(
@@ -386,3 +216,111 @@ class _Evidence:
                     (late_s > -FORCED_WITHIN_S) & (late_s <= FORCED_WITHIN_S)
                 ).any():
                     yield pod, seq
+
+
+def _may_read_old(meta: Mapping[str, Any], node: str) -> bool:
+    """Say whether a sync on a node may read what a cache kept."""
+    setting, kubelet = node_setting(meta, node), kubelet_version(meta, node)
+    return setting is not None and not reads_at_every_sync(setting, kubelet)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the checks need of delays and publications, counted piece by piece."""
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    clock_bound_s: float = 0.0  # the largest of a delay; NaN: one has no bound
+    coherence: float | None = None  # the largest of a node's pods; None: no node judged
+
+    def count(self, rows: pd.DataFrame) -> None:
+        """Count some delays."""
+        counts = rows["status"].value_counts()
+        self.statuses.update({str(name): int(n) for name, n in counts.items()})
+        bounds = rows["clock_bound_s"].to_numpy(dtype=float)
+        self.clock_bound_s = float(np.max(bounds, initial=self.clock_bound_s))
+
+    def count_phases(self, part: Run) -> None:
+        """See whether pods of a node are in phase when trials begin to count.
+
+        `part` has the publications of whole nodes.
+        """
+        pods = [part.publications["node"], part.publications["pod"]]
+        at_ns = part.publications["published_ns"]
+        counted = at_ns[at_ns >= part.meta["measure_from_ns"]]
+        firsts = counted.groupby(pods).min().reset_index()
+        for node, own in firsts.groupby("node"):
+            setting = node_setting(part.meta, str(node))
+            version = kubelet_version(part.meta, str(node))
+            if setting is None or not reads_at_every_sync(setting, version):
+                continue
+            table = coherence_by_sync(own, period_s=mean_interval_s(setting))
+            seen = table.iloc[0]
+            surely = float(seen["coherence"]) if seen["p_value"] < SURELY else 0.0
+            self.coherence = max(self.coherence or 0.0, surely)
+
+    def share(self, *names: str) -> float:
+        """Give the share of the delays that ended in one of these statuses."""
+        own = sum(self.statuses[name] for name in names)
+        return own / max(self.statuses.total(), 1)
+
+
+def judge(
+    run: Run,
+    tally: Tally,
+    *,
+    changed: Sequence[str],
+    scrambles: tuple[int, int],
+) -> dict[str, dict[str, Any]]:
+    """Judge a run by its records: by name ``passed``, ``value`` and ``limit``.
+
+    A check that could not be made has ``passed`` None. The run's publications are not
+    looked at: the `tally` has them. `changed` names what changed of versions and
+    settings; `scrambles` says how many pods were to be synced at a random instant, and
+    how many were not.
+    """
+    trials = run.updates[run.updates["purpose"] == "trial"]
+    sent = trials[trials["sent_ns"].notna()]
+    acked = sent[sent["status"] == "acked"]
+    late = (acked["sent_ns"] - acked["planned_ns"]) / NS_PER_S > LATE_S
+    to_scramble, missed = scrambles
+    failed = float((sent["status"] == "failed").mean()) if len(sent) else 0.0
+    return {
+        "schedule": _at_most(float(late.mean()) if len(acked) else 0.0, LATE_SHARE),
+        "clock": _clock_check(run, tally.clock_bound_s),
+        "api_errors": _at_most(failed, FAILED_SHARE),
+        "restarts": _at_most(tally.share("interrupted"), INTERRUPTED_SHARE),
+        "missed": _at_most(tally.share("missed"), MISSED_SHARE),
+        "settings": {"passed": not changed, "value": list(changed), "limit": []},
+        "scrambled": _at_most(missed / max(to_scramble, 1), UNSCRAMBLED_SHARE),
+        "phases": _phases_check(tally.coherence),
+        "censoring": _at_most(tally.share(*schema.DEAD_ENDS), CENSORED_SHARE),
+    }
+
+
+def all_passed(checks: Mapping[str, Any]) -> bool:
+    """Say whether no check failed; one that could not be made did not."""
+    return all(
+        check.get("passed") is not False
+        for check in checks.values()
+        if isinstance(check, dict)
+    )
+
+
+def _at_most(value: float, limit: float) -> dict[str, Any]:
+    return {"passed": value <= limit, "value": round(value, 6), "limit": limit}
+
+
+def _clock_check(run: Run, bound_s: float) -> dict[str, Any]:
+    """Bound what two clocks may add to a delay, over all nodes and instants."""
+    if run.meta.get("modelled") or has_one_clock(run.meta):
+        return {"passed": True, "value": 0.0, "limit": CLOCK_LIMIT_S}
+    if run.clock.empty or math.isnan(bound_s):
+        return {"passed": None, "value": None, "limit": CLOCK_LIMIT_S}
+    return _at_most(bound_s, CLOCK_LIMIT_S)
+
+
+def _phases_check(coherence: float | None) -> dict[str, Any]:
+    """Check that the pods of no node were in phase."""
+    if coherence is None:
+        return {"passed": None, "value": None, "limit": COHERENCE}
+    return _at_most(coherence, COHERENCE)

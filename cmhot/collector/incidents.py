@@ -15,7 +15,7 @@ from scipy.special import bdtrc
 
 from cmhot.clock import NS_PER_S
 from cmhot.law import mean_interval_s
-from cmhot.runs import schema
+from cmhot.runs.rundir import node_setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -230,8 +230,7 @@ def extra_syncs(
     )
     found: list[Incident] = []
     for name, places in publications.groupby("node").indices.items():
-        known = meta["settings"].get(name)
-        setting = None if known is None else schema.setting_of(known)
+        setting = node_setting(meta, str(name))
         if setting is not None:
             node = _node(str(name), numbers.iloc[places], names, setting, from_ns)
             found += _classify(node)

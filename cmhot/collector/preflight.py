@@ -1,13 +1,7 @@
-"""Amounts as Kubernetes writes them: ``100m``, ``32Mi``, ``1e3``.
+"""Whether a cluster is fit for a collection, and what load that will be.
 
-https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
-
-Whether a cluster is fit for a collection: asked before anything is created.
-
-Each question is a request or two, and yields checks with a remedy.
-What may not be looked at is no failure: it is said, and the collection will tell.
-
-What works here: this machine for a testbed, or a cluster for a measurement.
+All is asked before anything is created. Each question is a request or two, and gives
+checks with a remedy. What may not be read is no failure: the check says so.
 """
 
 from __future__ import annotations
@@ -56,23 +50,14 @@ QUOTA = Kind("v1", "resourcequotas")
 LIMITS = Kind("v1", "limitranges")
 POD_SECURITY = "pod-security.kubernetes.io/enforce"
 LISTED_ONE_BY_ONE = 20
-"""More nodes than this are told by setting, not by name."""
+"""More nodes than this are listed by setting, not by name."""
 
 
 def examine(target: str | None, plan: Plan | None = None) -> list[Check]:
-    """Look at a target, or at this machine when none is named.
+    """Check a target, or (None) whether this machine can run a testbed.
 
-    Parameters
-    ----------
-    target
-        As `connect` takes it; None: this machine.
-    plan
-        What is to be collected there; None: the default, in a namespace of its own.
-
-    Returns
-    -------
-    list of Check
-        In the order in which they matter.
+    `plan` is what is to be collected there; None: the default, in a namespace of its
+    own.
     """
     if target is None:
         return _examine_machine()
@@ -90,7 +75,7 @@ def _examine_machine() -> list[Check]:
 
 
 def _describe(outlook: Outlook) -> Check:
-    """Say which file serves a program, or how it would be had."""
+    """Say which file serves a program, or how it would be fetched."""
     name, source = f"program {outlook.program}", outlook.source
     if source is None:
         return Check(name, ok=True, detail=outlook.remark)
@@ -109,20 +94,9 @@ def _examine_cluster(target: str, plan: Plan) -> list[Check]:
 
 
 def suitability(cluster: Cluster, plan: Plan) -> list[Check]:
-    """Ask whether a collection by this plan could run.
+    """Check whether a collection by this plan could run; what matters most comes first.
 
-    Parameters
-    ----------
-    cluster
-        Where.
-    plan
-        What; its namespace decides which rights are needed.
-
-    Returns
-    -------
-    list of Check
-        In the order in which they matter. A missing right has a check of its own,
-        whose name is the right.
+    A missing right has a check of its own, whose name is the right.
     """
     checks = list(_rights(cluster, plan.namespace))
     if plan.namespace is not None:
@@ -177,11 +151,11 @@ def _rights(cluster: Cluster, namespace: str | None) -> Iterator[Check]:
 
 
 def _namespace(cluster: Cluster, name: str) -> Iterator[Check]:
-    """Look at the namespace: whether it is there, and what it demands of pods."""
+    """Check that the namespace is there, and what it demands of pods."""
     try:
         found = cluster.get(NAMESPACE, name)
     except ForbiddenError:
-        return  # told by the rights
+        return  # the missing right has a check of its own
     except NotFoundError:
         yield Check(
             f"namespace {name}",
@@ -217,16 +191,16 @@ def _settings(observed: list[ObservedNode]) -> Iterator[Check]:
             detail="may not be listed: they are those on which probes will run "
             "(`cmhot rbac --nodes` prints the right)",
         )
-        yield Check("setting of all nodes", ok=True, detail=_known(node))
+        yield Check("setting of all nodes", ok=True, detail=_setting_text(node))
     elif len(observed) <= LISTED_ONE_BY_ONE:
         for node in observed:
-            yield Check(f"setting of {node.name}", ok=True, detail=_known(node))
+            yield Check(f"setting of {node.name}", ok=True, detail=_setting_text(node))
     else:
-        for known, count in Counter(_known(node) for node in observed).items():
-            yield Check(f"setting of {count} nodes", ok=True, detail=known)
+        for text, count in Counter(_setting_text(node) for node in observed).items():
+            yield Check(f"setting of {count} nodes", ok=True, detail=text)
 
 
-def _known(node: ObservedNode) -> str:
+def _setting_text(node: ObservedNode) -> str:
     detail = f"{node.setting or 'not observable'} ({node.source})"
     if node.source == "unknown":
         detail += (
@@ -362,12 +336,9 @@ _FACTOR = {"": 1.0, **_DECIMAL, **_LARGE, **_BINARY}
 
 
 def parse_quantity(text: str | float) -> float:
-    """Read an amount.
+    """Read an amount as Kubernetes writes it: ``100m``, ``32Mi``, ``1e3``.
 
-    Raises
-    ------
-    UsageError
-        When it is none.
+    https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
     """
     match = _QUANTITY.fullmatch(str(text))
     if match is None:
@@ -378,29 +349,13 @@ def parse_quantity(text: str | float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class LoadEstimate:
-    """What a collection will ask of a cluster.
-
-    Attributes
-    ----------
-    pods
-        Probe pods in all.
-    updates_per_s
-        Writes to the ConfigMap.
-    watch_events_per_s
-        Events that the writes cause: one for every kubelet that watches.
-    reads_per_s
-        Requests for probes' logs.
-    duration_s
-        From the first annotation to the end.
-    settings
-        What is measured, in words.
-    """
+    """What a collection will ask of a cluster."""
 
     pods: int
     updates_per_s: float
-    watch_events_per_s: float
-    reads_per_s: float
-    duration_s: float
+    watch_events_per_s: float  # one a write for every kubelet that watches
+    reads_per_s: float  # of probes' logs
+    duration_s: float  # from the first annotation to the end
     settings: tuple[str, ...]
 
     def lines(self) -> list[str]:
@@ -420,7 +375,7 @@ class LoadEstimate:
 
 
 def estimate_load(cluster: Cluster, plan: Plan) -> LoadEstimate:
-    """Say what a collection would cost, without creating anything."""
+    """Estimate the load of a collection, without creating anything."""
     groups = group_by_setting(
         observe_settings(cluster, given=plan.given_setting, placement=plan.placement)
     )

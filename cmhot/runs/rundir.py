@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from cmhot.kubelet.settings import Setting
+
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}")
 """It names folders, here and in reports: no path, no option, not too long."""
@@ -480,6 +482,11 @@ def setting_columns(meta: Mapping[str, Any], node: str) -> dict[str, Any]:
     """Find the setting of a node in run.json; None for what is not known."""
     known = meta.get("settings", {}).get(node, {})
     return {name: known.get(name) for name in schema.SETTING}
+
+
+def node_setting(meta: Mapping[str, Any], node: str) -> Setting | None:
+    """Find the setting of a node in run.json; None: not known."""
+    return schema.setting_of(setting_columns(meta, node))
 
 
 def kubelet_version(meta: Mapping[str, Any], node: str) -> str | None:

@@ -15,7 +15,7 @@ from cmhot.clock import NS_PER_S
 from cmhot.law import law_for, reads_at_every_sync
 from cmhot.runs import schema
 from cmhot.runs.delays import NEVER, NodeClock, all_series, names_of, of_map
-from cmhot.runs.rundir import kubelet_version, observed_until_ns, setting_columns
+from cmhot.runs.rundir import kubelet_version, node_setting, observed_until_ns
 from cmhot.runs.tables import integers, joined, ns, repeated
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def _of_entry(
     None where no law is known.
     """
     node, configmap = sharing[0].node, sharing[0].configmap
-    setting = schema.setting_of(setting_columns(run.meta, node))
+    setting = node_setting(run.meta, node)
     if setting is None:
         return None
     version = kubelet_version(run.meta, node)
