@@ -16,22 +16,13 @@ if TYPE_CHECKING:
 
 
 def hold(folder: Path) -> int | None:
-    """Hold a folder for this process alone, without leaving a trace in it.
+    """Lock a folder for this process alone, without leaving a trace in it.
 
-    The system lets it go when the descriptor is closed, or the process ends in
-    whatever way.
-
-    Returns
-    -------
-    int or None
-        The descriptor that holds it. None: it cannot be held, for it is not there,
-        or its file system locks no folders, as NFS, which wants to write to what it
-        locks. Then it is written all the same: a measurement matters more.
-
-    Raises
-    ------
-    BlockingIOError
-        When somebody holds it already.
+    The system lets it go when the descriptor that is returned is closed, or the process
+    ends in whatever way. None: it cannot be locked, for it is not there, or its file
+    system locks no folders, as NFS, which wants to write to what it locks. Then it is
+    written all the same: a measurement matters more. Raises `BlockingIOError` when
+    somebody holds it.
     """
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -51,16 +42,8 @@ def hold(folder: Path) -> int | None:
 def make_missing(folder: Path) -> list[Path]:
     """Make a folder and what is missing above it; what fails leaves nothing behind.
 
-    Returns
-    -------
-    list of Path
-        Those that this very call made, the deepest first:
-        what another process makes in the meantime is not ours to remove.
-
-    Raises
-    ------
-    OSError
-        When it cannot be made.
+    Returns those that this very call made, the deepest first: what another process
+    makes in the meantime is not ours to remove.
     """
     made: list[Path] = []
     absent = [path for path in (folder, *folder.parents) if not path.exists()]
@@ -89,15 +72,8 @@ def remove_empty(folders: Iterable[Path]) -> None:
 def append(file: Path, content: bytes, *, synced: bool) -> None:
     """Put whole lines at the end of a file; what a full disk took of them is undone.
 
-    Parameters
-    ----------
-    file
-        Which.
-    content
-        The lines.
-    synced
-        Whether they are on the disk on return. If not, they outlive the process,
-        and the machine after `sync`.
+    If `synced`, they are on the disk on return; if not, they outlive the process, and
+    the machine only after `sync`.
     """
     with file.open("ab", buffering=0) as handle:
         whole = handle.tell()
@@ -112,7 +88,7 @@ def append(file: Path, content: bytes, *, synced: bool) -> None:
 
 
 def sync(file: Path) -> None:
-    """Have on the disk what was written to a file."""
+    """Put on the disk what was written to a file."""
     with file.open("ab", buffering=0) as handle:
         os.fsync(handle.fileno())
 

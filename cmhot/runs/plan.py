@@ -1,10 +1,4 @@
-"""Where probes may run, and with which credentials their image is pulled.
-
-Written on the command line as `kubectl` writes it:
-a toleration as ``KEY[=VALUE][:EFFECT]``, a node selector as ``LABEL=VALUE``.
-
-What a collection is to do, fixed before it begins: the plan and its schedule.
-"""
+"""What a collection is to do, fixed before it begins, and where its probes may run."""
 
 from __future__ import annotations
 
@@ -23,154 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from cmhot.kubelet.settings import Setting
-
-
-KEEPING_OUT = ("NoSchedule", "NoExecute")
-"""Effects of a taint that keep a pod off a node; PreferNoSchedule only asks."""
-EFFECTS = (*KEEPING_OUT, "PreferNoSchedule")
-
-
-@dataclass(frozen=True, slots=True)
-class Toleration:
-    """A taint that the probes do not mind.
-
-    Attributes
-    ----------
-    key
-        Of the taint; None: any.
-    value
-        Of the taint; None: any.
-    effect
-        One of `EFFECTS`; None: any.
-    """
-
-    key: str | None = None
-    value: str | None = None
-    effect: str | None = None
-
-    def to_dict(self) -> dict[str, str]:
-        """Return the toleration as a pod's specification has it."""
-        said = {"key": self.key, "value": self.value, "effect": self.effect}
-        return {
-            **{name: text for name, text in said.items() if text is not None},
-            "operator": "Exists" if self.value is None else "Equal",
-        }
-
-    def covers(self, taint: Mapping[str, Any]) -> bool:
-        """Tell whether a pod with it may run beside a taint of a node."""
-        return (
-            self.key in {None, taint["key"]}
-            and self.value in {None, taint.get("value", "")}
-            and self.effect in {None, taint["effect"]}
-        )
-
-
-def parse_toleration(text: str) -> Toleration:
-    """Read ``KEY[=VALUE][:EFFECT]``; ``*`` tolerates every taint.
-
-    Raises
-    ------
-    UsageError
-        Without a key, or with an effect that Kubernetes does not know.
-    """
-    if text == "*":
-        return Toleration()
-    pair, colon, effect = text.partition(":")
-    key, equals, value = pair.partition("=")
-    if not key or (colon and effect not in EFFECTS):
-        msg = (
-            f"cannot read the toleration {text!r}: write KEY[=VALUE][:EFFECT] with an "
-            f"effect of {', '.join(EFFECTS)}, or * for every taint"
-        )
-        raise UsageError(msg)
-    return Toleration(key, value if equals else None, effect or None)
-
-
-def parse_label(text: str) -> tuple[str, str]:
-    """Read ``LABEL=VALUE``.
-
-    Raises
-    ------
-    UsageError
-        When it is something else.
-    """
-    key, equals, value = text.partition("=")
-    if not key or not equals:
-        msg = f"cannot read the node selector {text!r}: write LABEL=VALUE"
-        raise UsageError(msg)
-    return key, value
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """Where probes may run.
-
-    Attributes
-    ----------
-    node_selector
-        Labels that a node must have, as pairs.
-    tolerations
-        Taints that a node may have.
-    image_pull_secret
-        Secret of the namespace with which the image is pulled; None: none is needed.
-    """
-
-    node_selector: tuple[tuple[str, str], ...] = ()
-    tolerations: tuple[Toleration, ...] = ()
-    image_pull_secret: str | None = None
-
-    def takes(self, node: Mapping[str, Any]) -> bool:
-        """Tell whether a probe may be scheduled to a Node."""
-        spec, labels = node["spec"], node["metadata"].get("labels") or {}
-        return (
-            not spec.get("unschedulable")
-            and all(labels.get(key) == value for key, value in self.node_selector)
-            and not self.untolerated(node)
-        )
-
-    def untolerated(self, node: Mapping[str, Any]) -> list[str]:
-        """List the taints that keep the probes off a node, as `kubectl` writes them."""
-        return [
-            f"{taint['key']}={taint.get('value', '')}:{taint['effect']}"
-            for taint in node["spec"].get("taints") or []
-            if taint["effect"] in KEEPING_OUT
-            and not any(one.covers(taint) for one in self.tolerations)
-        ]
-
-    def to_pod_spec(self) -> dict[str, Any]:
-        """Return the fields of a pod's specification that say so."""
-        spec: dict[str, Any] = {}
-        if self.node_selector:
-            spec["nodeSelector"] = dict(self.node_selector)
-        if self.tolerations:
-            spec["tolerations"] = [one.to_dict() for one in self.tolerations]
-        if self.image_pull_secret is not None:
-            spec["imagePullSecrets"] = [{"name": self.image_pull_secret}]
-        return spec
-
-
-ANYWHERE = Placement()
-"""On every node that takes pods without being asked to."""
-
-
-def make_placement(
-    *,
-    node_selector: Iterable[str] = (),
-    tolerations: Iterable[str] = (),
-    image_pull_secret: str | None = None,
-) -> Placement:
-    """Make a placement from what the command line gives.
-
-    Raises
-    ------
-    UsageError
-        When a part cannot be read.
-    """
-    return Placement(
-        node_selector=tuple(parse_label(text) for text in node_selector),
-        tolerations=tuple(parse_toleration(text) for text in tolerations),
-        image_pull_secret=image_pull_secret,
-    )
 
 
 GAP_SHARE = 1 / 6
@@ -268,12 +114,9 @@ class Plan:
 
     @classmethod
     def from_dict(cls, kept: Mapping[str, Any]) -> Plan:
-        """Read the plan that run.json keeps; keys of a newer cmhot are an error.
+        """Read the plan that run.json keeps.
 
-        Raises
-        ------
-        UsageError
-            When it is not one that this cmhot could have written.
+        Keys of another cmhot raise `UsageError`.
         """
         try:
             return cls(**kept)
@@ -298,17 +141,9 @@ def burn_in_s(
 
     Annotations scramble the syncs, not what a node has cached: an entry forgets when it
     was first filled over some times its TTL, and where S is far below the TTL, so that
-    fetches come almost exactly a TTL apart, it hardly does.
-    So the window begins at a random instant of a TTL.
-
-    Parameters
-    ----------
-    settings
-        All that are measured.
-    late
-        That instant, as a share of a TTL drawn uniformly from 0 to 1.
-    kubernetes
-        Version of the kubelets, which decides whether a TTL matters; None: current.
+    fetches come almost exactly a TTL apart, it hardly does. So the window begins at a
+    random instant of a TTL, `late`, a share drawn uniformly from 0 to 1. The version of
+    the kubelets, `kubernetes`, decides whether a TTL matters; None: current.
     """
     return max(
         longest_interval_s(setting)
@@ -332,7 +167,7 @@ def expected_duration_s(plan: Plan, settings: Sequence[Setting]) -> float:
 
 
 def _ttl_s(setting: Setting, kubernetes: str | None) -> float:
-    """Give the TTL where it may matter, seconds."""
+    """Give the TTL where it may matter, else 0, in seconds."""
     if reads_at_every_sync(setting, kubernetes):
         return 0.0
     return DEFAULT_TTL_S if setting.ttl_s is None else setting.ttl_s
@@ -343,15 +178,10 @@ def update_offsets_ns(
 ) -> list[int]:
     """Draw the instants of the updates, before anything is known of their outcome.
 
-    Gaps are independent and uniform on [0.5, 1.5]·``gap_s``: bounded, so that
-    every sync finds something new, and jittered, so that the updates do not lock
-    onto the kubelets' ticks.
-
-    Returns
-    -------
-    list of int
-        Nanoseconds after the beginning of the window, ascending, within it;
-        at least one.
+    Gaps are independent and uniform on [0.5, 1.5]·``gap_s``: bounded, so that every
+    sync finds something new, and jittered, so that the updates do not lock onto the
+    kubelets' ticks. The result is in nanoseconds after the beginning of the window,
+    ascending and within it; there is at least one.
     """
     most = int(2 * duration_s / gap_s) + 2
     gaps = rng.uniform(0.5 * gap_s, 1.5 * gap_s, size=most)
@@ -360,3 +190,115 @@ def update_offsets_ns(
     if inside.size == 0:
         inside = np.array([duration_s / 2])
     return [round(instant * NS_PER_S) for instant in inside]
+
+
+KEEPING_OUT = ("NoSchedule", "NoExecute")
+"""Effects of a taint that keep a pod off a node; PreferNoSchedule only asks."""
+EFFECTS = (*KEEPING_OUT, "PreferNoSchedule")
+
+
+@dataclass(frozen=True, slots=True)
+class Toleration:
+    """A taint on which probes may run: its key, value and effect; None: any."""
+
+    key: str | None = None
+    value: str | None = None
+    effect: str | None = None
+
+    def to_dict(self) -> dict[str, str]:
+        """Return the toleration as a pod's specification has it."""
+        return {
+            **{name: text for name, text in asdict(self).items() if text is not None},
+            "operator": "Exists" if self.value is None else "Equal",
+        }
+
+    def covers(self, taint: Mapping[str, Any]) -> bool:
+        """Say whether a pod with it may run on a node with this taint."""
+        return (
+            self.key in {None, taint["key"]}
+            and self.value in {None, taint.get("value", "")}
+            and self.effect in {None, taint["effect"]}
+        )
+
+
+def parse_toleration(text: str) -> Toleration:
+    """Read ``KEY[=VALUE][:EFFECT]``, as `kubectl` writes it; ``*`` is every taint.
+
+    Raises `UsageError` without a key, or with an effect that Kubernetes does not know.
+    """
+    if text == "*":
+        return Toleration()
+    pair, colon, effect = text.partition(":")
+    key, equals, value = pair.partition("=")
+    if not key or (colon and effect not in EFFECTS):
+        msg = (
+            f"cannot read the toleration {text!r}: write KEY[=VALUE][:EFFECT] with an "
+            f"effect of {', '.join(EFFECTS)}, or * for every taint"
+        )
+        raise UsageError(msg)
+    return Toleration(key, value if equals else None, effect or None)
+
+
+def parse_label(text: str) -> tuple[str, str]:
+    """Read ``LABEL=VALUE``, or raise `UsageError`."""
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        msg = f"cannot read the node selector {text!r}: write LABEL=VALUE"
+        raise UsageError(msg)
+    return key, value
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where probes may run, and with which credentials their image is pulled."""
+
+    node_selector: tuple[tuple[str, str], ...] = ()  # labels that a node must have
+    tolerations: tuple[Toleration, ...] = ()
+    image_pull_secret: str | None = None  # of the namespace; None: none is needed
+
+    def takes(self, node: Mapping[str, Any]) -> bool:
+        """Say whether a probe may be scheduled to a Node."""
+        spec, labels = node["spec"], node["metadata"].get("labels") or {}
+        return (
+            not spec.get("unschedulable")
+            and all(labels.get(key) == value for key, value in self.node_selector)
+            and not self.untolerated(node)
+        )
+
+    def untolerated(self, node: Mapping[str, Any]) -> list[str]:
+        """List the taints that keep the probes off a node, as `kubectl` writes them."""
+        return [
+            f"{taint['key']}={taint.get('value', '')}:{taint['effect']}"
+            for taint in node["spec"].get("taints") or []
+            if taint["effect"] in KEEPING_OUT
+            and not any(one.covers(taint) for one in self.tolerations)
+        ]
+
+    def to_pod_spec(self) -> dict[str, Any]:
+        """Return the fields of a pod's specification that say so."""
+        spec: dict[str, Any] = {}
+        if self.node_selector:
+            spec["nodeSelector"] = dict(self.node_selector)
+        if self.tolerations:
+            spec["tolerations"] = [one.to_dict() for one in self.tolerations]
+        if self.image_pull_secret is not None:
+            spec["imagePullSecrets"] = [{"name": self.image_pull_secret}]
+        return spec
+
+
+ANYWHERE = Placement()
+"""On every node that takes pods without being asked to."""
+
+
+def make_placement(
+    *,
+    node_selector: Iterable[str] = (),
+    tolerations: Iterable[str] = (),
+    image_pull_secret: str | None = None,
+) -> Placement:
+    """Make a placement from what the command line gives."""
+    return Placement(
+        node_selector=tuple(parse_label(text) for text in node_selector),
+        tolerations=tuple(parse_toleration(text) for text in tolerations),
+        image_pull_secret=image_pull_secret,
+    )

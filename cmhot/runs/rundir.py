@@ -2,10 +2,8 @@
 
 The raw files only grow, line by line. A row that only the collector knows is on the
 disk before the call returns; publications, which the probes' logs keep, are there
-before the next of those. A line that was torn by a crash is ignored on reading.
-What is derived from them can be computed again at any time.
-
-What run.json says of a run: settings, versions, the end of observation.
+before the next of those. A line that was torn by a crash is ignored on reading. What is
+derived from them can be computed again at any time.
 """
 
 from __future__ import annotations
@@ -82,13 +80,8 @@ class Run:
 class RunWriter:
     """Writes one run directory, and keeps other writers out until it is closed.
 
-    `create` and `reopen` make one. What is not closed holds its directory until
-    nobody refers to it any more, or the process ends.
-
-    Parameters
-    ----------
-    path
-        The run directory.
+    `create` and `reopen` make one. What is not closed holds its directory until nobody
+    refers to it any more, or the process ends.
     """
 
     def __init__(self, path: Path) -> None:
@@ -98,7 +91,6 @@ class RunWriter:
         self._release: Callable[[], object] = lambda: None
 
     def __enter__(self) -> Self:
-        """Give itself, which is closed at the end of the block."""
         return self
 
     def __exit__(
@@ -107,29 +99,15 @@ class RunWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Let others write."""
         self.close()
 
     @classmethod
     def create(cls, out: Path, *, meta: Mapping[str, Any]) -> RunWriter:
         """Make the directory ``<out>/<run_id>/`` with its run.json and empty raw files.
 
-        When that fails, nothing of it is left behind.
-
-        Parameters
-        ----------
-        out
-            Folder of runs; made if it is not there.
-        meta
-            First content of run.json; ``run_id`` names the directory.
-
-        Raises
-        ------
-        UsageError
-            When the directory exists already or cannot be written, or the run's
-            name cannot name one.
-        RunError
-            When another writer came in between.
+        When that fails, nothing of it is left behind. Raises `UsageError` when the
+        directory exists already, cannot be written, or the ``run_id`` in `meta` cannot
+        name one; `RunError` when another writer came in between.
         """
         run_id = str(meta["run_id"])
         if not _RUN_ID.fullmatch(run_id):
@@ -168,10 +146,7 @@ class RunWriter:
     def reopen(cls, path: Path) -> RunWriter:
         """Take over a run whose writer has died; nothing of it is changed yet.
 
-        Raises
-        ------
-        RunError
-            When its writer lives.
+        Raises `RunError` when its writer lives.
         """
         writer = cls(path)
         writer._hold()
@@ -190,17 +165,11 @@ class RunWriter:
             self._release = weakref.finalize(self, os.close, descriptor)
 
     def close(self) -> None:
-        """Let others write; once is enough."""
+        """Let others write; a second call does nothing."""
         self._release()
 
     def cut_torn_lines(self) -> None:
-        """Cut off last lines that a crash tore, before anything is added to them.
-
-        Raises
-        ------
-        RunError
-            When they cannot be written.
-        """
+        """Cut off last lines that a crash tore, before anything is added to them."""
         with disk.refusals(self.path):
             for table in schema.RAW_TABLES:
                 disk.cut_torn_line(self.path / table.file)
@@ -270,13 +239,7 @@ def read_run(path: Path) -> Run:
 
 
 def read_outline(path: Path) -> Run:
-    """Read all of a run but its publications, which may be millions.
-
-    Raises
-    ------
-    RunError
-        As `read_run`.
-    """
+    """Read all of a run but its publications, which may be millions."""
     meta = read_meta(path)
     updates, clock, events = (
         _read_table(path, table)
@@ -296,23 +259,9 @@ def read_outline(path: Path) -> Run:
 def read_by_node(outline: Run) -> Iterator[Run]:
     """Read a run's publications node by node; no more than those of one are held.
 
-    Parameters
-    ----------
-    outline
-        From `read_outline`.
-
-    Yields
-    ------
-    Run
-        With the pods and publications of one node, and all else of the run.
-        Texts of publications are categories.
-        Every node that run.json names pods of has its turn, and where it names
-        none every node that published.
-
-    Raises
-    ------
-    RunError
-        When they are damaged.
+    Each run has the pods and publications of one node, and all else of the `outline`
+    from `read_outline`. Texts of publications are categories. Every node that run.json
+    names pods of has its turn, and where it names none every node that published.
     """
     file = outline.path / schema.PUBLICATIONS.file
     places = places_by_node(file)
@@ -347,13 +296,10 @@ def _once(publications: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_meta(path: Path) -> dict[str, Any]:
-    """Read run.json and see that it is one that we know, of a run with a name.
+    """Read run.json and check that it is one that we know, of a run with a name.
 
-    Raises
-    ------
-    RunError
-        When it is missing, damaged, of another format, or its ``run_id`` cannot name
-        a folder: a foreign one might lead out of the folder of reports.
+    Raises `RunError` when it is missing, damaged, of another format, or its ``run_id``
+    cannot name a folder: a foreign one might lead out of the folder of reports.
     """
     file = path / schema.RUN_FILE
     try:
@@ -401,24 +347,11 @@ def _run_json(meta: Mapping[str, Any]) -> bytes:
 
 
 def pack(run: Run, out: Path) -> Path:
-    """Write a packed copy of a run; derived tables are left out, being derivable.
+    """Write a packed copy of a run to a new folder `out`: Parquet instead of lines.
 
-    Parameters
-    ----------
-    run
-        As read.
-    out
-        The new run directory; it must not exist.
-
-    Returns
-    -------
-    Path
-        `out`.
-
-    Raises
-    ------
-    UsageError
-        When `out` exists or cannot be written.
+    A run that is being made has to survive a crash after every line; one that is
+    published has to be short. `read_run` reads both. Derived tables are left out.
+    Raises `UsageError` when `out` exists or cannot be written.
     """
     import pyarrow as pa  # noqa: PLC0415 - half a second that only who packs pays
     import pyarrow.parquet as pq  # noqa: PLC0415
@@ -456,10 +389,10 @@ def pack(run: Run, out: Path) -> Path:
 
 
 def observed_until_ns(run: Run) -> int:
-    """Tell until when publications would have been seen, in UTC epoch nanoseconds.
+    """Say until when publications would have been seen, in UTC epoch nanoseconds.
 
-    That is ``observed_until_ns`` of run.json, or else the last stamp of any file:
-    a run that was killed has no other end.
+    That is ``observed_until_ns`` of run.json, or else the last stamp of any file: a run
+    that was killed has no other end.
     """
     given = run.meta.get("observed_until_ns")
     if given is not None:
@@ -474,7 +407,7 @@ def observed_until_ns(run: Run) -> int:
 
 
 def has_one_clock(meta: Mapping[str, Any]) -> bool:
-    """Tell whether nodes and collector share one clock: on a testbed they do."""
+    """Say whether nodes and collector share one clock: on a testbed they do."""
     return str(meta.get("target")).split(":")[0] == "testbed"
 
 

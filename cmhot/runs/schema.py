@@ -1,8 +1,7 @@
 """The written schema of a run directory: files, columns, units, allowed values.
 
-Every reader and writer takes it from here, so it is stated once.
-All columns that end in ``_ns`` are UTC epoch nanoseconds, held as exact integers;
-all that end in ``_s`` are seconds.
+All columns that end in ``_ns`` are UTC epoch nanoseconds, held as exact integers; all
+that end in ``_s`` are seconds.
 """
 
 from __future__ import annotations
@@ -40,30 +39,14 @@ FIXED_METADATA = ("modelled", "kubernetes")
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a table.
-
-    Attributes
-    ----------
-    name
-        As in the file.
-    dtype
-        The pandas dtype in memory; ``Int64`` and ``float64`` may be null.
-    unit
-        Unit of the values; empty for what has none.
-    meaning
-        One sentence.
-    required
-        Whether a row without it is damaged.
-    allowed
-        The values it may take; empty when there is no such list.
-    """
+    """One column of a table."""
 
     name: str
-    dtype: str
-    unit: str
-    meaning: str
-    required: bool = field(default=False, kw_only=True)
-    allowed: tuple[str, ...] = field(default=(), kw_only=True)
+    dtype: str  # of pandas, in memory; Int64 and float64 may be null
+    unit: str  # empty for what has none
+    meaning: str  # one sentence
+    required: bool = field(default=False, kw_only=True)  # a row without it is damaged
+    allowed: tuple[str, ...] = field(default=(), kw_only=True)  # empty: no such list
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,12 +220,8 @@ REFRESH = Table(
 def setting_of(row: Mapping[str, Any]) -> Setting | None:
     """Read the setting in a row of a table; None when it is not known.
 
-    A TTL may be unknown where the rest is known.
-
-    Raises
-    ------
-    UsageError
-        When it is there and is one that no kubelet has.
+    A TTL may be unknown where the rest is known. Raises `UsageError` when it is one
+    that no kubelet has.
     """
     sync, strategy, ttl = (row[name] for name in SETTING)
     if pd.isna(sync) or pd.isna(strategy):
@@ -263,11 +242,8 @@ def setting_of(row: Mapping[str, Any]) -> Setting | None:
 def record(row: Mapping[str, Any], table: Table) -> dict[str, Any]:
     """Order a row as its table has it, to be written as one JSON line.
 
-    Raises
-    ------
-    RunError
-        When the row has a key that the table does not know, lacks a required value
-        or holds one of the wrong type.
+    Raises `RunError` when the row has a key that the table does not know, lacks a
+    required value or holds one of the wrong type.
     """
     known = [column.name for column in table.columns]
     strangers = sorted(set(row) - set(known))
@@ -281,12 +257,8 @@ def record(row: Mapping[str, Any], table: Table) -> dict[str, Any]:
 def conform(derived: pd.DataFrame, table: Table) -> pd.DataFrame:
     """Put a derived table's columns in order, with their dtypes.
 
-    Texts may be categories, which stay so.
-
-    Raises
-    ------
-    RunError
-        When a value is none of those allowed.
+    Texts may be categories, which stay so. Raises `RunError` when a value is none of
+    those allowed.
     """
     ordered = derived[[column.name for column in table.columns]]
     typed = ordered.astype(
@@ -304,19 +276,9 @@ def conform(derived: pd.DataFrame, table: Table) -> pd.DataFrame:
 
 
 def check(row: Mapping[str, Any], table: Table, *, number: int | None = None) -> None:
-    """Refuse a row that does not fit its table.
+    """Raise `RunError` for a row that does not fit its table.
 
-    Parameters
-    ----------
-    row, table
-        Which.
-    number
-        Of the row in its file, from 1; None: it is to be written.
-
-    Raises
-    ------
-    RunError
-        With what is wrong.
+    `number` is that of the row in its file, from 1; None: it is to be written.
     """
     for column in table.columns:
         value = row.get(column.name)
@@ -331,7 +293,7 @@ def check(row: Mapping[str, Any], table: Table, *, number: int | None = None) ->
 
 
 def _fits(value: object, column: Column) -> bool:
-    """Tell whether a value, as JSON has it, belongs in a column."""
+    """Say whether a value, as JSON has it, belongs in a column."""
     if value is None:
         return not column.required
     if column.dtype in {"int64", "Int64"}:
