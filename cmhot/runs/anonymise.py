@@ -122,19 +122,9 @@ class _Names:
 def anonymised(run: Run, *, shift_times: bool = False) -> Run:
     """Replace all names in a run, and leave out what no number is made of.
 
-    A summary of it has the same numbers, but that nodes have no labels any more.
-
-    Parameters
-    ----------
-    run
-        As read.
-    shift_times
-        Whether all stamps are shifted, so that the day cannot be told.
-
-    Returns
-    -------
-    Run
-        With the same rows; its `path` is still that of the original.
+    A summary of it has the same numbers, but nodes have no labels any more. If
+    `shift_times`, all stamps are shifted, so that the day cannot be told. The result
+    has the same rows; its `path` is still that of the original.
     """
     names = _Names.in_run(run, shift_times=shift_times)
     return replace(
@@ -163,14 +153,14 @@ def anonymised(run: Run, *, shift_times: bool = False) -> Run:
 
 
 def run_id_of(run: Run) -> str:
-    """Name a copy by what it holds: who has the run can tell that it is of it."""
+    """Name a copy by what it holds: who has the run can see that it is of it."""
     rows = pd.util.hash_pandas_object(run.publications[["seq", "published_ns"]])
     told = hashlib.sha256(rows.to_numpy().tobytes()).hexdigest()
     return f"anonymous-{told[:12]}"
 
 
 def _meta(run: Run, names: _Names) -> dict[str, Any]:
-    """Pick of run.json what may be told."""
+    """Pick of run.json what may be given away."""
     meta = run.meta
     nodes = names.of["node"]
     plan, host = meta.get("plan") or {}, meta.get("host") or {}
@@ -217,7 +207,7 @@ def _meta(run: Run, names: _Names) -> dict[str, Any]:
 
 
 def _statuses(updates: pd.DataFrame) -> pd.Series[Any]:
-    """Give what became of each write; a word that is none of ours by its stamps."""
+    """Give what became of each write; an unknown status is replaced by its stamps."""
     told = updates["status"]
     by_stamps = np.select(
         [updates["acked_ns"].notna(), updates["sent_ns"].notna()],

@@ -1,12 +1,6 @@
-"""How far the clocks of nodes were from the collector's, at any instant of a run.
-
-The publications of each consumer in each pod, and what broke their record off.
-
-From what was recorded to what is asked: delays.
+"""From what was recorded to what is asked: the delay of each update in each pod.
 
 The table is a pure function of a run, so it can be made again at any time.
-
-Tables of several runs as one.
 """
 
 from __future__ import annotations
@@ -34,271 +28,14 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Flags = npt.NDArray[np.bool_]
 
-DRIFT = 1e-4
-"""Two clocks drift apart by less, s/s: quartz is good to 2e-5 each, over what
-the interpolation between two estimates already takes out."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class NodeClock:
-    """What is known of one node's clock.
-
-    Attributes
-    ----------
-    at_ns
-        Instants of the estimates, ascending, collector's clock; shape (n,).
-    offset_ns
-        Node clock less collector's at each; shape (n,).
-    bound_ns
-        Largest error of each offset; shape (n,).
-    drift
-        By how much two such clocks may drift apart at the most, s/s.
-    """
-
-    at_ns: Nanoseconds
-    offset_ns: Floats
-    bound_ns: Floats
-    drift: float = DRIFT
-
-    @classmethod
-    def of(cls, meta: Mapping[str, Any], clock: pd.DataFrame, node: str) -> NodeClock:
-        """Pick what a run, by its run.json and clock.jsonl, knows of a node's clock.
-
-        On a testbed there is but one: an estimate, whose error is that of the time
-        a command takes in a pod, would make its stamps worse.
-        """
-        if has_one_clock(meta):
-            return cls(np.zeros(1, dtype=np.int64), np.zeros(1), np.zeros(1), drift=0.0)
-        return cls.estimated(clock, node)
-
-    @classmethod
-    def estimated(cls, clock: pd.DataFrame, node: str) -> NodeClock:
-        """Pick a node's estimates from the table of clock.jsonl."""
-        own = clock[clock["node"] == node].sort_values("at_ns")
-        return cls(
-            at_ns=own["at_ns"].to_numpy(dtype=np.int64),
-            offset_ns=own["offset_ns"].to_numpy(dtype=np.float64),
-            bound_ns=own["bound_ns"].to_numpy(dtype=np.float64),
-        )
-
-    def offset_at(self, at_ns: Nanoseconds) -> tuple[Floats, Floats]:
-        """Interpolate the offset, and bound the error of that.
-
-        Between two estimates offset and bound are interpolated (a steady drift then
-        stays within the bound); what the drift may change of that grows with the
-        distance to the nearest estimate, by `DRIFT`.
-
-        Parameters
-        ----------
-        at_ns
-            Instants on the collector's clock, UTC epoch nanoseconds; any shape.
-
-        Returns
-        -------
-        tuple of ndarray
-            Offset (node clock less collector's) and its bound, nanoseconds, shaped as
-            `at_ns`; NaN where there is no estimate.
-        """
-        known = self.at_ns
-        if not known.size:
-            nothing = np.full(at_ns.shape, np.nan)
-            return nothing, nothing
-        # differences are exact in floats, the stamps themselves are not
-        seconds = (known - known[0]) / NS_PER_S
-        wanted = (at_ns - known[0]) / NS_PER_S
-        offset = np.interp(wanted, seconds, self.offset_ns)
-        bound = np.interp(wanted, seconds, self.bound_ns)
-        after = np.searchsorted(seconds, wanted).clip(max=len(seconds) - 1)
-        before = (after - 1).clip(min=0)
-        nearest = np.minimum(
-            np.abs(wanted - seconds[after]), np.abs(wanted - seconds[before])
-        )
-        return offset, bound + nearest * self.drift * NS_PER_S
-
-    def to_collector(self, stamps_ns: Nanoseconds) -> tuple[Nanoseconds, Floats]:
-        """Translate stamps of the node to the collector's clock.
-
-        Without an estimate they stay as they are, and no bound is known.
-
-        Returns
-        -------
-        tuple of ndarray
-            UTC epoch nanoseconds, and their bound in seconds (NaN: unknown).
-        """
-        if not self.at_ns.size:
-            return stamps_ns, np.full(stamps_ns.shape, np.nan)
-        # estimates are placed on the collector's clock: look there, once more
-        roughly, _ = self.offset_at(stamps_ns)
-        offset, bound = self.offset_at(stamps_ns - _whole(roughly))
-        return stamps_ns - _whole(offset), bound / NS_PER_S
-
-    def to_node(self, at_ns: Nanoseconds) -> Nanoseconds:
-        """Translate instants of the collector's clock to the node's."""
-        if not self.at_ns.size:
-            return at_ns
-        return at_ns + _whole(self.offset_at(at_ns)[0])
-
-
-def _whole(nanoseconds: Floats) -> Nanoseconds:
-    return np.rint(nanoseconds).astype(np.int64)
-
-
-NEVER = int(np.iinfo(np.int64).max)
-"""After every instant."""
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """The publications of one consumer in one pod, in order.
-
-    Attributes
-    ----------
-    node, pod, consumer
-        Whose they are.
-    configmap
-        What it mounts; None: the only ConfigMap of the run.
-    seq
-        The largest number published so far; shape (n,).
-    published_ns
-        Node clock; shape (n,).
-    restarts_ns
-        When the pod or its node was restarted or went away, ascending; shape (r,).
-    gaps_ns
-        First and last instant of each stretch in which the probe did not look,
-        so that it saw the last publication in it only; shape (g, 2).
-    gone_ns
-        After which nothing is known of the pod for good, collector's clock;
-        `NEVER`: it lived.
-    """
-
-    node: str
-    pod: str
-    consumer: str
-    configmap: str | None
-    seq: Nanoseconds
-    published_ns: Nanoseconds
-    restarts_ns: Nanoseconds
-    gaps_ns: Nanoseconds
-    gone_ns: int
-
-
-def all_series(run: Run) -> list[Series]:
-    """List the consumers in pods: those that run.json lists, or all seen."""
-    keys = ["pod", "container", "consumer"]
-    seq = integers(run.publications["seq"])
-    at_ns = integers(run.publications["published_ns"])
-    published = run.publications[[*keys, "node", "configmap"]]
-    published = published.assign(
-        container=published["container"].astype("str").fillna("")
-    )
-    where = published.groupby(keys).indices
-    incidents = _Incidents.of(run.events)
-    listed = run.meta.get("pods")
-    if listed is None:
-        in_order = published.iloc[np.lexsort((seq, at_ns))]
-        listed = in_order.drop_duplicates(keys).to_dict("records")
-    found = []
-    for entry in listed:
-        key = (entry["pod"], entry.get("container") or "", entry["consumer"])
-        own = np.asarray(where.get(key, []), dtype=np.int64)
-        own = own[np.lexsort((seq[own], at_ns[own]))]
-        configmap = entry.get("configmap")
-        pod, node = str(entry["pod"]), str(entry["node"])
-        found.append(
-            Series(
-                node=node,
-                pod=pod,
-                consumer=str(entry["consumer"]),
-                configmap=configmap if isinstance(configmap, str) else None,
-                seq=np.maximum.accumulate(seq[own]),
-                published_ns=at_ns[own],
-                **incidents.concerning(pod, node),
-            )
-        )
-    return found
-
-
-def names_of(
-    meta: Mapping[str, Any], all_series: Sequence[Series], sizes: Nanoseconds
-) -> dict[str, Any]:
-    """Say of each row whose it is and at which setting.
-
-    Parameters
-    ----------
-    meta
-        run.json.
-    all_series
-        Whose rows follow one another.
-    sizes
-        How many rows each has; shape (series,).
-    """
-    settings = [setting_columns(meta, one.node) for one in all_series]
-    return {
-        **{
-            name: np.repeat(np.array([one[name] for one in settings], float), sizes)
-            for name in ("sync_frequency_s", "ttl_s")
-        },
-        "strategy": repeated([one["strategy"] for one in settings], sizes),
-        "consumer": repeated([one.consumer for one in all_series], sizes),
-        "node": repeated([one.node for one in all_series], sizes),
-        "pod": repeated([one.pod for one in all_series], sizes),
-    }
-
-
-def of_map(updates: pd.DataFrame, configmap: str | None) -> pd.DataFrame:
-    """Pick the updates of one ConfigMap; what names none is of any."""
-    if configmap is None:
-        return updates
-    return updates[updates["configmap"].fillna(configmap) == configmap]
-
-
-@dataclass(frozen=True, slots=True)
-class _Incidents:
-    """When records break off, for good or for a while, by the object concerned."""
-
-    by_object: Mapping[str, list[tuple[str, int, Any]]]
-
-    @classmethod
-    def of(cls, events: pd.DataFrame) -> _Incidents:
-        """Sort a run's events by their objects."""
-        own = events[events["kind"].isin(["restart", "gap", "gone", "unseen"])]
-        # who resumed a run has read what was unseen when it ended before
-        resumed = np.flatnonzero(events["kind"] == "resumed")
-        again = own.index.isin(events.index[: resumed[-1]]) if resumed.size else False
-        own = own[~((own["kind"] == "unseen") & again)]
-        found: dict[str, list[tuple[str, int, Any]]] = {}
-        columns = (own[name] for name in ("object", "kind", "at_ns", "detail"))
-        for name, kind, at_ns, detail in zip(*columns, strict=True):
-            found.setdefault(str(name), []).append((kind, int(at_ns), detail))
-        return cls(found)
-
-    def concerning(self, pod: str, node: str) -> dict[str, Any]:
-        """Give what concerns a pod, as fields of `Series`."""
-        names = {pod, f"pod/{pod}", node, f"node/{node}"}
-        own = [event for name in names for event in self.by_object.get(name, ())]
-        gaps = [
-            (detail["from_ns"], detail["to_ns"])
-            for kind, _, detail in own
-            if kind == "gap"
-            and isinstance(detail, dict)
-            and {"from_ns", "to_ns"} <= set(detail)
-        ]
-        return {
-            "restarts_ns": _ascending(at for kind, at, _ in own if kind != "gap"),
-            "gaps_ns": np.array(sorted(gaps), dtype=np.int64).reshape(-1, 2),
-            "gone_ns": min(
-                (at for kind, at, _ in own if kind in {"gone", "unseen"}), default=NEVER
-            ),
-        }
-
-
-def _ascending(instants: Iterable[int]) -> Nanoseconds:
-    return np.array(sorted(instants), dtype=np.int64)
-
-
 CHUNK = 25_000
 """Rows of a chunk: some ten megabytes while they are made."""
 _NUMBERS = {name: number for number, name in enumerate(schema.STATUSES)}
+DRIFT = 1e-4
+"""Two clocks drift apart by less, s/s: quartz is good to 2e-5 each, over what
+the interpolation between two estimates already takes out."""
+NEVER = int(np.iinfo(np.int64).max)
+"""After every instant."""
 
 
 def delays(run: Run) -> pd.DataFrame:
@@ -330,19 +67,9 @@ def delays(run: Run) -> pd.DataFrame:
 
 
 def delays_in_chunks(run: Run, *, rows: int = CHUNK) -> Iterator[pd.DataFrame]:
-    """Compute `delays` piece by piece, so that they need never be held together.
+    """Compute `delays` in pieces of about `rows` rows, never all held together.
 
-    Parameters
-    ----------
-    run
-        What was recorded.
-    rows
-        How many rows a piece has, about: that of a pod is never divided.
-
-    Yields
-    ------
-    DataFrame
-        Rows in the order of `delays`; each piece has categories of its own.
+    The rows of a pod are never divided; each piece has categories of its own.
     """
     matching = _Matching.of(run)
     piece: list[Series] = []
@@ -359,32 +86,19 @@ def delays_in_chunks(run: Run, *, rows: int = CHUNK) -> Iterator[pd.DataFrame]:
 
 @dataclass(frozen=True, slots=True)
 class _Trials:
-    """Updates whose delays count, by number; each of shape (n,).
-
-    Attributes
-    ----------
-    seq, sent_ns, acked_ns
-        Number and stamps; 0 where there is none.
-    unsent, unanswered
-        Where the write was not sent, or not answered.
-    no_sent, no_acked
-        Where there is no such stamp.
-    configmap
-        Code of the ConfigMap's name; -1: not recorded.
-    """
+    """Updates whose delays count, in order of their numbers; each of shape (n,)."""
 
     seq: Nanoseconds
-    sent_ns: Nanoseconds
+    sent_ns: Nanoseconds  # 0 where there is none, as in the next
     acked_ns: Nanoseconds
     unsent: Flags
     unanswered: Flags
-    no_sent: Flags
+    no_sent: Flags  # where there is no such stamp
     no_acked: Flags
-    configmap: Nanoseconds
+    configmap: Nanoseconds  # code of its name; -1: not recorded
 
     @classmethod
     def of(cls, updates: pd.DataFrame) -> _Trials:
-        """Take the columns of updates apart."""
         status = updates["status"]
         return cls(
             seq=integers(updates["seq"]),
@@ -402,30 +116,17 @@ class _Trials:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Matching:
-    """What the delays of every pod of a run are made of.
-
-    Attributes
-    ----------
-    run
-        What was recorded.
-    updates
-        Its trials, in their order.
-    maps
-        Names of the ConfigMaps.
-    end_ns
-        End of observation, UTC epoch ns.
-    """
+    """What the delays of every pod of a run are made of."""
 
     run: Run
-    updates: pd.DataFrame
-    maps: pd.Index
-    end_ns: int
+    updates: pd.DataFrame  # the trials
+    maps: pd.Index  # names of the ConfigMaps
+    end_ns: int  # of observation, UTC epoch ns
     _trials: dict[str | None, _Trials] = field(default_factory=dict)
     _clocks: dict[str, NodeClock] = field(default_factory=dict)
 
     @classmethod
     def of(cls, run: Run) -> _Matching:
-        """Sort a run's trials."""
         updates = run.updates[run.updates["purpose"] == "trial"].sort_values("seq")
         codes, maps = pd.factorize(updates["configmap"])
         return cls(
@@ -433,7 +134,6 @@ class _Matching:
         )
 
     def trials(self, configmap: str | None) -> _Trials:
-        """Give the trials of a ConfigMap."""
         known = self._trials.get(configmap)
         if known is None:
             known = _Trials.of(of_map(self.updates, configmap))
@@ -441,7 +141,6 @@ class _Matching:
         return known
 
     def clock(self, node: str) -> NodeClock:
-        """Give what is known of a node's clock."""
         known = self._clocks.get(node)
         if known is None:
             known = self._clocks[node] = NodeClock.of(
@@ -491,8 +190,8 @@ def _outcomes(
 ) -> dict[str, Any]:
     """Match updates with the publications of one consumer in one pod.
 
-    What befell the pod is compared by the node's clock, in which most of it is told;
-    how long was waited is counted by the collector's.
+    What happened to the pod is compared by the node's clock, in which most of it is
+    recorded; how long was waited is counted by the collector's.
     """
     acked = clock.to_node(trials.acked_ns)
     index = np.searchsorted(series.seq, trials.seq, "left")
@@ -544,24 +243,210 @@ def _outcomes(
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The publications of one consumer in one pod, in order, and what interrupts them.
+
+    In a gap the probe did not look, so that it saw the last publication in it only.
+    After `gone_ns` nothing is known of the pod any more.
+    """
+
+    node: str
+    pod: str
+    consumer: str
+    configmap: str | None  # None: the only ConfigMap of the run
+    seq: Nanoseconds  # the largest number published so far; shape (n,)
+    published_ns: Nanoseconds  # node clock; shape (n,)
+    restarts_ns: Nanoseconds  # pod or node restarted or went away; ascending
+    gaps_ns: Nanoseconds  # first and last instant of each; shape (g, 2)
+    gone_ns: int  # collector's clock; `NEVER`: it lived
+
+
+def all_series(run: Run) -> list[Series]:
+    """List the consumers in pods: those that run.json lists, or all seen."""
+    keys = ["pod", "container", "consumer"]
+    seq = integers(run.publications["seq"])
+    at_ns = integers(run.publications["published_ns"])
+    published = run.publications[[*keys, "node", "configmap"]]
+    published = published.assign(
+        container=published["container"].astype("str").fillna("")
+    )
+    where = published.groupby(keys).indices
+    incidents = _Incidents.of(run.events)
+    listed = run.meta.get("pods")
+    if listed is None:
+        in_order = published.iloc[np.lexsort((seq, at_ns))]
+        listed = in_order.drop_duplicates(keys).to_dict("records")
+    found = []
+    for entry in listed:
+        key = (entry["pod"], entry.get("container") or "", entry["consumer"])
+        own = np.asarray(where.get(key, []), dtype=np.int64)
+        own = own[np.lexsort((seq[own], at_ns[own]))]
+        configmap = entry.get("configmap")
+        pod, node = str(entry["pod"]), str(entry["node"])
+        found.append(
+            Series(
+                node=node,
+                pod=pod,
+                consumer=str(entry["consumer"]),
+                configmap=configmap if isinstance(configmap, str) else None,
+                seq=np.maximum.accumulate(seq[own]),
+                published_ns=at_ns[own],
+                **incidents.concerning(pod, node),
+            )
+        )
+    return found
+
+
+def names_of(
+    meta: Mapping[str, Any], all_series: Sequence[Series], sizes: Nanoseconds
+) -> dict[str, Any]:
+    """Give the setting, consumer, node and pod of each row, `sizes` rows per series."""
+    settings = [setting_columns(meta, one.node) for one in all_series]
+    return {
+        **{
+            name: np.repeat(np.array([one[name] for one in settings], float), sizes)
+            for name in ("sync_frequency_s", "ttl_s")
+        },
+        "strategy": repeated([one["strategy"] for one in settings], sizes),
+        "consumer": repeated([one.consumer for one in all_series], sizes),
+        "node": repeated([one.node for one in all_series], sizes),
+        "pod": repeated([one.pod for one in all_series], sizes),
+    }
+
+
+def of_map(updates: pd.DataFrame, configmap: str | None) -> pd.DataFrame:
+    """Pick the updates of one ConfigMap; an update that names none is of any."""
+    if configmap is None:
+        return updates
+    return updates[updates["configmap"].fillna(configmap) == configmap]
+
+
+@dataclass(frozen=True, slots=True)
+class _Incidents:
+    """When records break off, for good or for a while, by the object concerned."""
+
+    by_object: Mapping[str, list[tuple[str, int, Any]]]
+
+    @classmethod
+    def of(cls, events: pd.DataFrame) -> _Incidents:
+        """Sort a run's events by their objects."""
+        own = events[events["kind"].isin(["restart", "gap", "gone", "unseen"])]
+        # who resumed a run has read what was unseen when it ended before
+        resumed = np.flatnonzero(events["kind"] == "resumed")
+        again = own.index.isin(events.index[: resumed[-1]]) if resumed.size else False
+        own = own[~((own["kind"] == "unseen") & again)]
+        found: dict[str, list[tuple[str, int, Any]]] = {}
+        columns = (own[name] for name in ("object", "kind", "at_ns", "detail"))
+        for name, kind, at_ns, detail in zip(*columns, strict=True):
+            found.setdefault(str(name), []).append((kind, int(at_ns), detail))
+        return cls(found)
+
+    def concerning(self, pod: str, node: str) -> dict[str, Any]:
+        """Give what concerns a pod, as fields of `Series`."""
+        names = {pod, f"pod/{pod}", node, f"node/{node}"}
+        own = [event for name in names for event in self.by_object.get(name, ())]
+        gaps = [
+            (detail["from_ns"], detail["to_ns"])
+            for kind, _, detail in own
+            if kind == "gap"
+            and isinstance(detail, dict)
+            and {"from_ns", "to_ns"} <= set(detail)
+        ]
+        return {
+            "restarts_ns": _ascending(at for kind, at, _ in own if kind != "gap"),
+            "gaps_ns": np.array(sorted(gaps), dtype=np.int64).reshape(-1, 2),
+            "gone_ns": min(
+                (at for kind, at, _ in own if kind in {"gone", "unseen"}), default=NEVER
+            ),
+        }
+
+
+def _ascending(instants: Iterable[int]) -> Nanoseconds:
+    return np.array(sorted(instants), dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NodeClock:
+    """What is known of one node's clock, in estimates over the run."""
+
+    at_ns: Nanoseconds  # of the estimates, ascending, collector's clock; shape (n,)
+    offset_ns: Floats  # node clock less collector's at each; shape (n,)
+    bound_ns: Floats  # largest error of each offset; shape (n,)
+    drift: float = DRIFT
+
+    @classmethod
+    def of(cls, meta: Mapping[str, Any], clock: pd.DataFrame, node: str) -> NodeClock:
+        """Take what run.json and clock.jsonl know of a node's clock.
+
+        On a testbed there is but one: an estimate, whose error is that of the time a
+        command takes in a pod, would make its stamps worse.
+        """
+        if has_one_clock(meta):
+            return cls(np.zeros(1, dtype=np.int64), np.zeros(1), np.zeros(1), drift=0.0)
+        return cls.estimated(clock, node)
+
+    @classmethod
+    def estimated(cls, clock: pd.DataFrame, node: str) -> NodeClock:
+        """Take a node's estimates from the table of clock.jsonl."""
+        own = clock[clock["node"] == node].sort_values("at_ns")
+        return cls(
+            at_ns=own["at_ns"].to_numpy(dtype=np.int64),
+            offset_ns=own["offset_ns"].to_numpy(dtype=np.float64),
+            bound_ns=own["bound_ns"].to_numpy(dtype=np.float64),
+        )
+
+    def offset_at(self, at_ns: Nanoseconds) -> tuple[Floats, Floats]:
+        """Interpolate offset and bound, in ns, at instants of the collector's clock.
+
+        Between two estimates both are interpolated (a steady drift then stays within
+        the bound); what the drift may change of that grows with the distance to the
+        nearest estimate, by `DRIFT`. NaN where there is no estimate; shaped as `at_ns`.
+        """
+        known = self.at_ns
+        if not known.size:
+            nothing = np.full(at_ns.shape, np.nan)
+            return nothing, nothing
+        # differences are exact in floats, the stamps themselves are not
+        seconds = (known - known[0]) / NS_PER_S
+        wanted = (at_ns - known[0]) / NS_PER_S
+        offset = np.interp(wanted, seconds, self.offset_ns)
+        bound = np.interp(wanted, seconds, self.bound_ns)
+        after = np.searchsorted(seconds, wanted).clip(max=len(seconds) - 1)
+        before = (after - 1).clip(min=0)
+        nearest = np.minimum(
+            np.abs(wanted - seconds[after]), np.abs(wanted - seconds[before])
+        )
+        return offset, bound + nearest * self.drift * NS_PER_S
+
+    def to_collector(self, stamps_ns: Nanoseconds) -> tuple[Nanoseconds, Floats]:
+        """Translate stamps of the node; also give their bound in seconds.
+
+        Without an estimate they stay as they are, and the bound is NaN.
+        """
+        if not self.at_ns.size:
+            return stamps_ns, np.full(stamps_ns.shape, np.nan)
+        # estimates are placed on the collector's clock: look there, once more
+        roughly, _ = self.offset_at(stamps_ns)
+        offset, bound = self.offset_at(stamps_ns - _whole(roughly))
+        return stamps_ns - _whole(offset), bound / NS_PER_S
+
+    def to_node(self, at_ns: Nanoseconds) -> Nanoseconds:
+        """Translate instants of the collector's clock to the node's."""
+        if not self.at_ns.size:
+            return at_ns
+        return at_ns + _whole(self.offset_at(at_ns)[0])
+
+
+def _whole(nanoseconds: Floats) -> Nanoseconds:
+    return np.rint(nanoseconds).astype(np.int64)
+
+
 def pool(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Join tables of several runs; pods and nodes of different runs are different.
+    """Join `delays` or sync intervals of several runs, by run id.
 
-    Parameters
-    ----------
-    tables
-        By run id; all from `cmhot.runs.delays.delays`, or all from
-        `cmhot.runs.sync_intervals.refresh_intervals`.
-
-    Returns
-    -------
-    DataFrame
-        Their rows, with pods and nodes named ``<run-id>/<name>``.
-
-    Raises
-    ------
-    UsageError
-        When there is no table.
+    Pods and nodes are renamed to ``<run-id>/<name>``: those of different runs are
+    different. Raises `UsageError` when there is no table.
     """
     if not tables:
         msg = "no table to pool: give those of one run at least"

@@ -1,4 +1,4 @@
-"""The refreshes of pods: which updates each publication brought, and how late.
+"""Sync intervals of pods: which updates each publication brought, and how late.
 
 A pure function of a run, so that it can be made again at any time.
 """
@@ -47,38 +47,31 @@ REFRESH_COLUMNS = (
 def refresh_intervals(run: Run) -> pd.DataFrame:
     """Compute which updates each publication brought, and how late.
 
-    With P the instant of a publication and G one at which its content was current,
-    the updates that publication k of a pod brought were made in (Gₖ₋₁, Gₖ].
-    Any instant there was as likely, so their delays are spread evenly over
-    ``least_s`` = Pₖ - Gₖ to ``most_s`` = Pₖ - Gₖ₋₁.
+    With P the instant of a publication and G one at which its content was current, the
+    updates that publication k of a pod brought were made in (Gₖ₋₁, Gₖ]. Any instant
+    there was as likely, so their delays are spread evenly over ``least_s`` = Pₖ - Gₖ to
+    ``most_s`` = Pₖ - Gₖ₋₁.
 
-    Where each sync reads what there is (Watch, Get, Cache without an effective TTL),
-    G = P: ``least_s`` is 0 and ``most_s`` the interval between two syncs,
-    as long as an update comes between any two of them.
-    Under Cache with a TTL the node's pods share what one of them fetched,
-    and the first to publish a number is the one that fetched it: G is that
-    publication (of any probe on the node with the same ConfigMap).
-    If it came after the next update was sent, something else had fetched it before:
-    then G is the middle between the number's acknowledgement and the next's sending,
-    wrong by half the gap between two updates at most, to either side alike.
+    Where each sync reads what there is (Watch, Get, Cache without an effective TTL), G
+    = P: ``least_s`` is 0 and ``most_s`` the interval between two syncs, as long as an
+    update comes between any two of them. Under Cache with a TTL the node's pods share
+    what one of them fetched, and the first to publish a number is the one that fetched
+    it: G is that publication (of any probe on the node with the same ConfigMap). If it
+    came after the next update was sent, something else had fetched it before: then G is
+    the middle between the number's acknowledgement and the next's sending, wrong by
+    half the gap between two updates at most, to either side alike.
 
-    An interval counts if it begins (Gₖ₋₁) in the measuring window,
-    if b, the end of the law's support, passed before the end of observation and
-    before any break in the pod's records, so that long ones have the same chance as
-    short ones, and if an update was acknowledged so soon after its beginning
-    (within S, or the TTL where sharers may fetch sooner)
-    that the next fetch had something to bring.
-    A gap of up to S is no break: it cannot hide a sync, as two are further apart.
-    None of this depends on how long the interval then was.
+    An interval counts if it begins (Gₖ₋₁) in the measuring window, if b, the end of the
+    law's support, passed before the end of observation and before any break in the
+    pod's records, so that long ones have the same chance as short ones, and if an
+    update was acknowledged so soon after its beginning (within S, or the TTL where
+    sharers may fetch sooner) that the next fetch had something to bring. A gap of up to
+    S is no break: it cannot hide a sync, as two are further apart. None of this depends
+    on how long the interval then was.
 
-    Nodes whose law is not known (an unknown setting or TTL) have none.
-
-    Returns
-    -------
-    DataFrame
-        One row per publication that counts: `REFRESH_COLUMNS`,
-        with ``start_ns`` for Gₖ₋₁ and ``published_ns`` for Pₖ, both node clock;
-        names are categories.
+    Nodes whose law is not known (an unknown setting or TTL) have none. The table has
+    one row per publication that counts: `REFRESH_COLUMNS`, with ``start_ns`` for Gₖ₋₁
+    and ``published_ns`` for Pₖ, both node clock; names are categories.
     """
     window = _window_ns(run)
     entries: dict[tuple[str, str | None], list[Series]] = {}
@@ -105,32 +98,18 @@ def refresh_intervals(run: Run) -> pd.DataFrame:
 
 @dataclass(frozen=True, slots=True)
 class _Fetches:
-    """When the content that a node's cache entry held was current, by number.
+    """When the content that a node's cache entry held was current, by number."""
 
-    Attributes
-    ----------
-    seq
-        Numbers that were published on the node, ascending; shape (n,).
-    current_ns
-        G of each; shape (n,).
-    known
-        Whether it can be said; shape (n,).
-    """
-
-    seq: Nanoseconds
-    current_ns: Nanoseconds
-    known: Flags
+    seq: Nanoseconds  # numbers that were published on the node, ascending; shape (n,)
+    current_ns: Nanoseconds  # G of each; shape (n,)
+    known: Flags  # whether it can be said; shape (n,)
 
     @classmethod
     def of(cls, updates: pd.DataFrame, sharing: Sequence[Series]) -> _Fetches:
         """Find the first publication of each number, and whether it can be the fetch.
 
-        Parameters
-        ----------
-        updates
-            All of the ConfigMap, ascending in number.
-        sharing
-            The node's consumers of it.
+        `updates` are all of the ConfigMap, ascending in number; `sharing` its consumers
+        on the node.
         """
         published = np.concatenate([one.published_ns for one in sharing])
         numbers = np.concatenate([one.seq for one in sharing])
@@ -158,7 +137,7 @@ class _Fetches:
 def _of_entry(
     run: Run, sharing: Sequence[Series], window: tuple[int, int, int]
 ) -> list[dict[str, Any]] | None:
-    """Give the refreshes that count, per consumer of one ConfigMap on one node.
+    """Give the intervals that count, per consumer of one ConfigMap on one node.
 
     None where no law is known.
     """
@@ -180,7 +159,7 @@ def _of_entry(
         soon = min(sync, setting.ttl_s or sync)
     parts = []
     for series in sharing:
-        part = _refreshes(series, fetches)
+        part = _intervals(series, fetches)
         counts = _counts(part["start_ns"], series, window, law.max_s, sync)
         counts &= _followed(part["start_ns"], updates["acked_ns"], soon)
         counts &= part.pop("known")
@@ -201,7 +180,7 @@ def _by_clock(updates: pd.DataFrame, clock: NodeClock) -> pd.DataFrame:
     return updates.assign(**shifted)
 
 
-def _refreshes(series: Series, fetches: _Fetches | None) -> dict[str, Any]:
+def _intervals(series: Series, fetches: _Fetches | None) -> dict[str, Any]:
     """Give start, publication and currency of what each publication brought.
 
     Without fetches each publication is current. Each column has shape (n - 1,).
@@ -224,7 +203,7 @@ def _counts(
     max_s: float,
     sync_frequency_s: float,
 ) -> Flags:
-    """Tell which beginnings lie in the window, with time b to come and unbroken."""
+    """Say which intervals begin in the window, with time b left and unbroken."""
     from_ns, until_ns, end_ns = window
     drained = start + ns(max_s)
     counts = (start >= from_ns) & (start <= until_ns) & (drained <= end_ns)
@@ -236,10 +215,10 @@ def _counts(
 
 
 def _followed(start: Nanoseconds, acked: pd.Series[Any], within_s: float) -> Flags:
-    """Tell which beginnings an acknowledged update followed soon enough."""
+    """Say after which beginnings an update was acknowledged soon enough."""
     acked_ns = np.append(np.sort(integers(acked.dropna())), NEVER)
-    coming = acked_ns[np.searchsorted(acked_ns[:-1], start, "right")]
-    return np.asarray(coming - start <= ns(within_s))
+    next_ns = acked_ns[np.searchsorted(acked_ns[:-1], start, "right")]
+    return np.asarray(next_ns - start <= ns(within_s))
 
 
 def _window_ns(run: Run) -> tuple[int, int, int]:

@@ -1,23 +1,9 @@
-"""Raw files of a run, line by line: one pass, or only the lines of one node.
+"""Tables of a run, raw and derived, read and written lean: some have millions of rows.
 
-The last line of a file may be torn, since a crash may have hit its writing.
-
-Rows as typed tables, lean while they are read: a raw file may have millions.
-
-A run made small, to be given away: its raw records as Parquet instead of lines.
-
-A run that is being made has to survive a crash after every line;
-one that is published has to be short. `cmhot.runs.rundir.read_run` reads both.
-
-Columns of the tables that are made of a run: lean ones, of very many rows.
-
-Names (of pods, nodes, settings …) are categories in them, since a table of
-ten million rows has few different ones.
-
-Tables that are made of a run's records, beside them: written in pieces, read lean.
-
-A table of a day with thousands of pods has tens of millions of rows; neither who
-writes it nor who reads a column of it holds more than a piece.
+Raw files are read line by line, all of them or those of one node; texts are held once.
+Derived tables are written in pieces, and read a column at a time: one of a day with
+thousands of pods has tens of millions of rows. Names in them (of pods, nodes, settings
+…) are categories.
 """
 
 from __future__ import annotations
@@ -51,12 +37,9 @@ _NODE_FIRST = re.compile(rb'\{"node":"([^"\\]*)"')
 
 
 def rows_of(file: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a raw file.
+    """Yield the rows of a raw file, whose last line a crash may have torn.
 
-    Raises
-    ------
-    RunError
-        When it is missing, cannot be read or is damaged.
+    Raises `RunError` when it is missing, cannot be read or is damaged.
     """
     damaged = 0
     for number, line in enumerate(_lines(file), start=1):
@@ -70,18 +53,9 @@ def rows_of(file: Path) -> Iterator[dict[str, Any]]:
 
 
 def places_by_node(file: Path) -> Places:
-    """Find where the publications of each node are: lines that follow one another.
+    """Find where the lines of each node's publications are in the file.
 
-    Returns
-    -------
-    dict
-        By node: begin and end of each stretch of its lines, in bytes, one after
-        the other.
-
-    Raises
-    ------
-    RunError
-        As `rows_of`.
+    By node: begin and end of each stretch of its lines, in bytes, one after the other.
     """
     found: dict[str, array[int]] = {}
     at, damaged = 0, False
@@ -105,13 +79,7 @@ def places_by_node(file: Path) -> Places:
 
 
 def rows_at(file: Path, stretches: array[int]) -> Iterator[dict[str, Any]]:
-    """Yield the rows in some stretches of a file, as `places_by_node` gives them.
-
-    Raises
-    ------
-    RunError
-        When one is damaged.
-    """
+    """Yield the rows in some stretches of a file, as `places_by_node` gives them."""
     with file.open("rb") as handle:
         pairs = iter(stretches)
         for begin, end in zip(pairs, pairs, strict=True):
@@ -155,22 +123,10 @@ def frame(
 ) -> pd.DataFrame:
     """Make a typed table of rows; integers stay exact and are never floats.
 
-    Keys that the table does not know are left out: a newer writer may add some.
-    The rows are taken one by one, and none is kept.
-
-    Parameters
-    ----------
-    rows
-        By name of the column.
-    table
-        Which columns there are.
-    lean
-        Whether texts become categories, a sixth of the memory.
-
-    Raises
-    ------
-    RunError
-        When a required value is absent or a value has the wrong type.
+    Keys that the table does not know are left out: a newer writer may add some. The
+    rows are taken one by one, and none is kept. If `lean`, texts become categories, a
+    sixth of the memory. Raises `RunError` when a required value is absent or has the
+    wrong type.
     """
     kinds: dict[str, type[_Integers | _Texts | _Objects]] = {
         "int64": _Integers,
@@ -267,25 +223,7 @@ def packed_file(table: schema.Table) -> str:
 
 
 def read_packed(path: Path, table: schema.Table) -> pd.DataFrame | None:
-    """Read a raw table of a packed run.
-
-    Parameters
-    ----------
-    path
-        The run directory.
-    table
-        One of the raw tables.
-
-    Returns
-    -------
-    DataFrame or None
-        None where the run is not packed.
-
-    Raises
-    ------
-    RunError
-        When the file is damaged.
-    """
+    """Read a raw table of a packed run; None where the run is not packed."""
     file = path / packed_file(table)
     if not file.is_file():
         return None
@@ -300,7 +238,7 @@ def read_packed(path: Path, table: schema.Table) -> pd.DataFrame | None:
 
 
 def repeated(names: Sequence[str | None], sizes: Nanoseconds) -> pd.Categorical:
-    """Repeat names, each as often as its size says."""
+    """Repeat names, each as often as its size says, as categories."""
     short = pd.Categorical(list(names))
     return pd.Categorical.from_codes(np.repeat(short.codes, sizes), dtype=short.dtype)
 
@@ -340,13 +278,6 @@ class DerivedWriter:
     """Writes a derived table piece by piece, and replaces the old one at the end.
 
     As a context manager it leaves nothing behind unless `finish` was called.
-
-    Parameters
-    ----------
-    path
-        The run directory.
-    table
-        Which table.
     """
 
     def __init__(self, path: Path, table: schema.Table) -> None:
@@ -361,11 +292,9 @@ class DerivedWriter:
         self._writer = pq.ParquetWriter(self._file, self._schema, compression="zstd")
 
     def __enter__(self) -> Self:
-        """Begin."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Take away what was not finished."""
         with contextlib.suppress(OSError):  # of a full disk, which was told before
             self._writer.close()
         with contextlib.suppress(OSError):
@@ -373,13 +302,7 @@ class DerivedWriter:
         self._draft.unlink(missing_ok=True)
 
     def add(self, rows: pd.DataFrame) -> None:
-        """Add rows, whose texts may be categories.
-
-        Raises
-        ------
-        RunError
-            When a value is none of those allowed, or the disk is full.
-        """
+        """Add rows, whose texts may be categories."""
         typed = schema.conform(rows, self._table)
         if len(typed):
             self._pieces.append(_arrow_table(typed, self._schema))
@@ -387,13 +310,7 @@ class DerivedWriter:
             self._write_pieces()
 
     def finish(self) -> None:
-        """Put the table in place, marked with the records it is made of.
-
-        Raises
-        ------
-        RunError
-            When the disk is full.
-        """
+        """Put the table in place, marked with the records it is made of."""
         self._write_pieces()
         self._writer.add_key_value_metadata({_MADE_OF: fingerprint(self._path)})
         with disk.refusals(self._path):
@@ -419,11 +336,8 @@ def read_derived(
 ) -> pd.DataFrame | None:
     """Read columns of a derived table; texts are categories, which is lean and quick.
 
-    Returns
-    -------
-    DataFrame or None
-        None where the table is not there, cannot be read,
-        or was made of other records than those in the directory now.
+    None where the table is not there, cannot be read, or was made of other records than
+    those in the directory now.
     """
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.parquet as pq  # noqa: PLC0415
@@ -453,7 +367,7 @@ def _column(file: Any, name: str) -> Any:  # noqa: ANN401 - pyarrow ships no typ
 
 
 def fingerprint(path: Path) -> bytes:
-    """Tell by one word whether a run's records have changed.
+    """Hash a run's records, to see whether they have changed.
 
     Raw files only grow, so that their sizes say enough; run.json is taken whole.
     """
@@ -468,7 +382,7 @@ def fingerprint(path: Path) -> bytes:
 
 
 def _arrow_schema(table: schema.Table) -> Any:  # noqa: ANN401
-    """Give a table's columns to Arrow, the same for all pieces, whatever is in them."""
+    """Give Arrow's schema of a table, the same for all pieces, whatever is in them."""
     import pyarrow as pa  # noqa: PLC0415
 
     kinds = {"str": pa.dictionary(pa.int32(), pa.string()), "float64": pa.float64()}
@@ -490,7 +404,7 @@ def _arrow_schema(table: schema.Table) -> Any:  # noqa: ANN401
 
 
 def _arrow_table(typed: pd.DataFrame, wanted: Any) -> Any:  # noqa: ANN401
-    """Give rows to Arrow; each piece may have categories of its own."""
+    """Convert rows to Arrow; each piece may have categories of its own."""
     import pyarrow as pa  # noqa: PLC0415
 
     arrays = []
