@@ -1,9 +1,7 @@
-"""The only door to time: nothing else in `cmhot` reads a clock or sleeps.
+"""Time: nothing else in `cmhot` reads a clock or sleeps.
 
-Code that waits takes a `Clock`,
-so that a two-minute kubelet delay is a one-millisecond unit test.
-
-A clock for one run: the machine's, without its steps.
+Code that waits takes a `Clock`, so that a two-minute kubelet delay is a one-millisecond
+unit test.
 """
 
 from __future__ import annotations
@@ -13,6 +11,11 @@ import time
 from typing import Protocol
 
 NS_PER_S = 1_000_000_000
+
+
+def ns(seconds: float) -> int:
+    """Give seconds in whole nanoseconds."""
+    return round(seconds * NS_PER_S)
 
 
 class Clock(Protocol):
@@ -46,21 +49,16 @@ class SystemClock:
 
 
 class VirtualClock:
-    """A clock that moves only when somebody sleeps on it.
+    """A clock that moves only when somebody sleeps on it; the model cluster has one.
 
-    The model cluster and the unit tests run on it.
-
-    Parameters
-    ----------
-    start_ns
-        UTC epoch nanoseconds at which it starts;
-        the default is an arbitrary round instant, 2026-01-01T00:00:00Z.
+    It starts at `start_ns`, UTC epoch nanoseconds; the default is an arbitrary round
+    instant, 2026-01-01T00:00:00Z.
     """
 
     def __init__(self, start_ns: int = 1_767_225_600 * NS_PER_S) -> None:
         self._start_ns = start_ns
         self._elapsed_ns = 0
-        self._lock = threading.Lock()  # who looks at many pods does so in threads
+        self._lock = threading.Lock()  # many pods are inspected in threads
 
     def utc_ns(self) -> int:
         """Return the virtual instant."""
@@ -74,38 +72,14 @@ class VirtualClock:
         """Move the clock on; time never goes backwards."""
         if seconds > 0:
             with self._lock:
-                self._elapsed_ns += round(seconds * NS_PER_S)
-
-
-def describe(clock: Clock) -> dict[str, object]:
-    """Say which clock stamped a run, for its provenance.
-
-    Returns
-    -------
-    dict
-        ``name``, ``implementation`` and ``resolution_s``
-        (what the operating system claims, not what was measured).
-    """
-    if isinstance(clock, SystemClock):
-        info = time.get_clock_info("time")
-        return {
-            "name": "CLOCK_REALTIME",
-            "implementation": info.implementation,
-            "resolution_s": info.resolution,
-        }
-    return {"name": "virtual", "implementation": "counter", "resolution_s": 1e-9}
+                self._elapsed_ns += ns(seconds)
 
 
 class SteadyClock:
-    """UTC as it was at the beginning, and what has passed since without jumps.
+    """A clock for one run: UTC as it was at the beginning, and what has passed since.
 
     Somebody who sets the machine's clock in the middle of a run neither hurries its
     schedule nor lengthens its delays. A clock that is slewed is followed.
-
-    Parameters
-    ----------
-    clock
-        The clock beneath.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -116,7 +90,7 @@ class SteadyClock:
     def utc_ns(self) -> int:
         """Return the instant now as UTC epoch nanoseconds."""
         passed_s = self._clock.monotonic() - self._start_s
-        return self._start_ns + round(passed_s * NS_PER_S)
+        return self._start_ns + ns(passed_s)
 
     def monotonic(self) -> float:
         """Return seconds that never jump."""
@@ -127,5 +101,20 @@ class SteadyClock:
         self._clock.sleep(seconds)
 
     def stepped_ns(self) -> int:
-        """Tell how far the clock beneath was set since the beginning, nanoseconds."""
+        """Return by how much the clock beneath was set since the beginning."""
         return self._clock.utc_ns() - self.utc_ns()
+
+
+def describe(clock: Clock) -> dict[str, object]:
+    """Give name, implementation and resolution of the clock that stamped a run.
+
+    ``resolution_s`` is what the operating system claims, not what was measured.
+    """
+    if isinstance(clock, SystemClock):
+        info = time.get_clock_info("time")
+        return {
+            "name": "CLOCK_REALTIME",
+            "implementation": info.implementation,
+            "resolution_s": info.resolution,
+        }
+    return {"name": "virtual", "implementation": "counter", "resolution_s": 1e-9}

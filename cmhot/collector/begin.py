@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cmhot import __version__
-from cmhot.clock import NS_PER_S, SteadyClock
+from cmhot.clock import SteadyClock, ns
 from cmhot.cluster import probe
 from cmhot.cluster.nodes import (
     Group,
@@ -157,7 +157,7 @@ def _await_probes(
     meta |= circumstances(setup.cluster, name_by_pods(list(observed), ready))
     meta["pods"] = [_pod_entry(pod) for pod in ready]
     clock = SteadyClock(setup.cluster.clock)
-    meta["begin_ns"] = clock.utc_ns() + round(HEAD_START_S * NS_PER_S)
+    meta["begin_ns"] = clock.utc_ns() + ns(HEAD_START_S)
     schedule = schedule_of(meta)
     meta |= {
         "measure_from_ns": schedule.measure_from_ns,

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 PACKAGES = ("kubernetes", "numpy", "pandas", "scipy", "papermill", "matplotlib")
 SAME = ("target", "kubernetes")
 """Keys of run.json that a resumed run must find as they were."""
-KNOBS = ("sync_frequency_s", "strategy", "ttl_s")
 FACTS = ("kubelet", "runtime")
 """What a node's entry has from the kubelet itself, and from the Node object."""
 
@@ -111,5 +110,5 @@ def _changed(old: object, new: object) -> bool:
 def _changed_entry(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Compare two entries of a node; its settings only if they can still be read."""
     unread = old["source"] == "configz" != new["source"]
-    keys = FACTS if unread else (*KNOBS, *FACTS)
+    keys = FACTS if unread else (*schema.SETTING, *FACTS)
     return any(_changed(old.get(key), new.get(key)) for key in keys)

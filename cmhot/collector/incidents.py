@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import bdtrc
 
-from cmhot.clock import NS_PER_S
+from cmhot.clock import NS_PER_S, ns
 from cmhot.law import mean_interval_s
 from cmhot.runs.rundir import node_setting
 
@@ -275,7 +275,7 @@ def _node(
 
 def _classify(node: _Node) -> Iterator[Incident]:
     """Separate starts of the kubelet from extra syncs of single pods."""
-    at_once = round(AT_ONCE_S * NS_PER_S)
+    at_once = ns(AT_ONCE_S)
     taken = -1
     for index, begin in enumerate(node.at_ns.tolist()):
         if begin <= taken:

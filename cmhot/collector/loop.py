@@ -99,8 +99,8 @@ class Collection:
         except ClusterError as error:
             keep = may_be_resumed(error)
             self.monitor.read_all_logs(patient=False)
-            said = self._explain_end(str(error), keep=keep)
-            raise EndedError(said, resumable=keep) from error
+            msg = self._explain_end(str(error), keep=keep)
+            raise EndedError(msg, resumable=keep) from error
         except KeyboardInterrupt:
             self.monitor.read_all_logs(patient=False)
             raise
@@ -192,9 +192,9 @@ class Collection:
         for name, error in self.setup.remove():
             self.record.event("not_removed", name, {"error": error})
 
-    def _explain_end(self, said: str, *, keep: bool) -> str:
+    def _explain_end(self, reason: str, *, keep: bool) -> str:
         path = self.record.writer.path
-        so_far = f"{said}; {self.done} of {self.schedule.trials} trials are in {path}"
+        so_far = f"{reason}; {self.done} of {self.schedule.trials} trials are in {path}"
         if not keep:
             return so_far
         return (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cmhot.clock import NS_PER_S
+from cmhot.clock import NS_PER_S, ns
 from cmhot.cluster import probe
 from cmhot.cluster.port import NODE, POD
 from cmhot.collector import incidents
@@ -106,7 +106,7 @@ class Monitor:
         now, count = self.clock.utc_ns(), len(self.probes)
         self._check_nodes()
         every_s = read_every_s(count)
-        self._regular_ns = now + round(every_s * NS_PER_S)
+        self._regular_ns = now + ns(every_s)
         tasks.add(
             self._read_early,
             first_ns=min(self._regular_ns, self.schedule.measure_from_ns),
@@ -122,7 +122,7 @@ class Monitor:
         every_s = max(LIST_EVERY_S, LIST_PER_ITEM_S * count)
         tasks.add(
             self._check_pods,
-            first_ns=now + round(every_s * NS_PER_S),
+            first_ns=now + ns(every_s),
             every_s=every_s,
             takes_s=LIST_TAKES_S,
         )
@@ -130,7 +130,7 @@ class Monitor:
         left_s = max(0.0, (self.schedule.end_ns - now) / NS_PER_S)
         tasks.add(
             self._read_next_clock,
-            first_ns=now + round(min(CLOCK_EVERY_S, left_s / 2) * NS_PER_S),
+            first_ns=now + ns(min(CLOCK_EVERY_S, left_s / 2)),
             every_s=max(CLOCK_EVERY_S, left_s / 2) / nodes,
             takes_s=EXEC_TAKES_S,
         )
@@ -166,7 +166,7 @@ class Monitor:
         try:
             news = one.take(text, at_ns=at_ns, highest=self.updater.last_seq)
             self._write_down(one, news, at_ns)
-        except BaseException:  # an interrupt: who looks next has to find it new again
+        except BaseException:  # an interrupt: the next read has to find it new again
             one.go_back(before)
             raise
         publications = news.publications
@@ -293,10 +293,10 @@ class Monitor:
 
     def _read_next_clock(self) -> None:
         """Ask one node, and record what is known of its clock."""
-        some = self._one_of_each_node()
-        if some:
+        probes = self._one_of_each_node()
+        if probes:
             self._clock_turn += 1
-            one = some[self._clock_turn % len(some)]
+            one = probes[self._clock_turn % len(probes)]
             self._ask_clock(one, tries=1)
             self.write_clock(one.node)
 

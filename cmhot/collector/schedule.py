@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cmhot.clock import NS_PER_S
+from cmhot.clock import NS_PER_S, ns
 from cmhot.kubelet.settings import Setting
 from cmhot.law import equilibrium
 from cmhot.runs import schema
@@ -85,12 +85,12 @@ def make_schedule(
     for pod, setting in pods:
         if setting is not None:
             (wait_s,) = equilibrium(setting, rng, 1)
-            at_ns = begin_ns + round(float(wait_s) * NS_PER_S)
+            at_ns = begin_ns + ns(float(wait_s))
             writes.append(Write(at_ns=at_ns, next_ns=0, seq=0, pod=pod))
     burn_s = burn_in_s(settings, late=float(rng.random()))
-    first = begin_ns + round(burn_s * NS_PER_S)
-    until = first + round(plan.duration_s * NS_PER_S)
-    end = until + round(drain_s(settings) * NS_PER_S)
+    first = begin_ns + ns(burn_s)
+    until = first + ns(plan.duration_s)
+    end = until + ns(drain_s(settings))
     offsets = update_offsets_ns(
         rng, duration_s=plan.duration_s, gap_s=plan.mean_gap_s(settings)
     )
@@ -149,8 +149,8 @@ class PeriodicTasks:
         task = _Task(
             at_ns=first_ns,
             number=len(self._heap),
-            every_ns=round(every_s * NS_PER_S),
-            takes_ns=round(takes_s * NS_PER_S),
+            every_ns=ns(every_s),
+            takes_ns=ns(takes_s),
             do=do,
         )
         heapq.heappush(self._heap, task)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cmhot.clock import NS_PER_S
+from cmhot.clock import NS_PER_S, ns
 from cmhot.cluster import probe
 from cmhot.errors import ClusterError, CmhotError, NotFoundError
 from cmhot.kubelet.uses import CONFIG_MAP
@@ -91,13 +91,12 @@ class Updater:
         row = not_sent(write, self.name)
         late_s = (self._now() - write.at_ns) / NS_PER_S
         latest_s = LATEST_S if write.pod is None else SCRAMBLE_LATEST_S
-        if self._now() > max(write.next_ns, write.at_ns + round(latest_s * NS_PER_S)):
+        latest_ns = max(write.next_ns, write.at_ns + ns(latest_s))
+        if self._now() > latest_ns:
             return row | {"error": f"the collector came {late_s:.1f} s late"}
         if late_s > LATE_S:
             self.on_event("late", self._object, {"seq": write.seq, "late_s": late_s})
-        until_ns = write.next_ns
-        if write.pod is not None:
-            until_ns = max(until_ns, write.at_ns + round(latest_s * NS_PER_S))
+        until_ns = write.next_ns if write.pod is None else latest_ns
         self._doubt_ns = None
         sent_ns = self._now()
         while True:
@@ -105,7 +104,7 @@ class Updater:
             if stored is not None:
                 self._acknowledge(stored, row)
                 break
-            if self._now() + round(AGAIN_S * NS_PER_S) > until_ns:
+            if self._now() + ns(AGAIN_S) > until_ns:
                 break
             self.clock.sleep(AGAIN_S)
         self.sent[write.seq] = sent_ns
@@ -230,8 +229,7 @@ class Updater:
     def _note(self, cause: str, error: ClusterError) -> None:
         """Remember since when writes have been in trouble of one kind."""
         known = self._trouble
-        same = known is not None and known[0] == cause
-        since = known[1] if known is not None and same else self._now()
+        since = known[1] if known is not None and known[0] == cause else self._now()
         self._trouble = cause, since, str(error)
 
     def _check_content(self, stored: dict[str, Any]) -> None:

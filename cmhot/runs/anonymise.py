@@ -1,15 +1,17 @@
-"""A run that others may check: every number is kept, every name is replaced.
+"""An anonymous copy of a run: every number is kept, every name is replaced.
 
-What is kept is listed here, and everything else is left out: a key or a word that a
+What is kept is listed here, and everything else is left out: a key or a value that a
 later version of cmhot writes into a run is not given away by mistake.
 
-Kept: versions, settings, the schedule's seed, the checks' verdicts, and all stamps,
-to the nanosecond. Who does not want to tell the day has them shifted by whole seconds,
-to a run that begins in 2000: no interval and no part of a second changes by that.
-Only the limits of direct delays may then differ in their third digit, since updates
-are put into heaps by their instants (`cmhot.statistics.blocks`).
+Kept: versions, settings, the schedule's seed, the checks' verdicts, and all stamps, to
+the nanosecond. Who does not want to give away the day has them shifted by whole
+seconds, to a run that begins in 2000: no interval and no part of a second changes by
+that. Only the limits of direct delays may then differ in their third digit, since
+updates are grouped by a hash of their instants (`cmhot.statistics.blocks`).
+
 Replaced, each name always by the same one: nodes, pods, their uids, containers,
 ConfigMaps and consumers that Kubernetes does not know.
+
 Left out: texts of errors, resource versions, labels of nodes, packages' and programs'
 places, the machine, namespace, images and all details of incidents but a gap's ends.
 """
@@ -41,7 +43,7 @@ KINDS = (
     *("reconnect", "restart", "gap", "throttled", "late", "gone", "node_gone"),
     *("node_ready", "scramble_failed", "unseen", "resumed"),
 )
-"""Incidents that a run may tell of; another is called ``other``."""
+"""Kinds of incidents that are kept; another is called ``other``."""
 SOURCES = ("configz", "given", "inferred", "unknown")
 _STATUSES = ("running", "complete", "interrupted", "invalid")
 _VERSION = re.compile(r"v?\d+(\.\d+){1,2}")
@@ -103,7 +105,7 @@ class _Names:
         """Give new names for a column."""
         return old.map(dict(self.of[kind]), na_action="ignore").astype("str")
 
-    def thing(self, old: Any) -> str | None:  # noqa: ANN401 - a cell
+    def subject(self, old: Any) -> str | None:  # noqa: ANN401 - a cell
         """Rename what an incident is about: ``pod/NAME``, ``node/NAME`` or a name."""
         if _is_null(old):
             return None
@@ -123,7 +125,7 @@ def anonymised(run: Run, *, shift_times: bool = False) -> Run:
     """Replace all names in a run, and leave out what no number is made of.
 
     A summary of it has the same numbers, but nodes have no labels any more. If
-    `shift_times`, all stamps are shifted, so that the day cannot be told. The result
+    `shift_times`, all stamps are shifted, so that the day is not given away. The result
     has the same rows; its `path` is still that of the original.
     """
     names = _Names.in_run(run, shift_times=shift_times)
@@ -155,8 +157,8 @@ def anonymised(run: Run, *, shift_times: bool = False) -> Run:
 def run_id_of(run: Run) -> str:
     """Name a copy by what it holds: who has the run can see that it is of it."""
     rows = pd.util.hash_pandas_object(run.publications[["seq", "published_ns"]])
-    told = hashlib.sha256(rows.to_numpy().tobytes()).hexdigest()
-    return f"anonymous-{told[:12]}"
+    digest = hashlib.sha256(rows.to_numpy().tobytes()).hexdigest()
+    return f"anonymous-{digest[:12]}"
 
 
 def _meta(run: Run, names: _Names) -> dict[str, Any]:
@@ -208,14 +210,14 @@ def _meta(run: Run, names: _Names) -> dict[str, Any]:
 
 def _statuses(updates: pd.DataFrame) -> pd.Series[Any]:
     """Give what became of each write; an unknown status is replaced by its stamps."""
-    told = updates["status"]
+    status = updates["status"]
     by_stamps = np.select(
         [updates["acked_ns"].notna(), updates["sent_ns"].notna()],
         ["acked", "failed"],
         "not_sent",
     )
-    known = told.isin(["acked", "failed", "not_sent"])
-    return told.where(known, pd.Series(by_stamps, index=told.index)).astype("str")
+    known = status.isin(["acked", "failed", "not_sent"])
+    return status.where(known, pd.Series(by_stamps, index=status.index)).astype("str")
 
 
 def _events(events: pd.DataFrame, names: _Names) -> pd.DataFrame:
@@ -229,7 +231,7 @@ def _events(events: pd.DataFrame, names: _Names) -> pd.DataFrame:
     ]
     return _shifted(events, names).assign(
         kind=events["kind"].where(events["kind"].isin(KINDS), "other"),
-        object=pd.Series([names.thing(one) for one in events["object"]], dtype="str"),
+        object=pd.Series([names.subject(one) for one in events["object"]], dtype="str"),
         detail=pd.Series(details, dtype="object"),
     )
 
@@ -244,8 +246,8 @@ def _setting(entry: Mapping[str, Any]) -> dict[str, Any]:
         "kubelet": _matching(entry.get("kubelet"), _VERSION),
         "runtime": _matching(entry.get("runtime"), _RUNTIME),
     }
-    told = ("kubelet", "runtime", "source")
-    return {k: v for k, v in found.items() if v is not None or k not in told}
+    optional = ("kubelet", "runtime", "source")
+    return {k: v for k, v in found.items() if v is not None or k not in optional}
 
 
 def _check(found: Any) -> Any:  # noqa: ANN401 - a verdict, or a count of older runs
@@ -289,25 +291,25 @@ def _nothing(frame: pd.DataFrame) -> pd.Series[Any]:
     return pd.Series([None] * len(frame), index=frame.index, dtype="str")
 
 
-def _utc(told: Any, names: _Names) -> str | None:  # noqa: ANN401 - a value of run.json
+def _utc(value: Any, names: _Names) -> str | None:  # noqa: ANN401 - a value of run.json
     try:
-        at = np.datetime64(str(told).removesuffix("Z"), "ms")
+        at = np.datetime64(str(value).removesuffix("Z"), "ms")
     except ValueError:
         return None
     return f"{at + np.timedelta64(names.shift_ns // 1_000_000, 'ms')}Z"
 
 
-def _one_of(told: Any, known: tuple[str, ...]) -> str | None:  # noqa: ANN401
-    return told if told in known else None
+def _one_of(value: Any, known: tuple[str, ...]) -> str | None:  # noqa: ANN401
+    return value if value in known else None
 
 
-def _matching(told: Any, form: re.Pattern[str]) -> str | None:  # noqa: ANN401
-    found = form.match(told) if isinstance(told, str) else None
+def _matching(value: Any, form: re.Pattern[str]) -> str | None:  # noqa: ANN401
+    found = form.match(value) if isinstance(value, str) else None
     return None if found is None else found.group()
 
 
-def _number(told: Any) -> float | int | bool | None:  # noqa: ANN401
-    return told if isinstance(told, int | float) else None
+def _number(value: Any) -> float | int | bool | None:  # noqa: ANN401
+    return value if isinstance(value, int | float) else None
 
 
 def _is_null(value: Any) -> bool:  # noqa: ANN401

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cmhot.clock import NS_PER_S
+from cmhot.clock import ns
 from cmhot.errors import UsageError
 from cmhot.kubelet.eras import DEFAULT_TTL_S, JITTER
 from cmhot.kubelet.settings import parse_setting
@@ -189,7 +189,7 @@ def update_offsets_ns(
     inside = instants[instants < duration_s]
     if inside.size == 0:
         inside = np.array([duration_s / 2])
-    return [round(instant * NS_PER_S) for instant in inside]
+    return [ns(instant) for instant in inside]
 
 
 KEEPING_OUT = ("NoSchedule", "NoExecute")

@@ -369,8 +369,8 @@ def pack(run: Run, out: Path) -> Path:
                 one.name for one in table.columns if one.dtype in ("int64", "Int64")
             ]
             free = [one.name for one in table.columns if one.dtype == "object"]
-            told = {name: rows[name].map(json.dumps) for name in free}
-            content = pa.Table.from_pandas(rows.assign(**told), preserve_index=False)
+            dumped = {name: rows[name].map(json.dumps) for name in free}
+            content = pa.Table.from_pandas(rows.assign(**dumped), preserve_index=False)
             pq.write_table(
                 content.replace_schema_metadata(None),
                 out / packed_file(table),

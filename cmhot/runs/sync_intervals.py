@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from cmhot.clock import NS_PER_S
+from cmhot.clock import NS_PER_S, ns
 from cmhot.law import law_for, reads_at_every_sync
 from cmhot.runs import schema
 from cmhot.runs.delays import NEVER, NodeClock, all_series, names_of, of_map
 from cmhot.runs.rundir import kubelet_version, node_setting, observed_until_ns
-from cmhot.runs.tables import integers, joined, ns, repeated
+from cmhot.runs.tables import integers, joined, repeated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

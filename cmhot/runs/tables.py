@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import pandas as pd
 
-from cmhot.clock import NS_PER_S
 from cmhot.errors import RunError
 from cmhot.runs import disk, schema
 
@@ -230,8 +229,8 @@ def read_packed(path: Path, table: schema.Table) -> pd.DataFrame | None:
     try:
         rows = pd.read_parquet(file)
         free = [one.name for one in table.columns if one.dtype == "object"]
-        told = {name: rows[name].map(json.loads) for name in free}
-        return schema.conform(rows.assign(**told), table)
+        parsed = {name: rows[name].map(json.loads) for name in free}
+        return schema.conform(rows.assign(**parsed), table)
     except (OSError, ValueError) as error:
         msg = f"cannot read {file}: {error}; copy the run directory anew"
         raise RunError(msg) from error
@@ -257,11 +256,6 @@ def flags(column: pd.Series[Any]) -> Flags:
 def integers(column: pd.Series[Any]) -> Nanoseconds:
     """Give a column without nulls as whole numbers."""
     return column.to_numpy(dtype=np.int64)
-
-
-def ns(seconds: float) -> int:
-    """Give seconds in whole nanoseconds."""
-    return round(seconds * NS_PER_S)
 
 
 DERIVATION = 2
@@ -295,7 +289,7 @@ class DerivedWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(OSError):  # of a full disk, which was told before
+        with contextlib.suppress(OSError):  # of a full disk, which was raised before
             self._writer.close()
         with contextlib.suppress(OSError):
             self._file.close()
