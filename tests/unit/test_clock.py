@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cmhot.clock import SystemClock, VirtualClock, describe
+from cmhot.clock import NS_PER_S, SteadyClock, SystemClock, VirtualClock, describe
 
 
 def test_virtual_clock_moves_only_by_sleeping() -> None:
@@ -40,3 +40,24 @@ def test_description_names_the_clock() -> None:
     """A run's provenance says which clock stamped it."""
     assert describe(VirtualClock())["name"] == "virtual"
     assert describe(SystemClock())["name"] == "CLOCK_REALTIME"
+
+
+def test_a_clock_that_is_set_does_not_move_the_run() -> None:
+    """Stamps go on as if nothing happened, and the step is known."""
+
+    class Settable(VirtualClock):
+        stepped_ns = 0
+
+        def utc_ns(self) -> int:
+            return super().utc_ns() + self.stepped_ns
+
+    below = Settable()
+    clock = SteadyClock(below)
+    began = clock.utc_ns()
+
+    below.sleep(5)
+    below.stepped_ns = 3600 * NS_PER_S
+    below.sleep(5)
+
+    assert clock.utc_ns() - began == 10 * NS_PER_S
+    assert clock.stepped_ns() == 3600 * NS_PER_S

@@ -1,4 +1,4 @@
-"""Whether a cluster is fit for a collection, asked of one made up for the question."""
+"""Whether a cluster is fit for a collection, and the load that this will be."""
 
 from __future__ import annotations
 
@@ -9,9 +9,17 @@ import pytest
 from cmhot.cluster import rights
 from cmhot.cluster.model import ModelCluster
 from cmhot.cluster.port import NAMESPACE, NODE, Authorising
-from cmhot.collector.preflight import LIMITS, QUOTA, needs, suitability
-from cmhot.errors import ForbiddenError, NotFoundError
-from cmhot.kubelet.settings import Setting
+from cmhot.collector.monitoring import read_every_s
+from cmhot.collector.preflight import (
+    LIMITS,
+    QUOTA,
+    estimate_load,
+    needs,
+    parse_quantity,
+    suitability,
+)
+from cmhot.errors import ForbiddenError, NotFoundError, UsageError
+from cmhot.kubelet.settings import Setting, Strategy
 from cmhot.runs.plan import Plan
 
 if TYPE_CHECKING:
@@ -305,3 +313,56 @@ def test_needs_are_summed_over_deployments() -> None:
     assert total["count/deployments.apps"] == 2
     assert total["requests.cpu"] == total["cpu"] == pytest.approx(0.012)
     assert total["limits.cpu"] == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [
+        ("100m", 0.1),
+        ("2", 2),
+        (5, 5),
+        ("32Mi", 33_554_432),
+        ("1k", 1000),
+        ("1E", 1e18),
+        ("1e3", 1000),
+        ("0.5Gi", 536_870_912),
+        ("500u", 0.0005),
+    ],
+)
+def test_an_amount_is_read(text: str | float, amount: float) -> None:
+    """Decimal, binary and scientific forms are one number."""
+    assert parse_quantity(text) == pytest.approx(amount)
+
+
+@pytest.mark.parametrize("text", ["", "Mi", "5 Mi", "ten", "5mi"])
+def test_what_is_no_amount_is_refused(text: str) -> None:
+    """The message shows how Kubernetes writes them."""
+    with pytest.raises(UsageError, match="Kubernetes writes"):
+        parse_quantity(text)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "pods", "watching"),
+    [(1, 9, 1), (5, 9, 5), (50, 9, 9)],
+    ids=["one node", "fewer nodes than probes", "more nodes than probes"],
+)
+def test_only_kubelets_with_probes_watch(nodes: int, pods: int, watching: int) -> None:
+    """A thousand nodes without a probe get no event; under Get nobody does."""
+    cluster = ModelCluster([Setting(10)] * nodes + [Setting(10, Strategy.GET)])
+
+    cost = estimate_load(cluster, Plan(pods=pods, gap_s=1))
+
+    assert cost.watch_events_per_s == watching
+
+
+@pytest.mark.parametrize(("pods", "every_s"), [(1, 45), (225, 45), (5000, 1000)])
+def test_logs_are_read_five_times_a_second_at_most(pods: int, every_s: float) -> None:
+    """Each twice a minute at most, and all together five times a second."""
+    assert read_every_s(pods) == every_s
+
+
+def test_a_dry_run_names_the_log_reads() -> None:
+    """The load is the one that will be."""
+    cost = estimate_load(ModelCluster([Setting(60)]), Plan(pods=5000))
+
+    assert cost.reads_per_s == 5

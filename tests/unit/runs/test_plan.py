@@ -87,3 +87,12 @@ def test_what_cannot_be_read_is_refused_at_once(
     """Before anything is asked of a cluster."""
     with pytest.raises(UsageError, match=said):
         Plan(**wrong)
+
+
+def test_a_plan_comes_back_from_run_json() -> None:
+    """As it was; one with unknown keys is of another cmhot."""
+    plan = Plan(pods=3, gap_s=0.5, node_selector=("a=b",))
+
+    assert Plan.from_dict(plan.to_dict()) == plan
+    with pytest.raises(UsageError, match="of another cmhot"):
+        Plan.from_dict({**plan.to_dict(), "new": 1})

@@ -13,7 +13,7 @@ from cmhot.collector.job import arguments, job
 from cmhot.errors import UsageError
 from cmhot.runs.plan import Plan
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 PLAN = Plan(
     namespace="n",

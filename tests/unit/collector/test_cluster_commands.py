@@ -21,7 +21,7 @@ from cmhot.errors import UsageError
 if TYPE_CHECKING:
     from click.testing import Result
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def invoke(*arguments: str, answer: str | None = None) -> Result:
