@@ -64,38 +64,32 @@ def find_leftovers(
     Only what has not been written to for `idle_s` seconds, in the order of removal.
     Raises `ForbiddenError` when these may not be listed.
     """
-    everywhere = () if namespace else (NAMESPACE,)
-    found = {kind: _ours(cluster, kind, namespace) for kind in (*everywhere, *IN_ORDER)}
-    namespaces = {one["metadata"]["name"] for one in found.get(NAMESPACE, [])}
+    kinds = IN_ORDER if namespace else (NAMESPACE, *IN_ORDER)
+    found = [
+        (kind, one["metadata"])
+        for kind in kinds
+        for one in cluster.list(kind, namespace=namespace, labels=MANAGED_BY)[0]
+        if is_ours(one["metadata"])
+    ]
+    namespaces = {meta["name"] for kind, meta in found if kind == NAMESPACE}
     now_ns = cluster.clock.utc_ns()
     written: dict[str, int] = {}
-    for objects in found.values():
-        for one in objects:
-            run = one["metadata"]["labels"][RUN_LABEL]
-            written[run] = max(written.get(run, 0), _last_written_ns(one["metadata"]))
-    leftovers = []
-    for kind, objects in found.items():
-        for one in objects:
-            meta = one["metadata"]
-            run = meta["labels"][RUN_LABEL]
-            if meta.get("namespace") in namespaces or meta.get("deletionTimestamp"):
-                continue
-            leftovers.append(
-                Leftover(
-                    kind=kind,
-                    name=meta["name"],
-                    namespace=meta.get("namespace"),
-                    run_id=run,
-                    age_s=(now_ns - _epoch_ns(meta["creationTimestamp"])) / NS_PER_S,
-                    idle_s=(now_ns - written[run]) / NS_PER_S,
-                )
-            )
+    for _, meta in found:
+        run = meta["labels"][RUN_LABEL]
+        written[run] = max(written.get(run, 0), _last_written_ns(meta))
+    leftovers = [
+        Leftover(
+            kind=kind,
+            name=meta["name"],
+            namespace=meta.get("namespace"),
+            run_id=meta["labels"][RUN_LABEL],
+            age_s=(now_ns - _epoch_ns(meta["creationTimestamp"])) / NS_PER_S,
+            idle_s=(now_ns - written[meta["labels"][RUN_LABEL]]) / NS_PER_S,
+        )
+        for kind, meta in found
+        if meta.get("namespace") not in namespaces and not meta.get("deletionTimestamp")
+    ]
     return [one for one in leftovers if one.idle_s >= idle_s]
-
-
-def _ours(cluster: Cluster, kind: Kind, namespace: str | None) -> list[dict[str, Any]]:
-    listed, _ = cluster.list(kind, namespace=namespace, labels=MANAGED_BY)
-    return [one for one in listed if is_ours(one["metadata"])]
 
 
 def is_ours(meta: Mapping[str, Any]) -> bool:
@@ -107,12 +101,12 @@ def is_ours(meta: Mapping[str, Any]) -> bool:
     return RUN_LABEL in (meta.get("labels") or {}) and any(
         entry.get("manager") == FIELD_MANAGER
         and entry.get("operation") == "Apply"
-        and label in _labels_of(entry)
+        and label in _applied_labels(entry)
         for entry in meta.get("managedFields") or []
     )
 
 
-def _labels_of(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+def _applied_labels(entry: Mapping[str, Any]) -> Mapping[str, Any]:
     fields = entry.get("fieldsV1") or {}
     labels: Mapping[str, Any] = fields.get("f:metadata", {}).get("f:labels", {})
     return labels

@@ -29,6 +29,26 @@ if TYPE_CHECKING:
     Nanoseconds = npt.NDArray[np.int64]
     Flags = npt.NDArray[np.bool_]
 
+EARLY_S = 0.25
+"""A sync comes at least `syncFrequency` after the one before, and its publication
+some tenths of a second after it: nearer together by this, one was extra."""
+AT_ONCE_S = 1.0
+"""A kubelet that starts syncs all of its pods within this: 20 took 0.1 s, measured."""
+ALLOWANCE_S = 0.3
+"""The tick and the two volume loops let a healthy window of `AT_ONCE_S` hold the
+publications of this much more."""
+BY_CHANCE = 1e-4
+"""Chance that a healthy node shows so many publications at once, in a whole run."""
+SEVERAL = 2
+"""Pods that are synced too soon at the same time: it was their kubelet."""
+NOTICED_S = 0.5
+"""A probe notices a publication within its pause of a quarter of a second, and writes
+its line in as much: what it takes longer, its node is behind."""
+BEHIND_S = 0.5
+"""A publication of a node that is so far behind counts for no crowd."""
+SHARE = 0.3
+"""Of a node's pods, the least of those that are too soon."""
+
 
 @dataclass(frozen=True, slots=True)
 class Incident:
@@ -163,27 +183,6 @@ def lost_watches(run: Run, away_ns: Iterable[int], *, end_ns: int) -> list[Incid
                 at_ns = int(back_ns) - 1
                 found.append(Incident(at_ns, "restart", f"node/{node}", detail))
     return found
-
-
-EARLY_S = 0.25
-"""A sync comes at least `syncFrequency` after the one before, and its publication
-some tenths of a second after it: nearer together by this, one was extra."""
-AT_ONCE_S = 1.0
-"""A kubelet that starts syncs all of its pods within this: 20 took 0.1 s, measured."""
-ALLOWANCE_S = 0.3
-"""The tick and the two volume loops let a healthy window of `AT_ONCE_S` hold the
-publications of this much more."""
-BY_CHANCE = 1e-4
-"""Chance that a healthy node shows so many publications at once, in a whole run."""
-SEVERAL = 2
-"""Pods that are synced too soon at the same time: it was their kubelet."""
-NOTICED_S = 0.5
-"""A probe notices a publication within its pause of a quarter of a second, and writes
-its line in as much: what it takes longer, its node is behind."""
-BEHIND_S = 0.5
-"""A publication of a node that is so far behind counts for no crowd."""
-SHARE = 0.3
-"""Of a node's pods, the least of those that are too soon."""
 
 
 @dataclass(frozen=True, slots=True)

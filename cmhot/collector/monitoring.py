@@ -25,6 +25,34 @@ if TYPE_CHECKING:
     from cmhot.runs.rundir import RunWriter
 
 
+READ_EVERY_S = 45.0
+"""Each probe's log is read this often for the progress; two requests a minute at most
+is what a measurement may cost a cluster."""
+READS_PER_S = 5.0
+"""Of all probes' logs together, at most: with more than some two hundred probes each
+is read less often. The logs keep what is not read yet."""
+READ_TAKES_S, LIST_TAKES_S, EXEC_TAKES_S = 0.1, 0.1, 0.25
+"""Periodic tasks are put off when the next update is due sooner than this."""
+ASK_TAKES_S = 1.0
+"""A command in a pod may take so long on a busy node."""
+LIST_EVERY_S, LIST_PER_ITEM_S = 45.0, 0.1
+"""Pods and nodes are listed this often, and less often where the list is long."""
+CLOCK_EVERY_S = 300.0
+"""Each node's clock is read again after this."""
+EARLY_READS_S = 5.0
+"""Between two of the first log reads, which begin with the measuring window."""
+LAST_READS_S = 15.0
+"""So shortly before the end no log is read: at the end all are."""
+STEP_S = 0.1
+"""The collector's clock was set when it moves by more against what has passed."""
+RETRY_FOR_S, RETRY_PAUSE_S = 15.0, 3.0
+"""How long, and how often, a log that cannot be read at the end is tried: an API server
+that is restarted just then comes back."""
+SLOW_S, SILENCE = 2.0, 20.0
+"""A node that did not answer for so long is left alone for so many times as long:
+nothing is sent while the collector waits."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """A run directory being written, and the clock of the run."""
@@ -39,34 +67,6 @@ class Record:
     def add(self, incident: Incident) -> None:
         """Record an incident."""
         self.writer.append_event(incident.row())
-
-
-READ_EVERY_S = 45.0
-"""Each probe's log is read this often for the progress; two requests a minute at most
-is what a measurement may cost a cluster."""
-READS_PER_S = 5.0
-"""Of all probes' logs together, at most: with more than some two hundred probes each
-is read less often. The logs keep what is not read yet."""
-READ_TAKES_S, LIST_TAKES_S, EXEC_TAKES_S = 0.1, 0.1, 0.25
-"""PeriodicTasks are put off when the next update is due sooner than this."""
-ASK_TAKES_S = 1.0
-"""A command in a pod may take so long on a busy node."""
-LIST_EVERY_S, LIST_PER_ITEM_S = 45.0, 0.1
-"""Pods and nodes are listed this often, and less often where the list is long."""
-CLOCK_EVERY_S = 300.0
-"""Each node's clock is read again after this."""
-EARLY_READS_S = 5.0
-"""Between two of the first log reads, which begin with the measuring window."""
-LAST_READS_S = 15.0
-"""So shortly before the end no log is read: at the end all are."""
-STEP_S = 0.1
-"""The collector's clock was set when it moves by more against what has passed."""
-PATIENCE_S, LAST_PAUSE_S = 15.0, 3.0
-"""How long, and how often, a log that cannot be read at the end is tried: an API server
-that is restarted just then comes back."""
-SLOW_S, SILENCE = 2.0, 20.0
-"""A node that did not answer for so long is left alone for so many times as long:
-nothing is sent while the collector waits."""
 
 
 def read_every_s(pods: int) -> float:
@@ -146,9 +146,9 @@ class Monitor:
         self._check_own_clock()
         left_s = (self.schedule.end_ns - self.clock.utc_ns()) / NS_PER_S
         if left_s > LAST_READS_S and not (one.gone or self._is_silent(one.node)):
-            self.read_log(one)
+            self._read_log(one)
 
-    def read_log(self, one: ProbeLog) -> bool:
+    def _read_log(self, one: ProbeLog) -> bool:
         """Record what is new in a probe's log; return whether it was read."""
         at_ns, began = self.clock.utc_ns(), self.clock.monotonic()
         try:
@@ -169,12 +169,11 @@ class Monitor:
         except BaseException:  # an interrupt: the next read has to find it new again
             one.go_back(before)
             raise
-        publications = news.publications
-        if publications:
-            written = publications[-1]["read_ns"]
+        if news.publications:
+            written = news.publications[-1]["read_ns"]
             now = self.clock.utc_ns()
             self.offsets.read(one.node, written_ns=written, now_ns=now)
-        for row in publications:
+        for row in news.publications:
             sent = self.updater.sent.get(row["seq"])
             published = row["published_ns"]
             if sent is not None:
@@ -201,15 +200,15 @@ class Monitor:
     def read_all_logs(self, *, patient: bool) -> None:
         """Read all logs to their ends.
 
-        If `patient`, what cannot be read is tried again for `PATIENCE_S`, and is lost
+        If `patient`, what cannot be read is tried again for `RETRY_FOR_S`, and is lost
         then.
         """
         self._unread = {one.pod: one for one in self.probes}
         self._read_unread()
         # of thousands of logs the first round alone takes longer than this
-        until = self.clock.monotonic() + (PATIENCE_S if patient else 0)
+        until = self.clock.monotonic() + (RETRY_FOR_S if patient else 0)
         while self.unread and self.clock.monotonic() < until:
-            self.clock.sleep(LAST_PAUSE_S)
+            self.clock.sleep(RETRY_PAUSE_S)
             self._read_unread()
         self._check_pods()
         if patient:
@@ -220,7 +219,7 @@ class Monitor:
         """Read logs; a node that does not answer is asked no more than needed."""
         self._silent_until.clear()
         for one in self.unread:
-            if not self._is_silent(one.node) and self.read_log(one):
+            if not self._is_silent(one.node) and self._read_log(one):
                 del self._unread[one.pod]
 
     def _leave_alone_if_slow(self, node: str, began_s: float) -> None:
@@ -242,7 +241,7 @@ class Monitor:
         else:
             for one, why in incidents.gone_probes(self.probes, listed):
                 if not self._is_silent(one.node):
-                    self.read_log(one)
+                    self._read_log(one)
                 self._lose(one, why)
             for name in incidents.replacements(self.probes, listed):
                 if name not in self._replacements:
@@ -298,7 +297,7 @@ class Monitor:
             self._clock_turn += 1
             one = probes[self._clock_turn % len(probes)]
             self._ask_clock(one, tries=1)
-            self.write_clock(one.node)
+            self._write_clock(one.node)
 
     def _one_of_each_node(self) -> list[ProbeLog]:
         return list(
@@ -310,9 +309,8 @@ class Monitor:
         )
 
     def _ask_clock(self, one: ProbeLog, *, tries: int) -> None:
-        if self.cluster.modelled or not self._may_exec:
-            return
-        if has_one_clock({"target": self.cluster.target}):
+        one_clock = has_one_clock({"target": self.cluster.target})
+        if self.cluster.modelled or one_clock or not self._may_exec:
             return
         began = self.clock.monotonic()
         try:
@@ -323,16 +321,16 @@ class Monitor:
                 namespace=self.namespace,
                 tries=tries,
             )
-        except ForbiddenError as error:
-            self._may_exec = False
-            self.record.event("clock_unread", f"node/{one.node}", {"error": str(error)})
         except ClusterError as error:
             self.record.event("clock_unread", f"node/{one.node}", {"error": str(error)})
-            self._leave_alone_if_slow(one.node, began)
+            if isinstance(error, ForbiddenError):
+                self._may_exec = False
+            else:
+                self._leave_alone_if_slow(one.node, began)
         else:
             self.offsets.narrow(one.node, asked)
 
-    def write_clock(self, node: str) -> None:
+    def _write_clock(self, node: str) -> None:
         """Record what was learnt of a node's clock since it was last recorded."""
         row = None if self.cluster.modelled else self.offsets.take(node)
         if row is not None:  # the model has but one clock
@@ -341,7 +339,7 @@ class Monitor:
     def write_clocks(self) -> None:
         """Record what is known of all clocks."""
         for node in sorted({one.node for one in self.probes}):
-            self.write_clock(node)
+            self._write_clock(node)
 
     def _check_own_clock(self) -> None:
         """Record that the collector's clock was set; the run does not follow it."""

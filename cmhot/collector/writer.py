@@ -77,10 +77,10 @@ class Updater:
     on_event: OnEvent
     sent: dict[int, int] = field(default_factory=dict)  # by number, UTC epoch ns
     last_seq: int = 0  # the highest number that may be in the ConfigMap
-    _trouble: tuple[str, int, str] | None = None
-    _foreign: str | None = None
-    _doubt_ns: int | None = None
-    _gone: bool = False
+    _trouble: tuple[str, int, str] | None = None  # cause, since when (ns), the error
+    _foreign: str | None = None  # keys in the ConfigMap that somebody else put there
+    _doubt_ns: int | None = None  # when a write was sent whose answer was lost
+    _gone: bool = False  # so is the namespace
 
     def write(self, write: Write) -> dict[str, Any]:
         """Make one write; return its row of updates.jsonl.

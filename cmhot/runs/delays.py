@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 CHUNK = 25_000
 """Rows of a chunk: some ten megabytes while they are made."""
-_NUMBERS = {name: number for number, name in enumerate(schema.STATUSES)}
+_STATUS_CODES = {name: number for number, name in enumerate(schema.STATUSES)}
 DRIFT = 1e-4
 """Two clocks drift apart by less, s/s: quartz is good to 2e-5 each, over what
 the interpolation between two estimates already takes out."""
@@ -214,17 +214,19 @@ def _outcomes(
         "observed": found,
     }
     status = np.select(
-        [*cases.values()], [_NUMBERS[name] for name in cases], _NUMBERS["timeout"]
+        [*cases.values()],
+        [_STATUS_CODES[name] for name in cases],
+        _STATUS_CODES["timeout"],
     ).astype(np.int8)
     ends = {"missed": gap, "interrupted": restart, "observed": published}
-    ended = [status == _NUMBERS[name] for name in ends]
+    ended = [status == _STATUS_CODES[name] for name in ends]
     until, bound_s = clock.to_collector(np.select(ended, [*ends.values()], end_ns))
-    until = np.where(status == _NUMBERS["timeout"], end_ns, until)
+    until = np.where(status == _STATUS_CODES["timeout"], end_ns, until)
     waited = np.where(trials.unanswered, np.nan, (until - trials.acked_ns) / NS_PER_S)
-    observed = status == _NUMBERS["observed"]
+    observed = status == _STATUS_CODES["observed"]
     # rounding may put an end just before the acknowledgement
     waited = np.where(observed, waited, np.maximum(waited, 0.0))
-    unseen = ~(found & (observed | (status == _NUMBERS["missed"])))
+    unseen = ~(found & (observed | (status == _STATUS_CODES["missed"])))
     shown, _ = clock.to_collector(np.where(unseen, end_ns, published))
     return {
         "seq": trials.seq,
