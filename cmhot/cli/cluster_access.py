@@ -206,7 +206,7 @@ def job(
       cmhot collect --fetch cmhot --context NAME -n measuring   # when it has ended
     """
     from cmhot.cluster.rights import to_yaml
-    from cmhot.collector.job import job as make_job
+    from cmhot.collector.job import make_job
     from cmhot.runs.plan import Plan
 
     plan = Plan(**probes, duration_s=duration, gap_s=gap, seed=seed)

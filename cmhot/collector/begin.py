@@ -108,8 +108,8 @@ def collect(
     setup.check()
     with RunWriter.create(out, meta=meta) as writer:
         against = contradictions(observed, plan.given_setting)
-        for conflict in against:
-            writer.append_event(conflict.row(at_ns=cluster.clock.utc_ns()))
+        for said in against:
+            writer.append_event(said.row(at_ns=cluster.clock.utc_ns()))
         if against:
             tell(warning(against))
         _create_probes(setup, observed, meta, writer, progress).run()
@@ -192,15 +192,8 @@ def _pod_entry(pod: Mapping[str, Any]) -> dict[str, Any]:
 
 def _probe_logs(meta: Mapping[str, Any]) -> list[ProbeLog]:
     """Give the logs of a run's pods, of which nothing is read yet."""
-    return [
-        ProbeLog(
-            node=entry["node"],
-            pod=entry["pod"],
-            uid=entry["uid"],
-            configmap=entry["configmap"],
-        )
-        for entry in meta["pods"]
-    ]
+    names = ("node", "pod", "uid", "configmap")
+    return [ProbeLog(**{name: pod[name] for name in names}) for pod in meta["pods"]]
 
 
 def resume(

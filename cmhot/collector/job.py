@@ -41,7 +41,7 @@ RESOURCES = {
 """The collector waits, mostly; a limit of CPU would make its writes late."""
 
 
-def job(
+def make_job(
     plan: Plan,
     *,
     image: str,

@@ -18,7 +18,7 @@ from cmhot.runs.rundir import has_one_clock, observed_until_ns, setting_columns
 from cmhot.runs.tables import flags, integers, joined, repeated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -72,7 +72,7 @@ def delays_in_chunks(run: Run, *, rows: int = CHUNK) -> Iterator[pd.DataFrame]:
     The rows of a pod are never divided; each piece has categories of its own.
     """
     matching = _Matching.of(run)
-    piece: list[Series] = []
+    piece: list[ConsumerSeries] = []
     size = 0
     for series in all_series(run):
         piece.append(series)
@@ -148,7 +148,7 @@ class _Matching:
             )
         return known
 
-    def table(self, some: Sequence[Series]) -> pd.DataFrame:
+    def table(self, some: Sequence[ConsumerSeries]) -> pd.DataFrame:
         """Make the rows of some consumers."""
         parts = [
             _outcomes(
@@ -186,7 +186,7 @@ class _Matching:
 
 
 def _outcomes(
-    trials: _Trials, series: Series, clock: NodeClock, end_ns: int
+    trials: _Trials, series: ConsumerSeries, clock: NodeClock, end_ns: int
 ) -> dict[str, Any]:
     """Match updates with the publications of one consumer in one pod.
 
@@ -246,7 +246,7 @@ def _outcomes(
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class ConsumerSeries:
     """The publications of one consumer in one pod, in order, and what interrupts them.
 
     In a gap the probe did not look, so that it saw the last publication in it only.
@@ -264,7 +264,7 @@ class Series:
     gone_ns: int  # collector's clock; `NEVER`: it lived
 
 
-def all_series(run: Run) -> list[Series]:
+def all_series(run: Run) -> list[ConsumerSeries]:
     """List the consumers in pods: those that run.json lists, or all seen."""
     keys = ["pod", "container", "consumer"]
     seq = integers(run.publications["seq"])
@@ -287,7 +287,7 @@ def all_series(run: Run) -> list[Series]:
         configmap = entry.get("configmap")
         pod, node = str(entry["pod"]), str(entry["node"])
         found.append(
-            Series(
+            ConsumerSeries(
                 node=node,
                 pod=pod,
                 consumer=str(entry["consumer"]),
@@ -301,7 +301,7 @@ def all_series(run: Run) -> list[Series]:
 
 
 def names_of(
-    meta: Mapping[str, Any], all_series: Sequence[Series], sizes: Nanoseconds
+    meta: Mapping[str, Any], all_series: Sequence[ConsumerSeries], sizes: Nanoseconds
 ) -> dict[str, Any]:
     """Give the setting, consumer, node and pod of each row, `sizes` rows per series."""
     settings = [setting_columns(meta, one.node) for one in all_series]
@@ -345,7 +345,7 @@ class _Incidents:
         return cls(found)
 
     def concerning(self, pod: str, node: str) -> dict[str, Any]:
-        """Give what concerns a pod, as fields of `Series`."""
+        """Give what concerns a pod, as fields of `ConsumerSeries`."""
         names = {pod, f"pod/{pod}", node, f"node/{node}"}
         own = [event for name in names for event in self.by_object.get(name, ())]
         gaps = [
@@ -356,16 +356,14 @@ class _Incidents:
             and {"from_ns", "to_ns"} <= set(detail)
         ]
         return {
-            "restarts_ns": _ascending(at for kind, at, _ in own if kind != "gap"),
+            "restarts_ns": np.array(
+                sorted(at for kind, at, _ in own if kind != "gap"), dtype=np.int64
+            ),
             "gaps_ns": np.array(sorted(gaps), dtype=np.int64).reshape(-1, 2),
             "gone_ns": min(
                 (at for kind, at, _ in own if kind in {"gone", "unseen"}), default=NEVER
             ),
         }
-
-
-def _ascending(instants: Iterable[int]) -> Nanoseconds:
-    return np.array(sorted(instants), dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -386,11 +384,6 @@ class NodeClock:
         """
         if has_one_clock(meta):
             return cls(np.zeros(1, dtype=np.int64), np.zeros(1), np.zeros(1), drift=0.0)
-        return cls.estimated(clock, node)
-
-    @classmethod
-    def estimated(cls, clock: pd.DataFrame, node: str) -> NodeClock:
-        """Take a node's estimates from the table of clock.jsonl."""
         own = clock[clock["node"] == node].sort_values("at_ns")
         return cls(
             at_ns=own["at_ns"].to_numpy(dtype=np.int64),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from cmhot.runs.delays import Series
+    from cmhot.runs.delays import ConsumerSeries
     from cmhot.runs.rundir import Run
 
     Nanoseconds = npt.NDArray[np.int64]
@@ -74,11 +74,11 @@ def refresh_intervals(run: Run) -> pd.DataFrame:
     and ``published_ns`` for Pₖ, both node clock; names are categories.
     """
     window = _window_ns(run)
-    entries: dict[tuple[str, str | None], list[Series]] = {}
+    entries: dict[tuple[str, str | None], list[ConsumerSeries]] = {}
     for series in all_series(run):
         if series.consumer not in _NOT_READ_AGAIN:
             entries.setdefault((series.node, series.configmap), []).append(series)
-    kept: list[Series] = []
+    kept: list[ConsumerSeries] = []
     parts: list[dict[str, Any]] = []
     for sharing in entries.values():
         found = _of_entry(run, sharing, window)
@@ -105,7 +105,7 @@ class _Fetches:
     known: Flags  # whether it can be said; shape (n,)
 
     @classmethod
-    def of(cls, updates: pd.DataFrame, sharing: Sequence[Series]) -> _Fetches:
+    def of(cls, updates: pd.DataFrame, sharing: Sequence[ConsumerSeries]) -> _Fetches:
         """Find the first publication of each number, and whether it can be the fetch.
 
         `updates` are all of the ConfigMap, ascending in number; `sharing` its consumers
@@ -135,7 +135,7 @@ class _Fetches:
 
 
 def _of_entry(
-    run: Run, sharing: Sequence[Series], window: tuple[int, int, int]
+    run: Run, sharing: Sequence[ConsumerSeries], window: tuple[int, int, int]
 ) -> list[dict[str, Any]] | None:
     """Give the intervals that count, per consumer of one ConfigMap on one node.
 
@@ -180,7 +180,7 @@ def _by_clock(updates: pd.DataFrame, clock: NodeClock) -> pd.DataFrame:
     return updates.assign(**shifted)
 
 
-def _intervals(series: Series, fetches: _Fetches | None) -> dict[str, Any]:
+def _intervals(series: ConsumerSeries, fetches: _Fetches | None) -> dict[str, Any]:
     """Give start, publication and currency of what each publication brought.
 
     Without fetches each publication is current. Each column has shape (n - 1,).
@@ -198,7 +198,7 @@ def _intervals(series: Series, fetches: _Fetches | None) -> dict[str, Any]:
 
 def _counts(
     start: Nanoseconds,
-    series: Series,
+    series: ConsumerSeries,
     window: tuple[int, int, int],
     max_s: float,
     sync_frequency_s: float,

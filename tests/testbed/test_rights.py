@@ -25,7 +25,7 @@ from cmhot.cluster.client import Kube, connect
 from cmhot.cluster.port import DEPLOYMENT, MANAGED_BY, NAMESPACE, POD
 from cmhot.cluster.probe import RUN_LABEL
 from cmhot.cluster.rights import roles
-from cmhot.collector.job import RUNS, job
+from cmhot.collector.job import RUNS, make_job
 from cmhot.collector.preflight import suitability
 from cmhot.errors import NotFoundError
 from cmhot.kubelet.uses import CONFIG_MAP, Kind
@@ -251,7 +251,7 @@ def test_a_job_measures_from_within(
         probe_image=image,
         node_selector=(f"kubernetes.io/hostname={NODE}",),
     )
-    manifests = job(plan, image=inside.NAME, configz="kubelet")
+    manifests = make_job(plan, image=inside.NAME, configz="kubelet")
     # half a gigabyte, which the other nodes have not
     manifests[-1]["spec"]["template"]["spec"]["nodeName"] = NODE
     cluster_wide = [one for one in manifests if one["kind"].startswith("ClusterRole")]

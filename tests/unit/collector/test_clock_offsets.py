@@ -121,7 +121,7 @@ def test_the_truth_lies_inside_the_bound(
     )
     for node in offsets:
         assert (run.clock["node"] == node).sum() >= 3
-        offset, bound = NodeClock.estimated(run.clock, node).offset_at(instants)
+        offset, bound = NodeClock.of({}, run.clock, node).offset_at(instants)
         truth = [cluster.truth_ns(node, int(at_ns)) for at_ns in instants]
         assert (np.abs(offset - truth) <= bound).all()
         # a stamp is known to half of 170 ms, and drifts for minutes until the next
@@ -247,14 +247,14 @@ def test_offsets_are_interpolated() -> None:
         }
     )
 
-    offset, bound = NodeClock.estimated(table, "n").offset_at(
+    offset, bound = NodeClock.of({}, table, "n").offset_at(
         t0 + np.array([0, 50, 100, 110], np.int64) * NS_PER_S
     )
 
     assert offset.tolist() == [0, 500, 1000, 1000]
     # 1e-4 of the 50 s and the 10 s to the nearest estimate
     assert bound.tolist() == [50, 100 + 5 * MS, 150, 150 + MS]
-    assert np.isnan(NodeClock.estimated(table, "x").offset_at(np.array([t0]))[0]).all()
+    assert np.isnan(NodeClock.of({}, table, "x").offset_at(np.array([t0]))[0]).all()
 
 
 def test_bounds_only_narrow() -> None:

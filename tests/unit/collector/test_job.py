@@ -9,7 +9,7 @@ import click
 import pytest
 
 from cmhot.cli.measure import collect
-from cmhot.collector.job import arguments, job
+from cmhot.collector.job import arguments, make_job
 from cmhot.errors import UsageError
 from cmhot.runs.plan import Plan
 
@@ -62,7 +62,7 @@ def test_a_default_plan_needs_few_options() -> None:
 
 def test_the_pod_passes_restricted() -> None:
     """No root, no privilege, nothing writable but its volumes."""
-    spec = job_of(job(PLAN, image="i"))
+    spec = job_of(make_job(PLAN, image="i"))
     (container,) = spec["containers"]
 
     assert spec["securityContext"]["runAsNonRoot"] is True
@@ -80,8 +80,8 @@ def test_the_pod_passes_restricted() -> None:
 
 def test_the_run_goes_to_the_claim_or_to_the_log() -> None:
     """A claim takes the run directory; without one the log has it."""
-    kept = job_of(job(PLAN, image="i", claim="c"))
-    told = job_of(job(PLAN, image="i"))
+    kept = job_of(make_job(PLAN, image="i", claim="c"))
+    told = job_of(make_job(PLAN, image="i"))
 
     claim = {"claimName": "c"}
     assert kept["volumes"][0] == {"name": "runs", "persistentVolumeClaim": claim}
@@ -92,8 +92,8 @@ def test_the_run_goes_to_the_claim_or_to_the_log() -> None:
 
 def test_its_account_has_the_least_role() -> None:
     """Rights in the whole cluster only where they are asked for."""
-    kinds = [one["kind"] for one in job(PLAN, image="i")]
-    more = [one["kind"] for one in job(PLAN, image="i", configz="kubelet")]
+    kinds = [one["kind"] for one in make_job(PLAN, image="i")]
+    more = [one["kind"] for one in make_job(PLAN, image="i", configz="kubelet")]
 
     assert kinds == ["ServiceAccount", "Role", "RoleBinding", "Job"]
     assert more.count("ClusterRole") == 2
@@ -102,7 +102,7 @@ def test_its_account_has_the_least_role() -> None:
 def test_it_needs_a_namespace() -> None:
     """A Job cannot live in the namespace that it would make."""
     with pytest.raises(UsageError, match="--namespace"):
-        job(Plan(), image="i")
+        make_job(Plan(), image="i")
 
 
 def test_the_dockerfile_copies_what_the_package_is_built_of() -> None:
