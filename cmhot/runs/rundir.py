@@ -46,8 +46,6 @@ _RUN_ID_RULE = (
     "up to 101 letters (a to z), digits, dots, hyphens and underscores, of which "
     "the first is a letter or a digit"
 )
-
-
 _PACKED_LEVEL = 19
 """Of zstd: slow to write once, quick to read, a fifth smaller than the default."""
 
