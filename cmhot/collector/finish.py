@@ -100,7 +100,7 @@ def close(
     tally = Tally()
     with (
         DerivedWriter(record.writer.path, schema.DELAYS) as rows,
-        DerivedWriter(record.writer.path, schema.REFRESH) as refreshes,
+        DerivedWriter(record.writer.path, schema.REFRESH) as intervals,
     ):
         columns = (outline.events[name] for name in ("at_ns", "kind", "object"))
         known = set(zip(*columns, strict=True))
@@ -110,7 +110,7 @@ def close(
                 tally.count(piece)
                 rows.add(piece)
             tally.count_phases(whole)
-            refreshes.add(refresh_intervals(whole))
+            intervals.add(refresh_intervals(whole))
             del part, whole  # before the next node's are read
         missed = to_scramble - scrambled + evidence.unscrambled
         judged = judge(outline, tally, changed=changed, scrambles=(to_scramble, missed))
@@ -131,7 +131,7 @@ def close(
         # the disk is full: the run is whole without them, who reads it makes them anew
         with contextlib.suppress(RunError):
             rows.finish()
-            refreshes.finish()
+            intervals.finish()
 
 
 def _record_incidents(

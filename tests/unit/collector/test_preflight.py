@@ -85,7 +85,7 @@ class Made(ModelCluster):
         return super().list(kind, namespace=namespace, labels=labels)
 
     def kubelet_configuration(self, node: str) -> dict[str, Any]:
-        """Tell it, or refuse."""
+        """Return it, or refuse."""
         if not self.may_ask:
             msg = "GET configz is not allowed: ask"
             raise ForbiddenError(msg, status=403)

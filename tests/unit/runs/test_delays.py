@@ -210,7 +210,9 @@ def test_a_publication_is_placed_on_the_collectors_clock(write_run: WriteRun) ->
     assert table["clock_bound_s"].tolist() == pytest.approx([0.025, 0.031], abs=5e-5)
 
 
-def test_what_befell_a_pod_is_compared_on_its_nodes_clock(write_run: WriteRun) -> None:
+def test_what_happened_to_a_pod_is_compared_on_its_nodes_clock(
+    write_run: WriteRun,
+) -> None:
     """A sync that a restart caused stays interrupted, however far clocks are apart.
 
     The node is 1 s ahead: its restart at 6 s was at 5 s here, 1 s after the update.
@@ -459,7 +461,7 @@ def test_where_a_ttl_has_no_effect_each_publication_is_current(
     ]
 
 
-def test_an_unknown_ttl_has_no_refreshes(write_run: WriteRun) -> None:
+def test_an_unknown_ttl_has_no_intervals(write_run: WriteRun) -> None:
     """Without the TTL no law says for how long to wait."""
     unknown = {"n": {**CACHE, "ttl_s": None}}
 
@@ -563,10 +565,10 @@ def test_another_pods_map_is_no_matter(write_run: WriteRun) -> None:
     ],
     ids=str,
 )
-def test_refreshes_and_delays_tell_the_same(setting: Setting, sharers: int) -> None:
+def test_intervals_and_delays_agree(setting: Setting, sharers: int) -> None:
     """At any setting both estimators agree, and with the law.
 
-    Of modelled kubelets; refreshes of an hour on ten nodes are known to 0.3 s,
+    Of modelled kubelets; intervals of an hour on ten nodes are known to 0.3 s,
     the delays of the same time to 1 s.
     """
     run = simulate(setting, pods=sharers, nodes=10, duration_s=3600.0, seed=3)
