@@ -26,7 +26,7 @@ from benchmarks.common import CLOCK, Result, publish, wait_until
 from cmhot.cluster.client import connect
 from cmhot.cluster.testbed.certificates import Authority, key_pem, new_key, public_pem
 from cmhot.cluster.testbed.configuration import AUDIT_POLICY, USER, kubeconfig
-from cmhot.cluster.testbed.programs.ensure import ensure_programs
+from cmhot.cluster.testbed.programs import ensure_programs
 from cmhot.cluster.testbed.versions import KUBERNETES_VERSION
 from cmhot.errors import ClusterError
 

@@ -31,8 +31,8 @@ from benchmarks.common import (
 from cmhot.cluster import probe
 from cmhot.cluster.port import POD
 from cmhot.cluster.targets import connect
-from cmhot.cluster.testbed import layout, lifecycle, spec
-from cmhot.cluster.testbed.host import is_v2, roots
+from cmhot.cluster.testbed import layout, lifecycle
+from cmhot.cluster.testbed.host import cgroup_roots, is_v2
 from cmhot.kubelet.settings import parse_setting
 from cmhot.kubelet.uses import CONFIG_MAP
 from cmhot.propagation.changes import patch
@@ -196,7 +196,7 @@ def cpu_seconds(name: str, node: str) -> dict[str, float]:
     A pod's cgroup holds the probe and the sandbox, and both are its cost.
     """
     used = {}
-    for root in roots(layout.cgroup_name(name)):
+    for root in cgroup_roots(layout.cgroup_name(name)):
         for pod in (root / node).rglob("pod*"):
             v1, v2 = pod / "cpuacct.usage", pod / "cpu.stat"
             uid = pod.name.removeprefix("pod")
@@ -312,7 +312,7 @@ def observe(
 def main() -> int:
     """Measure 30 probes on a kubelet of 2 s for half a minute."""
     name = "bench-probe"
-    wanted = spec.make_spec([parse_setting("sync=2s")], name=name)
+    wanted = layout.make_spec([parse_setting("sync=2s")], name=name)
     lifecycle.up(wanted)
     try:
         cluster, node = connect(f"testbed:{name}"), wanted.nodes[0].name

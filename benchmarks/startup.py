@@ -13,7 +13,7 @@ import click
 
 from benchmarks import traces
 from benchmarks.common import CLOCK, Result, publish
-from cmhot.cluster.testbed import layout, lifecycle, spec
+from cmhot.cluster.testbed import layout, lifecycle
 from cmhot.cluster.testbed.status import first_process
 from cmhot.kubelet.settings import parse_setting
 
@@ -52,7 +52,7 @@ def start_and_end(name: str, nodes: tuple[str, ...]) -> Round:
     """Start a testbed and take it down, by the clock."""
     before = traces.look(name)
     began = CLOCK.monotonic()
-    lifecycle.up(spec.make_spec([parse_setting(node) for node in nodes], name=name))
+    lifecycle.up(layout.make_spec([parse_setting(node) for node in nodes], name=name))
     ready = CLOCK.monotonic()
     first = first_process(layout.home(name).run)
     assert first is not None  # noqa: S101 - it was Ready a moment ago

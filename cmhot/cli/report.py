@@ -139,19 +139,19 @@ def _check_one_way(
 
 def _resumed(folder: Path, asked: Mapping[str, Any]) -> Path:
     """Go on with a report, on the testbed if it needs that."""
-    from cmhot.cluster.testbed import session
+    from cmhot.cluster.testbed import lifecycle
     from cmhot.report.make import resume_report, target_of
 
     needed: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if target_of(folder) == "testbed":
-        needed = session.running(report=say)
+        needed = lifecycle.temporary_testbed(report=say)
     with needed:
         return resume_report(folder, asked=asked, telling=_telling())
 
 
 def _made(asked: Mapping[str, Any], runs: tuple[Path, ...], out: Path) -> Path:
     """Make a new report, on a testbed of its own if none runs."""
-    from cmhot.cluster.testbed import session
+    from cmhot.cluster.testbed import lifecycle
     from cmhot.kubelet.settings import DEFAULT_SETTINGS
     from cmhot.report.make import make_report, report_on_runs, takes_s
     from cmhot.report.progress_bars import minutes
@@ -164,12 +164,12 @@ def _made(asked: Mapping[str, Any], runs: tuple[Path, ...], out: Path) -> Path:
     if order.target == "testbed":
         # what cannot be done is refused before anything is started
         whole_s = takes_s(order, DEFAULT_SETTINGS)
-        start_s = session.expected_start_s()
+        start_s = lifecycle.expected_start_s()
         say(
             f"this will take about {minutes(start_s + whole_s)}, "
             f"{minutes(start_s)} of them to have the testbed"
         )
-        needed = session.running(report=say)
+        needed = lifecycle.temporary_testbed(report=say)
     with needed:
         return make_report(order, out=out, telling=_telling())
 

@@ -59,12 +59,12 @@ def up(
     release archives (checksums pinned, mirrors by CMHOT_MIRROR_*); a build from the
     Go module proxy, which takes about ten minutes once. It outlives this command.
     """
-    from cmhot.cluster.testbed import lifecycle, spec
+    from cmhot.cluster.testbed import layout, lifecycle
     from cmhot.cluster.testbed.versions import KUBERNETES_VERSION
     from cmhot.kubelet.settings import DEFAULT_SETTINGS
 
-    asked = [spec.parse_node(node) for node in nodes]
-    wanted = spec.make_spec(
+    asked = [layout.parse_node(node) for node in nodes]
+    wanted = layout.make_spec(
         [setting for setting, _ in asked] or DEFAULT_SETTINGS,
         name=name,
         kubernetes=kubernetes or KUBERNETES_VERSION,

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from cmhot.cluster.nodes import Group, ObservedNode
     from cmhot.cluster.port import Cluster
     from cmhot.cluster.rights import Right
-    from cmhot.cluster.testbed.programs import Outlook
+    from cmhot.cluster.testbed.programs import Availability
 
 
 QUOTA = Kind("v1", "resourcequotas")
@@ -68,17 +68,17 @@ def _examine_machine() -> list[Check]:
     checks = host.checks(nodes=len(DEFAULT_SETTINGS))
     if host.runs_linux():
         checks += [
-            _describe(outlook)
-            for outlook in known_sources(kubernetes_version=KUBERNETES_VERSION)
+            _describe(availability)
+            for availability in known_sources(kubernetes_version=KUBERNETES_VERSION)
         ]
     return checks
 
 
-def _describe(outlook: Outlook) -> Check:
+def _describe(availability: Availability) -> Check:
     """Say which file serves a program, or how it would be fetched."""
-    name, source = f"program {outlook.program}", outlook.source
+    name, source = f"program {availability.program}", availability.source
     if source is None:
-        return Check(name, ok=True, detail=outlook.remark)
+        return Check(name, ok=True, detail=availability.remark)
     why = f" ({source.why})" if source.why else ""
     return Check(name, ok=True, detail=f"{source.version} from {source.step}{why}")
 

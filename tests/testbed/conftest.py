@@ -17,7 +17,7 @@ import pytest
 
 from benchmarks.common import fresh_namespace
 from cmhot.cluster.targets import connect
-from cmhot.cluster.testbed import host, layout, lifecycle, spec
+from cmhot.cluster.testbed import host, layout, lifecycle
 from cmhot.kubelet.settings import parse_setting
 from cmhot.runs.rundir import read_run
 from tests.testbed.command import run
@@ -33,7 +33,7 @@ HERE = Path(__file__).parent
 NAME = f"test-{os.getpid()}"
 """Of the shared testbed: each session has its own, so that two may run at once."""
 NAME_LENGTH = 32
-"""Longest name of a testbed, as `cmhot.cluster.testbed.spec.check_name` has it."""
+"""Longest name of a testbed, as `cmhot.cluster.testbed.layout.check_name` has it."""
 NODES = (
     "sync=2s,strategy=Watch",
     "sync=2s,strategy=Get",
@@ -96,7 +96,7 @@ def _tidy(_may_skip: None) -> None:
 @pytest.fixture(scope="session")
 def testbed(_tidy: None) -> Iterator[Status]:
     """Start the shared testbed, and take it down after the last test."""
-    wanted = spec.make_spec([parse_setting(node) for node in NODES], name=NAME)
+    wanted = layout.make_spec([parse_setting(node) for node in NODES], name=NAME)
     try:
         yield lifecycle.up(wanted)
     finally:

@@ -30,8 +30,8 @@ from cmhot.cluster.port import NAMESPACE, POD
 from cmhot.cluster.port import NODE as NODES
 from cmhot.cluster.probe import namespace_of
 from cmhot.cluster.targets import connect
-from cmhot.cluster.testbed import layout, lifecycle, spec
-from cmhot.cluster.testbed.status import _pids, first_process, in_namespace
+from cmhot.cluster.testbed import layout, lifecycle
+from cmhot.cluster.testbed.status import all_pids, first_process, processes_in_namespace
 from cmhot.cluster.testbed.versions import KUBERNETES_VERSION
 from cmhot.collector.begin import collect, resume
 from cmhot.collector.probes import CONFIG_MAP_NAME
@@ -76,7 +76,7 @@ def pids(testbed: str, *marks: str) -> list[int]:
         return []
     namespace = os.readlink(f"/proc/{first}/ns/pid")  # noqa: PTH115 - it is no path
     found = []
-    for pid in in_namespace(namespace):
+    for pid in processes_in_namespace(namespace):
         with contextlib.suppress(OSError):
             line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
             if all(mark.encode() in line for mark in marks):
@@ -147,7 +147,7 @@ class Under:
 
     def probe_pid(self) -> int:
         """Find the process of the first probe."""
-        for pid in _pids():  # pods have PID namespaces of their own
+        for pid in all_pids():  # pods have PID namespaces of their own
             with contextlib.suppress(OSError):
                 line = Path(f"/proc/{pid}/cmdline").read_bytes()
                 group = Path(f"/proc/{pid}/cgroup").read_text()
@@ -1080,7 +1080,7 @@ def main(
 
     Interrupted, it goes on where it was when it is called again with the same options.
     """
-    wanted = spec.make_spec([parse_setting(NODE)], name=testbed)
+    wanted = layout.make_spec([parse_setting(NODE)], name=testbed)
     told = {"kubernetes": KUBERNETES_VERSION, "pods": pods, "duration_s": duration}
     if anew:
         LEDGER.unlink(missing_ok=True)

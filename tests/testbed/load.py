@@ -16,7 +16,7 @@ import pandas as pd
 
 from cmhot.clock import NS_PER_S
 from cmhot.cluster.targets import connect
-from cmhot.cluster.testbed import lifecycle, spec
+from cmhot.cluster.testbed import layout, lifecycle
 from cmhot.collector.begin import collect
 from cmhot.collector.schedule import TRIAL
 from cmhot.kubelet.settings import parse_setting
@@ -41,7 +41,7 @@ def main(pods: int, duration: float, sync: str, keep: Path | None) -> None:
     lifecycle.down(TESTBED)
     with tempfile.TemporaryDirectory() as name:
         try:
-            lifecycle.up(spec.make_spec(nodes, name=TESTBED))
+            lifecycle.up(layout.make_spec(nodes, name=TESTBED))
             plan = Plan(pods=pods, duration_s=duration, gap_s=1.0)
             path = collect(connect(f"testbed:{TESTBED}"), plan, out=keep or Path(name))
         finally:

@@ -20,7 +20,7 @@ import click
 
 from benchmarks import traces
 from benchmarks.common import CLOCK, wait_until
-from cmhot.cluster.testbed import layout, lifecycle, spec
+from cmhot.cluster.testbed import layout, lifecycle
 from cmhot.cluster.testbed.status import first_process
 from cmhot.kubelet.settings import parse_setting
 from tests.testbed.command import start
@@ -99,7 +99,7 @@ def rounds(name: str, *, count: int, seed: int) -> Iterator[Round]:
         When the testbed cannot be started or taken down after a kill.
     """
     rng = random.Random(seed)  # noqa: S311 - moments, no secrets
-    wanted = spec.make_spec([parse_setting(NODE)], name=name)
+    wanted = layout.make_spec([parse_setting(NODE)], name=name)
     for number in range(1, count + 1):
         victim = VICTIMS[(number - 1) % len(VICTIMS)]
         before = traces.look(name)

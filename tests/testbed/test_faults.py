@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from cmhot.cluster.testbed import lifecycle, spec
+from cmhot.cluster.testbed import layout, lifecycle
 from cmhot.kubelet.settings import parse_setting
 from tests.testbed import conftest, faults
 
@@ -29,7 +29,7 @@ def rows(
     folder = tmp_path_factory.mktemp("faults")
     chosen = [fault for fault in faults.FAULTS if fault.name in CHOSEN]
     try:
-        lifecycle.up(spec.make_spec([parse_setting(faults.NODE)], name=NAME))
+        lifecycle.up(layout.make_spec([parse_setting(faults.NODE)], name=NAME))
         outcomes = faults.side_by_side(
             chosen, NAME, folder, pods=PODS, duration_s=DURATION_S
         )

@@ -14,8 +14,12 @@ import pytest
 from benchmarks import traces
 from benchmarks.common import wait_until
 from benchmarks.startup import start_and_end
-from cmhot.cluster.testbed import layout, lifecycle, spec
-from cmhot.cluster.testbed.status import first_process, in_namespace, of_testbed
+from cmhot.cluster.testbed import layout, lifecycle
+from cmhot.cluster.testbed.status import (
+    find_processes,
+    first_process,
+    processes_in_namespace,
+)
 from cmhot.errors import UsageError
 from cmhot.kubelet.settings import parse_setting
 from tests.testbed import soak
@@ -31,15 +35,15 @@ if TYPE_CHECKING:
 SMALL = ("sync=2s",)
 
 
-def small(name: str) -> spec.TestbedSpec:
+def small(name: str) -> layout.TestbedSpec:
     """Describe a testbed of one node, which starts in four seconds."""
-    return spec.make_spec([parse_setting(node) for node in SMALL], name=name)
+    return layout.make_spec([parse_setting(node) for node in SMALL], name=name)
 
 
 def test_up_finds_a_running_testbed(testbed: Status) -> None:
     """A second `up` with the same nodes starts nothing and answers the same."""
     first = first_process(layout.home(NAME).run)
-    same = spec.make_spec([parse_setting(node) for node in NODES], name=NAME)
+    same = layout.make_spec([parse_setting(node) for node in NODES], name=NAME)
 
     again = lifecycle.up(same)
 
@@ -143,7 +147,7 @@ def test_nothing_is_reachable_from_outside(testbed: Status) -> None:
     ports = {line.split()[4].rpartition(":")[2] for line in answer.stdout.splitlines()}
     host = os.readlink("/proc/self/ns/net")  # noqa: PTH115 - it is no path
     first = first_process(layout.home(testbed.name).run)
-    inside = in_namespace(os.readlink(f"/proc/{first}/ns/pid"))  # noqa: PTH115
+    inside = processes_in_namespace(os.readlink(f"/proc/{first}/ns/pid"))  # noqa: PTH115
 
     # other programs may listen meanwhile, but hardly on all of the testbed's ports
     assert not {"2379", "2380", "443", "10250", "10257", "10259"} <= ports
@@ -263,7 +267,7 @@ def test_two_starts_at_once(own_name: str) -> None:
         False,
         True,
     ]
-    found = list(of_testbed(layout.home(own_name).run))
+    found = list(find_processes(layout.home(own_name).run))
     assert sorted(process.is_first for process in found) == [False, True]
 
 

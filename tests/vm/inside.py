@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from cmhot.clock import NS_PER_S
 from cmhot.cluster import probe, targets
 from cmhot.cluster.port import POD
-from cmhot.cluster.testbed import layout, lifecycle, spec, status
+from cmhot.cluster.testbed import layout, lifecycle, status
 from cmhot.errors import ClusterError, CmhotError
 from cmhot.kubelet.settings import parse_setting
 from cmhot.propagation.changes import apply, patch
@@ -165,9 +165,9 @@ def describe_machine() -> None:
 
 def start() -> None:
     """Start the testbed; called in a service of its own."""
-    wanted = spec.make_spec([parse_setting(text) for text in SETTINGS], name=NAME)
+    wanted = layout.make_spec([parse_setting(text) for text in SETTINGS], name=NAME)
     lifecycle.up(wanted, report=say, timeout_s=START_TIMEOUT_S)
-    for found in status.of_testbed(layout.home(NAME).run):
+    for found in status.find_processes(layout.home(NAME).run):
         role = "first process" if found.is_first else "unshare"
         say(f"{role} {found.pid} is in {cgroup_of(found.pid)}")
 
@@ -216,10 +216,10 @@ def check_cgroups() -> None:
     say(f"processes in /{own.name}: {text}")
     empty = [group for group, count in counts.items() if count == 0]
     run_dir = layout.home(NAME).run
-    members = {found.pid for found in status.of_testbed(run_dir)}
+    members = {found.pid for found in status.find_processes(run_dir)}
     first = status.first_process(run_dir)
     namespace = str(Path(f"/proc/{first}/ns/pid").readlink())
-    members |= set(status.in_namespace(namespace))
+    members |= set(status.processes_in_namespace(namespace))
     outside = set()
     for pid in members:
         try:

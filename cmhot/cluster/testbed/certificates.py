@@ -70,11 +70,7 @@ class Authority:
 
     Its private key is never written to a file:
     nobody can sign further certificates for a running testbed.
-
-    Parameters
-    ----------
-    now
-        Instant from which the certificates are valid.
+    They are valid from `now` on.
     """
 
     def __init__(self, now: dt.datetime) -> None:
@@ -129,14 +125,7 @@ class Authority:
     ) -> Pair:
         """Sign a certificate: for a client, or for a server if it has names.
 
-        Parameters
-        ----------
-        common_name
-            The user name that RBAC sees.
-        organisation
-            The group that RBAC sees.
-        names, addresses
-            DNS names and IP addresses at which a server answers.
+        RBAC sees the common name as the user and the organisation as the group.
         """
         key = new_key()
         usage = [ExtendedKeyUsageOID.CLIENT_AUTH]

@@ -1,9 +1,8 @@
-"""The testbed's own cgroup in every hierarchy: made before it, removed after it.
+"""Whether this machine can run a testbed, and what a testbed takes of it.
 
-Works on cgroup v1, v2 and the hybrid of both:
-what is mounted is read from /proc, never assumed.
-
-Whether this machine can run a testbed; asked before anything is started.
+That is a free range of addresses for the link to it,
+and a cgroup of its own in every hierarchy: made before it, removed after it,
+on cgroup v1, v2 and the hybrid of both.
 """
 
 from __future__ import annotations
@@ -27,131 +26,52 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 
-def hierarchies(mountinfo: str | None = None) -> list[Path]:
-    """List where cgroup hierarchies are mounted (proc_pid_mountinfo(5))."""
-    text = Path("/proc/self/mountinfo").read_text() if mountinfo is None else mountinfo
-    found = []
-    for line in text.splitlines():
-        before, _, after = line.partition(" - ")
-        if after.split()[0] in {"cgroup", "cgroup2"}:
-            found.append(Path(before.split()[4]))
-    return found
-
-
-def writable_hierarchies() -> list[Path]:
-    """List the hierarchies in which a cgroup can be made."""
-    return [path for path in hierarchies() if os.access(path, os.W_OK)]
-
-
-def prepare(name: str, nodes: Sequence[str]) -> None:
-    """Make the testbed's cgroup with one for each node and one for the programs.
-
-    A kubelet expects its ``cgroupRoot`` to be there.
-    """
-    for hierarchy in writable_hierarchies():
-        for folder in ("programs", *nodes):
-            _make(hierarchy, hierarchy / name / folder)
-
-
-def _make(hierarchy: Path, folder: Path) -> None:
-    """Make a cgroup and its parents, able to hold processes."""
-    if folder == hierarchy:
-        return
-    parent = folder.parent
-    _make(hierarchy, parent)
-    if is_v2(hierarchy):
-        available = (parent / "cgroup.controllers").read_text().split()
-        enabled = (parent / "cgroup.subtree_control").read_text().split()
-        for controller in sorted(set(available) - set(enabled)):
-            # one that cannot be had (cpu, with realtime processes) is done without
-            with contextlib.suppress(OSError):
-                (parent / "cgroup.subtree_control").write_text(f"+{controller}")
-    folder.mkdir(exist_ok=True)
-    for required in ("cpuset.cpus", "cpuset.mems"):
-        # on v1 a cpuset takes no process before both are set
-        file = folder / required
-        if not is_v2(hierarchy) and file.exists() and not file.read_text().strip():
-            file.write_text((parent / required).read_text())
-
-
-def enter(name: str, pid: int) -> None:
-    """Move the testbed's first process into its cgroup, out of its starter's.
-
-    A service manager ends a stopped service's whole cgroup;
-    the testbed would go with the notebook server that started it.
-    So it would if only `unshare` stayed there, the parent that waits for it
-    and whose end is its own (``--kill-child``): both are moved.
-    The leaf ``programs`` keeps v2's rule that only leaves hold processes.
-    """
-    status = Path(f"/proc/{pid}/status").read_text()
-    (parent,) = re.findall(r"^PPid:\s+(\d+)$", status, flags=re.MULTILINE)
-    # had it died just now, the parent would be the machine's first process
-    waits = Path(f"/proc/{parent}/comm").read_text().strip() == "unshare"
-    for hierarchy in writable_hierarchies():
-        for process in (parent, str(pid)) if waits else (str(pid),):
-            (hierarchy / name / "programs" / "cgroup.procs").write_text(process)
-
-
-def is_v2(hierarchy: Path) -> bool:
-    """Tell a v2 hierarchy by the file that only v2 has."""
-    return (hierarchy / "cgroup.controllers").exists()
-
-
-def roots(name: str) -> list[Path]:
-    """List the testbed's cgroups that exist, one a hierarchy at most."""
-    found = [hierarchy / name for hierarchy in hierarchies()]
-    return [path for path in found if path.is_dir()]
-
-
-def remove(name: str) -> list[Path]:
-    """Remove the testbed's cgroups, innermost first.
-
-    Returns
-    -------
-    list of Path
-        What could not be removed yet: the kernel keeps a cgroup
-        until its last process is reaped.
-    """
-    left = []
-    for root in roots(name):
-        for folder, _, _ in os.walk(root, topdown=False):
-            try:
-                os.rmdir(folder)  # noqa: PTH106 - a walk gives text
-            except FileNotFoundError:
-                pass
-            except OSError:
-                left.append(Path(folder))
-    return left
-
-
 MEMORY_BASE_MIB = 900
 """Control plane: etcd, API server, controller manager, scheduler."""
 MEMORY_NODE_MIB = 250
 """A kubelet and a containerd with some twenty probe pods and their shims."""
 _OVERLAYFS_MAGIC = "overlayfs"
 _LINK_PREFIX = 30
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing the machine must have.
+    """One thing the machine must have."""
 
-    Attributes
-    ----------
-    name
-        What was looked at.
-    ok
-        Whether it is there.
-    detail
-        What was found.
-    remedy
-        What to do; None when all is well.
-    """
-
-    name: str
+    name: str  # what was looked at
     ok: bool
-    detail: str
+    detail: str  # what was found
     remedy: str | None = None
+
+
+def checks(*, nodes: int) -> list[Check]:
+    """Look at everything that a testbed of so many nodes needs.
+
+    The first ones decide whether the later ones can be asked at all,
+    so the list ends at the first that does not hold among them.
+    """
+    result = []
+    for check in (_check_linux, _check_architecture, _check_root, _check_tools):
+        result.append(check())
+        if not result[-1].ok:
+            return result
+    return [
+        *result,
+        _check_busybox(),
+        _check_namespaces(),
+        _check_cgroups(),
+        _check_memory(nodes),
+        _check_addresses(),
+    ]
+
+
+def require(*, nodes: int) -> None:
+    """Refuse a machine that cannot run the testbed, with the remedy."""
+    for check in checks(nodes=nodes):
+        if not check.ok:
+            msg = f"no testbed here: {check.detail}; {check.remedy}"
+            raise HostError(msg)
 
 
 def runs_linux() -> bool:
@@ -174,7 +94,7 @@ def _check_architecture() -> Check:
     machine = platform.machine()
     return Check(
         "architecture",
-        machine in {"x86_64", "aarch64"},
+        machine in _ARCHITECTURES,
         f"the machine is {machine}",
         "the testbed's programs are pinned for x86_64 and aarch64 only",
     )
@@ -285,13 +205,7 @@ def taken_ranges() -> list[ipaddress.IPv4Network]:
 def free_link(
     taken: Iterable[ipaddress.IPv4Network],
 ) -> tuple[ipaddress.IPv4Address, ipaddress.IPv4Address]:
-    """Choose the addresses of the link: the host's end and the testbed's end.
-
-    Raises
-    ------
-    HostError
-        When every candidate overlaps a route of the host.
-    """
+    """Choose the addresses of the link: the host's end and the testbed's end."""
     taken = list(taken)
     for candidates in layout.HOST_RANGES:
         for link in candidates.subnets(new_prefix=_LINK_PREFIX):
@@ -318,41 +232,6 @@ def _check_addresses() -> Check:
     return Check("address range", ok=True, detail=f"{host}/{_LINK_PREFIX} is free")
 
 
-def checks(*, nodes: int) -> list[Check]:
-    """Look at everything a testbed of so many nodes needs; changes nothing.
-
-    The first ones decide whether the later ones can be asked at all,
-    so the list ends at the first that does not hold among them.
-    """
-    result = []
-    for check in (_check_linux, _check_architecture, _check_root, _check_tools):
-        result.append(check())
-        if not result[-1].ok:
-            return result
-    return [
-        *result,
-        _check_busybox(),
-        _check_namespaces(),
-        _check_cgroups(),
-        _check_memory(nodes),
-        _check_addresses(),
-    ]
-
-
-def require(*, nodes: int) -> None:
-    """Refuse to go on on a machine that cannot run the testbed.
-
-    Raises
-    ------
-    HostError
-        One sentence for the first thing that is missing, with the remedy.
-    """
-    for check in checks(nodes=nodes):
-        if not check.ok:
-            msg = f"no testbed here: {check.detail}; {check.remedy}"
-            raise HostError(msg)
-
-
 def snapshotter(folder: Path) -> str:
     """Choose containerd's snapshotter: overlayfs cannot lie on overlayfs."""
     answer = subprocess.run(
@@ -365,5 +244,103 @@ def snapshotter(folder: Path) -> str:
 
 
 def architecture() -> str:
-    """Name this machine's architecture as Go does."""
-    return {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
+    """Return this machine's architecture as Go spells it."""
+    machine = platform.machine()
+    if machine not in _ARCHITECTURES:
+        known = " and ".join(_ARCHITECTURES)
+        msg = f"this machine is {machine}: the programs are pinned for {known}"
+        raise HostError(msg)
+    return _ARCHITECTURES[machine]
+
+
+def hierarchies(mountinfo: str | None = None) -> list[Path]:
+    """List where cgroup hierarchies are mounted (proc_pid_mountinfo(5))."""
+    text = Path("/proc/self/mountinfo").read_text() if mountinfo is None else mountinfo
+    found = []
+    for line in text.splitlines():
+        before, _, after = line.partition(" - ")
+        if after.split()[0] in {"cgroup", "cgroup2"}:
+            found.append(Path(before.split()[4]))
+    return found
+
+
+def writable_hierarchies() -> list[Path]:
+    """List the hierarchies in which a cgroup can be made."""
+    return [path for path in hierarchies() if os.access(path, os.W_OK)]
+
+
+def make_cgroups(name: str, nodes: Sequence[str]) -> None:
+    """Make the testbed's cgroup with one for each node and one for the programs.
+
+    A kubelet expects its ``cgroupRoot`` to be there.
+    """
+    for hierarchy in writable_hierarchies():
+        for folder in ("programs", *nodes):
+            _make_cgroup(hierarchy, hierarchy / name / folder)
+
+
+def _make_cgroup(hierarchy: Path, folder: Path) -> None:
+    """Make a cgroup and its parents, able to hold processes."""
+    if folder == hierarchy:
+        return
+    parent = folder.parent
+    _make_cgroup(hierarchy, parent)
+    if is_v2(hierarchy):
+        available = (parent / "cgroup.controllers").read_text().split()
+        enabled = (parent / "cgroup.subtree_control").read_text().split()
+        for controller in sorted(set(available) - set(enabled)):
+            # one that cannot be had (cpu, with realtime processes) is done without
+            with contextlib.suppress(OSError):
+                (parent / "cgroup.subtree_control").write_text(f"+{controller}")
+    folder.mkdir(exist_ok=True)
+    for required in ("cpuset.cpus", "cpuset.mems"):
+        # on v1 a cpuset takes no process before both are set
+        file = folder / required
+        if not is_v2(hierarchy) and file.exists() and not file.read_text().strip():
+            file.write_text((parent / required).read_text())
+
+
+def enter_cgroup(name: str, pid: int) -> None:
+    """Move the testbed's first process into its cgroup, out of its starter's.
+
+    A service manager ends a stopped service's whole cgroup;
+    the testbed would go with the notebook server that started it.
+    So it would if only `unshare` stayed there, the parent that waits for it
+    and whose end is its own (``--kill-child``): both are moved.
+    The leaf ``programs`` keeps v2's rule that only leaves hold processes.
+    """
+    status = Path(f"/proc/{pid}/status").read_text()
+    (parent,) = re.findall(r"^PPid:\s+(\d+)$", status, flags=re.MULTILINE)
+    # had it died just now, the parent would be the machine's first process
+    waits = Path(f"/proc/{parent}/comm").read_text().strip() == "unshare"
+    for hierarchy in writable_hierarchies():
+        for process in (parent, str(pid)) if waits else (str(pid),):
+            (hierarchy / name / "programs" / "cgroup.procs").write_text(process)
+
+
+def is_v2(hierarchy: Path) -> bool:
+    """Tell a v2 hierarchy by the file that only v2 has."""
+    return (hierarchy / "cgroup.controllers").exists()
+
+
+def cgroup_roots(name: str) -> list[Path]:
+    """List the testbed's cgroups that exist, one a hierarchy at most."""
+    found = [hierarchy / name for hierarchy in hierarchies()]
+    return [path for path in found if path.is_dir()]
+
+
+def remove_cgroups(name: str) -> list[Path]:
+    """Remove the testbed's cgroups, innermost first; return what is left.
+
+    The kernel keeps a cgroup until its last process is reaped.
+    """
+    left = []
+    for root in cgroup_roots(name):
+        for folder, _, _ in os.walk(root, topdown=False):
+            try:
+                os.rmdir(folder)  # noqa: PTH106 - a walk gives text
+            except FileNotFoundError:
+                pass
+            except OSError:
+                left.append(Path(folder))
+    return left

@@ -1,4 +1,4 @@
-"""Names, addresses and paths of a testbed: decided here and nowhere else.
+"""What a testbed consists of: its nodes, and all names, addresses and paths.
 
 Inside the testbed's namespaces everything lives under one fixed folder,
 `INSIDE`, whatever the state folder is called outside:
@@ -10,18 +10,24 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from cmhot.cluster.testbed.owner import state_dir
+from cmhot.cluster.testbed.versions import KUBERNETES_VERSION, older_kubelet
+from cmhot.errors import UsageError
+from cmhot.kubelet.settings import DEFAULT_SETTINGS, Setting, parse_setting
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from cmhot.cluster.testbed.spec import NodeSpec
 
-
+MAX_NODES = 12
+"""More kubelets than this disturb each other's ticks on an ordinary machine."""
 INSIDE = PurePosixPath("/run/cmhot")
 BIN = INSIDE / "bin"
 STATE = INSIDE / "state"
@@ -42,6 +48,8 @@ NODE_RANGE = ipaddress.IPv4Network("100.64.86.0/24")
 POD_RANGE = ipaddress.IPv4Network("100.64.128.0/17")
 """Each node takes a /24 of it, which bounds the pods of a node to about 250."""
 SERVICE_RANGE = ipaddress.IPv4Network("100.64.64.0/20")
+API_SERVICE_ADDRESS = str(SERVICE_RANGE[1])
+"""Of the Service `kubernetes`: always the first of the range."""
 HOST_RANGES = (
     ipaddress.IPv4Network("10.213.0.0/24"),
     ipaddress.IPv4Network("172.31.213.0/24"),
@@ -53,30 +61,143 @@ KUBELET_LABEL = "cmhot.dev/kubelet"
 """Splits a summary by the kubelet's version (`cmhot summarise --by`)."""
 
 
-def node_address(node: NodeSpec) -> str:
-    """Return the address at which the node's kubelet answers the API server."""
-    return str(NODE_RANGE[node.index])
+@dataclass(frozen=True, slots=True)
+class NodeSpec:
+    """One node: a kubelet with its own containerd."""
+
+    name: str
+    setting: Setting
+    index: int  # 1 for the first node; its addresses derive from it
+    kubelet: str = KUBERNETES_VERSION  # version, such as ``v1.37.1``
+
+    @property
+    def address(self) -> str:
+        """Where the node's kubelet answers the API server."""
+        return str(NODE_RANGE[self.index])
+
+    @property
+    def pod_subnet(self) -> str:
+        """The node's /24 of `POD_RANGE`."""
+        return str(list(POD_RANGE.subnets(new_prefix=24))[self.index])
+
+    @property
+    def state(self) -> PurePosixPath:
+        """The folder of the node's own files inside the testbed."""
+        return STATE / self.name
+
+    @property
+    def mount_namespace(self) -> PurePosixPath:
+        """The file that keeps the mount namespace of a node which needs one."""
+        return INSIDE / f"{self.name}.mnt"
 
 
-def programs_folder(node: NodeSpec, *, kubernetes: str) -> PurePosixPath:
-    """Return the folder of the node's own programs: an older kubelet's are apart."""
-    return BIN if node.kubelet == kubernetes else BIN / node.kubelet
+@dataclass(frozen=True, slots=True)
+class TestbedSpec:
+    """All that two starts of the same testbed have in common."""
+
+    __test__ = False  # pytest collects classes that start with "Test"
+
+    name: str  # part of file, interface and cgroup names
+    nodes: tuple[NodeSpec, ...]
+    kubernetes: str = KUBERNETES_VERSION  # version of the programs, such as ``v1.37.1``
+
+    @property
+    def older_kubelets(self) -> tuple[str, ...]:
+        """Return the versions of kubelets that are not the testbed's own, once each."""
+        versions = dict.fromkeys(node.kubelet for node in self.nodes)
+        return tuple(version for version in versions if version != self.kubernetes)
+
+    def programs_folder(self, node: NodeSpec) -> PurePosixPath:
+        """Return the folder of a node's programs: an older kubelet's are apart."""
+        return BIN if node.kubelet == self.kubernetes else BIN / node.kubelet
 
 
-def mount_namespace(node: NodeSpec) -> PurePosixPath:
-    """Return the file that keeps the mount namespace of a node which needs one."""
-    return INSIDE / f"{node.name}.mnt"
+def make_spec(
+    settings: Sequence[Setting] = DEFAULT_SETTINGS,
+    *,
+    name: str = "default",
+    kubernetes: str = KUBERNETES_VERSION,
+    kubelets: Sequence[str | None] = (),
+) -> TestbedSpec:
+    """Check what was asked for and name the nodes.
+
+    `settings` has one for each node, `kubelets` the version of each node's kubelet:
+    None is `kubernetes`, and so are all when it is empty.
+
+    Raises
+    ------
+    UsageError
+        For a name that cannot be part of a file or cgroup name, for no nodes,
+        for more than `MAX_NODES`, or for a kubelet whose version is not pinned.
+    """
+    check_name(name)
+    if not 1 <= len(settings) <= MAX_NODES:
+        msg = (
+            f"{len(settings)} nodes are asked for: a testbed has 1 to {MAX_NODES}; "
+            "use --name to keep several testbeds"
+        )
+        raise UsageError(msg)
+    versions = [version or kubernetes for version in kubelets or [None] * len(settings)]
+    for version in versions:
+        if version != kubernetes:
+            older_kubelet(version)
+    suffixes = ["" if version == kubernetes else f".{version}" for version in versions]
+    nodes = tuple(
+        NodeSpec(name=node, setting=setting, index=index, kubelet=version)
+        for index, (node, setting, version) in enumerate(
+            zip(_node_names(settings, suffixes), settings, versions, strict=True),
+            start=1,
+        )
+    )
+    return TestbedSpec(name=name, nodes=nodes, kubernetes=kubernetes)
 
 
-def pod_subnet(node: NodeSpec) -> str:
-    """Return the node's /24 of `POD_RANGE`."""
-    subnets = list(POD_RANGE.subnets(new_prefix=24))
-    return str(subnets[node.index])
+def check_name(name: str) -> None:
+    """Refuse a testbed name that could not be part of a path or a cgroup.
+
+    Raises
+    ------
+    UsageError
+        Unless the name is a short DNS label.
+    """
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", name):
+        msg = (
+            f"{name!r} cannot name a testbed: use up to 32 lower-case letters, "
+            "digits and inner hyphens"
+        )
+        raise UsageError(msg)
 
 
-def api_service_address() -> str:
-    """Return the first address of the service range: the Service `kubernetes`."""
-    return str(SERVICE_RANGE[1])
+def _node_names(settings: Sequence[Setting], suffixes: Sequence[str]) -> list[str]:
+    """Name nodes after their settings; repeated names get ``-2``, ``-3``, …."""
+    seen: Counter[str] = Counter()
+    names = []
+    for setting, suffix in zip(settings, suffixes, strict=True):
+        base = setting.label.replace(".ttl-0", "") + suffix
+        base = base.replace(".", "-")
+        seen[base] += 1
+        names.append(base if seen[base] == 1 else f"{base}-{seen[base]}")
+    return names
+
+
+def parse_node(text: str) -> tuple[Setting, str | None]:
+    """Read ``sync=10s,strategy=Watch,kubelet=v1.26.15`` as the command line gives it.
+
+    The second value is the version of the kubelet; None: the testbed's own.
+
+    Raises
+    ------
+    UsageError
+        As `cmhot.kubelet.settings.parse_setting`, or for a kubelet given twice.
+    """
+    parts = text.split(",")
+    kubelets = [part for part in parts if part.strip().startswith("kubelet=")]
+    if len(kubelets) > 1:
+        msg = f"'kubelet' is given twice in {text!r}: keep one of them"
+        raise UsageError(msg)
+    rest = ",".join(part for part in parts if part not in kubelets)
+    setting = parse_setting(rest) if rest else Setting()
+    return setting, kubelets[0].partition("=")[2].strip() if kubelets else None
 
 
 def link_name(name: str) -> str:
@@ -93,10 +214,7 @@ def cgroup_name(name: str) -> str:
 class Home:
     """The folder of one testbed outside its namespaces.
 
-    Attributes
-    ----------
-    folder
-        ``<state dir>/testbed/<name>``; belongs to the calling user.
+    It is ``<state dir>/testbed/<name>`` and belongs to the calling user.
     """
 
     folder: Path

@@ -1,4 +1,4 @@
-"""Whose files are they: under sudo, those of the user who called it.
+"""Whose files a testbed's are: under sudo, those of the user who called it.
 
 A testbed needs root, its cache and its state do not:
 without this module they would lie in root's home,
@@ -23,24 +23,25 @@ _APP = "cmhot"
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
+class FileOwner:
     """The user to whom cache and state belong.
 
     Attributes
     ----------
-    uid, gid
-        User and primary group.
-    home
-        Home folder.
     through_sudo
         Whether this process is root for that user.
-        False: it runs as the owner, and nothing has to be given back.
+        False: it runs as the owner, and its files are the owner's anyhow.
     """
 
     uid: int
     gid: int
     home: Path
     through_sudo: bool
+
+
+def file_owner() -> FileOwner:
+    """Return the owner of this process's files."""
+    return decide_owner(os.environ, uid=os.geteuid(), gid=os.getegid())
 
 
 def _home_of(uid: int) -> Path | None:
@@ -56,7 +57,7 @@ def decide_owner(
     uid: int,
     gid: int,
     home_of: Callable[[int], Path | None] = _home_of,
-) -> Owner:
+) -> FileOwner:
     """Decide who owns the files of a process with these ids and this environment.
 
     sudo's variables count for root only:
@@ -67,20 +68,10 @@ def decide_owner(
     if uid == 0 and caller.isdecimal() and group.isdecimal() and int(caller) != 0:
         home = home_of(int(caller))
         if home is not None:
-            return Owner(int(caller), int(group), home, through_sudo=True)
+            return FileOwner(int(caller), int(group), home, through_sudo=True)
     own = environ.get("HOME")
     home = Path(own) if own else home_of(uid) or Path("/")
-    return Owner(uid, gid, home, through_sudo=False)
-
-
-def owner() -> Owner:
-    """Return the owner of this process's files."""
-    return decide_owner(os.environ, uid=os.geteuid(), gid=os.getegid())
-
-
-def user_home() -> Path:
-    """Return the home of the calling user, also under sudo."""
-    return owner().home
+    return FileOwner(uid, gid, home, through_sudo=False)
 
 
 def cache_dir() -> Path:
@@ -89,9 +80,9 @@ def cache_dir() -> Path:
     Under sudo it is ``~/.cache/cmhot`` of the calling user,
     since XDG_CACHE_HOME is root's then; otherwise what platformdirs says.
     """
-    who = owner()
-    if who.through_sudo:
-        return who.home / ".cache" / _APP
+    owner = file_owner()
+    if owner.through_sudo:
+        return owner.home / ".cache" / _APP
     return Path(platformdirs.user_cache_dir(_APP))
 
 
@@ -100,34 +91,33 @@ def state_dir() -> Path:
 
     Under sudo it is ``~/.local/state/cmhot`` of the calling user.
     """
-    who = owner()
-    if who.through_sudo:
-        return who.home / ".local" / "state" / _APP
+    owner = file_owner()
+    if owner.through_sudo:
+        return owner.home / ".local" / "state" / _APP
     return Path(platformdirs.user_state_dir(_APP))
 
 
-def to_give_back(path: Path, *, who: Owner) -> list[Path]:
-    """List the path and the folders above it that lie inside the owner's home."""
-    if not who.through_sudo:
-        return []
-    above = [parent for parent in path.parents if who.home in parent.parents]
-    return [path, *above]
-
-
-def give_back(path: Path) -> None:
+def set_owner(path: Path) -> None:
     """Let the calling user own what root made; without sudo, nothing happens.
 
-    The folders above, inside the home, are given back too where root has them:
+    The folders above, inside the home, are the user's again too where root has them:
     a ``~/.cache`` made under sudo would otherwise lock its user out.
     """
-    who = owner()
-    for made in to_give_back(path, who=who):
+    owner = file_owner()
+    for made in paths_to_own(path, owner=owner):
         if made == path or made.lstat().st_uid == 0:
-            os.chown(made, who.uid, who.gid, follow_symlinks=False)
+            os.chown(made, owner.uid, owner.gid, follow_symlinks=False)
+
+
+def paths_to_own(path: Path, *, owner: FileOwner) -> list[Path]:
+    """List the path and the folders above it that lie inside the owner's home."""
+    if not owner.through_sudo:
+        return []
+    return [path, *(parent for parent in path.parents if owner.home in parent.parents)]
 
 
 def make_folder(path: Path) -> Path:
     """Make the folder and what is missing above it, owned by the calling user."""
     path.mkdir(parents=True, exist_ok=True)
-    give_back(path)
+    set_owner(path)
     return path

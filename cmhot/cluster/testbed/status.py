@@ -1,15 +1,7 @@
-"""The few requests with which a starter waits for its testbed.
+"""What runs: a testbed as it is now, its processes, and the record of its start.
 
-The standard library is enough for them:
-importing the official client takes as long as the API server takes to start.
-Measurements go through the cluster port, never through here.
-
-Find and end the processes of a testbed, whoever started them.
-
-The truth is asked of /proc: no file with a process number is written,
+Which processes it has is asked of /proc: no file with a process number is written,
 so none can be stale, missing after a crash, or name somebody else's process.
-
-What runs: a testbed as it is now, and the record of what was started.
 """
 
 from __future__ import annotations
@@ -26,30 +18,242 @@ from typing import TYPE_CHECKING, Any
 
 from cmhot.cluster.testbed import layout, supervisor
 from cmhot.cluster.testbed.image import IMAGE_NAME
-from cmhot.cluster.testbed.spec import check_name
 from cmhot.kubelet.settings import Setting, Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cmhot.clock import Clock
-    from cmhot.cluster.testbed.spec import TestbedSpec
+    from cmhot.cluster.testbed.layout import TestbedSpec
 
 
 TIMEOUT_S = 5.0
 CLIENT_FILES = ("starter-ca.crt", "starter.crt", "starter.key")
 """The authority's certificate, and the starter's own with its key."""
+SUPERVISOR = Path(supervisor.__file__).name
+NO_ARGUMENTS_S = 0.05
+"""While a process replaces its program (execve), /proc shows no arguments of it:
+one scan that finds nothing proves nothing. It takes about a millisecond."""
+SCAN_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """A node as it is now."""
+
+    name: str
+    ready: bool  # its condition Ready is true and it takes pods
+    setting: Setting  # what its kubelet was configured to
+    kubelet: str  # version
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A testbed as it is now.
+
+    All but its name is None or empty when it is not running.
+    """
+
+    name: str
+    running: bool  # it was started completely and its programs live
+    kubernetes: str | None = None  # version of the Kubernetes programs
+    kubeconfig: Path | None = None  # the file to use it with
+    nodes: tuple[NodeStatus, ...] = ()
+    sources: dict[str, Any] | None = None  # where each program came from
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the keys that programs rely on (`testbed status --json`)."""
+        return {
+            "name": self.name,
+            "running": self.running,
+            "kubernetes": self.kubernetes,
+            "kubeconfig": None if self.kubeconfig is None else str(self.kubeconfig),
+            "probe_image": IMAGE_NAME if self.running else None,
+            "nodes": [
+                {
+                    "name": node.name,
+                    "ready": node.ready,
+                    "sync_frequency_s": node.setting.sync_frequency_s,
+                    "strategy": node.setting.strategy.value,
+                    "ttl_s": node.setting.ttl_s,
+                    "kubelet": node.kubelet,
+                }
+                for node in self.nodes
+            ],
+            "sources": self.sources,
+        }
+
+
+def status(name: str = "default") -> Status:
+    """Say what runs."""
+    layout.check_name(name)
+    home = layout.home(name)
+    record = read_record(home)
+    if record is None or first_process(home.run) is None:
+        return Status(name=name, running=False)
+    # one that runs may have been started by an earlier cmhot
+    port = record.get("api_port", layout.EARLIER_API_PORT)
+    ready = {
+        node["metadata"]["name"]: is_ready(node)
+        for node in Api(record["api_address"], port, folder=home.client).nodes()
+    }
+    return Status(
+        name=name,
+        running=True,
+        kubernetes=record["spec"]["kubernetes"],
+        kubeconfig=home.kubeconfig,
+        nodes=tuple(
+            NodeStatus(
+                name=node["name"],
+                ready=ready.get(node["name"], False),
+                setting=Setting(
+                    node["sync_frequency_s"], Strategy(node["strategy"]), node["ttl_s"]
+                ),
+                kubelet=node.get("kubelet", record["spec"]["kubernetes"]),
+            )
+            for node in record["spec"]["nodes"]
+        ),
+        sources=record["sources"],
+    )
+
+
+def read_record(home: layout.Home) -> dict[str, Any] | None:
+    """Return what was started; None unless a start was completed."""
+    try:
+        record: dict[str, Any] = json.loads(home.record.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return record
+
+
+def spec_record(spec: TestbedSpec) -> dict[str, Any]:
+    """Write a spec as the record keeps it."""
+    older = spec.older_kubelets
+    return {
+        "name": spec.name,
+        "kubernetes": spec.kubernetes,
+        "nodes": [
+            {
+                "name": node.name,
+                "sync_frequency_s": node.setting.sync_frequency_s,
+                "strategy": node.setting.strategy.value,
+                "ttl_s": node.setting.ttl_s,
+                # only an older one, so that a record of an earlier cmhot compares
+                **({"kubelet": node.kubelet} if node.kubelet in older else {}),
+            }
+            for node in spec.nodes
+        ],
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class FoundProcess:
+    """A process of a testbed.
+
+    Attributes
+    ----------
+    is_first
+        It is the first process of the namespaces, whose death ends all others;
+        otherwise it is the `unshare` that waits for it.
+    """
+
+    pid: int  # on the host
+    is_first: bool
+
+
+def find_processes(run_dir: Path) -> Iterator[FoundProcess]:
+    """Find the supervisor of a testbed and the `unshare` above it.
+
+    Both have the run folder of the testbed as their last argument.
+    """
+    for pid in all_pids():
+        arguments = _arguments(pid)
+        if (
+            len(arguments) > 1
+            and arguments[-1] == str(run_dir)
+            and Path(arguments[-2]).name == SUPERVISOR
+        ):
+            yield FoundProcess(pid=pid, is_first=_inner_pid(pid) == 1)
+
+
+def first_process(run_dir: Path) -> int | None:
+    """Return the host's number of the namespaces' first process, if it lives."""
+    return next(
+        (found.pid for found in find_processes(run_dir) if found.is_first), None
+    )
+
+
+def processes_in_namespace(pid_namespace: str) -> list[int]:
+    """List the processes whose PID namespace is the one named (``pid:[…]``)."""
+    members = []
+    for pid in all_pids():
+        try:
+            namespace = os.readlink(f"/proc/{pid}/ns/pid")  # noqa: PTH115
+        except OSError:
+            continue
+        if namespace == pid_namespace:
+            members.append(pid)
+    return members
+
+
+def kill_testbed(run_dir: Path, *, clock: Clock, deadline_s: float) -> list[int]:
+    """End every process of the testbed by ending the first ones.
+
+    Those that still live when the deadline has passed are returned.
+    """
+    namespaces: set[str] = set()
+    until = clock.monotonic() + deadline_s
+    empty_scans = 0
+    while True:
+        found = list(find_processes(run_dir))
+        for process in found:
+            # one that has ended meanwhile needs neither
+            with contextlib.suppress(OSError):
+                if process.is_first:
+                    link = f"/proc/{process.pid}/ns/pid"
+                    namespaces.add(os.readlink(link))  # noqa: PTH115 - it is no path
+                os.kill(process.pid, signal.SIGKILL)
+        alive = {process.pid for process in found}
+        alive.update(*(processes_in_namespace(namespace) for namespace in namespaces))
+        empty_scans = 0 if alive else empty_scans + 1
+        # more than once: see NO_ARGUMENTS_S
+        if empty_scans * SCAN_S > NO_ARGUMENTS_S or clock.monotonic() > until:
+            return sorted(alive)
+        clock.sleep(SCAN_S)
+
+
+def all_pids() -> list[int]:
+    """List the numbers of all processes of this machine."""
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208
+
+
+def _arguments(pid: int) -> list[str]:
+    try:
+        text = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return [part.decode(errors="replace") for part in text.split(b"\0")[:-1]]
+
+
+def _inner_pid(pid: int) -> int | None:
+    """Return the process's number in its innermost PID namespace."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    for line in status.splitlines():
+        if line.startswith("NSpid:"):
+            return int(line.split()[-1])
+    return None
 
 
 class Api:
-    """Speaks to the testbed's API server with the starter's certificate.
+    """The few requests with which a starter waits for its testbed.
 
-    Parameters
-    ----------
-    address, port
-        Where it answers.
-    folder
-        Holds `CLIENT_FILES`.
+    The standard library is enough for them:
+    importing the official client takes as long as the API server takes to start.
+    Measurements go through `cmhot.cluster.port`, never through here.
+    `folder` holds `CLIENT_FILES`.
     """
 
     def __init__(self, address: str, port: int, *, folder: Path) -> None:
@@ -61,13 +265,7 @@ class Api:
     def request(
         self, method: str, path: str, body: dict[str, Any] | None = None
     ) -> dict[str, Any] | None:
-        """Send one request.
-
-        Returns
-        -------
-        dict or None
-            The decoded answer; None when there is no usable one (yet).
-        """
+        """Send one request; None when there is no usable answer (yet)."""
         connection = http.client.HTTPSConnection(
             self._address, self._port, timeout=TIMEOUT_S, context=self._context
         )
@@ -114,261 +312,3 @@ def is_ready(node: dict[str, Any]) -> bool:
         for condition in conditions
     )
     return ready and not node["spec"].get("taints")
-
-
-SUPERVISOR = Path(supervisor.__file__).name
-NO_ARGUMENTS_S = 0.05
-"""While a process replaces its program (execve), /proc shows no arguments of it:
-one look that finds nothing proves nothing. It takes about a millisecond."""
-LOOK_S = 0.02
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A process of a testbed.
-
-    Attributes
-    ----------
-    pid
-        Its number on the host.
-    is_first
-        It is the first process of the namespaces, whose death ends all others;
-        otherwise it is the `unshare` that waits for it.
-    """
-
-    pid: int
-    is_first: bool
-
-
-def _pids() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208
-
-
-def _arguments(pid: int) -> list[str]:
-    try:
-        text = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return []
-    return [part.decode(errors="replace") for part in text.split(b"\0")[:-1]]
-
-
-def _inner_pid(pid: int) -> int | None:
-    """Return the process's number in its innermost PID namespace."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    for line in status.splitlines():
-        if line.startswith("NSpid:"):
-            return int(line.split()[-1])
-    return None
-
-
-def of_testbed(run_dir: Path) -> Iterator[Found]:
-    """Find the supervisor of a testbed and the `unshare` above it, by their arguments.
-
-    Parameters
-    ----------
-    run_dir
-        The run folder of the testbed, which both have as their last argument.
-    """
-    for pid in _pids():
-        arguments = _arguments(pid)
-        if (
-            len(arguments) > 1
-            and arguments[-1] == str(run_dir)
-            and Path(arguments[-2]).name == SUPERVISOR
-        ):
-            yield Found(pid=pid, is_first=_inner_pid(pid) == 1)
-
-
-def first_process(run_dir: Path) -> int | None:
-    """Return the host's number of the namespaces' first process, if it lives."""
-    return next((found.pid for found in of_testbed(run_dir) if found.is_first), None)
-
-
-def in_namespace(pid_namespace: str) -> list[int]:
-    """List the processes whose PID namespace is the one named (``pid:[…]``)."""
-    members = []
-    for pid in _pids():
-        try:
-            namespace = os.readlink(f"/proc/{pid}/ns/pid")  # noqa: PTH115
-        except OSError:
-            continue
-        if namespace == pid_namespace:
-            members.append(pid)
-    return members
-
-
-def kill(run_dir: Path, *, clock: Clock, deadline_s: float) -> list[int]:
-    """End every process of the testbed by ending the first ones.
-
-    Returns
-    -------
-    list of int
-        Processes that still live when the deadline has passed.
-    """
-    namespaces: set[str] = set()
-    until = clock.monotonic() + deadline_s
-    looks_in_vain = 0
-    while True:
-        found = list(of_testbed(run_dir))
-        for process in found:
-            # one that has ended meanwhile needs neither
-            with contextlib.suppress(OSError):
-                if process.is_first:
-                    link = f"/proc/{process.pid}/ns/pid"
-                    namespaces.add(os.readlink(link))  # noqa: PTH115 - it is no path
-                os.kill(process.pid, signal.SIGKILL)
-        alive = {process.pid for process in found}
-        alive.update(*(in_namespace(namespace) for namespace in namespaces))
-        looks_in_vain = 0 if alive else looks_in_vain + 1
-        # more than once: see NO_ARGUMENTS_S
-        if looks_in_vain * LOOK_S > NO_ARGUMENTS_S or clock.monotonic() > until:
-            return sorted(alive)
-        clock.sleep(LOOK_S)
-
-
-@dataclass(frozen=True, slots=True)
-class NodeStatus:
-    """A node as it is now.
-
-    Attributes
-    ----------
-    name
-        Name of the Node object.
-    ready
-        Whether its condition Ready is true and it takes pods.
-    setting
-        What its kubelet was configured to.
-    kubelet
-        Version of its kubelet.
-    """
-
-    name: str
-    ready: bool
-    setting: Setting
-    kubelet: str
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """A testbed as it is now.
-
-    Attributes
-    ----------
-    name
-        Which one.
-    running
-        Whether it was started completely and its programs live.
-    kubernetes
-        Version of the Kubernetes programs; None when it is not running.
-    kubeconfig
-        The file to use it with; None when it is not running.
-    nodes
-        One entry a node.
-    sources
-        Where each program came from (see `cmhot.cluster.testbed.programs`).
-    """
-
-    name: str
-    running: bool
-    kubernetes: str | None = None
-    kubeconfig: Path | None = None
-    nodes: tuple[NodeStatus, ...] = ()
-    sources: dict[str, Any] | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the keys that programs rely on (`testbed status --json`)."""
-        return {
-            "name": self.name,
-            "running": self.running,
-            "kubernetes": self.kubernetes,
-            "kubeconfig": None if self.kubeconfig is None else str(self.kubeconfig),
-            "probe_image": IMAGE_NAME if self.running else None,
-            "nodes": [
-                {
-                    "name": node.name,
-                    "ready": node.ready,
-                    "sync_frequency_s": node.setting.sync_frequency_s,
-                    "strategy": node.setting.strategy.value,
-                    "ttl_s": node.setting.ttl_s,
-                    "kubelet": node.kubelet,
-                }
-                for node in self.nodes
-            ],
-            "sources": self.sources,
-        }
-
-
-def read_record(home: layout.Home) -> dict[str, Any] | None:
-    """Return what was started; None unless a start was completed."""
-    try:
-        record: dict[str, Any] = json.loads(home.record.read_text())
-    except (FileNotFoundError, ValueError):
-        return None
-    return record
-
-
-def describe(spec: TestbedSpec) -> dict[str, Any]:
-    """Write a spec as the record keeps it."""
-    older = spec.older_kubelets
-    return {
-        "name": spec.name,
-        "kubernetes": spec.kubernetes,
-        "nodes": [
-            {
-                "name": node.name,
-                "sync_frequency_s": node.setting.sync_frequency_s,
-                "strategy": node.setting.strategy.value,
-                "ttl_s": node.setting.ttl_s,
-                # only an older one, so that a record of an earlier cmhot compares
-                **({"kubelet": node.kubelet} if node.kubelet in older else {}),
-            }
-            for node in spec.nodes
-        ],
-    }
-
-
-def connect(home: layout.Home, address: str, *, port: int = layout.API_PORT) -> Api:
-    """Speak to a testbed's API server as its starter."""
-    return Api(address, port, folder=home.client)
-
-
-def status(name: str = "default") -> Status:
-    """Say what runs.
-
-    Raises
-    ------
-    UsageError
-        For a name that no testbed can have.
-    """
-    check_name(name)
-    home = layout.home(name)
-    record = read_record(home)
-    if record is None or first_process(home.run) is None:
-        return Status(name=name, running=False)
-    # one that runs may have been started by an earlier cmhot
-    port = record.get("api_port", layout.EARLIER_API_PORT)
-    ready = {
-        node["metadata"]["name"]: is_ready(node)
-        for node in connect(home, record["api_address"], port=port).nodes()
-    }
-    return Status(
-        name=name,
-        running=True,
-        kubernetes=record["spec"]["kubernetes"],
-        kubeconfig=home.kubeconfig,
-        nodes=tuple(
-            NodeStatus(
-                name=node["name"],
-                ready=ready.get(node["name"], False),
-                setting=Setting(
-                    node["sync_frequency_s"], Strategy(node["strategy"]), node["ttl_s"]
-                ),
-                kubelet=node.get("kubelet", record["spec"]["kubernetes"]),
-            )
-            for node in record["spec"]["nodes"]
-        ),
-        sources=record["sources"],
-    )

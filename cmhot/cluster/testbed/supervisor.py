@@ -8,8 +8,8 @@ As PID 1 of its PID namespace, its death by SIGKILL ends every program,
 shim, container, mount and interface of the testbed at once:
 the kernel does the cleaning up.
 
-What to do stands in ``RUN_DIR/launch.json``;
-what happens is told in ``RUN_DIR/exits.jsonl``.
+It reads ``RUN_DIR/launch.json``,
+and appends a line to ``RUN_DIR/exits.jsonl`` for every program that ended.
 """
 
 from __future__ import annotations
@@ -120,15 +120,9 @@ def holds(condition: dict[str, Any]) -> bool:
 class Supervisor:
     """Starts each program when its conditions hold, and again when it dies.
 
-    Parameters
-    ----------
-    programs
-        Dicts with ``name``, ``argv``, ``log``, ``after`` (conditions),
-        ``once`` (not to be restarted) and ``nice``.
-    exits
-        File to which a line is appended for every program that ended.
-    environment
-        Environment of every program: nothing of the starter's is handed on.
+    `programs` have ``name``, ``argv``, ``log``, ``after`` (conditions),
+    ``once`` (not to be restarted) and ``nice``;
+    nothing of the starter's own environment is handed on to them.
     """
 
     def __init__(

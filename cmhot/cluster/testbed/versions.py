@@ -1,6 +1,4 @@
-"""What there is to say about a program: its project, its versions, the ways to it.
-
-Which programs a testbed consists of, in which versions: data.
+"""Which programs a testbed consists of, in which versions, and where they come from.
 
 One set of versions serves both ways to get them,
 the official archives and the Go modules under ``modules/``.
@@ -26,104 +24,73 @@ class Program:
 
     Attributes
     ----------
-    name
-        Name of its file.
-    package
-        Go package that it is built from.
     member
         Where the official archive has it; ``{version}`` and ``{arch}`` are filled in.
         None: the download is the program itself.
     """
 
     name: str
-    package: str
+    package: str  # Go package that it is built from
     member: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """The official release of a part.
+    """The official release of a component.
 
     Attributes
     ----------
-    base
-        Address of upstream's releases.
-    mirror
-        Environment variable that replaces `base`.
     path
-        What follows the base; ``{version}`` (v1.2.3), ``{number}`` (1.2.3)
+        What follows `base`; ``{version}`` (v1.2.3), ``{number}`` (1.2.3)
         and ``{arch}`` (amd64, arm64) are filled in.
     checksums
         ``algorithm:hex`` of the download, by architecture.
         An architecture that is not there is not downloaded.
     """
 
-    base: str
-    mirror: str
+    base: str  # address of upstream's releases
+    mirror: str  # environment variable that replaces `base`
     path: str
     checksums: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """How the part is built from its Go module.
+    """How a component is built from its Go module.
 
     Attributes
     ----------
-    module
-        Folder of its go.mod and go.sum under ``modules/``.
-    requires
-        Path of the Go module whose version is the part's version.
     ldflags
         For the linker; without the ``-X`` programs do not know their version.
-    tags
-        Go build tags, comma separated.
-    cgo
-        Whether C code is compiled too.
     libraries
         What pkg-config must know before a build can succeed,
         each with the Debian packages that bring it.
-    seconds
-        How long it took on two cores with nothing cached.
     """
 
-    module: str
-    requires: str
+    module: str  # folder of its go.mod and go.sum under ``modules/``
     ldflags: str = "-s -w"
-    tags: str = ""
-    cgo: bool = False
+    tags: str = ""  # Go build tags, comma separated
+    cgo: bool = False  # whether C code is compiled too
     libraries: tuple[tuple[str, str], ...] = ()
-    seconds: int = 30
+    seconds: int = 30  # measured on two cores with nothing cached
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Component:
     """What one upstream project releases together.
 
     Attributes
     ----------
-    name
-        Short name of the project.
-    version
-        The pinned version, as its tag is spelt.
-    programs
-        What a testbed needs of it.
-    lowest
-        Lowest version of a program found on this machine that will do.
-    below
-        The first version that will not do;
-        None: the version must be exactly `lowest`.
+    lowest, below
+        A program found on this machine will do from `lowest` on,
+        before the version `below`; None: only `lowest` itself will do.
     says
         Pattern of what the programs answer to `asked`, group 1 the version.
         It also tells them from others of that name, such as iproute2's ``bridge``.
-    archive, build
-        The two ways to get it.
-    asked
-        The argument with which the programs are asked their version.
     """
 
     name: str
-    version: str
+    version: str  # the pinned one, as its tag is spelt
     programs: tuple[Program, ...]
     lowest: str
     below: str | None
@@ -133,7 +100,7 @@ class Part:
     asked: str = "--version"
 
     def fill(self, template: str, *, arch: str) -> str:
-        """Fill in a template of the part's archive."""
+        """Fill in a template of the component's archive."""
         number = self.version.removeprefix("v")
         return template.format(version=self.version, number=number, arch=arch)
 
@@ -141,6 +108,10 @@ class Part:
         """Return the address of the archive: upstream's, or the user's mirror's."""
         base = environ.get(self.archive.mirror) or self.archive.base
         return f"{base.rstrip('/')}/{self.fill(self.archive.path, arch=arch)}"
+
+    def is_pinned(self, version: str) -> bool:
+        """Tell whether that is the pinned version, with or without a ``v``."""
+        return version.removeprefix("v") == self.version.removeprefix("v")
 
     def supports(self, version: str) -> bool:
         """Tell whether a program of that version will do."""
@@ -184,10 +155,10 @@ def _kubernetes(
     module: str = "kubernetes",
     tags: str = "",
     seconds: int = 480,
-) -> Part:
+) -> Component:
     major, minor, _ = numbers(version)
     stamp = "-X k8s.io/component-base/version"
-    return Part(
+    return Component(
         name="kubernetes",
         version=version,
         programs=tuple(
@@ -207,7 +178,6 @@ def _kubernetes(
         ),
         build=Build(
             module,
-            "k8s.io/kubernetes",
             ldflags=(
                 f"-s -w {stamp}.gitVersion={version} "
                 f"{stamp}.gitMajor={major} {stamp}.gitMinor={minor}"
@@ -218,7 +188,7 @@ def _kubernetes(
     )
 
 
-_ETCD = Part(
+_ETCD = Component(
     name="etcd",
     version="v3.6.14",
     programs=(
@@ -240,9 +210,9 @@ _ETCD = Part(
             "f3ecc7d591c317c581cd8281b0842b3e",
         },
     ),
-    build=Build("etcd", "go.etcd.io/etcd/server/v3", seconds=30),
+    build=Build("etcd", seconds=30),
 )
-_CONTAINERD = Part(
+_CONTAINERD = Component(
     name="containerd",
     version="v2.3.4",
     programs=tuple(
@@ -265,12 +235,11 @@ _CONTAINERD = Part(
     ),
     build=Build(
         "containerd",
-        "github.com/containerd/containerd/v2",
         ldflags="-s -w -X github.com/containerd/containerd/v2/version.Version=v2.3.4",
         seconds=70,
     ),
 )
-_RUNC = Part(
+_RUNC = Component(
     name="runc",
     version="v1.4.3",
     programs=(Program("runc", "github.com/opencontainers/runc", None),),
@@ -290,14 +259,13 @@ _RUNC = Part(
     ),
     build=Build(
         "runc",
-        "github.com/opencontainers/runc",
         tags="seccomp",  # without it every sandbox dies: "seccomp not supported"
         cgo=True,
         libraries=(("libseccomp", "libseccomp-dev pkg-config gcc"),),
         seconds=15,
     ),
 )
-_CNI = Part(
+_CNI = Component(
     name="cni",
     version="v1.9.1",
     programs=tuple(
@@ -328,7 +296,6 @@ _CNI = Part(
     ),
     build=Build(
         "cni",
-        "github.com/containernetworking/plugins",
         ldflags=(
             "-s -w -X github.com/containernetworking/plugins/pkg/utils/"
             "buildversion.BuildVersion=v1.9.1"
@@ -336,7 +303,7 @@ _CNI = Part(
         seconds=5,
     ),
 )
-_CATALOGUE: dict[str, tuple[Part, ...]] = {
+_CATALOGUE: dict[str, tuple[Component, ...]] = {
     "v1.37.1": (
         _kubernetes(
             "v1.37.1",
@@ -370,13 +337,12 @@ _CONTAINERD_1 = replace(
     archive=replace(_CONTAINERD.archive, checksums={}),
     build=Build(
         "containerd-1.7",
-        "github.com/containerd/containerd",
         ldflags="-s -w -X github.com/containerd/containerd/version.Version=v1.7.35",
         seconds=70,
     ),
 )
 """The last line of containerd that speaks v1alpha2 of the runtime interface."""
-_OLDER_KUBELETS: dict[str, tuple[Part, ...]] = {
+OLDER_KUBELETS: dict[str, tuple[Component, ...]] = {
     "v1.20.15": (
         _kubernetes(
             "v1.20.15",
@@ -403,18 +369,10 @@ _OLDER_KUBELETS: dict[str, tuple[Part, ...]] = {
 No checksum of their archives is recorded where these versions were taken from,
 so that they are built; go.sum pins the content.
 Their seconds are reckoned from the processor time of a build, not measured."""
-OLDER_KUBELETS = tuple(_OLDER_KUBELETS)
-"""Versions of the kubelet that a node may run instead of the testbed's own."""
 
 
-def catalogue(kubernetes_version: str) -> tuple[Part, ...]:
-    """Return the parts of a testbed of that Kubernetes version.
-
-    Raises
-    ------
-    UsageError
-        For a version that is not pinned here.
-    """
+def catalogue(kubernetes_version: str) -> tuple[Component, ...]:
+    """Return the components of a testbed of that Kubernetes version."""
     if kubernetes_version not in _CATALOGUE:
         known = ", ".join(_CATALOGUE)
         msg = f"Kubernetes {kubernetes_version!r} is not pinned here: choose {known}"
@@ -422,16 +380,10 @@ def catalogue(kubernetes_version: str) -> tuple[Part, ...]:
     return _CATALOGUE[kubernetes_version]
 
 
-def older_kubelet(version: str) -> tuple[Part, ...]:
-    """Return what a node with that kubelet runs instead of the testbed's programs.
-
-    Raises
-    ------
-    UsageError
-        For a version that is not pinned here.
-    """
-    if version not in _OLDER_KUBELETS:
-        known = ", ".join([*_OLDER_KUBELETS, *_CATALOGUE])
+def older_kubelet(version: str) -> tuple[Component, ...]:
+    """Return what a node with that kubelet runs instead of the testbed's programs."""
+    if version not in OLDER_KUBELETS:
+        known = ", ".join([*OLDER_KUBELETS, *_CATALOGUE])
         msg = f"a kubelet {version!r} is not pinned here: choose {known}"
         raise UsageError(msg)
-    return _OLDER_KUBELETS[version]
+    return OLDER_KUBELETS[version]

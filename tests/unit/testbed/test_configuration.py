@@ -1,4 +1,4 @@
-"""What the testbed's programs are told; each trap of the recipe is held here."""
+"""What the testbed's programs are given; each known trap is avoided."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cmhot.cluster.testbed.configuration import (
     containerd_configuration,
     kubelet_configuration,
 )
-from cmhot.cluster.testbed.spec import make_spec, parse_node
+from cmhot.cluster.testbed.layout import make_spec, parse_node
 from cmhot.errors import UsageError
 from cmhot.kubelet.settings import Setting, Strategy
 

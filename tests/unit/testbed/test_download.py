@@ -1,10 +1,11 @@
-"""A download is the pinned file or an error that says what to do."""
+"""A download is the pinned file or an error, and it says how far it is."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import socket
+import sys
 import tarfile
 import threading
 from dataclasses import dataclass, field
@@ -13,11 +14,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cmhot.clock import VirtualClock
+from cmhot.cluster.testbed.programs import download
 from cmhot.cluster.testbed.programs.download import (
     CUTS,
     Downloader,
-    _resolve,
     checksum_of,
+    progress_bar,
+    progress_display,
+    progress_lines,
     unpack,
 )
 from cmhot.errors import ProgramsError, UsageError
@@ -44,7 +49,12 @@ class Mirror:
         """Serve the file as the moods say."""
         asked = request.headers.get("Range")
         self.asked.append(asked)
-        if request.path != "/file":
+        if request.path == "/moved":
+            request.send_response(302)
+            request.send_header("Location", "file")
+            request.end_headers()
+            return
+        if not request.path.endswith("/file"):
             request.send_error(404)
             return
         start = 0
@@ -131,6 +141,21 @@ def test_absent(mirror: Mirror, tmp_path: Path) -> None:
         fetch(mirror.url.replace("/file", "/nothing"), tmp_path / "file")
 
 
+def test_moved(mirror: Mirror, tmp_path: Path) -> None:
+    """The file is fetched from where its server sends us, as GitHub does."""
+    fetch(mirror.url.replace("/file", "/moved"), tmp_path / "file")
+
+    assert (tmp_path / "file").read_bytes() == CONTENT
+
+
+def test_proxy(mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment's proxy is asked for a host that only it can find."""
+    monkeypatch.setenv("http_proxy", mirror.url.removesuffix("/file"))
+
+    fetch("http://upstream.invalid/file", tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == CONTENT
+
+
 def test_resumes_by_itself(mirror: Mirror, tmp_path: Path) -> None:
     """A connection that breaks is taken up where it broke."""
     mirror.cut_after = [1000, 500]
@@ -204,15 +229,15 @@ def test_unreachable_only_once(tmp_path: Path) -> None:
             taken.listen()  # it would be accepted now, and then wait for an answer
 
 
-def test_slow_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_name_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A name server that never answers does not hold us up; getaddrinfo would wait."""
     never = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_: never.wait(30))
-
+    monkeypatch.setattr(download, "CONNECT_S", 0.01)
     with pytest.raises(
-        TimeoutError, match=r"dl\.example was not resolved within 0.01 s"
+        ProgramsError, match=r"dl\.example was not resolved within 0.01 s"
     ):
-        _resolve("dl.example", seconds=0.01)
+        fetch("https://dl.example/file", tmp_path / "file")
     never.set()
 
 
@@ -289,3 +314,65 @@ def test_unpack_bare_program(tmp_path: Path) -> None:
 
     assert (tmp_path / "runc").read_bytes() == b"ELF"
     assert (tmp_path / "runc").stat().st_mode & 0o777 == 0o755
+
+
+def test_a_line_every_half_minute() -> None:
+    """Eight minutes that advance each second make sixteen lines."""
+    clock, said = VirtualClock(), list[str]()
+    show = progress_lines(said.append, clock=clock)
+    with show("compiling pair", unit="packages") as advance:
+        for second in range(1, 481):
+            clock.sleep(1)
+            advance(second, total=1000)
+
+    assert len(said) == 16
+    assert said[0] == "compiling pair: 30 of 1000 packages"
+    assert said[-1] == "compiling pair: 480 of 1000 packages"
+
+
+def test_quick_work_says_nothing() -> None:
+    """What is done within half a minute needs no line."""
+    clock, said = VirtualClock(), list[str]()
+    show = progress_lines(said.append, clock=clock)
+    with show("compiling pair", unit="packages") as advance:
+        clock.sleep(29.9)
+        advance(5, total=5)
+
+    assert said == []
+
+
+@pytest.mark.parametrize(
+    ("unit", "done", "total", "line"),
+    [
+        pytest.param("B", 12_999_999, 340_000_000, "it: 12 of 340 MB", id="bytes"),
+        pytest.param("B", 12_000_000, None, "it: 12 MB", id="bytes-of-unknown"),
+        pytest.param("modules", 7, None, "it: 7 modules", id="things-of-unknown"),
+    ],
+)
+def test_amounts(unit: str, done: int, total: int | None, line: str) -> None:
+    """Bytes are counted in megabytes, and a total that is not known is left out."""
+    clock, said = VirtualClock(), list[str]()
+    with progress_lines(said.append, clock=clock)("it", unit=unit) as advance:
+        clock.sleep(30)
+        advance(done, total=total)
+
+    assert said == [line]
+
+
+def test_terminal_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bars are for terminals; elsewhere lines go where all reports go."""
+    terminal, file = io.StringIO(), io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert progress_display(print) is progress_bar
+    monkeypatch.setattr(sys, "stderr", file)
+    assert progress_display(print) is not progress_bar
+
+
+def test_bar_is_silent_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Logs of a CI job are not filled with bars."""
+    with progress_bar("downloading", unit="B") as advance:
+        advance(1, total=2)
+
+    assert capsys.readouterr() == ("", "")

@@ -19,7 +19,7 @@ def test_owner_under_sudo() -> None:
         home_of={1000: Path("/home/ada")}.get,
     )
 
-    assert who == owner.Owner(1000, 1001, Path("/home/ada"), through_sudo=True)
+    assert who == owner.FileOwner(1000, 1001, Path("/home/ada"), through_sudo=True)
 
 
 @pytest.mark.parametrize(
@@ -42,33 +42,32 @@ def test_owner_without_sudo(environ: dict[str, str], uid: int) -> None:
         home_of={1000: Path("/home/ada")}.get,
     )
 
-    assert who == owner.Owner(uid, uid, Path("/somewhere"), through_sudo=False)
+    assert who == owner.FileOwner(uid, uid, Path("/somewhere"), through_sudo=False)
 
 
-def test_given_back_under_sudo() -> None:
+def test_what_the_user_owns_under_sudo() -> None:
     """A path and the folders above it, but not the home itself, go to the user."""
-    who = owner.Owner(1000, 1000, Path("/home/ada"), through_sudo=True)
+    who = owner.FileOwner(1000, 1000, Path("/home/ada"), through_sudo=True)
     own = replace(who, through_sudo=False)
     path = Path("/home/ada/.cache/cmhot/runc")
 
-    assert owner.to_give_back(path, who=who) == [
+    assert owner.paths_to_own(path, owner=who) == [
         path,
         Path("/home/ada/.cache/cmhot"),
         Path("/home/ada/.cache"),
     ]
-    assert owner.to_give_back(Path("/srv/x"), who=who) == [Path("/srv/x")]
-    assert owner.to_give_back(path, who=own) == []
+    assert owner.paths_to_own(Path("/srv/x"), owner=who) == [Path("/srv/x")]
+    assert owner.paths_to_own(path, owner=own) == []
 
 
 def test_folders_under_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
     """Under sudo cache and state are the user's; XDG variables are root's then."""
-    who = owner.Owner(1000, 1000, Path("/home/ada"), through_sudo=True)
-    monkeypatch.setattr(owner, "owner", lambda: who)
+    who = owner.FileOwner(1000, 1000, Path("/home/ada"), through_sudo=True)
+    monkeypatch.setattr(owner, "file_owner", lambda: who)
     monkeypatch.setenv("XDG_CACHE_HOME", "/root/.cache")
 
     assert owner.cache_dir() == Path("/home/ada/.cache/cmhot")
     assert owner.state_dir() == Path("/home/ada/.local/state/cmhot")
-    assert owner.user_home() == Path("/home/ada")
 
 
 def test_folders_without_sudo(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,13 +21,12 @@ import pytest
 
 import cmhot
 from cmhot.cluster.testbed.programs import ensure_programs
-from cmhot.cluster.testbed.programs.ensure import find_all, foresee
-from cmhot.cluster.testbed.programs.search import Search
+from cmhot.cluster.testbed.programs.ensure import Search, find_all, look_ahead
 from cmhot.cluster.testbed.versions import (
     KUBERNETES_VERSION,
     Archive,
     Build,
-    Part,
+    Component,
     Program,
 )
 from cmhot.errors import ProgramsError, UsageError
@@ -53,9 +52,9 @@ def put(folder: Path, name: str, *, version: str = PINNED) -> Path:
 
 @dataclass
 class Bench:
-    """A part called ``pair``, of programs ``left`` and ``right``, and its mirror."""
+    """A component ``pair`` of programs ``left`` and ``right``, and its mirror."""
 
-    part: Part
+    component: Component
     cache: Path
     asked: list[str]
     environ: dict[str, str]
@@ -65,7 +64,7 @@ class Bench:
     def search(self, *, bin_dir: Path | None = None, **environ: str) -> Search:
         """Begin a search on this bench."""
         return Search(
-            parts=[self.part],
+            components=[self.component],
             arch="amd64",
             cache=self.cache,
             bin_dir=bin_dir,
@@ -119,7 +118,7 @@ def bench(
         target=server.serve_forever, kwargs={"poll_interval": 0.01}
     )
     thread.start()
-    part = Part(
+    component = Component(
         name="pair",
         version=PINNED,
         programs=tuple(
@@ -135,7 +134,7 @@ def bench(
             "{version}/pair-{number}-{arch}.tgz",
             {"amd64": f"sha256:{digest}"},
         ),
-        build=Build("pair", "example.org/pair"),
+        build=Build("pair"),
     )
     environ = {
         "PATH": str(tmp_path / "path"),
@@ -144,7 +143,7 @@ def bench(
     module = tmp_path / "modules" / "pair"
     module.mkdir(parents=True)
     (module / "go.mod").write_text("module example.org\n\ngo 1.24\n")
-    yield Bench(part, tmp_path / "cache", asked, environ, tmp_path / "modules")
+    yield Bench(component, tmp_path / "cache", asked, environ, tmp_path / "modules")
     server.shutdown()
     thread.join()
     server.server_close()
@@ -227,16 +226,16 @@ def test_damaged_cache_heals(bench: Bench, damage: Callable[[Path], object]) -> 
 def test_new_pin_is_fetched(bench: Bench) -> None:
     """A cached program of another version than the pinned one is not used."""
     bench.steps()
-    bench.part = replace(bench.part, version="v1.4.9")
+    bench.component = replace(bench.component, version="v1.4.9")
 
-    remarks = [outlook.remark for outlook in foresee(bench.search())]
+    remarks = [known.remark for known in look_ahead(bench.search())]
     assert all("cache: there as v1.4.2" in remark for remark in remarks)
 
 
 def test_wrong_archive(bench: Bench) -> None:
     """An archive that is not the pinned one is never unpacked; the build comes next."""
-    archive = replace(bench.part.archive, checksums={"amd64": "sha256:00"})
-    bench.part = replace(bench.part, archive=archive)
+    archive = replace(bench.component.archive, checksums={"amd64": "sha256:00"})
+    bench.component = replace(bench.component, archive=archive)
 
     with pytest.raises(ProgramsError) as raised:
         bench.steps(CMHOT_SOURCES="archive")
@@ -248,10 +247,10 @@ def test_wrong_archive(bench: Bench) -> None:
 
 def test_unpinned_archive(bench: Bench) -> None:
     """An archive whose checksum is not known is not asked for, nor promised."""
-    archive = replace(bench.part.archive, checksums={})
-    bench.part = replace(bench.part, archive=archive)
+    archive = replace(bench.component.archive, checksums={})
+    bench.component = replace(bench.component, archive=archive)
 
-    remarks = [outlook.remark for outlook in foresee(bench.search())]
+    remarks = [known.remark for known in look_ahead(bench.search())]
     with pytest.raises(ProgramsError, match=r"no checksum of pair v1\.4\.2 is pinned"):
         bench.steps(CMHOT_SOURCES="archive")
 
@@ -260,13 +259,13 @@ def test_unpinned_archive(bench: Bench) -> None:
 
 
 def test_asked_as_it_answers(bench: Bench, tmp_path: Path) -> None:
-    """A program that knows no --version is asked as its part says."""
+    """A program that knows no --version is asked as its component says."""
     for name in ("left", "right"):
         put(tmp_path / "path", name).write_text(
             f'#!/bin/sh\n[ "$1" = -v ] && echo {name} of pair {PINNED}\n'
         )
     before = bench.steps(CMHOT_SOURCES="path,archive")
-    bench.part = replace(bench.part, asked="-v")
+    bench.component = replace(bench.component, asked="-v")
 
     assert set(before.values()) == {"archive"}
     assert set(bench.steps(CMHOT_SOURCES="path").values()) == {"path"}
@@ -274,7 +273,7 @@ def test_asked_as_it_answers(bench: Bench, tmp_path: Path) -> None:
 
 def test_program_that_does_not_answer(bench: Bench) -> None:
     """A fetched program must say the pinned version before it enters the cache."""
-    bench.part = replace(bench.part, says=r"of trio (v\S+)")
+    bench.component = replace(bench.component, says=r"of trio (v\S+)")
 
     with pytest.raises(
         ProgramsError, match=r"left does not answer that it is v1\.4\.2"
@@ -329,7 +328,7 @@ def test_incomplete_set_of_the_pinned_version(bench: Bench, tmp_path: Path) -> N
 
 
 def test_incomplete_set_of_another_version(bench: Bench, tmp_path: Path) -> None:
-    """A part is not mixed of two versions: a lone other one is passed over."""
+    """A component is not mixed of two versions: a lone other one is passed over."""
     path = put(tmp_path / "given", "left", version="v1.3.0")
 
     steps = bench.steps(bin_dir=tmp_path / "given")
@@ -357,7 +356,7 @@ def test_unknown_source(bench: Bench) -> None:
 
 
 def test_unreachable_leads_to_build(bench: Bench, tmp_path: Path) -> None:
-    """Without the archive the part is built; each step says why it was taken."""
+    """Without the archive the component is built; each step says why it was taken."""
     # The fake `go` lists one package, and "compiles" programs that say their version.
     go = put(tmp_path / "path", "go")
     go.write_text(
@@ -389,14 +388,14 @@ def test_two_at_once(bench: Bench, gate: threading.Event, tmp_path: Path) -> Non
     """Of two processes on one cache one fetches, the other says that it waits."""
     gate.clear()  # the mirror answers only once the second process waits
     plan = tmp_path / "plan.pickle"
-    plan.write_bytes(pickle.dumps((bench.part, bench.cache, bench.environ)))
+    plan.write_bytes(pickle.dumps((bench.component, bench.cache, bench.environ)))
     program = (
         "import pathlib, pickle, sys\n"
         "from functools import partial\n"
-        "from cmhot.cluster.testbed.programs.ensure import find_all\n"
-        "from cmhot.cluster.testbed.programs.search import Search\n"
-        "part, cache, environ = pickle.loads(pathlib.Path(sys.argv[1]).read_bytes())\n"
-        "search = Search([part], 'amd64', cache, environ=environ,\n"
+        "from cmhot.cluster.testbed.programs.ensure import Search, find_all\n"
+        "plan = pathlib.Path(sys.argv[1]).read_bytes()\n"
+        "component, cache, environ = pickle.loads(plan)\n"
+        "search = Search([component], 'amd64', cache, environ=environ,\n"
         "                report=partial(print, flush=True))\n"
         "print(*sorted(find_all(search).paths))\n"
     )
@@ -420,10 +419,10 @@ def test_two_at_once(bench: Bench, gate: threading.Event, tmp_path: Path) -> Non
     assert len(bench.asked) == 1
 
 
-def test_outlook(bench: Bench, tmp_path: Path) -> None:
-    """What would happen is told without a request or a file being made."""
+def test_availability(bench: Bench, tmp_path: Path) -> None:
+    """What would happen is known without a request or a file being made."""
     put(tmp_path / "given", "left")
-    left, right = foresee(bench.search(bin_dir=tmp_path / "given"))
+    left, right = look_ahead(bench.search(bin_dir=tmp_path / "given"))
 
     assert left.source is not None
     assert left.source.step == "bin-dir"

@@ -11,12 +11,12 @@ from cmhot.cluster.testbed.versions import (
     older_kubelet,
 )
 
-REAL = {part.name: part for part in catalogue(KUBERNETES_VERSION)}
+REAL = {component.name: component for component in catalogue(KUBERNETES_VERSION)}
 
 
 def test_upstream_without_mirror() -> None:
     """Without a mirror the addresses are upstream's, for each architecture."""
-    urls = {name: part.url({}, arch="arm64") for name, part in REAL.items()}
+    urls = {name: item.url({}, arch="arm64") for name, item in REAL.items()}
     etcd, containerd, runc, cni = (
         f"https://github.com/{project}/releases/download"
         for project in (
@@ -40,18 +40,18 @@ def test_upstream_without_mirror() -> None:
 
 
 def test_each_mirror_has_its_variable() -> None:
-    """A mirror replaces the base of one part; the path after it stays."""
+    """A mirror replaces the base of one component; the path after it stays."""
     environ = {f"CMHOT_MIRROR_{name.upper()}": f"http://m/{name}/" for name in REAL}
 
     assert REAL["runc"].url(environ, arch="amd64") == "http://m/runc/v1.4.3/runc.amd64"
     assert all(
-        part.url(environ, arch="amd64").startswith(f"http://m/{name}/v")
-        for name, part in REAL.items()
+        item.url(environ, arch="amd64").startswith(f"http://m/{name}/v")
+        for name, item in REAL.items()
     )
 
 
 @pytest.mark.parametrize(
-    ("part", "answer", "version", "good"),
+    ("component", "answer", "version", "good"),
     [
         ("kubernetes", "Kubernetes v1.37.1\n", "v1.37.1", True),
         ("kubernetes", "Kubernetes v1.37.1+k3s1\n", "v1.37.1+k3s1", False),
@@ -91,12 +91,14 @@ def test_each_mirror_has_its_variable() -> None:
         ("cni", 'Option "-version" is unknown, try "bridge help".\n', None, False),
     ],
 )
-def test_answers(part: str, answer: str, version: str | None, good: object) -> None:
+def test_answers(
+    component: str, answer: str, version: str | None, good: object
+) -> None:
     """The programs' real answers are read, and judged by the supported range."""
-    found = REAL[part].read_version(answer)
+    found = REAL[component].read_version(answer)
 
     assert found == version
-    assert (found is not None and REAL[part].supports(found)) is good
+    assert (found is not None and REAL[component].supports(found)) is good
 
 
 def test_an_older_kubelet_is_one_program_of_its_release() -> None:
@@ -105,7 +107,7 @@ def test_an_older_kubelet_is_one_program_of_its_release() -> None:
     containerd = oldest[1]
 
     assert [
-        [program.name for program in part.programs] for part in (*oldest, *older)
+        [program.name for program in item.programs] for item in (*oldest, *older)
     ] == [
         ["kubelet"],
         ["containerd", "containerd-shim-runc-v2", "ctr"],
@@ -127,16 +129,16 @@ def test_numbers() -> None:
 
 
 def test_checksums_are_complete() -> None:
-    """Every part is pinned for both architectures by a checksum of full length."""
-    for part in REAL.values():
+    """Every component is pinned for both architectures by a checksum of full length."""
+    for component in REAL.values():
         for arch in ("amd64", "arm64"):
-            algorithm, _, digest = part.archive.checksums[arch].partition(":")
+            algorithm, _, digest = component.archive.checksums[arch].partition(":")
             assert len(digest) == {"sha256": 64, "sha512": 128}[algorithm]
             assert set(digest) <= set("0123456789abcdef")
 
 
 def test_no_program_twice() -> None:
     """One folder holds all the programs, so that no two may share a name."""
-    names = [program.name for part in REAL.values() for program in part.programs]
+    names = [program.name for item in REAL.values() for program in item.programs]
 
     assert len(names) == len(set(names)) == 12

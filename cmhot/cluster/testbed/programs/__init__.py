@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from cmhot.cluster.testbed.programs.ensure import (
-    Outlook,
+    Availability,
+    Programs,
+    ProgramSource,
     ensure_older_kubelet,
     ensure_programs,
     known_sources,
 )
-from cmhot.cluster.testbed.programs.search import Programs, Source
 
 __all__ = [
-    "Outlook",
+    "Availability",
+    "ProgramSource",
     "Programs",
-    "Source",
     "ensure_older_kubelet",
     "ensure_programs",
     "known_sources",

@@ -1,30 +1,27 @@
-"""Show something long while it lasts: a bar in a terminal, else a line at times.
-
-Fetch a file that must be exactly the pinned one, and unpack what is wanted of it.
+"""Fetch a file that must be exactly the pinned one, and unpack what is wanted of it.
 
 Nothing is unpacked, let alone run, before its checksum is right.
 A download that was cut short goes on where it stopped, in the next run too.
 A host that did not answer is not waited for twice.
+How far it is shows in a bar in a terminal, elsewhere in a line now and then.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import http.client
 import shutil
 import socket
-import ssl
 import sys
 import tarfile
 import threading
-import urllib.error
 import urllib.parse
 import urllib.request
 import zlib
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
+import urllib3
 from tqdm import tqdm
 
 from cmhot.clock import SystemClock
@@ -40,17 +37,29 @@ if TYPE_CHECKING:
 
 LINE_S = 30.0
 """Between two lines: a log stays readable, and nobody takes a build for dead."""
+CONNECT_S = 5.0
+"""Patience with the first host; a company's firewall drops instead of refusing."""
+NEXT_CONNECT_S = 2.0
+"""Patience with further hosts once one was unreachable: it is the network, then."""
+READ_S = 30.0
+"""A server that sends nothing for so long has forgotten us."""
+CUTS = 3
+"""How many times a download that is cut short is resumed before giving up."""
+MAX_REDIRECTS = 10
+_SCHEMES = ("https://", "http://")
+_CHUNK = 1 << 18
 _BYTES_PER_MB = 1_000_000
+_OK, _PARTIAL, _REDIRECT, _NO_SUCH_RANGE = 200, 206, 300, 416
 
 
 class Advance(Protocol):
-    """Told how far something is."""
+    """Is called whenever something long has got further."""
 
     def __call__(self, done: int, *, total: int | None) -> None:
         """Take the amount done so far; a total of None is not known yet."""
 
 
-class Progress(Protocol):
+class ProgressDisplay(Protocol):
     """Shows something long while it lasts."""
 
     def __call__(
@@ -59,8 +68,15 @@ class Progress(Protocol):
         """Begin to show `what`, counted in `unit` (``B`` for bytes)."""
 
 
+def progress_display(report: Report) -> ProgressDisplay:
+    """Choose bars where standard error is a terminal, else lines through `report`."""
+    if sys.stderr.isatty():
+        return progress_bar
+    return progress_lines(report, clock=SystemClock())
+
+
 @contextlib.contextmanager
-def bar(what: str, *, unit: str) -> Iterator[Advance]:
+def progress_bar(what: str, *, unit: str) -> Iterator[Advance]:
     """Show a bar on standard error where that is a terminal, else nothing."""
     with tqdm(
         desc=what, unit=unit, unit_scale=unit == "B", disable=None, leave=False
@@ -73,21 +89,21 @@ def bar(what: str, *, unit: str) -> Iterator[Advance]:
         yield advance
 
 
-def lines(report: Report, *, clock: Clock) -> Progress:
-    """Tell `report` how far it is, at most every `LINE_S`; what is quick says nothing.
+def progress_lines(report: Report, *, clock: Clock) -> ProgressDisplay:
+    """Report how far it is, at most every `LINE_S`; what is quick says nothing.
 
-    A line is told when something advances: there is no thread that would tell it.
+    A line is reported when something advances: no thread would do it otherwise.
     """
 
     @contextlib.contextmanager
     def show(what: str, *, unit: str) -> Iterator[Advance]:
-        told = clock.monotonic()
+        reported = clock.monotonic()
 
         def advance(done: int, *, total: int | None) -> None:
-            nonlocal told
+            nonlocal reported
             now = clock.monotonic()
-            if now - told >= LINE_S:
-                told = now
+            if now - reported >= LINE_S:
+                reported = now
                 report(f"{what}: {_amount(done, total=total, unit=unit)}")
 
         yield advance
@@ -104,69 +120,8 @@ def _amount(done: int, *, total: int | None, unit: str) -> str:
     return f"{done} {unit}" if total is None else f"{done} of {total} {unit}"
 
 
-def suitable(report: Report) -> Progress:
-    """Choose bars where standard error is a terminal, else lines through `report`."""
-    return bar if sys.stderr.isatty() else lines(report, clock=SystemClock())
-
-
-CONNECT_S = 5.0
-"""Patience with the first host; a company's firewall drops instead of refusing."""
-NEXT_CONNECT_S = 2.0
-"""Patience with further hosts once one was unreachable: it is the network, then."""
-READ_S = 30.0
-"""A server that sends nothing for so long has forgotten us."""
-CUTS = 3
-"""How many times a download that is cut short is resumed before giving up."""
-_CHUNK = 1 << 18
-_OK, _PARTIAL, _NO_SUCH_RANGE = 200, 206, 416
-
-
 class _CutShortError(Exception):
     """The connection ended before the file did."""
-
-
-def _resolve(host: str, *, seconds: float | None) -> None:
-    """Look the host up: getaddrinfo itself knows no deadline."""
-    found: list[object] = []
-
-    def look_up() -> None:
-        try:
-            found.append(socket.getaddrinfo(host, None))
-        except OSError as error:
-            found.append(error)
-
-    thread = threading.Thread(target=look_up, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if not found:
-        msg = f"the name {host} was not resolved within {seconds:g} s"
-        raise TimeoutError(msg)
-    if isinstance(found[0], OSError):
-        raise found[0]
-
-
-class _Http(http.client.HTTPConnection):
-    def connect(self) -> None:
-        _resolve(self.host, seconds=self.timeout)
-        super().connect()
-        self.sock.settimeout(READ_S)
-
-
-class _Https(http.client.HTTPSConnection):
-    def connect(self) -> None:
-        _resolve(self.host, seconds=self.timeout)
-        super().connect()
-        self.sock.settimeout(READ_S)
-
-
-class _HttpHandler(urllib.request.HTTPHandler):
-    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_Http, req)
-
-
-class _HttpsHandler(urllib.request.HTTPSHandler):
-    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_Https, req, context=ssl.create_default_context())
 
 
 class Downloader:
@@ -176,32 +131,20 @@ class Downloader:
     """
 
     def __init__(self) -> None:
-        self._dead: dict[str, str] = {}
-        self._open = urllib.request.build_opener(_HttpHandler, _HttpsHandler).open
+        self._unreachable: dict[str, str] = {}  # why, by host
 
     def fetch(self, url: str, *, target: Path, checksum: str, advance: Advance) -> None:
-        """Download to `target`, by way of ``target.part``.
+        """Download an http or https address to `target`, by way of ``target.part``.
 
-        Parameters
-        ----------
-        url
-            An http or https address.
-        target
-            Exists with the right content when this returns.
-        checksum
-            ``sha256:…`` or ``sha512:…``.
-        advance
-            Told the bytes.
+        `checksum` is ``sha256:…`` or ``sha512:…``; `advance` takes the bytes.
 
         Raises
         ------
         ProgramsError
             When the file cannot be had, or is not the pinned one.
             What arrived of an incomplete file is kept for the next try.
-        UsageError
-            When the address is none that can be fetched from.
         """
-        if urllib.parse.urlsplit(url).scheme not in {"http", "https"}:
+        if not url.lower().startswith(_SCHEMES):
             msg = f"cannot fetch {url}: a mirror's address starts with https:// or http://"
             raise UsageError(msg)
         part = target.with_name(f"{target.name}.part")
@@ -221,86 +164,121 @@ class Downloader:
         part.replace(target)
 
     def _fill(self, url: str, part: Path, advance: Advance) -> None:
-        cuts = 0
-        while True:
+        for cuts in range(CUTS + 1):
             try:
-                self._read(url, part, advance)
+                self._append(url, part, advance)
             except _CutShortError as error:
-                cuts += 1
-                if cuts > CUTS:
+                if cuts == CUTS:
                     msg = f"{error}; run it again, and it goes on from there"
                     raise ProgramsError(msg) from error
             else:
                 return
 
-    def _read(self, url: str, part: Path, advance: Advance) -> None:
+    def _append(self, url: str, part: Path, advance: Advance) -> None:
         """Append what is missing of the file."""
         have = part.stat().st_size if part.exists() else 0
-        request = urllib.request.Request(url)  # noqa: S310 - checked by the caller
-        if have:
-            request.add_header("Range", f"bytes={have}-")
-        try:
-            response = self._answer(request)
-        except urllib.error.HTTPError as error:
-            error.close()
-            if have and error.code == _NO_SUCH_RANGE:
+        with self._request(url, have=have) as response:
+            if have and response.status == _NO_SUCH_RANGE:
                 return  # all of it is there; the checksum will tell
-            msg = (
-                f"{url} was answered with {error.code} {error.reason}: check the "
-                "mirror's address, or whether the server is well"
-            )
-            raise ProgramsError(msg) from error
-        with response:
+            if not _OK <= response.status < _REDIRECT:
+                msg = (
+                    f"{url} was answered with {response.status} {response.reason}: "
+                    "check the mirror's address, or whether the server is well"
+                )
+                raise ProgramsError(msg)
             goes_on = response.status == _PARTIAL and (
                 response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
             )
             have = have if goes_on else 0
             length = response.headers.get("Content-Length")
             total = have + int(length) if length else None
-            with part.open("ab" if goes_on else "wb") as file:
-                have = _pour(response, file.write, have=have, total=total, show=advance)
+            with (
+                part.open("ab" if goes_on else "wb") as file,
+                # a connection that breaks ends the file like one that ends
+                contextlib.suppress(urllib3.exceptions.HTTPError),
+            ):
+                while chunk := response.read(_CHUNK, decode_content=False):
+                    file.write(chunk)
+                    have += len(chunk)
+                    advance(have, total=total)
         if total is not None and have < total:
             msg = f"{url} ended after {have} of {total} bytes"
             raise _CutShortError(msg)
 
-    def _answer(self, request: urllib.request.Request) -> http.client.HTTPResponse:
-        host = request.host
-        if host in self._dead:
-            msg = f"{host} is unreachable ({self._dead[host]})"
+    def _request(self, url: str, *, have: int) -> urllib3.BaseHTTPResponse:
+        host = urllib.parse.urlsplit(url).netloc
+        if host in self._unreachable:
+            msg = f"{host} is unreachable ({self._unreachable[host]})"
             raise ProgramsError(msg)
-        patience = NEXT_CONNECT_S if self._dead else CONNECT_S
+        seconds = NEXT_CONNECT_S if self._unreachable else CONNECT_S
         try:
-            response = self._open(request, timeout=patience)
-        except urllib.error.HTTPError:
-            raise
-        except (OSError, http.client.HTTPException) as error:
-            reason = error.reason if isinstance(error, urllib.error.URLError) else error
-            self._dead[host] = str(reason) or type(reason).__name__
+            return _follow(url, have=have, connect_s=seconds)
+        except (OSError, urllib3.exceptions.HTTPError) as error:
+            reason: BaseException = error
+            while reason.__cause__ or reason.__context__:  # below urllib3's own words
+                reason = reason.__cause__ or reason.__context__ or reason
+            self._unreachable[host] = str(reason) or type(reason).__name__
             msg = (
-                f"{host} is unreachable ({self._dead[host]}); where the network has "
-                "a mirror or a proxy, set CMHOT_MIRROR_… or https_proxy"
+                f"{host} is unreachable ({self._unreachable[host]}); where the network "
+                "has a mirror or a proxy, set CMHOT_MIRROR_… or https_proxy"
             )
             raise ProgramsError(msg) from error
-        assert isinstance(response, http.client.HTTPResponse)  # noqa: S101 - for mypy
+
+
+def _follow(
+    url: str, *, have: int, connect_s: float, redirects: int = MAX_REDIRECTS
+) -> urllib3.BaseHTTPResponse:
+    """Ask for the file from byte `have` on, wherever it has been moved to."""
+    response = _connections(url, connect_s=connect_s).request(
+        "GET",
+        url,
+        headers={"Range": f"bytes={have}-"} if have else {},
+        timeout=urllib3.Timeout(connect=connect_s, read=READ_S),
+        preload_content=False,
+        redirect=False,  # by hand: another host may need another proxy, or none
+        retries=False,
+    )
+    target = urllib.parse.urljoin(url, response.get_redirect_location() or "")
+    if not redirects or target == url or not target.startswith(_SCHEMES):
         return response
+    response.close()
+    return _follow(target, have=have, connect_s=connect_s, redirects=redirects - 1)
 
 
-def _pour(
-    response: http.client.HTTPResponse,
-    write: Callable[[bytes], object],
-    *,
-    have: int,
-    total: int | None,
-    show: Advance,
-) -> int:
-    """Write what arrives; a connection that breaks ends it like one that ends."""
-    broken = (ConnectionError, TimeoutError, ssl.SSLError, http.client.HTTPException)
-    with contextlib.suppress(*broken):
-        while chunk := response.read(_CHUNK):
-            write(chunk)
-            have += len(chunk)
-            show(have, total=total)
-    return have
+def _connections(url: str, *, connect_s: float) -> urllib3.PoolManager:
+    """Connect to the address's host, or to the proxy that the environment names."""
+    address = urllib.parse.urlsplit(url)
+    proxies = urllib.request.getproxies()
+    if address.scheme not in proxies or urllib.request.proxy_bypass(address.netloc):
+        _resolve(address.hostname or "", seconds=connect_s)
+        return urllib3.PoolManager()
+    text = proxies[address.scheme]
+    proxy = urllib.parse.urlsplit(text if "://" in text else f"http://{text}")
+    _resolve(proxy.hostname or "", seconds=connect_s)
+    user, password = proxy.username, proxy.password
+    login = user and urllib.parse.unquote(f"{user}:{password or ''}")
+    headers = urllib3.make_headers(proxy_basic_auth=login or None)
+    return urllib3.ProxyManager(proxy.geturl(), proxy_headers=headers)
+
+
+def _resolve(host: str, *, seconds: float) -> None:
+    """Look the host up: getaddrinfo itself knows no deadline."""
+    found: list[object] = []
+
+    def look_up() -> None:
+        try:
+            found.append(socket.getaddrinfo(host, None))
+        except OSError as error:
+            found.append(error)
+
+    thread = threading.Thread(target=look_up, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not found:
+        msg = f"the name {host} was not resolved within {seconds:g} s"
+        raise TimeoutError(msg)
+    if isinstance(found[0], OSError):
+        raise found[0]
 
 
 def checksum_of(path: Path, *, like: str = "sha256") -> str:
@@ -313,36 +291,25 @@ def checksum_of(path: Path, *, like: str = "sha256") -> str:
 def unpack(archive: Path, *, members: Mapping[str, str | None], folder: Path) -> None:
     """Take the wanted programs, and nothing else, out of a verified download.
 
+    `members` says where the archive has each program; None: the download is it.
     Names inside the archive never become paths:
     each file is written below the name that was asked for.
-
-    Parameters
-    ----------
-    archive
-        A compressed tar file, or a bare program.
-    members
-        What to take: name of the program, and where the archive has it;
-        None: the download is the program.
-    folder
-        Where the programs go, executable.
 
     Raises
     ------
     ProgramsError
         When it is no archive, or does not hold them all.
     """
-    bare = [name for name, member in members.items() if member is None]
-    for name in bare:
-        shutil.copyfile(archive, folder / name)
-        (folder / name).chmod(0o755)
-    wanted = {
-        PurePosixPath(member): name
-        for name, member in members.items()
-        if member is not None
-    }
+    wanted: dict[PurePosixPath, str] = {}
+    for name, member in members.items():
+        if member is None:
+            shutil.copyfile(archive, folder / name)
+            (folder / name).chmod(0o755)
+        else:
+            wanted[PurePosixPath(member)] = name
     try:
         if wanted:
-            _take(archive, wanted, folder)
+            _extract(archive, wanted, folder)
     except (tarfile.TarError, EOFError, zlib.error) as error:
         msg = f"{archive.name} cannot be unpacked ({error}): it is no .tar.gz archive"
         raise ProgramsError(msg) from error
@@ -354,7 +321,7 @@ def unpack(archive: Path, *, members: Mapping[str, str | None], folder: Path) ->
         raise ProgramsError(msg)
 
 
-def _take(archive: Path, wanted: dict[PurePosixPath, str], folder: Path) -> None:
+def _extract(archive: Path, wanted: dict[PurePosixPath, str], folder: Path) -> None:
     """Write wanted members, striking each from the list; stop when there is none."""
     with tarfile.open(archive, mode="r:*") as tar:
         for info in tar:

@@ -1,6 +1,4 @@
-"""Get what is not on this machine: from the official archives, or by building it.
-
-Get every program of a testbed from the first source that has it.
+"""Get every program of a testbed from the first source that has it.
 
 1. The folder given as ``--bin-dir`` ("bin-dir"), then PATH ("path"),
    where the version will do.
@@ -11,19 +9,19 @@ Get every program of a testbed from the first source that has it.
 4. A build from Go modules ("build"), pinned by go.sum.
 
 CMHOT_SOURCES restricts them, such as ``CMHOT_SOURCES=cache,build``.
-
-Tell beforehand which files would be used, and how the others would be fetched.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cmhot.cluster.testbed.owner import make_folder
+from cmhot.cluster.testbed import host
+from cmhot.cluster.testbed.owner import cache_dir, make_folder
 from cmhot.cluster.testbed.programs.build import (
+    MODULES,
     build_programs,
     find_go,
     require_libraries,
@@ -31,102 +29,179 @@ from cmhot.cluster.testbed.programs.build import (
 from cmhot.cluster.testbed.programs.cache import (
     ABSENT,
     drop_changed,
-    drop_workplaces,
+    drop_unfinished,
     install,
     locked,
     look_in_cache,
     look_in_folders,
-    workplace,
+    unfinished_folder,
 )
-from cmhot.cluster.testbed.programs.download import Downloader, suitable, unpack
-from cmhot.cluster.testbed.programs.search import Programs, allowed_steps, begin
-from cmhot.cluster.testbed.versions import older_kubelet
-from cmhot.errors import ProgramsError
+from cmhot.cluster.testbed.programs.download import (
+    Downloader,
+    checksum_of,
+    progress_bar,
+    progress_display,
+    unpack,
+)
+from cmhot.cluster.testbed.versions import catalogue, older_kubelet
+from cmhot.errors import ProgramsError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from cmhot.cluster.testbed.programs.download import Progress, Report
-    from cmhot.cluster.testbed.programs.search import Search, Source
-    from cmhot.cluster.testbed.versions import Part, Program
+    from cmhot.cluster.testbed.programs.download import ProgressDisplay, Report
+    from cmhot.cluster.testbed.versions import Component, Program
 
 
-def fetch_missing(search: Search, steps: Sequence[str]) -> None:
-    """Fetch what is missing into the cache, whose lock is held.
+STEPS = ("bin-dir", "path", "cache", "archive", "build")
+"""The sources, in the order in which they are tried."""
 
-    What builds quickly comes first:
-    what it lacks should not be said after eight minutes of Kubernetes.
+
+@dataclass(frozen=True, slots=True)
+class ProgramSource:
+    """Where one program came from.
+
+    Attributes
+    ----------
+    origin
+        How a cached program was had at first: ``archive`` or ``build``;
+        otherwise the same as `step`.
+    version
+        What it says it is, or the pinned version that it was checked against.
+    why
+        Why no earlier source served it; empty when there is none.
     """
-    downloader = Downloader()
-    drop_workplaces(search.cache)
-    for part in sorted(search.incomplete, key=lambda part: part.build.seconds):
-        why = search.why(*search.missing(part))
-        search.report(f"{part.name} {part.version} is to be fetched ({why})")
-        for step in ("archive", "build"):
-            if step not in steps or not search.missing(part):
-                continue
-            try:
-                _fetch(search, part, step, downloader)
-            except ProgramsError as error:
-                for program in search.missing(part):
-                    search.why_not(program, step, str(error))
-                search.report(f"{part.name} not had by {step}: {error}")
-        if search.missing(part):
-            names = ", ".join(program.name for program in search.missing(part))
-            why = search.why(*search.missing(part))
-            msg = f"no source has {names} {part.version}: {why or 'none is allowed'}"
-            raise ProgramsError(msg)
+
+    program: str
+    component: str
+    step: str  # the source that served it, one of `STEPS`
+    origin: str
+    version: str
+    path: Path
+    sha256: str  # of the file, in hexadecimal
+    why: str
+
+    def to_dict(self) -> dict[str, str]:
+        """Return what goes into a run's provenance."""
+        return {
+            "part": self.component,
+            "step": self.step,
+            "origin": self.origin,
+            "version": self.version,
+            "path": str(self.path),
+            "sha256": self.sha256,
+            "why": self.why,
+        }
 
 
-def _fetch(search: Search, part: Part, step: str, downloader: Downloader) -> None:
-    with workplace(search.cache) as folder:
-        if step == "archive":
-            _download(search, part, folder, downloader)
-        else:
-            _build(search, part, folder)
-        install(search, part, step=step, folder=folder)
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """All programs of a testbed, by their names."""
+
+    sources: Mapping[str, ProgramSource]
+
+    def __getitem__(self, program: str) -> Path:
+        return self.sources[program].path
+
+    @property
+    def paths(self) -> dict[str, Path]:
+        """Return the file of each program."""
+        return {name: source.path for name, source in self.sources.items()}
+
+    def to_dict(self) -> dict[str, dict[str, str]]:
+        """Return each program's source as plain values."""
+        return {name: source.to_dict() for name, source in self.sources.items()}
 
 
-def _download(search: Search, part: Part, folder: Path, downloader: Downloader) -> None:
-    if search.arch not in part.archive.checksums:
-        msg = f"no checksum of {part.name} {part.version} is pinned"
-        raise ProgramsError(msg)
-    url = part.url(search.environ, arch=search.arch)
-    target = search.cache / f"{part.name}-{part.version}.download"
-    search.report(f"downloading {url}")
-    with search.progress(f"downloading {part.name}", unit="B") as advance:
-        checksum = part.archive.checksums[search.arch]
-        downloader.fetch(url, target=target, checksum=checksum, advance=advance)
-    members = {
-        program.name: program.member and part.fill(program.member, arch=search.arch)
-        for program in search.missing(part)
-    }
-    try:
-        unpack(target, members=members, folder=folder)
-    finally:
-        target.unlink()
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """What would happen if a program were needed now; nothing is fetched to know it.
+
+    Attributes
+    ----------
+    source
+        The file that would be used; None: it would have to be fetched.
+    remark
+        Why no earlier source serves it, and how it would be fetched.
+    """
+
+    program: str
+    component: str
+    source: ProgramSource | None
+    remark: str
 
 
-def _build(search: Search, part: Part, folder: Path) -> None:
-    build_programs(
-        part,
-        programs=search.missing(part),
-        arch=search.arch,
-        folder=folder,
-        environ=search.environ,
-        progress=search.progress,
-        say=search.report,
-        modules=search.modules,
-    )
+@dataclass(slots=True)
+class Search:
+    """One search for programs: what was asked, and what is known so far."""
+
+    components: Sequence[Component]  # what is looked for
+    arch: str  # ``amd64`` or ``arm64``
+    cache: Path  # folder of this version and architecture
+    bin_dir: Path | None = None  # folder to look into first
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    report: Report = lambda _: None
+    progress: ProgressDisplay = progress_bar
+    modules: Path = MODULES
+    found: dict[str, ProgramSource] = field(default_factory=dict)
+    # for each program, why the sources that were tried did not serve it, by source
+    reasons: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def missing(self, component: Component) -> list[Program]:
+        """Return the programs of the component that were not found yet."""
+        return [item for item in component.programs if item.name not in self.found]
+
+    @property
+    def incomplete(self) -> list[Component]:
+        """Return the components that lack a program."""
+        return [component for component in self.components if self.missing(component)]
+
+    def add(
+        self,
+        component: Component,
+        program: Program,
+        *,
+        step: str,
+        origin: str | None = None,
+        version: str,
+        path: Path,
+        checksum: str | None = None,
+    ) -> ProgramSource:
+        """Note that a program was found, and why not earlier."""
+        source = ProgramSource(
+            program=program.name,
+            component=component.name,
+            step=step,
+            origin=origin or step,
+            version=version,
+            path=path.absolute(),
+            sha256=(checksum or checksum_of(path)).partition(":")[2],
+            why=self.why(program),
+        )
+        self.found[program.name] = source
+        return source
+
+    def reject(self, program: Program, step: str, reason: str) -> None:
+        """Note why a source does not serve a program."""
+        self.reasons.setdefault(program.name, {})[step] = reason
+
+    def why(self, *programs: Program) -> str:
+        """Say why the sources tried so far do not serve the programs."""
+        sentences = []
+        for step in STEPS:
+            noted = [self.reasons.get(item.name, {}).get(step) for item in programs]
+            reasons = dict.fromkeys(reason for reason in noted if reason)
+            sentences += [f"{step}: {', '.join(reasons)}"] if reasons else []
+        return "; ".join(sentences)
 
 
 def ensure_programs(
     *,
     kubernetes_version: str,
     bin_dir: Path | None = None,
-    cache: Path | None = None,
     report: Report = lambda _: None,
-    progress: Progress | None = None,
+    progress: ProgressDisplay | None = None,
+    components: Callable[[str], Sequence[Component]] = catalogue,
 ) -> Programs:
     """Return the programs of a testbed; get those that are not on this machine yet.
 
@@ -136,13 +211,13 @@ def ensure_programs(
         One of the pinned versions, such as ``v1.37.1``.
     bin_dir
         Folder to look into before PATH; it need not hold all of them. None: only PATH.
-    cache
-        Folder of the caches of all versions; None: ``testbed`` in the user's cache.
     report
-        Told what is being done and why.
+        Takes sentences: what is being done and why.
     progress
         Shows downloads and builds;
         None: bars in a terminal, elsewhere a line through `report` now and then.
+    components
+        Says of a version what is needed.
 
     Raises
     ------
@@ -151,29 +226,50 @@ def ensure_programs(
     ProgramsError
         When a program can be had from no source.
     """
-    search = begin(kubernetes_version=kubernetes_version, bin_dir=bin_dir, cache=cache)
-    search.report, search.progress = report, progress or suitable(report)
+    search = _start_search(
+        components(kubernetes_version), kubernetes_version, bin_dir=bin_dir
+    )
+    search.report, search.progress = report, progress or progress_display(report)
     return find_all(search)
 
 
 def ensure_older_kubelet(
-    version: str,
-    *,
-    bin_dir: Path | None = None,
-    cache: Path | None = None,
-    report: Report = lambda _: None,
-    progress: Progress | None = None,
+    version: str, *, bin_dir: Path | None = None, report: Report = lambda _: None
 ) -> Programs:
     """Return the programs of a node with an older kubelet.
 
-    The parameters, and what is raised, are those of `ensure_programs`;
-    of the Kubernetes of that version only the kubelet is needed.
+    Of the Kubernetes of that version only the kubelet is needed.
     """
-    search = begin(
-        kubernetes_version=version, bin_dir=bin_dir, cache=cache, parts=older_kubelet
+    return ensure_programs(
+        kubernetes_version=version,
+        bin_dir=bin_dir,
+        report=report,
+        components=older_kubelet,
     )
-    search.report, search.progress = report, progress or suitable(report)
-    return find_all(search)
+
+
+def known_sources(*, kubernetes_version: str) -> tuple[Availability, ...]:
+    """Say for each program which file would be used, or how it would be fetched.
+
+    Nothing is fetched, written or removed.
+    """
+    components = catalogue(kubernetes_version)
+    return look_ahead(_start_search(components, kubernetes_version))
+
+
+def _start_search(
+    components: Sequence[Component], version: str, *, bin_dir: Path | None = None
+) -> Search:
+    if bin_dir is not None and not bin_dir.is_dir():
+        msg = f"--bin-dir {bin_dir} is no folder: name one that holds programs"
+        raise UsageError(msg)
+    arch = host.architecture()
+    return Search(
+        components=components,
+        arch=arch,
+        cache=cache_dir() / "testbed" / version / arch,
+        bin_dir=bin_dir,
+    )
 
 
 def find_all(search: Search) -> Programs:
@@ -185,30 +281,54 @@ def find_all(search: Search) -> Programs:
         When a program can be had from no source; the message goes through them all.
     """
     steps = allowed_steps(search.environ)
-    look_here(search, steps)
+    _look_on_machine(search, steps)
     if search.incomplete:
         try:
             make_folder(search.cache)
             with locked(search.cache, report=search.report):
                 wrong = look_in_cache(search) if "cache" in steps else {}
                 drop_changed(search, wrong)
-                fetch_missing(search, steps)
+                _fetch_missing(search, steps)
         except OSError as error:
             msg = (
                 f"the cache {search.cache} cannot be filled: {error}; make room or "
                 "make it writable, or choose another place with XDG_CACHE_HOME"
             )
             raise ProgramsError(msg) from error
-    names = [program.name for part in search.parts for program in part.programs]
-    return Programs({name: search.found[name] for name in names})
+    return Programs(
+        {
+            program.name: search.found[program.name]
+            for component in search.components
+            for program in component.programs
+        }
+    )
 
 
-def look_here(search: Search, steps: Sequence[str]) -> dict[str, str]:
+def allowed_steps(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Read CMHOT_SOURCES; without it, every source may be used.
+
+    Raises
+    ------
+    UsageError
+        When it names a source that there is not.
+    """
+    given = environ.get("CMHOT_SOURCES", "").strip()
+    if not given:
+        return STEPS
+    wanted = [word.strip() for word in given.split(",")]
+    unknown = [word for word in wanted if word not in STEPS]
+    if unknown:
+        msg = f"CMHOT_SOURCES has {unknown[0]!r}: choose from {', '.join(STEPS)}"
+        raise UsageError(msg)
+    return tuple(step for step in STEPS if step in wanted)
+
+
+def _look_on_machine(search: Search, steps: Sequence[str]) -> dict[str, str]:
     """Try what is on this machine; return what is wrong with the cache, by program."""
     if "bin-dir" in steps and search.bin_dir is not None:
         look_in_folders(search, "bin-dir", [search.bin_dir])
-        for part in search.parts:
-            for program in search.missing(part):
+        for component in search.components:
+            for program in search.missing(component):
                 reason = search.reasons[program.name]["bin-dir"]
                 if reason != ABSENT.format(program.name):
                     search.report(f"not taken from --bin-dir: {reason}")
@@ -222,70 +342,110 @@ def look_here(search: Search, steps: Sequence[str]) -> dict[str, str]:
     return look_in_cache(search) if "cache" in steps else {}
 
 
-@dataclass(frozen=True, slots=True)
-class Outlook:
-    """What would happen if a program were needed now; nothing is fetched to know it.
+def _fetch_missing(search: Search, steps: Sequence[str]) -> None:
+    """Fetch what is missing into the cache, whose lock is held.
 
-    Attributes
-    ----------
-    program, part
-        Name of the program, and of its upstream project.
-    source
-        The file that would be used; None: it would have to be fetched.
-    remark
-        Why no earlier source serves it, and how it would be fetched.
+    What builds quickly comes first:
+    what it lacks should not be said after eight minutes of Kubernetes.
     """
+    downloader = Downloader()
+    drop_unfinished(search.cache)
+    for component in sorted(search.incomplete, key=lambda item: item.build.seconds):
+        name = f"{component.name} {component.version}"
+        why = search.why(*search.missing(component))
+        search.report(f"{name} is to be fetched ({why})")
+        for step in ("archive", "build"):
+            if step not in steps or not search.missing(component):
+                continue
+            try:
+                with unfinished_folder(search.cache) as folder:
+                    if step == "archive":
+                        _download(search, component, folder, downloader)
+                    else:
+                        _build(search, component, folder)
+                    install(search, component, step=step, folder=folder)
+            except ProgramsError as error:
+                for program in search.missing(component):
+                    search.reject(program, step, str(error))
+                search.report(f"{component.name} not had by {step}: {error}")
+        missing = search.missing(component)
+        if missing:
+            names = ", ".join(program.name for program in missing)
+            why = search.why(*missing) or "none is allowed"
+            msg = f"no source has {names} {component.version}: {why}"
+            raise ProgramsError(msg)
 
-    program: str
-    part: str
-    source: Source | None
-    remark: str
+
+def _download(
+    search: Search, component: Component, folder: Path, downloader: Downloader
+) -> None:
+    checksum = component.archive.checksums.get(search.arch)
+    if checksum is None:
+        msg = f"no checksum of {component.name} {component.version} is pinned"
+        raise ProgramsError(msg)
+    url = component.url(search.environ, arch=search.arch)
+    target = search.cache / f"{component.name}-{component.version}.download"
+    search.report(f"downloading {url}")
+    with search.progress(f"downloading {component.name}", unit="B") as advance:
+        downloader.fetch(url, target=target, checksum=checksum, advance=advance)
+    members = {
+        program.name: program.member
+        and component.fill(program.member, arch=search.arch)
+        for program in search.missing(component)
+    }
+    try:
+        unpack(target, members=members, folder=folder)
+    finally:
+        target.unlink()
 
 
-def known_sources(
-    *, kubernetes_version: str, bin_dir: Path | None = None, cache: Path | None = None
-) -> tuple[Outlook, ...]:
-    """Tell for each program which file would be used, or how it would be fetched.
-
-    Nothing is fetched, written or removed; the parameters are `ensure_programs`'s.
-    """
-    return foresee(
-        begin(kubernetes_version=kubernetes_version, bin_dir=bin_dir, cache=cache)
+def _build(search: Search, component: Component, folder: Path) -> None:
+    build_programs(
+        component,
+        programs=search.missing(component),
+        arch=search.arch,
+        folder=folder,
+        environ=search.environ,
+        progress=search.progress,
+        report=search.report,
+        modules=search.modules,
     )
 
 
-def foresee(search: Search) -> tuple[Outlook, ...]:
+def look_ahead(search: Search) -> tuple[Availability, ...]:
     """Look at everything that is on this machine, and fetch nothing."""
     steps = allowed_steps(search.environ)
-    for name, reason in look_here(search, steps).items():
+    for name, reason in _look_on_machine(search, steps).items():
         search.reasons.setdefault(name, {})["cache"] = reason
     return tuple(
-        Outlook(
+        Availability(
             program.name,
-            part.name,
+            component.name,
             source := search.found.get(program.name),
-            source.why if source else _plan(search, part, program, steps),
+            source.why if source else _fetch_remark(search, component, program, steps),
         )
-        for part in search.parts
-        for program in part.programs
+        for component in search.components
+        for program in component.programs
     )
 
 
-def _plan(search: Search, part: Part, program: Program, steps: Sequence[str]) -> str:
+def _fetch_remark(
+    search: Search, component: Component, program: Program, steps: Sequence[str]
+) -> str:
     """Say why a program has to be fetched, and how that would be done."""
-    ways = [search.why(program)] if search.why(program) else []
-    pinned = search.arch in part.archive.checksums
+    remarks = [search.why(program)] if search.why(program) else []
+    pinned = search.arch in component.archive.checksums
     if "archive" in steps and pinned:
-        url = part.url(search.environ, arch=search.arch)
-        ways.append(f"would be downloaded from {url}")
+        url = component.url(search.environ, arch=search.arch)
+        remarks.append(f"would be downloaded from {url}")
     if "build" in steps:
-        module = search.modules / part.build.module
+        module = search.modules / component.build.module
         try:
             go = find_go(module, environ=search.environ, may_fetch=False)
-            require_libraries(part.build, environ=search.environ)
+            require_libraries(component.build, environ=search.environ)
         except ProgramsError as error:
-            ways.append(f"cannot be built as it is: {error}")
+            remarks.append(f"cannot be built as it is: {error}")
         else:
             or_else = "or else " if "archive" in steps and pinned else "would be "
-            ways.append(f"{or_else}built with {go.version} ({go.path})")
-    return "; ".join(ways)
+            remarks.append(f"{or_else}built with {go.version} ({go.path})")
+    return "; ".join(remarks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cmhot.cluster.testbed import session
+from cmhot.cluster.testbed import lifecycle
 from cmhot.errors import HostError
 
 if TYPE_CHECKING:
@@ -46,9 +47,10 @@ class Testbed:
 def testbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Testbed:
     """Have a testbed of nothing, with a state folder of its own."""
     made = Testbed()
-    monkeypatch.setattr(session, "lifecycle", made)
-    monkeypatch.setattr(session, "_is_root", lambda: True)
-    monkeypatch.setattr(session, "state_dir", lambda: tmp_path / "state" / "cmhot")
+    for name in ("status", "up", "down"):
+        monkeypatch.setattr(lifecycle, name, getattr(made, name))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(lifecycle, "state_dir", lambda: tmp_path / "state" / "cmhot")
     return made
 
 
@@ -56,7 +58,7 @@ def test_what_was_started_goes_again(testbed: Testbed, tmp_path: Path) -> None:
     """Alone, it has its own testbed, and nothing is left but an empty folder."""
     said: list[str] = []
 
-    with session.running(report=said.append):
+    with lifecycle.temporary_testbed(report=said.append):
         assert testbed.status().running
 
     assert not testbed.status().running
@@ -69,7 +71,7 @@ def test_what_ran_before_stays(testbed: Testbed) -> None:
     testbed.running = True
     said: list[str] = []
 
-    with session.running(report=said.append):
+    with lifecycle.temporary_testbed(report=said.append):
         pass
 
     assert testbed.status().running
@@ -80,8 +82,8 @@ def test_what_another_uses_stays(testbed: Testbed) -> None:
     """The end of the one that started it does not end the other's measurement."""
     said: list[str] = []
     with ExitStack() as other:
-        with session.running(report=said.append):
-            other.enter_context(session.running(report=said.append))
+        with lifecycle.temporary_testbed(report=said.append):
+            other.enter_context(lifecycle.temporary_testbed(report=said.append))
         assert testbed.status().running
 
     assert testbed.status().running
@@ -92,9 +94,9 @@ def test_the_last_of_two_that_started_it_takes_it_away(testbed: Testbed) -> None
     """When both found none and started one, it goes with the later end."""
     said: list[str] = []
     with ExitStack() as other:
-        with session.running(report=said.append):
+        with lifecycle.temporary_testbed(report=said.append):
             testbed.running = False  # not yet, as the other one sees it
-            other.enter_context(session.running(report=said.append))
+            other.enter_context(lifecycle.temporary_testbed(report=said.append))
         assert testbed.status().running
 
     assert not testbed.status().running
@@ -110,14 +112,14 @@ def test_a_failed_start_lets_go(
         raise HostError("no cgroups")
 
     with monkeypatch.context() as patched:
-        patched.setattr(testbed, "up", refuse)
+        patched.setattr(lifecycle, "up", refuse)
         with (
             pytest.raises(HostError, match=r"no cgroups\. Other targets: context:NAME"),
-            session.running(report=print),
+            lifecycle.temporary_testbed(report=print),
         ):
             pass
 
-    with session.running(report=print):
+    with lifecycle.temporary_testbed(report=print):
         pass
     assert not testbed.status().running
 
@@ -128,7 +130,7 @@ def test_a_terminal_that_is_gone_keeps_nothing_running(testbed: Testbed) -> None
     def gone(_: str) -> None:
         raise OSError(5, "Input/output error")
 
-    with session.running(report=gone):
+    with lifecycle.temporary_testbed(report=gone):
         pass
 
     assert not testbed.status().running
@@ -140,9 +142,9 @@ def test_without_a_lock_it_works_all_the_same(
 ) -> None:
     """Where the state folder cannot be locked nobody is seen to share."""
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(session, "state_dir", lambda: tmp_path / "file" / where)
+    monkeypatch.setattr(lifecycle, "state_dir", lambda: tmp_path / "file" / where)
 
-    with session.running(report=print):
+    with lifecycle.temporary_testbed(report=print):
         assert testbed.status().running
 
     assert not testbed.status().running
@@ -159,11 +161,11 @@ def test_root_loads_nothing_of_the_working_directory(
         called.append(command)
         return SimpleNamespace(returncode=0)
 
-    monkeypatch.setattr(session, "_is_root", lambda: False)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr("cmhot.cluster.testbed.host.runs_linux", lambda: True)
     monkeypatch.setattr("shutil.which", lambda _: "/usr/bin/sudo")
     monkeypatch.setattr(subprocess, "run", run)
-    with session.running(report=print):
+    with lifecycle.temporary_testbed(report=print):
         assert not testbed.status().running  # sudo is made up
 
     python = ["sudo", sys.executable, "-P", "-m", "cmhot", "testbed"]
