@@ -28,24 +28,12 @@ PROCESSES_GONE_S, ALL_GONE_S = 1.0, 5.0
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One start and one end, in seconds since the command.
+    """One start and one end, in seconds since the command."""
 
-    Attributes
-    ----------
-    ready_s
-        All nodes are Ready and pods can be created.
-    processes_gone_s
-        The last process has ended.
-    all_gone_s
-        `down` has returned: interface, cgroups and folder are gone too.
-    left
-        What was there afterwards and not before, by kind.
-    """
-
-    ready_s: float
-    processes_gone_s: float
-    all_gone_s: float
-    left: dict[str, list[str]]
+    ready_s: float  # all nodes are Ready and pods can be created
+    processes_gone_s: float  # the last process has ended
+    all_gone_s: float  # `down` has returned: interface, cgroups and folder are gone too
+    left: dict[str, list[str]]  # what was there afterwards and not before, by kind
 
 
 def start_and_end(name: str, nodes: tuple[str, ...]) -> Round:

@@ -27,7 +27,7 @@ FIXED_PATHS = (
     "/var/log/containers",
     "/var/log/pods",
 )
-"""Where the testbed's programs write whatever they are told."""
+"""Where the testbed's programs write whatever their configuration."""
 
 PROGRAMS = ("containerd", "ctr", "etcd", "kube", "runc")
 """Beginnings of their names, and of the names of their temporary files."""
@@ -37,30 +37,18 @@ PROGRAMS = ("containerd", "ctr", "etcd", "kube", "runc")
 class Traces:
     """What is on the host, as far as a testbed could have put it there.
 
-    Attributes
-    ----------
-    processes
-        Those in the testbed's cgroup, those that name its folder,
-        and its programs in any PID namespace but ours.
-    mounts
-        Mount points in the host's mount namespace.
-    interfaces, routes
-        Of the host's network namespace, addresses and rules included.
-    cgroups
-        Top-level cgroups of every hierarchy, with the hierarchy.
-    files
-        Entries of the state folder, temporary files and `FIXED_PATHS`.
-    settings
-        The kernel settings that a kubelet would change for the whole machine.
+    Mounts, interfaces and routes are those of the host's own namespaces.
     """
 
+    # in the testbed's cgroup, with its folder as an argument, or one of its programs
+    # in any PID namespace but ours
     processes: frozenset[str]
     mounts: frozenset[str]
     interfaces: frozenset[str]
-    routes: frozenset[str]
-    cgroups: frozenset[str]
-    files: frozenset[str]
-    settings: frozenset[str]
+    routes: frozenset[str]  # and rules
+    cgroups: frozenset[str]  # top-level ones of every hierarchy, with the hierarchy
+    files: frozenset[str]  # of the state folder, temporary files and `FIXED_PATHS`
+    settings: frozenset[str]  # of the kernel, which a kubelet would change for all
 
     def added_since(self, before: Traces) -> dict[str, list[str]]:
         """Return what is here now and was not before, by kind; empty: nothing."""
@@ -74,10 +62,7 @@ class Traces:
 def look(name: str) -> Traces:
     """Look for traces of the testbed of that name, or of no testbed.
 
-    Parameters
-    ----------
-    name
-        Testbeds of other names may come and go meanwhile.
+    Testbeds of other names may come and go meanwhile.
     """
     link = layout.link_name(name)
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 USER = "cmhot"
 """Who the kubeconfig's user is, for RBAC and for the audit log."""
 STARTER = "cmhot-testbed"
-"""Who waits for readiness: told apart from the user, whose requests are counted."""
+"""Who waits for readiness: not the user, whose requests are counted."""
 AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
@@ -281,7 +281,7 @@ def _network_commands(spec: TestbedSpec, *, host_address: str) -> list[list[str]
 def _private_logs_commands(spec: TestbedSpec) -> list[list[str]]:
     """List the commands that give a node a ``/var/log`` of its own, where it needs one.
 
-    A kubelet that writes to ``/var/log/pods`` whatever it is told removes there
+    A kubelet that writes to ``/var/log/pods`` whatever its configuration removes there
     what belongs to pods that it does not know: another node's.
     Its containerd has to see the same mounts as it does, so that both enter one
     mount namespace.
@@ -405,7 +405,7 @@ def kubeconfig(
 
 @dataclass(frozen=True, slots=True)
 class KubeletFeatures:
-    """What a version of the kubelet does not know yet, or still has to be told.
+    """What a version of the kubelet does not know yet, or still has to be given.
 
     Each follows from the minor version alone; an unknown field of its configuration
     file ends a kubelet at once.
@@ -413,7 +413,7 @@ class KubeletFeatures:
     Attributes
     ----------
     needs_runtime_flag
-        It has to be told that the container runtime is no Docker
+        It needs a flag that the container runtime is no Docker
         (``--container-runtime=remote``; before 1.24).
     has_cri_v1
         It speaks version 1 of the container runtime interface;
@@ -424,7 +424,7 @@ class KubeletFeatures:
         Its file may name the folder of the pods' logs (from 1.29);
         before that it is ``/var/log/pods``, whichever kubelet of a machine it is.
     has_fail_cgroup_v1_field
-        It has to be told that cgroup v1 will do (the field is there from 1.31).
+        Its file has to say that cgroup v1 will do (the field is there from 1.31).
     """
 
     needs_runtime_flag: bool
@@ -547,7 +547,7 @@ disabled_plugins = []
 
 
 def _containerd_1_runtime(node: NodeSpec, *, snapshotter: str) -> str:
-    """Say to containerd 1 what `containerd_configuration` says to containerd 2."""
+    """Write for containerd 1 what `containerd_configuration` does for containerd 2."""
     root = node.state
     cri = 'plugins."io.containerd.grpc.v1.cri"'
     return f"""\

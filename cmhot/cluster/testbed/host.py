@@ -223,12 +223,8 @@ def _check_addresses() -> Check:
     try:
         host, _ = free_link(taken_ranges())
     except (HostError, FileNotFoundError, subprocess.CalledProcessError) as error:
-        return Check(
-            "address range",
-            ok=False,
-            detail=str(error),
-            remedy="free one of the ranges named",
-        )
+        remedy = "free one of the ranges named"
+        return Check("address range", ok=False, detail=str(error), remedy=remedy)
     return Check("address range", ok=True, detail=f"{host}/{_LINK_PREFIX} is free")
 
 

@@ -123,12 +123,6 @@ def make_spec(
 
     `settings` has one for each node, `kubelets` the version of each node's kubelet:
     None is `kubernetes`, and so are all when it is empty.
-
-    Raises
-    ------
-    UsageError
-        For a name that cannot be part of a file or cgroup name, for no nodes,
-        for more than `MAX_NODES`, or for a kubelet whose version is not pinned.
     """
     check_name(name)
     if not 1 <= len(settings) <= MAX_NODES:
@@ -153,13 +147,7 @@ def make_spec(
 
 
 def check_name(name: str) -> None:
-    """Refuse a testbed name that could not be part of a path or a cgroup.
-
-    Raises
-    ------
-    UsageError
-        Unless the name is a short DNS label.
-    """
+    """Refuse a testbed name that could not be part of a path or a cgroup."""
     if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", name):
         msg = (
             f"{name!r} cannot name a testbed: use up to 32 lower-case letters, "
@@ -184,11 +172,6 @@ def parse_node(text: str) -> tuple[Setting, str | None]:
     """Read ``sync=10s,strategy=Watch,kubelet=v1.26.15`` as the command line gives it.
 
     The second value is the version of the kubelet; None: the testbed's own.
-
-    Raises
-    ------
-    UsageError
-        As `cmhot.kubelet.settings.parse_setting`, or for a kubelet given twice.
     """
     parts = text.split(",")
     kubelets = [part for part in parts if part.strip().startswith("kubelet=")]

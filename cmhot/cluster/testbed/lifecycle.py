@@ -83,15 +83,11 @@ some of it between two programs of the chain setsid, unshare, Python, during whi
 LOG_TAIL = 5
 
 
-def _silent(_: str) -> None:
-    """Report nothing."""
-
-
 def up(
     spec: TestbedSpec,
     *,
     bin_dir: Path | None = None,
-    report: Report = _silent,
+    report: Report = lambda _: None,
     clock: Clock | None = None,
     timeout_s: float = START_TIMEOUT_S,
 ) -> Status:
@@ -138,15 +134,12 @@ def up(
 
 
 def down(
-    name: str = "default", *, report: Report = _silent, clock: Clock | None = None
+    name: str = "default",
+    *,
+    report: Report = lambda _: None,
+    clock: Clock | None = None,
 ) -> bool:
-    """Take a testbed away, or what is left of it; return whether there was anything.
-
-    Raises
-    ------
-    TestbedError
-        Something could not be removed; the message names it.
-    """
+    """Take a testbed away, or what is left of it; return whether there was anything."""
     layout.check_name(name)
     home = layout.home(name)
     if not home.lock.parent.is_dir():
@@ -225,9 +218,7 @@ def _shared_lock(*, report: Report) -> Iterator[Callable[[], bool]]:
 
     The lock is on the folder of all testbeds' state, which stays: no file is left.
     Where there is none, or it cannot be locked, as on NFS, nobody is seen to share.
-
-    What is yielded tells whether nobody else has a share; then newcomers wait for
-    the end.
+    What is yielded tells whether nobody else has a share; newcomers wait then.
     """
     with contextlib.ExitStack() as opened:
         try:

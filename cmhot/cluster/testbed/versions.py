@@ -84,9 +84,9 @@ class Component:
     lowest, below
         A program found on this machine will do from `lowest` on,
         before the version `below`; None: only `lowest` itself will do.
-    says
-        Pattern of what the programs answer to `asked`, group 1 the version.
-        It also tells them from others of that name, such as iproute2's ``bridge``.
+    version_pattern
+        Pattern of what the programs answer to `version_flag`, group 1 the version.
+        It also excludes others of that name, such as iproute2's ``bridge``.
     """
 
     name: str
@@ -94,10 +94,10 @@ class Component:
     programs: tuple[Program, ...]
     lowest: str
     below: str | None
-    says: str
+    version_pattern: str
     archive: Archive
     build: Build
-    asked: str = "--version"
+    version_flag: str = "--version"
 
     def fill(self, template: str, *, arch: str) -> str:
         """Fill in a template of the component's archive."""
@@ -128,7 +128,7 @@ class Component:
 
     def read_version(self, answer: str) -> str | None:
         """Find the version in what a program answered; None: it is another program."""
-        found = re.search(self.says, answer, flags=re.MULTILINE)
+        found = re.search(self.version_pattern, answer, flags=re.MULTILINE)
         return found[1] if found else None
 
 
@@ -169,7 +169,7 @@ def _kubernetes(
         ),
         lowest=version,
         below=None,
-        says=r"^Kubernetes (v\S+)",
+        version_pattern=r"^Kubernetes (v\S+)",
         archive=Archive(
             "https://dl.k8s.io",
             "CMHOT_MIRROR_KUBERNETES",
@@ -198,7 +198,7 @@ _ETCD = Component(
     ),
     lowest="3.5",
     below="4",
-    says=r"^etcd Version: (\d\S+)",
+    version_pattern=r"^etcd Version: (\d\S+)",
     archive=Archive(
         "https://github.com/etcd-io/etcd/releases/download",
         "CMHOT_MIRROR_ETCD",
@@ -221,7 +221,7 @@ _CONTAINERD = Component(
     ),
     lowest="2.1",
     below="3",
-    says=r"(?:^(?:containerd|ctr) github\.com/\S+|^ *Version:) +(v?\d\S+)",
+    version_pattern=r"(?:^(?:containerd|ctr) github\.com/\S+|^ *Version:) +(v?\d\S+)",
     archive=Archive(
         "https://github.com/containerd/containerd/releases/download",
         "CMHOT_MIRROR_CONTAINERD",
@@ -245,7 +245,7 @@ _RUNC = Component(
     programs=(Program("runc", "github.com/opencontainers/runc", None),),
     lowest="1.1",
     below="2",
-    says=r"^runc version (\d\S+)",
+    version_pattern=r"^runc version (\d\S+)",
     archive=Archive(
         "https://github.com/opencontainers/runc/releases/download",
         "CMHOT_MIRROR_RUNC",
@@ -282,7 +282,7 @@ _CNI = Component(
     ),
     lowest="1.3",
     below="2",
-    says=r"^CNI \S+ plugin (v\d\S+)",
+    version_pattern=r"^CNI \S+ plugin (v\d\S+)",
     archive=Archive(
         "https://github.com/containernetworking/plugins/releases/download",
         "CMHOT_MIRROR_CNI",
@@ -331,7 +331,7 @@ _CONTAINERD_1 = replace(
         replace(program, package=program.package.replace("/v2/", "/"))
         for program in _CONTAINERD.programs
     ),
-    asked="-v",  # its shim knows no --version
+    version_flag="-v",  # its shim knows no --version
     lowest="1.6",
     below="2",
     archive=replace(_CONTAINERD.archive, checksums={}),

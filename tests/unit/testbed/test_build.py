@@ -215,7 +215,7 @@ def tiny_component() -> Component:
         programs=(Program("tiny", "example.org/tiny", None),),
         lowest="1",
         below="2",
-        says=r"^tiny (v\S+)",
+        version_pattern=r"^tiny (v\S+)",
         archive=Archive("https://example.org", "CMHOT_MIRROR_TINY", "tiny", {}),
         build=Build("tiny", ldflags="-X main.version=v1.0.0"),
     )

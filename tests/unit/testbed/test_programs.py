@@ -127,7 +127,7 @@ def bench(
         ),
         lowest="1.2",
         below="2",
-        says=r"of pair (v\S+)",
+        version_pattern=r"of pair (v\S+)",
         archive=Archive(
             "http://upstream.invalid/releases",
             "CMHOT_MIRROR_PAIR",
@@ -265,7 +265,7 @@ def test_asked_as_it_answers(bench: Bench, tmp_path: Path) -> None:
             f'#!/bin/sh\n[ "$1" = -v ] && echo {name} of pair {PINNED}\n'
         )
     before = bench.steps(CMHOT_SOURCES="path,archive")
-    bench.component = replace(bench.component, asked="-v")
+    bench.component = replace(bench.component, version_flag="-v")
 
     assert set(before.values()) == {"archive"}
     assert set(bench.steps(CMHOT_SOURCES="path").values()) == {"path"}
@@ -273,7 +273,7 @@ def test_asked_as_it_answers(bench: Bench, tmp_path: Path) -> None:
 
 def test_program_that_does_not_answer(bench: Bench) -> None:
     """A fetched program must say the pinned version before it enters the cache."""
-    bench.component = replace(bench.component, says=r"of trio (v\S+)")
+    bench.component = replace(bench.component, version_pattern=r"of trio (v\S+)")
 
     with pytest.raises(
         ProgramsError, match=r"left does not answer that it is v1\.4\.2"

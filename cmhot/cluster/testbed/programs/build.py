@@ -51,14 +51,7 @@ def build_programs(
     report: Report,
     modules: Path = MODULES,
 ) -> None:
-    """Build programs of a component into `folder`, an empty one to be thrown away.
-
-    Raises
-    ------
-    ProgramsError
-        When there is no toolchain, no library or no module to be had,
-        or the compiler fails.
-    """
+    """Build programs of a component into `folder`, an empty one to be thrown away."""
     build = component.build
     module = folder / f"module-{build.module}"
     output = folder / "out"
@@ -174,11 +167,6 @@ def find_go(
 
     With `may_fetch`, an older `go` may fetch the version it needs,
     as its GOTOOLCHAIN says.
-
-    Raises
-    ------
-    ProgramsError
-        When there is none; the message names both remedies.
     """
     go_mod = (module / "go.mod").read_text(encoding="utf-8")
     line = re.search(r"^go (\S+)$", go_mod, flags=re.MULTILINE)
@@ -205,13 +193,7 @@ def find_go(
 
 
 def require_libraries(build: Build, *, environ: Mapping[str, str]) -> None:
-    """Make sure that the C compiler will find what it needs.
-
-    Raises
-    ------
-    ProgramsError
-        With the command that installs it.
-    """
+    """Make sure that the C compiler will find what it needs."""
     path = environ.get("PATH", "")
     pkg_config = shutil.which("pkg-config", path=path)
     compiler = shutil.which(environ.get("CC", "").split(" ")[0] or "gcc", path=path)
@@ -273,11 +255,7 @@ def run(
     An exception here, such as Ctrl-C, ends its whole process group.
     Where we are killed instead, the kernel kills the command:
     `go` starts nothing more then, and the compilers it had started end by themselves.
-
-    Raises
-    ------
-    ProgramsError
-        When it fails; with its last lines.
+    The error of one that fails repeats its last lines.
     """
     tail: deque[str] = deque(maxlen=_TAIL)
     with subprocess.Popen(

@@ -87,7 +87,7 @@ def ask_version(component: Component, path: Path) -> str | None:
     """Ask a program its version; None: it is not the component's program."""
     try:
         done = subprocess.run(
-            [path, component.asked],
+            [path, component.version_flag],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

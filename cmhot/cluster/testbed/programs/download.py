@@ -137,12 +137,7 @@ class Downloader:
         """Download an http or https address to `target`, by way of ``target.part``.
 
         `checksum` is ``sha256:…`` or ``sha512:…``; `advance` takes the bytes.
-
-        Raises
-        ------
-        ProgramsError
-            When the file cannot be had, or is not the pinned one.
-            What arrived of an incomplete file is kept for the next try.
+        What arrived of an incomplete file is kept for the next try.
         """
         if not url.lower().startswith(_SCHEMES):
             msg = f"cannot fetch {url}: a mirror's address starts with https:// or http://"
@@ -179,7 +174,7 @@ class Downloader:
         have = part.stat().st_size if part.exists() else 0
         with self._request(url, have=have) as response:
             if have and response.status == _NO_SUCH_RANGE:
-                return  # all of it is there; the checksum will tell
+                return  # all of it is there; the checksum will show
             if not _OK <= response.status < _REDIRECT:
                 msg = (
                     f"{url} was answered with {response.status} {response.reason}: "
@@ -294,11 +289,6 @@ def unpack(archive: Path, *, members: Mapping[str, str | None], folder: Path) ->
     `members` says where the archive has each program; None: the download is it.
     Names inside the archive never become paths:
     each file is written below the name that was asked for.
-
-    Raises
-    ------
-    ProgramsError
-        When it is no archive, or does not hold them all.
     """
     wanted: dict[PurePosixPath, str] = {}
     for name, member in members.items():

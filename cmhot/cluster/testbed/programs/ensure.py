@@ -59,27 +59,16 @@ STEPS = ("bin-dir", "path", "cache", "archive", "build")
 
 @dataclass(frozen=True, slots=True)
 class ProgramSource:
-    """Where one program came from.
-
-    Attributes
-    ----------
-    origin
-        How a cached program was had at first: ``archive`` or ``build``;
-        otherwise the same as `step`.
-    version
-        What it says it is, or the pinned version that it was checked against.
-    why
-        Why no earlier source served it; empty when there is none.
-    """
+    """Where one program came from."""
 
     program: str
     component: str
     step: str  # the source that served it, one of `STEPS`
-    origin: str
-    version: str
+    origin: str  # of a cached program ``archive`` or ``build``, otherwise `step`
+    version: str  # what it says it is, or the pinned one that it was checked against
     path: Path
     sha256: str  # of the file, in hexadecimal
-    why: str
+    why: str  # why no earlier source served it; empty when there is none
 
     def to_dict(self) -> dict[str, str]:
         """Return what goes into a run's provenance."""
@@ -115,20 +104,12 @@ class Programs:
 
 @dataclass(frozen=True, slots=True)
 class Availability:
-    """What would happen if a program were needed now; nothing is fetched to know it.
-
-    Attributes
-    ----------
-    source
-        The file that would be used; None: it would have to be fetched.
-    remark
-        Why no earlier source serves it, and how it would be fetched.
-    """
+    """What would happen if a program were needed now; nothing is fetched to know it."""
 
     program: str
     component: str
-    source: ProgramSource | None
-    remark: str
+    source: ProgramSource | None  # None: it would have to be fetched
+    remark: str  # why no earlier source serves it, and how it would be fetched
 
 
 @dataclass(slots=True)
@@ -200,36 +181,18 @@ def ensure_programs(
     kubernetes_version: str,
     bin_dir: Path | None = None,
     report: Report = lambda _: None,
-    progress: ProgressDisplay | None = None,
     components: Callable[[str], Sequence[Component]] = catalogue,
 ) -> Programs:
     """Return the programs of a testbed; get those that are not on this machine yet.
 
-    Parameters
-    ----------
-    kubernetes_version
-        One of the pinned versions, such as ``v1.37.1``.
-    bin_dir
-        Folder to look into before PATH; it need not hold all of them. None: only PATH.
-    report
-        Takes sentences: what is being done and why.
-    progress
-        Shows downloads and builds;
-        None: bars in a terminal, elsewhere a line through `report` now and then.
-    components
-        Says of a version what is needed.
-
-    Raises
-    ------
-    UsageError
-        For an unknown version, a wrong `bin_dir` or a wrong CMHOT_SOURCES.
-    ProgramsError
-        When a program can be had from no source.
+    `bin_dir` is looked into before PATH, and need not hold all of them.
+    `report` takes sentences: what is being done and why.
+    `components` says what is needed of a version.
     """
     search = _start_search(
         components(kubernetes_version), kubernetes_version, bin_dir=bin_dir
     )
-    search.report, search.progress = report, progress or progress_display(report)
+    search.report, search.progress = report, progress_display(report)
     return find_all(search)
 
 
@@ -273,13 +236,7 @@ def _start_search(
 
 
 def find_all(search: Search) -> Programs:
-    """Carry a search through: look, then fetch what is missing.
-
-    Raises
-    ------
-    ProgramsError
-        When a program can be had from no source; the message goes through them all.
-    """
+    """Carry a search through: look, then fetch what is missing."""
     steps = allowed_steps(search.environ)
     _look_on_machine(search, steps)
     if search.incomplete:
@@ -305,13 +262,7 @@ def find_all(search: Search) -> Programs:
 
 
 def allowed_steps(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Read CMHOT_SOURCES; without it, every source may be used.
-
-    Raises
-    ------
-    UsageError
-        When it names a source that there is not.
-    """
+    """Read CMHOT_SOURCES; without it, every source may be used."""
     given = environ.get("CMHOT_SOURCES", "").strip()
     if not given:
         return STEPS
