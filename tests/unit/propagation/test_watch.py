@@ -1,0 +1,133 @@
+"""Where `observe` and `wait` differ, although they watch the same containers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cmhot import observe, wait
+from cmhot.clock import VirtualClock
+from cmhot.cluster.port import Captured
+from tests.unit.living import Living
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.unit.living import Object
+
+
+class TwoMounts(Living):
+    """Each container mounts the map twice: as a volume, and projected."""
+
+    def deploy(self, replicas: int) -> None:
+        """Add the second volume."""
+        Living.deploy(self, replicas)
+        spec = self.deployment["spec"]["template"]["spec"]
+        sources = {"sources": [{"configMap": {"name": "m"}}]}
+        spec["volumes"].append({"name": "w", "projected": sources})
+        mount = {"name": "w", "mountPath": "/etc/w"}
+        spec["containers"][0]["volumeMounts"].append(mount)
+
+    def capture(
+        self, pod: str, command: Sequence[str], *, namespace: str, container: str
+    ) -> Captured:
+        """Read each file."""
+        one = ["cat", "/etc/v/a"]
+        answer = Living.capture(
+            self, pod, one, namespace=namespace, container=container
+        )
+        return Captured(0, answer.output * (len(command) - 1), "")
+
+
+def test_observe_has_a_row_per_way_and_wait_one_entry_per_container() -> None:
+    """A table is about ways of consuming, a verdict about containers."""
+    cluster = TwoMounts()
+    cluster.deploy(1)
+    cluster.update("2")
+
+    table = observe(cluster, "m")
+    waited = wait(cluster, "configmap/m", timeout_s=1)
+
+    assert table["consumer"].tolist() == ["volume", "projected"]
+    (laggard,) = waited.stale
+    assert laggard.consumer == "volume, projected"
+    assert laggard.where == "/etc/v, /etc/w"
+
+
+class Starting(Living):
+    """The only pod is not running yet."""
+
+    def _pod(self, name: str) -> Object:
+        found = Living._pod(self, name)
+        found["status"] = {"phase": "Pending"}
+        return found
+
+
+def test_a_pod_that_does_not_run_yet_is_waited_for_but_not_observed() -> None:
+    """There is nothing to be seen in it, but an update is yet to reach it."""
+    cluster = Starting()
+    cluster.deploy(1)
+
+    waited = wait(cluster, "configmap/m", timeout_s=2)
+
+    assert observe(cluster, "m").empty
+    assert not waited.landed
+    assert waited.stale[0].why == "it is not running (the pod is Pending)"
+
+
+def test_observe_inspects_twice_as_often_as_wait() -> None:
+    """Every half second for the instant of a change, every second for a verdict."""
+    inspections = {}
+    for verb in (observe, wait):
+        cluster = Living(every_s=10)
+        cluster.deploy(1)
+        cluster.update("2")
+        if verb is observe:
+            table = observe(cluster, "m", live=True)
+            assert table["turned_s"].tolist() == [10.0]
+        else:
+            assert wait(cluster, "configmap/m").seconds == 10.0
+        inspections[verb.__name__] = cluster.asked["exec", "c"]
+
+    # what is stale is read once more, to show it
+    assert inspections == {"observe": 2 * 20 + 1, "wait": 10 + 1}
+
+
+@dataclass(slots=True)
+class Interrupted(VirtualClock):
+    """A clock on which somebody presses Ctrl-C."""
+
+    def __post_init__(self) -> None:
+        """Start."""
+        VirtualClock.__init__(self)
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep, or be interrupted."""
+        VirtualClock.sleep(self, seconds)
+        if self.monotonic() >= 5:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_wait_has_no_verdict() -> None:
+    """A live table is worth keeping; half a wait must not pass for an answer."""
+    cluster = Living(clock=Interrupted())
+    cluster.deploy(1)
+    cluster.update("2")
+
+    with pytest.raises(KeyboardInterrupt):
+        wait(cluster, "configmap/m")
+
+
+def test_what_no_update_reaches_ends_the_wait_and_not_the_observation() -> None:
+    """A wait that cannot succeed ends at once; a live table goes on with the others."""
+    for verb in (observe, wait):
+        cluster = Living(env=True, every_s=3)
+        cluster.deploy(1)
+        cluster.update("2")
+        if verb is observe:
+            table = observe(cluster, "m", live=True)
+            assert table.attrs["seconds"] == 3.0
+        else:
+            assert wait(cluster, "configmap/m").seconds == 0.0
