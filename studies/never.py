@@ -20,10 +20,9 @@ from cmhot.cluster.targets import connect
 from cmhot.kubelet.settings import Setting
 from cmhot.law import longest_interval_s
 from cmhot.propagation.changes import patch
-from cmhot.propagation.explain import inspectable
 
 if TYPE_CHECKING:
-    from cmhot.cluster.port import Cluster, Inspectable
+    from cmhot.cluster.port import Cluster
 
 NAME = "never"
 KEY = "VALUE"
@@ -84,11 +83,11 @@ def manifests(node: str, pods: int, image: str, policy: str) -> list[dict[str, A
     ]
 
 
-def seen_in(door: Inspectable, pod: str, namespace: str) -> dict[str, str]:
+def seen_in(cluster: Cluster, pod: str, namespace: str) -> dict[str, str]:
     """Read in one pod what each of the ways shows."""
 
     def of(*command: str) -> bytes:
-        answer = door.capture(pod, command, namespace=namespace, container="main")
+        answer = cluster.capture(pod, command, namespace=namespace, container="main")
         if answer.code != 0:
             msg = f"{pod}: {answer.complaint}"
             raise RuntimeError(msg)
@@ -116,11 +115,10 @@ def count(
     ready = await_ready(
         cluster, namespace, count=pods, deadline_s=READY_S, labels={"study": NAME}
     )
-    door = inspectable(cluster)
     names = [pod["metadata"]["name"] for pod in ready]
 
     def look(pod: str) -> dict[str, str]:
-        return seen_in(door, pod, namespace)
+        return seen_in(cluster, pod, namespace)
 
     with ThreadPoolExecutor(4) as pool:
         before = list(pool.map(look, names))

@@ -15,7 +15,7 @@ from cmhot.kubelet.settings import parse_setting
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cmhot.propagation.watch import Progress
+    from cmhot.propagation.wait import WaitProgress
 
 
 TELL_EVERY_S = 10.0
@@ -76,11 +76,11 @@ def explain(
     click.echo(json.dumps(found.to_dict(), indent=2) if as_json else found.to_text())
 
 
-def teller() -> Callable[[Progress], None]:
+def teller() -> Callable[[WaitProgress], None]:
     """Tell progress on standard error: what has changed, and now and then the rest."""
     told: dict[str, float] = {"fresh": -1.0, "left_s": 0.0}
 
-    def tell(progress: Progress) -> None:
+    def tell(progress: WaitProgress) -> None:
         quiet_s = told["left_s"] - progress.left_s
         if progress.fresh != told["fresh"] or quiet_s >= TELL_EVERY_S:
             told.update(fresh=progress.fresh, left_s=progress.left_s)

@@ -56,6 +56,11 @@ A dead one costs 2 s to 10 s; where none can be reached, a thousand cost no more
 """
 PAUSE_S = 1.0
 """After which those that failed are asked once more, in seconds."""
+MOST_ASKED = 20
+"""Kubelets that are asked for a sample; a thousand of them would be too many."""
+MOST_SILENT = 2
+"""Kubelets of a sample that give no answer before no more are asked: each may take
+ten seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,8 @@ class ObservedNode:
     setting
         None when it is not known.
     source
-        ``configz``, ``given`` (by the user) or ``unknown``.
+        ``configz``, ``given`` (by the user), ``sampled`` (it was not asked, and all
+        that were are alike) or ``unknown``.
     labels
         Those that are recorded; see `RECORDED_LABELS`.
     """
@@ -149,8 +155,9 @@ def observe_settings(
     given: Setting | None = None,
     placement: Placement = ANYWHERE,
     labels: Collection[str] = (),
+    sample: Sequence[str] | None = None,
 ) -> list[ObservedNode]:
-    """Ask every node that takes probes for its kubelet's setting.
+    """Ask every node that takes probes for its kubelet's setting, or a sample.
 
     What a kubelet reports counts before what is given by hand.
     A cluster that does not allow it yields ``given`` or ``unknown``, not an error;
@@ -166,51 +173,74 @@ def observe_settings(
         Where probes may run.
     labels
         Labels of the nodes to be kept beside `RECORDED_LABELS`; never all.
+    sample
+        Names of the nodes, of which `MOST_ASKED` are asked, once each: the others
+        have the setting that all of these have. None: ask all that take probes.
 
     Returns
     -------
     list of ObservedNode
-        Where nodes may not be listed: one entry for all (see `name_by_pods`).
+        Where nodes may not be listed: one entry for all (see `name_by_pods`),
+        or one for each of the sample.
     """
+    if sample is not None and not sample:
+        return []
     source = "unknown" if given is None else "given"
+    wanted = None if sample is None else set(sample)
     try:
-        nodes, _ = cluster.list(NODE)
+        nodes = [
+            node
+            for page in cluster.pages(NODE)
+            for node in page
+            if (node["metadata"]["name"] in wanted if wanted else placement.takes(node))
+        ]
     except ForbiddenError:
-        return [ObservedNode(UNLISTED, "", None, None, given, source)]
-    taking = [node for node in nodes if placement.takes(node)]
-    known = _ask_all(cluster, [node["metadata"] for node in taking])
+        if sample is None:
+            return [ObservedNode(UNLISTED, "", None, None, given, source)]
+        nodes = []
+    if sample is not None:
+        by_name = {node["metadata"]["name"]: node for node in nodes}
+        nodes = [by_name.get(name, {"metadata": {"name": name}}) for name in sample]
+    metas = [node["metadata"] for node in nodes]
+    known = _ask_all(cluster, metas, is_sample=sample is not None)
     observed = []
-    for node in taking:
-        meta, info = node["metadata"], node["status"]["nodeInfo"]
+    for node in nodes:
+        meta, info = node["metadata"], (node.get("status") or {}).get("nodeInfo") or {}
         setting = known.get(meta["name"])
         observed.append(
             ObservedNode(
                 name=meta["name"],
                 hostname=_hostname(meta),
-                kubelet=info["kubeletVersion"],
-                runtime=info["containerRuntimeVersion"],
+                kubelet=info.get("kubeletVersion"),
+                runtime=info.get("containerRuntimeVersion"),
                 setting=setting or given,
                 source=source if setting is None else "configz",
                 labels=_recorded(meta.get("labels") or {}, labels),
             )
         )
-    return observed
+    return observed if sample is None else _alike(observed)
 
 
-def _ask_all(cluster: Cluster, nodes: Sequence[dict[str, Any]]) -> dict[str, Setting]:
-    """Ask kubelets for their settings, and those that fail once more.
+def _alike(observed: list[ObservedNode]) -> list[ObservedNode]:
+    """Give nodes that were not asked the setting that all asked ones have."""
+    seen = {node.setting for node in observed if node.setting is not None}
+    if len(seen) != 1:
+        return observed
+    (common,) = seen
+    return [
+        replace(node, setting=common, source="sampled")
+        if node.setting is None
+        else node
+        for node in observed
+    ]
 
-    Parameters
-    ----------
-    cluster
-        Where.
-    nodes
-        Metadata of Nodes.
 
-    Returns
-    -------
-    dict
-        Setting by name, of those that told it.
+def _ask_all(
+    cluster: Cluster, nodes: Sequence[dict[str, Any]], *, is_sample: bool
+) -> dict[str, Setting]:
+    """Ask kubelets for their settings, by the metadata of their nodes.
+
+    Those that fail are asked once more; of a sample, not all are asked, and none twice.
 
     Raises
     ------
@@ -218,12 +248,13 @@ def _ask_all(cluster: Cluster, nodes: Sequence[dict[str, Any]]) -> dict[str, Set
         When the API server is gone.
     """
     known: dict[str, Setting] = {}
-    left_s = PATIENCE_S
-    for pause_s in (0.0, PAUSE_S):
+    left_s, silent = PATIENCE_S, 0
+    nodes = nodes[:MOST_ASKED] if is_sample else nodes
+    for pause_s in (0.0,) if is_sample else (0.0, PAUSE_S):
         cluster.clock.sleep(pause_s)
         failed = []
         for meta in nodes:
-            if left_s <= 0:
+            if left_s <= 0 or (is_sample and silent == MOST_SILENT):
                 break
             began_s = cluster.clock.monotonic()
             try:
@@ -233,9 +264,10 @@ def _ask_all(cluster: Cluster, nodes: Sequence[dict[str, Any]]) -> dict[str, Set
             except ForbiddenError:
                 return known  # rights are the same for each of a thousand nodes
             except NotFoundError:
-                pass  # no kubelet as we know it: a virtual one
+                silent += 1  # no kubelet as we know it: a virtual one
             except ClusterError:
                 failed.append(meta)  # ill, or not reached: that is of this one alone
+                silent += 1
                 left_s -= cluster.clock.monotonic() - began_s
         nodes = failed
         if not nodes:

@@ -145,28 +145,10 @@ class Cluster(Protocol):
     def kubelet_configuration(self, node: str) -> dict[str, Any]:
         """Return the configuration that a kubelet itself reports (/configz)."""
 
-
-@runtime_checkable
-class Authorising(Protocol):
-    """A cluster that can be asked what its user may do; the model cannot."""
-
-    def may(self, right: Right, *, namespace: str | None = None) -> bool:
-        """Tell whether the user has a right, in a namespace or in every one (None)."""
-
-
-@runtime_checkable
-class Capturing(Protocol):
-    """A cluster into whose containers one can look."""
-
     def capture(
         self, pod: str, command: Sequence[str], *, namespace: str, container: str
     ) -> Captured:
         """Run a command in a container; its failure is an answer, not an error."""
-
-
-@runtime_checkable
-class Inspectable(Capturing, Protocol):
-    """A cluster whose containers can be looked into."""
 
     def pages(
         self,
@@ -184,3 +166,11 @@ class Inspectable(Capturing, Protocol):
         self, pod: str, container: Mapping[str, Any], *, namespace: str
     ) -> None:
         """Start an ephemeral container in a pod; it stays until the pod goes."""
+
+
+@runtime_checkable
+class Authorising(Protocol):
+    """A cluster that can be asked what its user may do; the model cannot."""
+
+    def may(self, right: Right, *, namespace: str | None = None) -> bool:
+        """Tell whether the user has a right, in a namespace or in every one (None)."""

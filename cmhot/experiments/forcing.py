@@ -30,17 +30,16 @@ from cmhot.experiments.stage import (
 )
 from cmhot.law import fleet_law
 from cmhot.propagation.changes import patch
-from cmhot.propagation.methods import Method
-from cmhot.propagation.refresh import refresh
+from cmhot.propagation.refresh import Method, refresh
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from cmhot.clock import Clock
-    from cmhot.cluster.port import Captured, Cluster, Inspectable
+    from cmhot.cluster.port import Captured, Cluster
     from cmhot.kubelet.settings import Setting
     from cmhot.kubelet.uses import Kind
-    from cmhot.propagation.methods import Refreshed
+    from cmhot.propagation.refresh import Refreshed
 
 
 LOOK_EVERY_S = 0.2
@@ -86,7 +85,7 @@ class Attended:
     def __init__(
         self,
         cluster: Cluster,
-        door: Inspectable,
+        door: Cluster,
         *,
         namespace: str,
         labels: Mapping[str, str],

@@ -19,14 +19,13 @@ from cmhot.errors import ClusterError, NotFoundError, UsageError
 from cmhot.kubelet.settings import Strategy
 from cmhot.kubelet.view import read_environ
 from cmhot.propagation.changes import apply
-from cmhot.propagation.explain import inspectable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     from cmhot.cluster.nodes import ObservedNode
-    from cmhot.cluster.port import Cluster, Inspectable
+    from cmhot.cluster.port import Cluster
     from cmhot.kubelet.uses import Kind
 
     Object = dict[str, Any]
@@ -81,11 +80,6 @@ class Stage:
         In a label of everything that is made here.
     image, pull_policy
         Of the containers.
-
-    Raises
-    ------
-    UsageError
-        Nobody can look into the target's containers.
     """
 
     def __init__(
@@ -97,7 +91,7 @@ class Stage:
         image: str | None = None,
     ) -> None:
         self.cluster = cluster
-        self.door: Inspectable = inspectable(cluster)
+        self.door: Cluster = cluster
         self.node = node
         self.is_own = not namespace
         self.run_id = f"cmhot-live-{secrets.token_hex(3)}"

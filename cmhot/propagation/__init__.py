@@ -1,1 +1,3 @@
-"""Has one change arrived: apply, patch, explain, observe, wait and refresh."""
+"""One change under way: apply, patch, explain, observe, wait and refresh."""
+
+DEFAULT_NAMESPACE = "default"

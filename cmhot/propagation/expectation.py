@@ -1,9 +1,9 @@
-"""When pods that use an object will have an update: the law, node by node."""
+"""When will pods that use an object have an update? The law, node by node."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -12,8 +12,9 @@ import numpy as np
 from cmhot.law import fleet_law, law_for, mixture, reads_at_every_sync
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
+    from cmhot.cluster.nodes import ObservedNode
     from cmhot.kubelet.settings import Setting
     from cmhot.law import Law
 
@@ -21,36 +22,6 @@ if TYPE_CHECKING:
 ALMOST_ALL = 0.99
 """The share of cases in which what is "expected within" some seconds is right."""
 _POINTS = 2001
-
-
-@dataclass(frozen=True, slots=True)
-class NodeFacts:
-    """What is known of a node's kubelet.
-
-    Attributes
-    ----------
-    name
-        Of the Node.
-    setting
-        None: not known.
-    source
-        ``configz``, ``given``, ``sampled`` (it was not asked, all those that were are
-        alike) or ``unknown``.
-    kubelet
-        Version; None: not known.
-    """
-
-    name: str
-    setting: Setting | None
-    source: str
-    kubelet: str | None = None
-
-    @property
-    def annotate_reads(self) -> bool:
-        """Whether a sync that is forced reads new content, as far as is known."""
-        if self.setting is None:
-            return True
-        return reads_at_every_sync(self.setting, self.kubelet) is not False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +46,7 @@ class Expected:
 
     def to_dict(self) -> dict[str, float]:
         """Give it as JSON does."""
-        return {
-            "p50_s": self.p50_s,
-            "p99_s": self.p99_s,
-            "max_s": self.max_s,
-            "all_p50_s": self.all_p50_s,
-            "all_p99_s": self.all_p99_s,
-        }
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,32 +59,31 @@ class _Alike:
     sharers: int
 
 
+def sync_reads(node: ObservedNode) -> bool:
+    """Tell whether a sync that is forced reads new content, as far as is known."""
+    if node.setting is None:
+        return True
+    return reads_at_every_sync(node.setting, node.kubelet) is not False
+
+
 def expectation(
     pods: Mapping[str, int],
-    facts: Mapping[str, NodeFacts],
+    nodes: Mapping[str, ObservedNode],
     *,
     sharers: Mapping[str, int],
 ) -> Expected | None:
     """Say when pods have an update; None where a setting is not known.
 
-    Parameters
-    ----------
-    pods
-        How many on each node.
-    facts
-        Of the nodes.
-    sharers
-        Pods on each node that use the object, these included.
+    ``pods`` says how many on each node; ``sharers``, how many pods of each node use the
+    object, these included.
     """
-    alike = _group(pods, facts, sharers)
-    if not alike:
-        return None
+    alike = _group(pods, nodes, sharers)
     laws = {one: _one(one) for one in alike}
-    known = {one: law for one, law in laws.items() if law is not None}
-    if len(known) < len(laws):
+    known = [law for law in laws.values() if law is not None]
+    if not known or len(known) < len(laws):
         return None
     weights = [one.pods * number for one, number in alike.items()]
-    single = mixture(list(known.values()), weights)
+    single = mixture(known, weights)
     t, share = _all_of(alike, single)
     return Expected(
         p50_s=float(single.quantile(0.5)),
@@ -132,28 +96,17 @@ def expectation(
 
 def remaining_s(
     pods: Mapping[str, int],
-    facts: Mapping[str, NodeFacts],
+    nodes: Mapping[str, ObservedNode],
     *,
     sharers: Mapping[str, int],
     waited_s: float,
 ) -> float | None:
     """Say within how many seconds more almost surely all will have it.
 
-    Parameters
-    ----------
-    pods
-        How many on each node still lack it.
-    facts, sharers
-        As of `expectation`.
-    waited_s
-        Seconds since the update, in which they did not get it.
-
-    Returns
-    -------
-    float or None
-        None where a setting is not known; 0 where the law says that it is there.
+    ``pods`` says how many on each node still lack it ``waited_s`` after the update.
+    None where a setting is not known; 0 where the law says that it is there.
     """
-    alike = _group(pods, facts, sharers)
+    alike = _group(pods, nodes, sharers)
     laws = {one: _one(one) for one in alike}
     if not laws or None in laws.values():
         return None
@@ -172,20 +125,19 @@ def remaining_s(
 
 def _group(
     pods: Mapping[str, int],
-    facts: Mapping[str, NodeFacts],
+    nodes: Mapping[str, ObservedNode],
     sharers: Mapping[str, int],
 ) -> Counter[_Alike]:
     """Count nodes that are alike; empty where a setting is not known."""
     alike: Counter[_Alike] = Counter()
-    for node, number in pods.items():
-        fact = facts.get(node)
-        if fact is None or fact.setting is None:
+    for name, number in pods.items():
+        node = nodes.get(name)
+        if node is None or node.setting is None:
             return Counter()
-        setting = fact.setting
-        own = max(sharers.get(node, 1), 1)
-        if reads_at_every_sync(setting, fact.kubelet):
+        own = max(sharers.get(name, 1), 1)
+        if reads_at_every_sync(node.setting, node.kubelet):
             own = 1  # each pod reads for itself
-        alike[_Alike(setting, fact.kubelet, number, own)] += 1
+        alike[_Alike(node.setting, node.kubelet, number, own)] += 1
     return alike
 
 
@@ -213,18 +165,3 @@ def _all_of(alike: Counter[_Alike], single: Law) -> tuple[np.ndarray, np.ndarray
         if law is not None:
             share *= law.cdf(t) ** number
     return t, share
-
-
-def sampled(facts: Iterable[NodeFacts]) -> dict[str, NodeFacts]:
-    """Give nodes that were not asked the setting that all asked ones have."""
-    listed = list(facts)
-    seen = {fact.setting for fact in listed if fact.setting is not None}
-    if len(seen) != 1:
-        return {fact.name: fact for fact in listed}
-    (common,) = seen
-    return {
-        fact.name: fact
-        if fact.setting is not None
-        else replace(fact, setting=common, source="sampled")
-        for fact in listed
-    }

@@ -1,41 +1,265 @@
-"""Who uses a ConfigMap or a Secret: the requests behind `cmhot explain`.
+"""Who uses a ConfigMap or a Secret, who will see an update and when, what is amiss.
 
-Each kind is read once, in pages of which no more than one is kept; nothing is written.
+Each kind of object is read once, in pages of which no more than one is kept: of each
+pod that uses the object little is kept, of the others a number. Nothing is written.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cmhot.cluster.nodes import setting_from_configz
-from cmhot.cluster.port import NODE, POD, Inspectable
-from cmhot.errors import (
-    ClusterError,
-    ForbiddenError,
-    NotFoundError,
-    UnreachableError,
-    UsageError,
+from cmhot.cluster.nodes import observe_settings
+from cmhot.cluster.port import POD
+from cmhot.display import Page, Shown
+from cmhot.errors import ForbiddenError, NotFoundError
+from cmhot.kubelet.uses import (
+    Role,
+    Way,
+    nearest,
+    parse_reference,
+    references_of,
+    unmounted,
+    uses_of,
 )
-from cmhot.kubelet.uses import nearest, parse_reference
-from cmhot.propagation.expectation import NodeFacts, sampled
-from cmhot.propagation.explanation import UNREAD, explain_survey
-from cmhot.propagation.owners import KINDS, Survey, workload_of
+from cmhot.kubelet.view import content_of, fate_of, forced_by
+from cmhot.propagation import DEFAULT_NAMESPACE
+from cmhot.propagation.expectation import expectation, sync_reads
+from cmhot.propagation.workload import KINDS, is_leaving, owner_of, workload_uses
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    import pandas as pd
+
+    from cmhot.cluster.nodes import ObservedNode
     from cmhot.cluster.port import Cluster
     from cmhot.kubelet.settings import Setting
-    from cmhot.kubelet.uses import Kind, Reference
-    from cmhot.propagation.explanation import Explanation
-    from cmhot.propagation.owners import Owner, Workload
+    from cmhot.kubelet.uses import Object, Reference, Use
+    from cmhot.kubelet.view import Fate
+    from cmhot.propagation.expectation import Expected
+    from cmhot.propagation.workload import Workload, WorkloadUses
 
 
-DEFAULT_NAMESPACE = "default"
-MOST_ASKED = 20
-"""Kubelets that are asked for their setting; a thousand of them would be too many."""
-MOST_SILENT = 2
-"""Kubelets that give no answer before no more are asked: each may take ten seconds."""
+UNREAD = "unread"
+"""Key of what stands for an object that may not be read."""
+COSTS = {
+    "annotate": "one write a pod; a sync of the pod within 0.2 s (1 s after another "
+    "one); afterwards these pods are synced at the same time",
+    "rollout": "every pod is replaced, as the workload's strategy allows",
+    "recreate": "no pod at all until the new ones are Ready",
+    "delete": "the pod is deleted; whoever made it makes another, nobody a bare one",
+}
+"""What a way to force it costs, by its name."""
+MOST_TOLD = 5
+"""Mistakes of one kind that the text tells; the JSON has them all."""
+_SOURCES = {
+    "configz": "as the kubelet itself reports",
+    "given": "as given",
+    "sampled": "as other nodes of this cluster report",
+    "unknown": "since it may not be asked: give it (--setting sync=60s)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """Something that is probably not meant so, in words and with what to do.
+
+    ``kind`` is for programs: ``subPath``, ``env``, ``immutable``, ``some-replicas``,
+    ``older-template``, ``absent``, ``absent-key``, ``near-name``, ``unused`` or
+    ``unmounted``.
+    """
+
+    kind: str
+    what: str
+    remedy: str
+
+    def to_dict(self) -> dict[str, str]:
+        """Give it as JSON does."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """One way in which the pods of one workload use the object.
+
+    Attributes
+    ----------
+    owner
+        The workload; a pod that nobody made stands for itself.
+    pods
+        Names of its pods that use it so; none: only its template does.
+    use
+        How.
+    fate
+        What becomes of an update.
+    expected
+        When; None: never, or not known.
+    forced_by
+        What brings it in at once; see `COSTS`.
+    """
+
+    owner: Workload
+    pods: tuple[str, ...]
+    use: Use
+    fate: Fate
+    expected: Expected | None
+    forced_by: tuple[str, ...]
+
+    def to_dict(self, namespace: str) -> dict[str, Any]:
+        """Give it as an entry of ``explain --json``."""
+        return {
+            "kind": self.owner.kind,
+            "name": self.owner.name,
+            "namespace": namespace,
+            "pods": len(self.pods),
+            "pod_names": list(self.pods),
+            "container": self.use.container,
+            "role": self.use.role.value,
+            "consumer": self.use.way.value,
+            "key_or_path": self.use.key_or_path,
+            "optional": self.use.optional,
+            "updates": self.fate.update,
+            "after_container_restart": self.fate.container_restart,
+            "after_pod_restart": self.fate.pod_restart,
+            "why": self.fate.why,
+            "expected": None if self.expected is None else self.expected.to_dict(),
+            "forced_by": list(self.forced_by),
+        }
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Explanation(Shown):
+    """Who uses an object, who will see an update and when, and what is amiss.
+
+    Attributes
+    ----------
+    reference, namespace
+        The object.
+    exists, immutable
+        What it is.
+    rows
+        Of each workload, container and way.
+    mistakes
+        What people overlook.
+    nodes
+        Of the pods that use it, with what is known of their kubelets.
+    notes
+        What could not be looked at.
+    pods_read
+        Pods that were looked at.
+    """
+
+    reference: Reference
+    namespace: str
+    exists: bool
+    immutable: bool
+    rows: tuple[Consumer, ...]
+    mistakes: tuple[Mistake, ...]
+    nodes: tuple[ObservedNode, ...]
+    notes: tuple[str, ...]
+    pods_read: int
+
+    @property
+    def pods(self) -> int:
+        """How many pods use it."""
+        return len({pod for row in self.rows for pod in row.pods})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give it as ``explain --json`` does; seconds."""
+        return {
+            "object": str(self.reference),
+            "namespace": self.namespace,
+            "exists": self.exists,
+            "immutable": self.immutable,
+            "pods": self.pods,
+            "consumers": [row.to_dict(self.namespace) for row in self.rows],
+            "mistakes": [one.to_dict() for one in self.mistakes],
+            "nodes": [
+                {
+                    "name": node.name,
+                    "source": node.source,
+                    "kubelet": node.kubelet,
+                    "sync_frequency_s": node.setting and node.setting.sync_frequency_s,
+                    "strategy": node.setting and node.setting.strategy.value,
+                    "ttl_s": node.setting and node.setting.ttl_s,
+                }
+                for node in self.nodes
+            ],
+            "costs": self._costs(),
+            "notes": list(self.notes),
+        }
+
+    def _costs(self) -> dict[str, str]:
+        """Say what each method costs that brings an update in here."""
+        methods = {name for row in self.rows for name in row.forced_by}
+        return {name: text for name, text in COSTS.items() if name in methods}
+
+    def table(self) -> pd.DataFrame:
+        """Give a row for each workload, container and way; seconds."""
+        import pandas as pd  # noqa: PLC0415 - half a second that the text does not need
+
+        return pd.DataFrame(self._cells())
+
+    def to_text(self) -> str:
+        """Write it for people."""
+        cells = self._cells()
+        # without a heading, its first line is empty
+        table = [Page("", cells).to_text()] if cells else []
+        return "\n".join([self._heading(), *table, "", *self._after()])
+
+    def page(self) -> Page:
+        """Show a row for each workload, container and way, and what to know."""
+        notes = [line.strip("! ") for line in self._after() if line]
+        return Page(self._heading(), self._cells(), notes)
+
+    def _heading(self) -> str:
+        workloads = _number(len({row.owner for row in self.rows}), "workload")
+        pods = _number(self.pods, "pod")
+        text = f"{self.reference} in {self.namespace}: used by {workloads}, {pods}"
+        return text + (", immutable" if self.immutable else "")
+
+    def _cells(self) -> list[dict[str, str]]:
+        return [
+            {
+                "workload": str(row.owner),
+                "pods": str(len(row.pods)),
+                "container": _named(row.use),
+                "consumer": row.use.way.value + " (optional)" * row.use.optional,
+                "where": row.use.key_or_path,
+                "updates": "yes" if row.fate.update else "NEVER",
+                **_seconds(row),
+                "forced by": ", ".join(row.forced_by) or "-",
+            }
+            for row in self.rows
+        ]
+
+    def _after(self) -> Iterator[str]:
+        """Yield the sentences below the table."""
+        never = {row.fate.why: row for row in self.rows if not row.fate.update}
+        for why in never:
+            yield f"never: {why}"
+        yield from self._mistakes()
+        settings = Counter((node.setting, node.source) for node in self.nodes)
+        for (setting, source), number in settings.items():
+            nodes, at = _number(number, "node"), setting or "no known setting"
+            yield f"when: {nodes} at {at}, {_SOURCES[source]}"
+        for name, cost in self._costs().items():
+            yield f"{name}: {cost}"
+        yield from self.notes
+
+    def _mistakes(self) -> Iterator[str]:
+        """Yield a line for each, but of many that are alike only the first few."""
+        alike: dict[tuple[str, str], list[str]] = {}
+        for one in self.mistakes:
+            alike.setdefault((one.kind, one.remedy), []).append(one.what)
+        for (_, remedy), texts in alike.items():
+            for what in texts[:MOST_TOLD]:
+                yield f"! {what}"
+            if len(texts) > MOST_TOLD:
+                yield f"! and {len(texts) - MOST_TOLD:,} more of these (see --json)"
+            yield f"  remedy: {remedy}"
 
 
 def explain(
@@ -47,8 +271,8 @@ def explain(
 ) -> Explanation:
     """Say who uses a ConfigMap or a Secret, who will see an update, and when.
 
-    Nothing is changed. Objects are read page by page; of kubelets at most `MOST_ASKED`
-    are asked for their setting.
+    Nothing is changed. Objects are read page by page; at most 20 kubelets are
+    asked for their setting.
 
     Parameters
     ----------
@@ -71,7 +295,7 @@ def explain(
     NotFoundError
         There is no such object, and nobody uses it; the message names the nearest.
     UsageError
-        The reference is none, or nobody can look into the target's containers.
+        The reference is none.
 
     Examples
     --------
@@ -79,109 +303,26 @@ def explain(
     >>> cmhot.explain(cluster, "configmap/special-config")  # doctest: +SKIP
     """
     wanted = parse_reference(reference)
-    door = inspectable(cluster)
     notes: list[str] = []
     stored = _stored(cluster, wanted, namespace, notes)
-    workloads = _workloads(door, wanted, namespace, notes)
+    workloads = _workloads(cluster, wanted, namespace, notes)
     survey = Survey(wanted, workloads)
-    for page in door.pages(POD, namespace=namespace):
+    for page in cluster.pages(POD, namespace=namespace):
         survey.add(page)
     existing: Sequence[str] = ()
     if stored is None or nearest(wanted.name, survey.named) is not None:
-        existing = _existing(door, wanted, namespace, survey.named)
-    if stored is None and not survey.consumers and not _in_templates(workloads):
+        existing = _existing(cluster, wanted, namespace, survey.named)
+    if stored is None and not survey.users:
         raise _absent(wanted, namespace, existing)
+    nodes = observe_settings(cluster, given=given, sample=sorted(survey.per_node()))
     return explain_survey(
         survey,
         namespace=namespace,
         stored=stored,
-        facts=node_facts(cluster, sorted(survey.per_node()), given=given),
+        nodes={node.name: node for node in nodes},
         existing=existing,
         notes=notes,
     )
-
-
-def inspectable(cluster: Cluster) -> Inspectable:
-    """Insist on a cluster into whose containers one can look.
-
-    Raises
-    ------
-    UsageError
-        For any other.
-    """
-    if isinstance(cluster, Inspectable):
-        return cluster
-    msg = (
-        f"target {cluster.target} has no workloads to look at: choose a real cluster "
-        "(testbed, context:NAME or in-cluster)"
-    )
-    raise UsageError(msg)
-
-
-def node_facts(
-    cluster: Cluster, names: Sequence[str], *, given: Setting | None = None
-) -> dict[str, NodeFacts]:
-    """Learn the setting of nodes, asking at most `MOST_ASKED` kubelets.
-
-    What a kubelet reports counts before what is given.
-
-    Parameters
-    ----------
-    cluster
-        Where.
-    names
-        Of the nodes.
-    given
-        The setting of kubelets that may not be asked; None: it is not known.
-    """
-    if not names:
-        return {}
-    found = _annotations(cluster, names)
-    facts, may_ask, silent = [], MOST_ASKED, 0
-    for name in names:
-        kubelet, annotations = found.get(name, (None, {}))
-        setting = None
-        if may_ask and silent < MOST_SILENT:
-            may_ask -= 1
-            try:
-                answer = cluster.kubelet_configuration(name)
-                setting = setting_from_configz(answer, annotations)
-            except UnreachableError:
-                raise
-            except ForbiddenError:
-                may_ask = 0  # rights are the same for each node
-            except ClusterError:
-                silent += 1  # a virtual kubelet, or one that is ill
-        facts.append(
-            NodeFacts(
-                name,
-                setting or given,
-                "configz" if setting else "given" if given else "unknown",
-                kubelet,
-            )
-        )
-    return sampled(facts)
-
-
-def _annotations(
-    cluster: Cluster, names: Sequence[str]
-) -> dict[str, tuple[str | None, dict[str, str]]]:
-    """Read versions and annotations of nodes; nothing where that is not allowed."""
-    wanted = set(names)
-    try:
-        listed: Iterator[dict[str, Any]] = (
-            node for page in inspectable(cluster).pages(NODE) for node in page
-        )
-        return {
-            node["metadata"]["name"]: (
-                node["status"]["nodeInfo"]["kubeletVersion"],
-                node["metadata"].get("annotations") or {},
-            )
-            for node in listed
-            if node["metadata"]["name"] in wanted
-        }
-    except ForbiddenError:
-        return {}
 
 
 def _stored(
@@ -202,16 +343,16 @@ def _stored(
 
 
 def _workloads(
-    door: Inspectable, reference: Reference, namespace: str, notes: list[str]
-) -> dict[Owner, Workload]:
+    cluster: Cluster, reference: Reference, namespace: str, notes: list[str]
+) -> dict[Workload, WorkloadUses]:
     """Read the templates of a namespace, a kind after the other."""
-    found: dict[Owner, Workload] = {}
+    found: dict[Workload, WorkloadUses] = {}
     for name, kind in KINDS.items():
         try:
-            for workload in _all(
-                door.pages(kind, namespace=namespace), name, reference
-            ):
-                found[workload.owner] = workload
+            for page in cluster.pages(kind, namespace=namespace):
+                for one in page:
+                    workload = workload_uses(one, name, reference)
+                    found[workload.owner] = workload
         except ForbiddenError:
             notes.append(
                 f"{kind.plural} may not be listed: those without pods are missing here "
@@ -222,25 +363,12 @@ def _workloads(
     return found
 
 
-def _all(
-    pages: Iterable[Sequence[dict[str, Any]]], kind: str, reference: Reference
-) -> Iterator[Workload]:
-    for page in pages:
-        for found in page:
-            yield workload_of(found, kind, reference)
-
-
-def _in_templates(workloads: dict[Owner, Workload]) -> bool:
-    return any(workload.uses for workload in workloads.values())
-
-
 def _existing(
-    door: Inspectable, reference: Reference, namespace: str, named: set[str]
+    cluster: Cluster, reference: Reference, namespace: str, named: set[str]
 ) -> Sequence[str]:
     """List names of a kind's objects; where that is not allowed, those in use."""
-    kind: Kind = reference.place
     try:
-        return door.names(kind, namespace=namespace)
+        return cluster.names(reference.place, namespace=namespace)
     except ForbiddenError:
         return sorted(named)
 
@@ -252,3 +380,278 @@ def _absent(
     meant = "check the name and --namespace" if near is None else f"is {near!r} meant?"
     msg = f"there is no {reference} in {namespace}, and no pod names it: {meant}"
     return NotFoundError(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumingPod:
+    """A pod that uses the object; ``node`` None: it is not scheduled."""
+
+    name: str
+    node: str | None
+    uses: tuple[Use, ...]
+
+
+@dataclass(slots=True)
+class Survey:
+    """The pods of a namespace, page by page, and what of them matters."""
+
+    reference: Reference
+    workloads: Mapping[Workload, WorkloadUses]
+    consumers: dict[Workload, list[ConsumingPod]] = field(default_factory=dict)
+    pods: Counter[Workload] = field(default_factory=Counter)  # also that do not use it
+    named: set[str] = field(default_factory=set)  # objects of its kind that pods name
+    unmounted: dict[Workload, set[str]] = field(default_factory=dict)  # volumes of it
+    total: int = 0
+    _same: dict[tuple[Use, ...], tuple[Use, ...]] = field(default_factory=dict)
+
+    def add(self, page: Iterable[Object]) -> None:
+        """Take a page of pods, and forget it."""
+        for pod in page:
+            self.total += 1
+            if is_leaving(pod):
+                continue
+            owner = owner_of(pod, self.workloads.__contains__)
+            self.pods[owner] += 1
+            references = references_of(pod)
+            self.named |= {
+                one.name for one in references if one.kind == self.reference.kind
+            }
+            if self.reference not in references:
+                continue
+            uses = uses_of(pod, self.reference)
+            loose = unmounted(pod, self.reference)
+            if loose:
+                self.unmounted.setdefault(owner, set()).update(loose)
+            # pods of a template are alike: one copy serves them all
+            uses = self._same.setdefault(uses, uses)
+            consumer = ConsumingPod(
+                pod["metadata"]["name"], pod["spec"].get("nodeName"), uses
+            )
+            self.consumers.setdefault(owner, []).append(consumer)
+
+    @property
+    def users(self) -> set[Workload]:
+        """Name the workloads of which pods or the template use it."""
+        templates = (one.owner for one in self.workloads.values() if one.uses)
+        return {*self.consumers, *templates}
+
+    def per_node(self) -> Counter[str]:
+        """Count the pods of each node that use it; some may not be scheduled yet."""
+        return Counter(
+            one.node
+            for pods in self.consumers.values()
+            for one in pods
+            if one.node is not None
+        )
+
+
+def explain_survey(
+    survey: Survey,
+    *,
+    namespace: str,
+    stored: Mapping[str, Any] | None,
+    nodes: Mapping[str, ObservedNode],
+    existing: Sequence[str] = (),
+    notes: Sequence[str] = (),
+) -> Explanation:
+    """Say what a survey of a namespace's pods means.
+
+    ``stored`` is the object (None: it does not exist), ``nodes`` are those on which
+    pods use it, ``existing`` names of its kind, where they were looked at, ``notes``
+    what could not be looked at.
+    """
+    immutable = bool((stored or {}).get("immutable"))
+    rows = tuple(sorted(_rows(survey, nodes, immutable=immutable), key=_order))
+    return Explanation(
+        reference=survey.reference,
+        namespace=namespace,
+        exists=stored is not None,
+        immutable=immutable,
+        rows=rows,
+        mistakes=tuple(find_mistakes(survey, stored=stored, existing=existing)),
+        nodes=tuple(nodes[name] for name in sorted(survey.per_node()) if name in nodes),
+        notes=tuple(notes),
+        pods_read=survey.total,
+    )
+
+
+def _order(row: Consumer) -> tuple[Workload, str, str, str]:
+    return row.owner, row.use.container, row.use.way, row.use.where
+
+
+def _rows(
+    survey: Survey,
+    nodes: Mapping[str, ObservedNode],
+    *,
+    immutable: bool,
+) -> Iterator[Consumer]:
+    sharers = survey.per_node()
+    for owner in survey.users:
+        by_use: dict[Use, list[Any]] = {}
+        for pod in survey.consumers.get(owner, ()):
+            for use in pod.uses:
+                by_use.setdefault(use, []).append(pod)
+        if owner in survey.workloads:
+            for use in survey.workloads[owner].uses:
+                by_use.setdefault(use, [])
+        for use, pods in by_use.items():
+            fate = fate_of(use, immutable=immutable)
+            homes = Counter(pod.node for pod in pods if pod.node is not None)
+            reads = all(sync_reads(nodes[name]) for name in homes if name in nodes)
+            yield Consumer(
+                owner=owner,
+                pods=tuple(sorted(pod.name for pod in pods)),
+                use=use,
+                fate=fate,
+                expected=expectation(homes, nodes, sharers=sharers)
+                if fate.update and homes
+                else None,
+                forced_by=forced_by(owner.kind, use, fate, annotate_reads=reads),
+            )
+
+
+def find_mistakes(
+    survey: Survey, *, stored: Mapping[str, Any] | None, existing: Sequence[str]
+) -> Iterator[Mistake]:
+    """Yield what is amiss; ``existing`` empty: other names were not looked at."""
+    yield from _of_object(survey, stored, existing)
+    for owner in sorted(survey.users):
+        yield from _of_uses(owner, _uses(survey, owner), stored)
+        yield from _of_replicas(survey, owner)
+
+
+def _uses(survey: Survey, owner: Workload) -> list[Use]:
+    found = {use for pod in survey.consumers.get(owner, ()) for use in pod.uses}
+    if owner in survey.workloads:
+        found |= set(survey.workloads[owner].uses)
+    return sorted(found, key=lambda use: (use.container, use.way, use.where))
+
+
+def _of_object(
+    survey: Survey, stored: Mapping[str, Any] | None, existing: Sequence[str]
+) -> Iterator[Mistake]:
+    reference = survey.reference
+    used = bool(survey.users)
+    if stored is None:
+        near = nearest(reference.name, existing)
+        yield Mistake(
+            "absent",
+            f"{reference} does not exist, and pods that need it do not start",
+            f"create it, or correct the name{_meant(near)}",
+        )
+    elif not used:
+        near = nearest(reference.name, survey.named)
+        yield Mistake(
+            "unused",
+            f"nobody in the namespace uses {reference}",
+            f"an update of it changes nothing; look for the name in use{_meant(near)}",
+        )
+    if stored is not None and existing:
+        near = nearest(reference.name, survey.named - set(existing))
+        if near is not None:
+            yield Mistake(
+                "near-name",
+                f"some pods name {reference.kind}/{near}, which does not exist",
+                f"is {reference.name!r} meant? Correct it there, unless it is optional",
+            )
+    if stored is not None and stored.get("immutable") and used:
+        yield Mistake(
+            "immutable",
+            f"{reference} is immutable",
+            "make another one under a new name, and let the template name that one",
+        )
+
+
+def _meant(near: str | None) -> str:
+    return "" if near is None else f" (is {near!r} meant?)"
+
+
+def _of_uses(
+    owner: Workload, uses: Sequence[Use], stored: Mapping[str, Any] | None
+) -> Iterator[Mistake]:
+    for use in uses:
+        if use.role is Role.INIT or owner.kind == "CronJob":
+            continue  # what ends before long reads it anew the next time
+        place = f"{owner}, container {use.container}"
+        if use.way in {Way.SUB_PATH, Way.SUB_PATH_EXPR}:
+            yield Mistake(
+                "subPath",
+                f"{place} mounts {use.where} by {use.way}, which never updates",
+                "mount the whole volume in a folder of its own, or restart the pods "
+                "after each update (cmhot refresh --method rollout)",
+            )
+        elif use.way.is_environment:
+            yield Mistake(
+                "env",
+                f"{place} takes {use.key_or_path} by {use.way}, which never updates",
+                "read it from a mounted file, or restart the pods after each update "
+                "(cmhot refresh --method rollout)",
+            )
+        missing = _missing_keys(use, stored)
+        if missing and not use.optional:
+            yield Mistake(
+                "absent-key",
+                f"{place} needs the key {missing[0]!r}, which the object has not",
+                f"add it, or correct the name{_meant(_near_key(missing[0], stored))}",
+            )
+
+
+def _missing_keys(use: Use, stored: Mapping[str, Any] | None) -> list[str]:
+    if stored is None or UNREAD in stored or use.items is None:
+        return []
+    content = content_of(stored)
+    return [key for key, _ in use.items if key not in content]
+
+
+def _near_key(key: str, stored: Mapping[str, Any] | None) -> str | None:
+    return None if stored is None else nearest(key, content_of(stored))
+
+
+def _of_replicas(survey: Survey, owner: Workload) -> Iterator[Mistake]:
+    """Compare the pods of a workload with each other, and with its template."""
+    using, total = len(survey.consumers.get(owner, ())), survey.pods[owner]
+    loose = survey.unmounted.get(owner)
+    if loose:
+        yield Mistake(
+            "unmounted",
+            f"{owner} has the volume {', '.join(sorted(loose))}, mounted nowhere",
+            "add a volumeMount, or remove the volume",
+        )
+    if 0 < using < total:
+        yield Mistake(
+            "some-replicas",
+            f"only {using} of {total} pods of {owner} use {survey.reference}",
+            "the others were made from another template: finish the rollout, or look "
+            "which name they use",
+        )
+    workload = survey.workloads.get(owner)
+    if workload is None or not workload.outdated:
+        return
+    yield Mistake(
+        "older-template",
+        f"{workload.outdated} of {workload.pods} pods of {owner} run with an older "
+        "template",
+        "resume it (kubectl rollout resume)"
+        if workload.paused
+        else "wait for the rollout, or see why it does not go on "
+        f"(kubectl rollout status {owner})",
+    )
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + "s" * (count != 1)
+
+
+def _named(use: Use) -> str:
+    if use.role is Role.CONTAINER:
+        return use.container
+    return f"{use.container} ({use.role.value})"
+
+
+def _seconds(row: Consumer) -> dict[str, str]:
+    if row.expected is None:
+        unknown = "?" if row.fate.update and row.pods else "-"
+        return dict.fromkeys(["p50", "p99", "max"], unknown)
+    known = row.expected
+    numbers = {"p50": known.p50_s, "p99": known.p99_s, "max": known.max_s}
+    return {name: f"{seconds:.0f} s" for name, seconds in numbers.items()}

@@ -2,11 +2,8 @@
 
 Files are read by `cat`, which runs without a shell; variables from ``/proc/1/environ``,
 what the process was started with: a shell would hide names such as ``log-level``.
-The content of a Secret is compared by its hash.
-
-Ephemeral containers, by which one looks into containers that have no `cat`.
-
-Each changes its pod: that syncs it, and the container stays until the pod goes.
+The content of a Secret is compared by its hash. A container without `cat` can be read
+through an ephemeral container, which changes the pod.
 """
 
 from __future__ import annotations
@@ -14,8 +11,9 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cmhot.cluster.nodes import probe_image
@@ -25,18 +23,27 @@ from cmhot.kubelet.uses import Role, containers_of
 from cmhot.kubelet.view import fate_of, files_of, read_environ, variables_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from cmhot.cluster.port import Captured, Capturing, Cluster, Inspectable
+    from cmhot.cluster.port import Captured, Cluster
     from cmhot.kubelet.uses import Object, Use
 
+    Run = Callable[[Sequence[str]], Captured]
 
+
+AT_ONCE = 8
+"""Requests at the same time: an inspection is a process started by a kubelet."""
 ENVIRON = "/proc/1/environ"
+FILES_AT_ONCE = 100
+"""Paths on one command line."""
+START_S = 30.0
+"""Longest time for an ephemeral container to start: its image may be pulled."""
+POLL_S = 0.5
+MOST_IN_VAIN = 3
+"""Ephemeral containers that did not start, after which no more are made."""
 _BY_HAND = "see for yourself, by kubectl exec"
 _LATER = "see whether the later source has them: then its value counts, and not this"
 _ASK = "see whether commands run there: kubectl exec"
-FILES_AT_ONCE = 100
-"""Paths on one command line."""
 _NOT_RUN = {126, 127}
 """Exit codes by which a runtime says that there is no such program."""
 _MISSING = re.compile(
@@ -45,30 +52,20 @@ _MISSING = re.compile(
 """How runtimes complain of a program that is not there."""
 
 
-class State(Enum):
-    """What a look found."""
+class ContentState(Enum):
+    """What an inspection found."""
 
     FRESH = "holds the current content"
     STALE = "holds other content"
-    WAITING = "is not running"
-    BLIND = "cannot be looked into"
+    PENDING = "is not running, or gave no answer"
+    UNREADABLE = "cannot be read from inside"
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """Uses of one container that stand and fall together.
+class ContainerUses:
+    """Uses of one container that one inspection covers: either files or variables.
 
-    Attributes
-    ----------
-    pod
-        As the API server sent it.
-    container
-        Its name.
-    uses
-        Either such as an update reaches, or such as it never does;
-        either files, or variables.
-    updates
-        Whether an update reaches them while the container runs.
+    ``updates``: an update reaches them while the container runs.
     """
 
     pod: Object
@@ -82,56 +79,47 @@ class Part:
         return str(self.pod["metadata"]["name"])
 
     @property
+    def node(self) -> str | None:
+        """Name the pod's node; None: it is not scheduled."""
+        node: str | None = self.pod["spec"].get("nodeName")
+        return node
+
+    @property
     def key(self) -> tuple[str, str, tuple[Use, ...]]:
-        """Tell it from others, and from the same one after a restart."""
+        """Identify it, also against the same container after a restart."""
         state = _status(self.pod, self.container)
         instance = state.get("containerID") or self.pod["metadata"].get("uid", "")
         return str(instance), self.container, self.uses
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What was found.
+class Inspection:
+    """What was found in a container."""
 
-    Attributes
-    ----------
-    state
-        In short.
-    why
-        In words, for all but `State.FRESH`.
-    remedy
-        What helps, where it is not what helps others in this state.
+    state: ContentState
+    why: str = ""  # in words, for all but FRESH
+    remedy: str = ""  # empty: what helps all in this state
+    held: Mapping[str, str | None] = field(default_factory=dict)
+    """From the object's keys to what was there, where content was asked for;
+    None: nothing was, or it could not be read."""
+
+
+def container_uses(
+    pod: Object, uses: Sequence[Use], *, immutable: bool, by_way: bool = False
+) -> list[ContainerUses]:
+    """Divide a pod's uses into what one inspection covers, or further by their way.
+
+    Init containers and others that have ended for good cannot be inspected.
     """
-
-    state: State
-    why: str = ""
-    remedy: str = ""
-
-
-def parts_of(pod: Object, uses: Sequence[Use], *, immutable: bool) -> list[Part]:
-    """Divide a pod's uses into what is looked at together.
-
-    Where a container has ended for good, there is nothing to look into: so it is with
-    init containers, and with ephemeral ones that are over.
-
-    Parameters
-    ----------
-    pod
-        As the API server sent it.
-    uses
-        From `cmhot.kubelet.uses.uses_of`.
-    immutable
-        Whether the object is.
-    """
-    found: dict[tuple[str, bool, bool], list[Use]] = {}
+    found: dict[tuple[Any, ...], list[Use]] = {}
     for use in uses:
         if use.role is Role.INIT or _has_ended(pod, use):
             continue
         updates = fate_of(use, immutable=immutable).update
-        place = use.container, updates, use.way.is_environment
-        found.setdefault(place, []).append(use)
+        kind = use.way if by_way else use.way.is_environment
+        found.setdefault((use.container, updates, kind), []).append(use)
     return [
-        Part(pod, container, tuple(own), updates)
+        ContainerUses(pod, container, tuple(own), updates)
         for (container, updates, _), own in found.items()
     ]
 
@@ -148,126 +136,139 @@ def _has_ended(pod: Object, use: Use) -> bool:
     return bool(policy == "Never" or (policy == "OnFailure" and succeeded))
 
 
-def look(
-    door: Capturing,
-    part: Part,
+def inspect(
+    cluster: Cluster,
+    part: ContainerUses,
     content: Mapping[str, bytes],
     *,
     namespace: str,
     through: str | None = None,
     binary: frozenset[str] = frozenset(),
     is_repeated: bool = True,
-) -> Look:
-    """Look into a container.
+    reads: bool = False,
+) -> Inspection:
+    """Compare what a container holds with an object's content.
 
-    Whoever gives no answer now may give one later: that is no verdict.
+    No answer is no verdict: there may be one later.
 
     Parameters
     ----------
-    door
+    cluster, part, namespace
         Where.
-    part
-        Which container, and what in it.
     content
         Of the object.
-    namespace
-        Of the pod.
     through
-        An ephemeral container that sees the other one's processes; None: go directly.
+        An ephemeral container that sees the other one's processes; None: directly.
     binary
         Keys that become no variables.
     is_repeated
-        Whether who gives no answer will be asked again.
+        Whether a container that gives no answer will be inspected again.
+    reads
+        Whether to read what is there, too (`Inspection.held`).
 
     Raises
     ------
     ForbiddenError
-        Nobody lets us run a command in a pod.
+        No right to run a command in a pod.
     UnreachableError
-        There was no answer, and nobody will ask again.
+        There was no answer, and it will not be inspected again.
     """
-    if not runs(part):
-        return Look(State.WAITING, _why_not(part))
-    if "$(" in part.uses[0].sub_path:
-        why = "its subPathExpr is known to the container alone"
-        return Look(State.BLIND, why, _BY_HAND)
+    wanted = _expected(part, content, binary)
+    run = partial(
+        cluster.capture,
+        part.name,
+        namespace=namespace,
+        container=through or part.container,
+    )
     try:
-        if part.uses[0].way.is_environment:
-            wanted = expected(part, content, binary=binary)
-            return _environment(door, part, wanted, namespace, through)
-        return _files(door, part, expected(part, content), namespace, through)
+        found = _inspect(run, part, wanted, "" if through is None else "/proc/1/root")
     except ForbiddenError:
         raise
     except UnreachableError as error:
         if not is_repeated:
             raise
-        return unasked(error)
+        found = unanswered(error)
     except ClusterError as error:
-        return unasked(error)
+        found = unanswered(error)
+    return _read(run, part, content, wanted, found) if reads else found
 
 
-def unasked(error: ClusterError | str) -> Look:
-    """Make a look of a failure to look: not a verdict, whoever it is due to.
-
-    Parameters
-    ----------
-    error
-        Why it failed.
-    """
-    return Look(State.WAITING, f"it could not be asked: {error}", _ASK)
+def unanswered(error: ClusterError | str) -> Inspection:
+    """Say that a container gave no answer."""
+    why = f"it could not be asked: {error}"
+    return Inspection(ContentState.PENDING, why, _ASK)
 
 
-def expected(
-    part: Part,
-    content: Mapping[str, bytes],
-    *,
-    binary: frozenset[str] = frozenset(),
-) -> dict[str, bytes]:
-    """Give what a container should hold, by path or variable.
-
-    Parameters
-    ----------
-    part
-        The container.
-    content
-        Of the object.
-    binary
-        Keys that become no variables.
-    """
+def _inspect(
+    run: Run, part: ContainerUses, wanted: Mapping[str, bytes], root: str
+) -> Inspection:
+    state = _status(part.pod, part.container).get("state") or {}
+    if "running" not in state:
+        return Inspection(ContentState.PENDING, _why_not(part, state))
+    if "$(" in part.uses[0].sub_path:
+        why = "its subPathExpr is known to the container alone"
+        return Inspection(ContentState.UNREADABLE, why, _BY_HAND)
     if part.uses[0].way.is_environment:
-        explicit = _explicit(part.pod, part.container)
+        return _environment(run, part, wanted)
+    return _files(run, wanted, root)
+
+
+def _expected(
+    part: ContainerUses, content: Mapping[str, bytes], binary: frozenset[str]
+) -> dict[str, bytes]:
+    """Give what a container should hold, by path or variable."""
+    if part.uses[0].way.is_environment:
+        explicit = frozenset(
+            variable["name"] for variable in _spec(part).get("env") or ()
+        )
         return variables_of(part.uses, content, explicit=explicit, binary=binary)
     return files_of(part.uses, content)
 
 
-def read(
-    door: Capturing, part: Part, keys: Sequence[str], *, namespace: str
+def _read(
+    run: Run,
+    part: ContainerUses,
+    content: Mapping[str, bytes],
+    wanted: Mapping[str, bytes],
+    found: Inspection,
+) -> Inspection:
+    """Add what is there, key by key; a second look where it is not the content."""
+    keys = {
+        place: key
+        for use in part.uses
+        for place, key in use.places(sorted(content)).items()
+    }
+    state = found.state
+    held: dict[str, bytes | None] = dict.fromkeys(keys.values())
+    if state is ContentState.FRESH:
+        held = {key: content.get(key) for key in held}
+    elif state is ContentState.STALE:
+        try:
+            there = _places(run, part, list(keys))
+        except ForbiddenError:
+            raise
+        except ClusterError:
+            state = ContentState.PENDING
+        else:
+            wrong = {at: there[at] for at in wanted if there[at] != wanted[at]}
+            held = {keys[at]: there[at] for at in there}
+            held |= {keys[at]: one for at, one in wrong.items()}
+            # it may have been updated between the two looks
+            state = ContentState.STALE if wrong else ContentState.FRESH
+    texts = {
+        key: None if there is None else there.decode(errors="replace")
+        for key, there in held.items()
+    }
+    return replace(found, state=state, held=texts)
+
+
+def _places(
+    run: Run, part: ContainerUses, places: Sequence[str]
 ) -> dict[str, bytes | None]:
-    """Read what a container holds, place by place, as `look` does not.
-
-    Parameters
-    ----------
-    door, part, namespace
-        As of `look`, which has found the container running.
-    keys
-        Of the object.
-
-    Returns
-    -------
-    dict
-        From each path or variable to what is there; None: nothing is.
-
-    Raises
-    ------
-    ClusterError
-        It could not be asked.
-    """
-    places = [place for use in part.uses for place in use.places(keys)]
+    """Read paths or variables one by one; None: there is no such file or variable."""
 
     def cat(path: str) -> bytes | None:
-        answer = door.capture(
-            part.name, ["cat", path], namespace=namespace, container=part.container
-        )
+        answer = run(["cat", path])
         return answer.output if answer.code == 0 else None
 
     if part.uses[0].way.is_environment:
@@ -276,70 +277,51 @@ def read(
     return {path: cat(path) for path in places}
 
 
-def _files(
-    door: Capturing,
-    part: Part,
-    wanted: Mapping[str, bytes],
-    namespace: str,
-    through: str | None,
-) -> Look:
+def _files(run: Run, wanted: Mapping[str, bytes], root: str) -> Inspection:
     """Read files at once, and in reverse before they pass for what they should be.
 
     Read once, they pass as well where only the bounds between them are others.
     """
     paths = sorted(wanted)
-    root = "" if through is None else "/proc/1/root"
     for start in range(0, len(paths), FILES_AT_ONCE):
         some = paths[start : start + FILES_AT_ONCE]
         for order in [some] if len(some) == 1 else [some, some[::-1]]:
-            answer = door.capture(
-                part.name,
-                ["cat", *(f"{root}{path}" for path in order)],
-                namespace=namespace,
-                container=through or part.container,
-            )
+            answer = run(["cat", *(f"{root}{path}" for path in order)])
             if (unread := _not_run(answer)) is not None:
                 return unread
             if answer.code != 0 and "ermission denied" in answer.complaint:
-                return Look(State.BLIND, answer.complaint)
+                return Inspection(ContentState.UNREADABLE, answer.complaint)
             if answer.code != 0:
-                return Look(State.STALE, f"a file is missing ({answer.complaint})")
+                return Inspection(
+                    ContentState.STALE, f"a file is missing ({answer.complaint})"
+                )
             if not _same(answer.output, b"".join(wanted[path] for path in order)):
-                return Look(State.STALE, "its files have other content")
-    return Look(State.FRESH)
+                return Inspection(ContentState.STALE, "its files have other content")
+    return Inspection(ContentState.FRESH)
 
 
-def _not_run(answer: Captured) -> Look | None:
+def _not_run(answer: Captured) -> Inspection | None:
     """Tell a container without `cat` from a command that broke off; None: it ran."""
     complaint = answer.complaint
     # of a process that has just ended, a runtime misses a file of the kernel
     is_missing = _MISSING.search(complaint) and "/proc/" not in complaint
     if answer.code in _NOT_RUN or (answer.code is None and is_missing):
-        return Look(State.BLIND, f"it has no cat ({complaint})")
-    return unasked(complaint) if answer.code is None else None
+        return Inspection(ContentState.UNREADABLE, f"it has no cat ({complaint})")
+    return unanswered(complaint) if answer.code is None else None
 
 
 def _environment(
-    door: Capturing,
-    part: Part,
-    wanted: Mapping[str, bytes],
-    namespace: str,
-    through: str | None,
-) -> Look:
+    run: Run, part: ContainerUses, wanted: Mapping[str, bytes]
+) -> Inspection:
     spec = part.pod["spec"]
     if spec.get("shareProcessNamespace") or spec.get("hostPID"):
         why = "its processes are numbered with those of others"
-        return Look(State.BLIND, why, _BY_HAND)
-    answer = door.capture(
-        part.name,
-        ["cat", ENVIRON],
-        namespace=namespace,
-        container=through or part.container,
-    )
+        return Inspection(ContentState.UNREADABLE, why, _BY_HAND)
+    answer = run(["cat", ENVIRON])
     if (unread := _not_run(answer)) is not None:
         return unread
     if answer.code != 0:
-        return Look(State.BLIND, answer.complaint)
+        return Inspection(ContentState.UNREADABLE, answer.complaint)
     seen = read_environ(answer.output)
     different = [
         name
@@ -347,7 +329,7 @@ def _environment(
         if name not in seen or not _same(seen[name], value)
     ]
     if not different:
-        return Look(State.FRESH)
+        return Inspection(ContentState.FRESH)
     named = {name for use in part.uses if use.items for _, name in use.items}
     later = tuple(prefix for use in part.uses for prefix in use.later)
     if all(
@@ -356,23 +338,15 @@ def _environment(
     ):
         some = ", ".join(different[:5])
         why = f"a later source of its envFrom may be what sets its {some}"
-        return Look(State.BLIND, why, _LATER)
-    return Look(State.STALE, f"its environment has another {', '.join(different[:5])}")
+        return Inspection(ContentState.UNREADABLE, why, _LATER)
+    return Inspection(
+        ContentState.STALE, f"its environment has another {', '.join(different[:5])}"
+    )
 
 
 def _same(one: bytes, other: bytes) -> bool:
     """Compare by hash, so that what is secret stays in as few places as can be."""
     return hashlib.sha256(one).digest() == hashlib.sha256(other).digest()
-
-
-def _explicit(pod: Object, container: str) -> frozenset[str]:
-    """Name the variables that a container's specification sets one by one."""
-    return frozenset(
-        variable["name"]
-        for one, _ in containers_of(pod["spec"])
-        if one["name"] == container
-        for variable in one.get("env") or ()
-    )
 
 
 def _status(pod: Object, container: str) -> Mapping[str, Any]:
@@ -389,13 +363,15 @@ def _status(pod: Object, container: str) -> Mapping[str, Any]:
     return {}
 
 
-def runs(part: Part) -> bool:
-    """Tell whether a container was running when its pod was listed."""
-    return "running" in (_status(part.pod, part.container).get("state") or {})
+def _spec(part: ContainerUses) -> Object:
+    return next(
+        one
+        for one, _ in containers_of(part.pod["spec"])
+        if one["name"] == part.container
+    )
 
 
-def _why_not(part: Part) -> str:
-    state = _status(part.pod, part.container).get("state") or {}
+def _why_not(part: ContainerUses, state: Mapping[str, Any]) -> str:
     for words in state.values():
         if words.get("reason"):
             return f"it is not running ({words['reason']})"
@@ -403,27 +379,14 @@ def _why_not(part: Part) -> str:
     return f"it is not running (the pod is {phase})"
 
 
-START_S = 30.0
-"""Longest time for an ephemeral container to start: its image may be pulled."""
-POLL_S = 0.5
-MOST_IN_VAIN = 3
-"""Containers that did not start, after which no more are made."""
-
-
 @dataclass(slots=True)
-class Onlookers:
+class EphemeralContainers:
     """Makes ephemeral containers, one beside each container that needs one.
 
-    Attributes
-    ----------
-    cluster, door
-        Where.
-    namespace
-        Of the pods.
+    Each changes its pod: that syncs it, and the container stays until the pod goes.
     """
 
     cluster: Cluster
-    door: Inspectable
     namespace: str
     _made: dict[tuple[str, str], str] = field(default_factory=dict)
     _in_vain: int = 0
@@ -434,21 +397,11 @@ class Onlookers:
         """Name the pods that have been changed."""
         return tuple(sorted({pod for pod, _ in self._made}))
 
-    def beside(self, part: Part, *, until_s: float) -> str | Look | None:
-        """Give a running ephemeral container beside another.
+    def beside(self, part: ContainerUses, *, until_s: float) -> str | Inspection | None:
+        """Name a running ephemeral container that shares processes with another.
 
-        Parameters
-        ----------
-        part
-            The container, which it shares processes with.
-        until_s
-            Instant of the cluster's monotonic clock at which to give up, seconds.
-
-        Returns
-        -------
-        str or Look or None
-            Its name; what is known where the pod has gone meanwhile;
-            None: it did not start, or others like it did not.
+        None: it did not start before ``until_s`` (of the cluster's monotonic clock),
+        or others like it did not; an inspection: the pod has gone meanwhile.
         """
         place = part.name, part.container
         try:
@@ -457,23 +410,22 @@ class Onlookers:
                 if name is None:
                     if self._in_vain >= MOST_IN_VAIN:
                         return None
-                    name = self._add(part)
-                    self._made[place] = name
+                    name = self._made[place] = self._add(part)
             if self._starts(part.name, name, until_s):
                 return name
         except NotFoundError as error:
-            return unasked(error)
+            return unanswered(error)
         with self._lock:
             self._in_vain += 1
         return None
 
-    def _add(self, part: Part) -> str:
+    def _add(self, part: ContainerUses) -> str:
         """Start one, or find that of an earlier call."""
         name = f"cmhot-look-{part.container}"[:63].rstrip("-")
         present = {one["name"] for one, _ in containers_of(part.pod["spec"])}
         if name not in present:
             image, policy = probe_image(self.cluster, None)
-            self.door.add_ephemeral(
+            self.cluster.add_ephemeral(
                 part.name,
                 {
                     "name": name,
@@ -481,7 +433,8 @@ class Onlookers:
                     "imagePullPolicy": policy,
                     "command": ["sleep", "86400"],
                     "targetContainerName": part.container,
-                    "securityContext": _user_of(part),
+                    # the kernel lets only the same user see its files
+                    "securityContext": dict(_spec(part).get("securityContext") or {}),
                 },
                 namespace=self.namespace,
             )
@@ -498,11 +451,3 @@ class Onlookers:
                     return True
             clock.sleep(POLL_S)
         return False
-
-
-def _user_of(part: Part) -> dict[str, Any]:
-    """Be whoever the other container is: the kernel lets only them see its files."""
-    for one, _ in containers_of(part.pod["spec"]):
-        if one["name"] == part.container:
-            return dict(one.get("securityContext") or {})
-    return {}

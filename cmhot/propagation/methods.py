@@ -1,208 +1,92 @@
-"""What a refresh would do, what it did, and whether it helped.
+"""The steps of a refresh: touch pods, roll out, scale to nothing and back, verify.
 
-What the three methods share: the workload, its pods, the clock and the account.
+A change of a pod's annotation syncs it, and a sync reads its volumes: see "When a Pod's
+annotation changes" in docs of Kubernetes on ConfigMaps, and docs/studies/remedies.md
+for how quick it is.
 
-Which objects a refresh is about, and whether it has helped.
-
-Init containers have ended: what they read cannot be looked at from inside.
-
-Touch each pod: a change of its annotation syncs it, and a sync reads its volumes.
-
-See "When a Pod's annotation changes" in docs of Kubernetes on ConfigMaps, and
-docs/studies/remedies.md for how quick it is.
-
-Scale to nothing and back, and never forget how many there were.
-
-The number of replicas is written beside the zero in one request: whoever is killed then
-leaves a workload that says by itself what it was, and the next call restores it.
-From the zero on, nothing but a refusal keeps us from scaling back.
+Scaling to nothing never forgets how many pods there were: the number of replicas is
+written beside the zero in one request. A caller that is killed then leaves a workload
+that says by itself what it was, and the next call restores it. From the zero on,
+nothing but a refusal keeps us from scaling back.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from enum import StrEnum
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from cmhot.clock import NS_PER_S
+from cmhot.cluster.nodes import observe_settings
 from cmhot.cluster.port import POD
-from cmhot.display import Page, Shown
 from cmhot.errors import ClusterError, ForbiddenError, NotFoundError, UsageError
 from cmhot.kubelet.uses import Kind, Role, parse_reference, references_of, uses_of
 from cmhot.kubelet.view import content_of
-from cmhot.propagation.explain import node_facts
-from cmhot.propagation.inspection import State, look, parts_of
-from cmhot.propagation.owners import KINDS, is_leaving, owner_of
-from cmhot.propagation.wait import wait
-from cmhot.propagation.watch import UnusedError
+from cmhot.propagation.expectation import sync_reads
+from cmhot.propagation.inspection import (
+    AT_ONCE,
+    ContentState,
+    container_uses,
+    inspect,
+)
+from cmhot.propagation.wait import UnusedError, wait
 from cmhot.propagation.workload import (
+    KINDS,
     REMEMBERED,
     TOUCHED,
-    Circumstances,
+    WorkloadState,
     budgets_of,
+    is_leaving,
     is_rolled_out,
+    owner_of,
     replicas_of,
     scaled_by,
+    selector_of,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from cmhot.clock import Clock
-    from cmhot.cluster.port import Cluster, Inspectable
+    from cmhot.cluster.port import Cluster
     from cmhot.kubelet.uses import Object, Reference, Use
-    from cmhot.propagation.inspection import Part
-    from cmhot.propagation.owners import Owner
-    from cmhot.propagation.watch import Waited
-
-
-class Method(StrEnum):
-    """How pods are brought to see an update at once."""
-
-    ANNOTATE = "annotate"
-    """Touch each pod: that syncs it, and a sync reads its volumes."""
-    ROLLOUT = "rollout"
-    """Change the template: the workload replaces its pods by its strategy."""
-    RECREATE = "recreate"
-    """Scale to nothing and back: there are no pods in between."""
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Refreshed(Shown):
-    """How a refresh went.
-
-    Attributes
-    ----------
-    owner, namespace
-        The workload.
-    method
-        How.
-    dry_run
-        Whether nothing was done, and `steps` says what would be.
-    steps
-        What was done, in order.
-    warnings
-        What to know about it.
-    pods
-        That the workload had.
-    writes
-        Requests that changed something.
-    acted_s
-        Seconds from the call until all of it was done; None: a dry run.
-    seconds
-        Seconds from the call until it was verified.
-    restored
-        Replicas that an earlier call had left at nothing, and this one brought back;
-        None: there was none.
-    verified
-        What was seen from inside the pods afterwards, object by object.
-    """
-
-    owner: Owner
-    namespace: str
-    method: Method
-    dry_run: bool
-    steps: tuple[str, ...]
-    warnings: tuple[str, ...]
-    pods: int
-    writes: int = 0
-    acted_s: float | None = None
-    seconds: float = 0.0
-    restored: int | None = None
-    verified: tuple[Waited, ...] = ()
-
-    @property
-    def ok(self) -> bool:
-        """Whether all that was looked at has landed; a dry run is fine."""
-        return all(one.landed for one in self.verified)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give it as ``refresh --json`` does."""
-        return {
-            "workload": str(self.owner),
-            "namespace": self.namespace,
-            "method": self.method.value,
-            "dry_run": self.dry_run,
-            "ok": self.ok,
-            "steps": list(self.steps),
-            "warnings": list(self.warnings),
-            "pods": self.pods,
-            "writes": self.writes,
-            "acted_s": self.acted_s,
-            "seconds": self.seconds,
-            "restored": self.restored,
-            "verified": [one.to_dict() for one in self.verified],
-        }
-
-    def to_text(self) -> str:
-        """Write it for people."""
-        would = "would " * self.dry_run
-        lines = [self._heading()]
-        lines += [f"  {would}{step}" for step in self.steps]
-        lines += [f"! {warning}" for warning in self.warnings]
-        lines += [one.to_text() for one in self.verified]
-        return "\n".join([*lines, *self._durations()])
-
-    def page(self) -> Page:
-        """Show what was done, and who lags behind in spite of it."""
-        would = "would " * self.dry_run
-        pages = [one.page() for one in self.verified]
-        notes = [
-            *(f"{would}{step}" for step in self.steps),
-            *self.warnings,
-            *(line for one in pages for line in (one.heading, *one.notes)),
-            *self._durations(),
-        ]
-        return Page(self._heading(), [row for one in pages for row in one.rows], notes)
-
-    def _heading(self) -> str:
-        would = "would " * self.dry_run
-        return f"{self.owner} in {self.namespace}, {self.method} {would}".rstrip()
-
-    def _durations(self) -> list[str]:
-        if self.acted_s is None:
-            return []
-        return [f"done after {self.acted_s:.1f} s, verified after {self.seconds:.1f} s"]
+    from cmhot.propagation.inspection import ContainerUses
+    from cmhot.propagation.wait import Waited
+    from cmhot.propagation.workload import Workload
 
 
 AUTOSCALER = Kind("autoscaling/v2", "horizontalpodautoscalers")
 BUDGET = Kind("policy/v1", "poddisruptionbudgets")
 POLL_S = 0.5
+SETTLE_S = 1.2
+"""From a touch to the look whether it helped: a sync that follows another one waits for
+the next relist (1 s), and the two volume loops take 0.2 s."""
+TRIES = 5
+IN_PHASE = (
+    "these pods were synced at the same time, and will be so again: the next updates "
+    "reach them together, until their jitter has spread them (some five syncs)"
+)
+PATIENCE_S = 60.0
+"""Scaling back is tried for so long at least, whatever time was given for all of it."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 8.0
+"""Between two tries: each pause is twice the one before."""
 
 
 @dataclass(slots=True)
-class Session:
-    """One refresh under way.
-
-    Attributes
-    ----------
-    cluster, door
-        Where.
-    owner, namespace
-        The workload.
-    until
-        Instant of the monotonic clock at which patience ends.
-    tell
-        Takes a line about each step.
-    writes
-        Requests that changed something, so far.
-    warnings
-        What to know about it, so far.
-    deaf
-        Nodes where a forced sync does not read anew.
-    """
+class WorkloadRefresh:
+    """One refresh under way: of which workload, how long, and what it did so far."""
 
     cluster: Cluster
-    door: Inspectable
-    owner: Owner
+    owner: Workload
     namespace: str
-    until: float
+    until_s: float  # by the cluster's monotonic clock
     tell: Callable[[str], None]
     writes: int = 0
     warnings: list[str] = field(default_factory=list)
-    deaf: set[str] = field(default_factory=set)
+    caching: set[str] = field(default_factory=set)  # nodes where a sync reads no news
 
     @property
     def kind(self) -> Kind:
@@ -212,26 +96,18 @@ class Session:
     @property
     def left_s(self) -> float:
         """Seconds of patience that are left."""
-        return max(self.until - self.cluster.clock.monotonic(), 0.0)
+        return max(self.until_s - self.cluster.clock.monotonic(), 0.0)
 
-    def look_around(self) -> Circumstances:
-        """Read the workload, and what acts on it.
-
-        Raises
-        ------
-        NotFoundError
-            There is no such workload.
-        """
+    def state(self) -> WorkloadState:
+        """Read the workload, and what acts on it."""
         found = self.read()
         labels = (found["spec"]["template"].get("metadata") or {}).get("labels") or {}
         autoscalers, budgets = self._all(AUTOSCALER), self._all(BUDGET)
-        return Circumstances(
-            owner=self.owner,
-            found=found,
-            autoscalers=None
-            if autoscalers is None
-            else scaled_by(autoscalers, self.owner),
-            budgets=None if budgets is None else tuple(budgets_of(budgets, labels)),
+        return WorkloadState(
+            self.owner,
+            found,
+            None if autoscalers is None else scaled_by(autoscalers, self.owner),
+            None if budgets is None else tuple(budgets_of(budgets, labels)),
         )
 
     def _all(self, kind: Kind) -> list[dict[str, Any]] | None:
@@ -258,27 +134,19 @@ class Session:
 
     def pods(self, found: Object, *, leaving: bool = False) -> list[dict[str, Any]]:
         """List the workload's pods, also those that are going if asked for."""
-        selector = found["spec"]["selector"]
-        by_labels = (
-            None if selector.get("matchExpressions") else selector["matchLabels"]
+        pages = self.cluster.pages(
+            POD, namespace=self.namespace, labels=selector_of(found)
         )
-        pages = self.door.pages(POD, namespace=self.namespace, labels=by_labels)
         return [
             pod
             for page in pages
             for pod in page
-            if owner_of(pod, {self.owner}) == self.owner
+            if owner_of(pod, self.owner.__eq__) == self.owner
             and (leaving or not is_leaving(pod))
         ]
 
     def await_rollout(self) -> None:
-        """Wait until all pods are new and available.
-
-        Raises
-        ------
-        ClusterError
-            When the time is over.
-        """
+        """Wait until all pods are new and available."""
         clock = self.cluster.clock
         while not is_rolled_out(self.read(), self.owner.kind):
             if not self.left_s:
@@ -290,17 +158,12 @@ class Session:
             clock.sleep(POLL_S)
 
 
-def choose(session: Session, found: Object, configmap: str | None) -> list[Reference]:
+def choose_objects(
+    refresh: WorkloadRefresh, found: Object, configmap: str | None
+) -> list[Reference]:
     """List the objects to verify: the one that was named, or every ConfigMap.
 
-    Parameters
-    ----------
-    session
-        The refresh; it is warned of what is left out.
-    found
-        The workload.
-    configmap
-        A name, or ``secret/NAME``; None: what the template's containers use.
+    The name may be ``secret/NAME``; what none but init containers use is left out.
 
     Raises
     ------
@@ -313,11 +176,11 @@ def choose(session: Session, found: Object, configmap: str | None) -> list[Refer
     if configmap is not None:
         is_whole = "/" in configmap
         one = parse_reference(configmap if is_whole else f"configmap/{configmap}")
-        _get(session, one)
-        pods = () if uses_of(template, one) else session.pods(found)
+        _get(refresh, one)
+        pods = () if uses_of(template, one) else refresh.pods(found)
         if not any(uses_of(pod, one) for pod in (template, *pods)):
             msg = (
-                f"{session.owner} does not use {one}: `cmhot explain {one}` "
+                f"{refresh.owner} does not use {one}: `cmhot explain {one}` "
                 "says who does"
             )
             raise UsageError(msg)
@@ -327,7 +190,7 @@ def choose(session: Session, found: Object, configmap: str | None) -> list[Refer
         for one in sorted(references_of(template))
         if not one.is_secret
         and not _is_over(uses := uses_of(template, one))
-        and _is_there(session, one, uses)
+        and _is_there(refresh, one, uses)
     ]
 
 
@@ -336,92 +199,66 @@ def _is_over(uses: Sequence[Use]) -> bool:
     return all(use.role is Role.INIT for use in uses)
 
 
-def _is_there(session: Session, reference: Reference, uses: Sequence[Use]) -> bool:
+def _is_there(
+    refresh: WorkloadRefresh, reference: Reference, uses: Sequence[Use]
+) -> bool:
     try:
-        _get(session, reference)
+        _get(refresh, reference)
     except NotFoundError:
         if not all(use.optional for use in uses):
             raise
-        session.warnings.append(f"{reference} does not exist, and is optional")
+        refresh.warnings.append(f"{reference} does not exist, and is optional")
         return False
     return True
 
 
-def _get(session: Session, reference: Reference) -> None:
-    session.cluster.get(reference.place, reference.name, namespace=session.namespace)
+def _get(refresh: WorkloadRefresh, reference: Reference) -> None:
+    refresh.cluster.get(reference.place, reference.name, namespace=refresh.namespace)
 
 
 def verify(
-    method: Method, session: Session, found: Object, references: Sequence[Reference]
+    refresh: WorkloadRefresh,
+    found: Object,
+    references: Sequence[Reference],
+    *,
+    updatable_only: bool,
 ) -> tuple[Waited, ...]:
-    """Look from inside whether it has helped; warn of what cannot be looked at.
-
-    Parameters
-    ----------
-    method
-        How it was refreshed.
-    session
-        The refresh.
-    found
-        The workload, as it is now.
-    references
-        From `choose`.
-    """
-    if replicas_of(found, session.owner.kind) == 0:
-        session.warnings.append(f"{session.owner} has no pods: nothing was looked at")
+    """Inspect whether it has helped; warn of what cannot be inspected."""
+    if replicas_of(found, refresh.owner.kind) == 0:
+        refresh.warnings.append(f"{refresh.owner} has no pods: nothing was looked at")
         return ()
     verified = []
     for reference in references:
         uses = uses_of(found["spec"]["template"], reference)
         if uses and _is_over(uses):
-            session.warnings.append(
-                f"none but init containers of {session.owner} use {reference}: "
+            refresh.warnings.append(
+                f"none but init containers of {refresh.owner} use {reference}: "
                 "what they have read is not looked at"
             )
             continue
         try:
             waited = wait(
-                session.cluster,
+                refresh.cluster,
                 str(reference),
-                workload=str(session.owner),
-                namespace=session.namespace,
-                timeout_s=session.left_s,
-                # what a sync cannot bring is not this method's to bring
-                updatable_only=method is Method.ANNOTATE,
+                workload=str(refresh.owner),
+                namespace=refresh.namespace,
+                timeout_s=refresh.left_s,
+                updatable_only=updatable_only,
             )
         except UnusedError as error:
-            session.warnings.append(str(error))
+            refresh.warnings.append(str(error))
         else:
             verified.append(waited)
     return tuple(verified)
 
 
-AT_ONCE = 8
-"""Requests at the same time."""
-SETTLE_S = 1.2
-"""From a touch to the look whether it helped: a sync that follows another one waits for
-the next relist (1 s), and the two volume loops take 0.2 s."""
-TRIES = 5
-IN_PHASE = (
-    "these pods were synced at the same time, and will be so again: the next updates "
-    "reach them together, until their jitter has spread them (some five syncs)"
-)
-
-
-def to_touch(
-    pods: Sequence[dict[str, Any]], references: Sequence[Reference]
-) -> list[dict[str, Any]]:
+def pods_to_touch(
+    pods: Sequence[Object], references: Sequence[Reference]
+) -> list[Object]:
     """Choose the pods to which a sync brings something.
 
     A pod that is on no node yet reads for itself once it is; what an init container
     has read, no sync reads again.
-
-    Parameters
-    ----------
-    pods
-        Of the workload.
-    references
-        Objects that matter.
     """
     return [
         pod
@@ -435,122 +272,94 @@ def to_touch(
     ]
 
 
-def deaf_nodes(session: Session, pods: Sequence[dict[str, Any]]) -> set[str]:
-    """List nodes where a sync does not ask again for what the kubelet keeps; say so."""
-    nodes = sorted({pod["spec"].get("nodeName") for pod in pods} - {None})
-    facts = node_facts(session.cluster, nodes)
-    deaf = [fact for fact in facts.values() if not fact.annotate_reads]
-    if deaf:
-        longest = max(fact.setting.ttl_s or 0.0 for fact in deaf if fact.setting)
-        session.warnings.append(
-            f"{len(deaf)} of {len(nodes)} nodes keep what they have read for up to "
+def find_caching_nodes(refresh: WorkloadRefresh, pods: Sequence[Object]) -> None:
+    """Find, and warn of, nodes where a sync does not ask again for what was read."""
+    names = sorted({pod["spec"].get("nodeName") for pod in pods} - {None})
+    nodes = observe_settings(refresh.cluster, sample=names)
+    caching = [node for node in nodes if not sync_reads(node)]
+    if caching:
+        longest = max(node.setting.ttl_s or 0.0 for node in caching if node.setting)
+        refresh.warnings.append(
+            f"{len(caching)} of {len(nodes)} nodes keep what they have read for up to "
             f"{longest:g} s (strategy Cache): a sync there does not ask again, so this "
             "cannot force it; use --method rollout"
         )
-    return {fact.name for fact in deaf}
+    refresh.caching = {node.name for node in caching}
 
 
-def touch_and_verify(
-    session: Session,
-    pods: Sequence[dict[str, Any]],
+def annotate(
+    refresh: WorkloadRefresh,
+    pods: Sequence[Object],
     references: Sequence[Reference],
     *,
     rate_per_s: float,
-) -> int:
-    """Touch pods, and touch again those that have read old content.
-
-    Parameters
-    ----------
-    session
-        The refresh.
-    pods
-        Which.
-    references
-        What they should hold afterwards.
-    rate_per_s
-        Most writes a second.
-
-    Returns
-    -------
-    int
-        Pods that had to be touched again.
-
-    Raises
-    ------
-    UsageError
-        No pod gets anything by a sync.
-    """
+) -> None:
+    """Touch pods, and touch again those that have read old content."""
     if not pods:
         msg = (
-            f"no pod of {session.owner} that is on a node mounts the object in a way "
+            f"no pod of {refresh.owner} that is on a node mounts the object in a way "
             "that updates: use --method rollout"
         )
         raise UsageError(msg)
-    due, again = list(pods), 0
-    pace = _Pace(session.cluster.clock, rate_per_s)
+    due = list(pods)
+    pace = _Pace(refresh.cluster.clock, rate_per_s)
     contents = {
         reference: content_of(
-            session.cluster.get(
-                reference.place, reference.name, namespace=session.namespace
+            refresh.cluster.get(
+                reference.place, reference.name, namespace=refresh.namespace
             )
         )
         for reference in references
     }
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for turn in range(TRIES):
-            list(pool.map(lambda pod: _touch(session, pod, pace), due))
-            session.writes += len(due)
+            list(pool.map(lambda pod: _touch(refresh, pod, pace), due))
+            refresh.writes += len(due)
             if turn == 0:
-                session.tell(f"touched {len(due)} pods")
+                refresh.tell(f"touched {len(due)} pods")
             else:
-                again += len(due)
-                session.tell(f"touched {len(due)} pods again: they had read too early")
-            session.cluster.clock.sleep(SETTLE_S)
-            due = [one for one in due if one["spec"]["nodeName"] not in session.deaf]
-            due = _stale(session, due, contents, pool)
-            if not due or not session.left_s:
+                refresh.tell(f"touched {len(due)} pods again: they had read too early")
+            refresh.cluster.clock.sleep(SETTLE_S)
+            due = [one for one in due if one["spec"]["nodeName"] not in refresh.caching]
+            due = _stale(refresh, due, contents, pool)
+            if not due or not refresh.left_s:
                 break
-    return again
 
 
 def _stale(
-    session: Session,
-    pods: Sequence[dict[str, Any]],
-    contents: dict[Reference, dict[str, bytes]],
+    refresh: WorkloadRefresh,
+    pods: Sequence[Object],
+    contents: Mapping[Reference, Mapping[str, bytes]],
     pool: ThreadPoolExecutor,
-) -> list[dict[str, Any]]:
+) -> list[Object]:
     """List the pods that hold other content."""
-    parts: list[tuple[Part, Reference]] = [
+    parts = [
         (part, reference)
         for pod in pods
         for reference in contents
-        for part in parts_of(pod, uses_of(pod, reference), immutable=False)
+        for part in container_uses(pod, uses_of(pod, reference), immutable=False)
         if part.updates
     ]
 
-    def is_stale(one: tuple[Part, Reference]) -> bool:
+    def state(one: tuple[ContainerUses, Reference]) -> ContentState:
         part, reference = one
-        seen = look(
-            session.door, part, contents[reference], namespace=session.namespace
-        )
-        return seen.state is State.STALE
+        where, content = refresh.namespace, contents[reference]
+        return inspect(refresh.cluster, part, content, namespace=where).state
 
-    verdicts = pool.map(is_stale, parts)
-    stale = {
-        part.name for (part, _), is_so in zip(parts, verdicts, strict=True) if is_so
-    }
+    states = zip(parts, pool.map(state, parts), strict=True)
+    stale = {one.name for (one, _), found in states if found is ContentState.STALE}
     return [pod for pod in pods if pod["metadata"]["name"] in stale]
 
 
-def _touch(session: Session, pod: dict[str, Any], pace: _Pace) -> None:
+def _touch(refresh: WorkloadRefresh, pod: Object, pace: _Pace) -> None:
     pace.wait()
-    stamp = str(session.cluster.clock.utc_ns())
+    stamp = str(refresh.cluster.clock.utc_ns())
     try:
-        session.cluster.patch(
+        refresh.cluster.patch(
             POD,
             pod["metadata"]["name"],
             {"metadata": {"annotations": {TOUCHED: stamp}}},
-            namespace=session.namespace,
+            namespace=refresh.namespace,
         )
     except NotFoundError:
         return  # it has gone meanwhile, and its successor reads for itself
@@ -573,45 +382,43 @@ class _Pace:
             self._clock.sleep(self._begin + due - self._clock.monotonic())
 
 
-PATIENCE_S = 60.0
-"""Scaling back is tried for so long at least, whatever time was given for all of it."""
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 8.0
-"""Between two tries: each pause is twice the one before."""
+def roll_out(refresh: WorkloadRefresh) -> None:
+    """Change the template, and wait until all pods are from the new one."""
+    second = refresh.cluster.clock.utc_ns() // NS_PER_S
+    stamp = dt.datetime.fromtimestamp(second, dt.UTC).isoformat()
+    annotations = {"metadata": {"annotations": {TOUCHED: stamp}}}
+    refresh.patch({"spec": {"template": annotations}})
+    refresh.tell("changed the template: the rollout has begun")
+    refresh.await_rollout()
 
 
-def recreate(session: Session, around: Circumstances) -> None:
-    """Scale to nothing, wait until the last pod has gone, and scale back in any case.
-
-    Raises
-    ------
-    ClusterError
-        Somebody has changed the workload meanwhile; a pod does not go in time;
-        it could not be scaled back.
-    """
+def recreate(refresh: WorkloadRefresh, state: WorkloadState) -> None:
+    """Scale to nothing, wait until no pod is left, and scale back in any case."""
     try:
-        _scale_down(session, around)
+        _scale_down(refresh, state)
     except BaseException as error:
         if not _is_refusal(error):  # it may have been scaled all the same
-            scale_up(session, around.replicas, is_in_doubt=True)
+            scale_up(refresh, state.replicas, is_in_doubt=True)
         raise
     try:
-        _await_gone(session, around)
+        _await_gone(refresh, state)
     finally:
-        scale_up(session, around.replicas)
+        scale_up(refresh, state.replicas)
+    refresh.await_rollout()
 
 
-def _scale_down(session: Session, around: Circumstances) -> None:
-    session.patch(
+def _scale_down(refresh: WorkloadRefresh, state: WorkloadState) -> None:
+    refresh.patch(
         {
             "metadata": {
                 # the number that is remembered is that of this version
-                "resourceVersion": around.found["metadata"]["resourceVersion"],
-                "annotations": {REMEMBERED: around.note},
+                "resourceVersion": state.found["metadata"]["resourceVersion"],
+                "annotations": {REMEMBERED: state.note},
             },
             "spec": {"replicas": 0},
         }
     )
-    session.tell(f"scaled from {around.replicas} to 0 (remembered in {REMEMBERED})")
+    refresh.tell(f"scaled from {state.replicas} to 0 (remembered in {REMEMBERED})")
 
 
 def _is_refusal(error: BaseException) -> bool:
@@ -625,34 +432,26 @@ def _is_refusal(error: BaseException) -> bool:
     return is_sure and status < HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def _await_gone(session: Session, around: Circumstances) -> None:
-    while session.pods(around.found, leaving=True):
-        if not session.left_s:
+def _await_gone(refresh: WorkloadRefresh, state: WorkloadState) -> None:
+    while refresh.pods(state.found, leaving=True):
+        if not refresh.left_s:
             msg = (
-                f"pods of {session.owner} do not go: see `kubectl get pods -n "
-                f"{session.namespace}`; its replicas have been restored"
+                f"pods of {refresh.owner} do not go: see `kubectl get pods -n "
+                f"{refresh.namespace}`; its replicas have been restored"
             )
             raise ClusterError(msg)
-        session.cluster.clock.sleep(POLL_S)
+        refresh.cluster.clock.sleep(POLL_S)
 
 
 def scale_up(
-    session: Session, replicas: int, *, is_in_doubt: bool = False
-) -> dict[str, Any]:
+    refresh: WorkloadRefresh, replicas: int, *, is_in_doubt: bool = False
+) -> None:
     """Scale to what it was, and forget the number in the same request.
 
     An answer that is an error is no reason to leave it at nothing: it is asked again.
-
-    Parameters
-    ----------
-    session
-        The refresh.
-    replicas
-        How many.
-    is_in_doubt
-        Whether the request that scales to nothing may still be under way. Then the
-        workload is changed in any case: that request is about the version before, and
-        is refused when it arrives late.
+    Where the request that scales to nothing may still be under way (``is_in_doubt``),
+    the workload is changed in any case: that request is about the version before, and
+    is refused when it arrives late.
 
     Raises
     ------
@@ -661,35 +460,35 @@ def scale_up(
     ClusterError
         It is at nothing, and says so.
     """
-    clock = session.cluster.clock
+    clock = refresh.cluster.clock
     annotations: dict[str, str | None] = {REMEMBERED: None}
     if is_in_doubt:
         annotations[TOUCHED] = str(clock.utc_ns())
     body = {"metadata": {"annotations": annotations}, "spec": {"replicas": replicas}}
-    until = max(session.until, clock.monotonic() + PATIENCE_S)
+    until = max(refresh.until_s, clock.monotonic() + PATIENCE_S)
     pause_s = FIRST_PAUSE_S
     while True:
         try:
-            stored = session.patch(body)
+            refresh.patch(body)
         except NotFoundError:
             raise
         except ClusterError as error:
             if isinstance(error, ForbiddenError) or clock.monotonic() >= until:
-                msg = f"{_alarm(session, replicas)} ({error})"
+                msg = f"{_alarm(refresh, replicas)} ({error})"
                 raise ClusterError(msg, status=error.status) from error
-            session.tell(f"not scaled back yet, trying again: {error}")
+            refresh.tell(f"not scaled back yet, trying again: {error}")
         except KeyboardInterrupt:
-            session.tell(_alarm(session, replicas))
+            refresh.tell(_alarm(refresh, replicas))
             raise
         else:
-            session.tell(f"scaled back to {replicas}")
-            return stored
+            refresh.tell(f"scaled back to {replicas}")
+            return
         clock.sleep(pause_s)
         pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
 
-def _alarm(session: Session, replicas: int) -> str:
-    owner, namespace = session.owner, session.namespace
+def _alarm(refresh: WorkloadRefresh, replicas: int) -> str:
+    owner, namespace = refresh.owner, refresh.namespace
     return (
         f"{owner} IS AT 0 REPLICAS: `kubectl scale {owner} -n {namespace} "
         f"--replicas={replicas}`, or call again"

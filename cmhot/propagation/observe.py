@@ -1,40 +1,30 @@
-"""Observe: what each container holds of a ConfigMap, now, or until it has turned."""
+"""Observe: what each container holds of a ConfigMap, now, or until it has changed."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from cmhot.clock import NS_PER_S
-from cmhot.cluster.port import POD, Capturing
 from cmhot.display import Page, Shown, Silence, board
-from cmhot.errors import ClusterError, ForbiddenError, UsageError
-from cmhot.kubelet.uses import CONFIG_MAP, Reference, uses_of
-from cmhot.kubelet.view import binary_keys, content_of
-from cmhot.propagation.inspection import State, expected, look, parts_of, read
-from cmhot.propagation.owners import is_leaving
+from cmhot.kubelet.uses import Reference
+from cmhot.propagation import DEFAULT_NAMESPACE
+from cmhot.propagation.inspection import ContentState, inspect
+from cmhot.propagation.watch import DEFAULT_TIMEOUT_S, ContainerWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from cmhot.cluster.port import Cluster
     from cmhot.display import Board
     from cmhot.propagation.changes import Update
-    from cmhot.propagation.inspection import Part
+    from cmhot.propagation.inspection import ContainerUses, Inspection
 
 
-DEFAULT_NAMESPACE = "default"
-DEFAULT_TIMEOUT_S = 180.0
-"""Twice what the default setting allows, 91 s."""
-AT_ONCE = 8
-"""Looks at the same time: each is a process started by a kubelet."""
 PAUSE_S = 0.5
-"""Between two rounds of looks."""
-LIST_EVERY_S = 2.0
-"""Pods come and go."""
+"""Between two rounds: so well is the instant of a change known."""
 MOST_SHOWN = 100
 """Containers in a table that is shown; the DataFrame has all."""
 LONGEST_CELL = 60
@@ -43,32 +33,14 @@ LONGEST_CELL = 60
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What was seen of one container and one way of consuming.
+    """What was seen of one container and one way of consuming."""
 
-    Attributes
-    ----------
-    part
-        The container, and what in it.
-    state
-        What the last look found.
-    content
-        From the ConfigMap's keys to what was there; None: nothing,
-        or it could not be looked at.
-    before
-        The same at the first look.
-    not_yet_s
-        When the last look began that found something else; None: there was none.
-    turned_s
-        When the look ended that first found the current content after that;
-        None: it has not turned.
-    """
-
-    part: Part
-    state: State
-    content: Mapping[str, str | None]
-    before: Mapping[str, str | None]
-    not_yet_s: float | None = None
-    turned_s: float | None = None
+    part: ContainerUses
+    state: ContentState  # at the last inspection, as `content`
+    content: Mapping[str, str | None]  # by key; None: nothing, or not readable
+    before: Mapping[str, str | None]  # the same at the first inspection
+    not_yet_s: float | None = None  # beginning of the last that found other content
+    turned_s: float | None = None  # end of the first after it that found the current
 
     @property
     def way(self) -> str:
@@ -77,16 +49,19 @@ class Sight:
 
     @property
     def current(self) -> bool | None:
-        """Whether it holds the current content; None: it could not be looked at."""
-        return {State.FRESH: True, State.STALE: False}.get(self.state)
+        """Whether it holds the current content; None: it could not be read."""
+        return {ContentState.FRESH: True, ContentState.STALE: False}.get(self.state)
 
     @property
     def is_awaited(self) -> bool:
         """Whether an update will reach it that has not."""
-        return self.part.updates and self.state in {State.STALE, State.WAITING}
+        return self.part.updates and self.state in {
+            ContentState.STALE,
+            ContentState.PENDING,
+        }
 
     def news(self) -> str:
-        """Say that it has turned."""
+        """Say that it has changed."""
         old, new = _difference(self.before, self.content)
         return (
             f"{self.turned_s:7.1f} s  {self.part.name}  {self.part.container}  "
@@ -96,27 +71,13 @@ class Sight:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Scene(Shown):
-    """How it is while somebody watches.
-
-    Attributes
-    ----------
-    configmap
-        Its name.
-    sights
-        Of each container.
-    seconds
-        Since the update, or since the call.
-    modelled
-        Whether these are no real pods.
-    ending
-        Why it is over; empty: it goes on.
-    """
+    """What is shown during and after an observation."""
 
     configmap: str
     sights: tuple[Sight, ...]
-    seconds: float
+    seconds: float  # since the update, or since the call
     modelled: bool
-    ending: str = ""
+    ending: str = ""  # why it is over
 
     def page(self) -> Page:
         """Say who has turned, and when."""
@@ -144,7 +105,7 @@ class Scene(Shown):
         old, new = _difference(one.before, one.content)
         return {
             "pod": one.part.name,
-            "node": one.part.pod["spec"].get("nodeName") or "",
+            "node": one.part.node or "",
             "container": one.part.container,
             "consumer": one.way,
             "old": old,
@@ -161,7 +122,7 @@ def _state(one: Sight) -> str:
         return "not looked at yet"
     if not one.part.updates:
         return "never updates"
-    if one.state is State.BLIND:
+    if one.state is ContentState.UNREADABLE:
         return "cannot be looked into"
     is_known = any(text is not None for text in one.content.values())
     return "waiting" if is_known else "not running"
@@ -181,204 +142,108 @@ def _difference(
 
 
 @dataclass(slots=True)
-class _Watcher:
-    """One observation: where, of what, and what has been seen so far."""
+class _Observation(ContainerWatch):
+    """Watches until all have changed, and shows each as it does."""
 
-    cluster: Cluster
-    door: Capturing
-    configmap: str
-    namespace: str
-    labels: Mapping[str, str] | None
-    since: Update | None
-    board: Board
-    offset_s: float = 0.0
-    begin: float = 0.0
-    content: dict[str, bytes] = field(default_factory=dict)
-    sights: dict[Any, Sight] = field(default_factory=dict)
-    listed: list[Part] = field(default_factory=list)
-    listed_at: float | None = None
-    binary: frozenset[str] = frozenset()
+    since: Update | None = None
+    board: Board = field(default_factory=Silence)
     is_live: bool = False
-    is_immutable: bool = False
+    offset_s: float = 0.0  # from the update to the beginning
+    sights: dict[Any, Sight] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:
         """Since the update, or since the call."""
-        return self.offset_s + self.cluster.clock.monotonic() - self.begin
+        return self._since_update(self.cluster.clock.monotonic())
 
-    def run(self, timeout_s: float | None) -> str:
-        """Look until all have turned or the time is over; say how it ended.
+    def _since_update(self, instant_s: float) -> float:
+        return self.offset_s + instant_s - self.begin_s
 
-        None is one look: then nothing is to be kept when it fails.
-        """
-        clock = self.cluster.clock
-        self.begin = clock.monotonic()
-        self.is_live = timeout_s is not None
+    def observe(self, timeout_s: float) -> str:
+        """Inspect once or until all have changed; say why it ended before they had."""
         if self.since is not None:
-            self.offset_s = (clock.utc_ns() - self.since.acked_ns) / NS_PER_S
-        # the model is no more than one thread can ask
-        pool = ThreadPoolExecutor(1 if self.cluster.modelled else AT_ONCE)
+            now_ns = self.cluster.clock.utc_ns()
+            self.offset_s = (now_ns - self.since.acked_ns) / NS_PER_S
+        ending = ""
         try:
-            while True:
-                ending = self._turn(pool)
-                if timeout_s is None or not ending:
-                    return self._end("")
-                left_s = timeout_s - (clock.monotonic() - self.begin)
-                if left_s <= 0:
-                    return self._end(ending)
-                self.board.show(self.scene(), ())
-                clock.sleep(min(PAUSE_S, left_s))
+            self.run(timeout_s if self.is_live else None)
         except KeyboardInterrupt:
-            if timeout_s is None:
+            if not self.is_live:
                 raise
-            return self._end("interrupted")
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-    def _turn(self, pool: ThreadPoolExecutor) -> str:
-        """Look at all once; say why that is the end if the time is over, or nothing.
-
-        After the first turn, one that gets no answer is as if it had not been.
-        """
-        try:
-            self._learn()
-            self._round(pool)
-        except ClusterError as error:
-            if not self.is_live or not self.sights or not error.is_passing:
-                raise
-            return "the API server no longer answers"
-        return "the time is over" if any(s.is_awaited for s in self._seen()) else ""
-
-    def _end(self, ending: str) -> str:
+            ending = "interrupted"
+        else:
+            if self.is_live and not self.is_answered:
+                ending = "the API server no longer answers"
+            elif self.is_live and not self.is_over():
+                ending = "the time is over"
         self.board.show(self.scene(ending), (), is_last=True)
         return ending
 
-    def _learn(self) -> None:
-        """Get the object, and list the pods unless that was just done."""
-        stored = self.cluster.get(CONFIG_MAP, self.configmap, namespace=self.namespace)
-        content = content_of(stored)
-        if content != self.content:
-            self.content = content
-            self.sights = {
-                key: replace(one, state=State.WAITING, not_yet_s=None, turned_s=None)
-                for key, one in self.sights.items()
-            }
-        self.binary = binary_keys(stored)
-        self.is_immutable = bool(stored.get("immutable"))
-        now = self.cluster.clock.monotonic()
-        if self.listed_at is None or now - self.listed_at >= LIST_EVERY_S:
-            self.listed = list(self._parts())
-            self.listed_at = now
+    def inspect(self, part: ContainerUses) -> Inspection:
+        """Compare and read."""
+        return inspect(
+            self.cluster,
+            part,
+            self.content,
+            namespace=self.namespace,
+            binary=self.binary,
+            is_repeated=self.is_live,
+            reads=True,
+        )
 
-    def _parts(self) -> Iterator[Part]:
-        """Find what to look at: for each container, one thing for each way."""
-        reference = Reference("configmap", self.configmap)
-        pods, _ = self.cluster.list(POD, namespace=self.namespace, labels=self.labels)
-        for pod in pods:
-            if is_leaving(pod) or pod["status"].get("phase") != "Running":
-                continue
-            together: dict[tuple[str, str], list[Any]] = {}
-            for use in uses_of(pod, reference):
-                together.setdefault((use.container, use.way), []).append(use)
-            for uses in together.values():
-                yield from parts_of(pod, uses, immutable=self.is_immutable)
+    def is_over(self) -> bool:
+        """Tell whether all have changed that an update reaches."""
+        return not any(one.is_awaited for one in self.listed())
 
-    def _seen(self) -> list[Sight]:
+    def show(self) -> None:
+        """Show the table."""
+        self.board.show(self.scene(), ())
+
+    def forget(self) -> None:
+        """Keep what was there, but not that it was current."""
+        ContainerWatch.forget(self)
+        self.sights = {
+            key: replace(one, state=ContentState.PENDING, not_yet_s=None, turned_s=None)
+            for key, one in self.sights.items()
+        }
+
+    def record(
+        self, part: ContainerUses, found: Inspection, began_s: float, ended_s: float
+    ) -> None:
+        """Say what an inspection means after those before it."""
+        ContainerWatch.record(self, part, found, began_s, ended_s)
+        known = self.sights.get(part.key)
+        sight = Sight(part, found.state, found.held, before=found.held)
+        is_fresh = found.state is ContentState.FRESH
+        if known is not None:
+            sight = replace(sight, before=known.before, not_yet_s=known.not_yet_s)
+        elif self.since is not None and part.updates and is_fresh:
+            # it has changed before the first inspection
+            sight = replace(sight, before=dict.fromkeys(found.held), not_yet_s=0.0)
+        if found.state is ContentState.STALE:
+            sight = replace(sight, not_yet_s=self._since_update(began_s))
+        elif is_fresh and sight.not_yet_s is not None:
+            sight = replace(sight, turned_s=self._since_update(ended_s))
+        self.sights[part.key] = sight
+        if sight.turned_s is not None:
+            self.board.show(self.scene(), [sight.news()])
+
+    def listed(self) -> list[Sight]:
         """Give what was seen of the containers that there are now."""
         return [
-            self.sights.get(part.key) or Sight(part, State.WAITING, {}, {})
-            for part in self.listed
+            self.sights.get(part.key) or Sight(part, ContentState.PENDING, {}, {})
+            for _, part in self.parts
         ]
 
     def scene(self, ending: str = "") -> Scene:
         """Give what there is to be seen."""
         return Scene(
-            configmap=self.configmap,
-            sights=tuple(self._seen()),
+            configmap=self.reference.name,
+            sights=tuple(self.listed()),
             seconds=self.seconds,
             modelled=self.cluster.modelled,
             ending=ending,
         )
-
-    def _round(self, pool: ThreadPoolExecutor) -> None:
-        """Look at whoever is not known to be current."""
-        due = [
-            part
-            for part in self.listed
-            if (seen := self.sights.get(part.key)) is None
-            or seen.is_awaited
-            or seen.state is State.WAITING
-        ]
-        asked = {pool.submit(self._look, part): part for part in due}
-        for answer in as_completed(asked):
-            sight = self._judge(asked[answer], *answer.result())
-            self.sights[sight.part.key] = sight
-            if sight.turned_s is not None:
-                self.board.show(self.scene(), [sight.news()])
-
-    def _judge(
-        self,
-        part: Part,
-        began_s: float,
-        ended_s: float,
-        state: State,
-        content: dict[str, str | None],
-    ) -> Sight:
-        """Say what a look means after those before it."""
-        known = self.sights.get(part.key)
-        sight = Sight(part, state, content, before=content)
-        if known is not None:
-            sight = replace(sight, before=known.before, not_yet_s=known.not_yet_s)
-        elif self.since is not None and part.updates and state is State.FRESH:
-            # it has turned before anybody looked
-            sight = replace(sight, before=dict.fromkeys(content), not_yet_s=0.0)
-        if state is State.STALE:
-            return replace(sight, not_yet_s=began_s)
-        if state is State.FRESH and sight.not_yet_s is not None:
-            return replace(sight, turned_s=ended_s)
-        return sight
-
-    def _look(self, part: Part) -> tuple[float, float, State, dict[str, str | None]]:
-        """Look once; say from when to when, what is there and whether it is current."""
-        began_s = self.seconds
-        wanted = self.content
-        binary = self.binary
-        found = look(
-            self.door,
-            part,
-            wanted,
-            namespace=self.namespace,
-            binary=binary,
-            is_repeated=self.is_live,
-        )
-        state = found.state
-        keys = {
-            place: key
-            for use in part.uses
-            for place, key in use.places(sorted(wanted)).items()
-        }
-        should = expected(part, wanted, binary=binary)
-        holds: dict[str, bytes | None] = dict.fromkeys(keys.values())
-        if state is State.FRESH:
-            holds = {key: wanted.get(key) for key in holds}
-        elif state is State.STALE:
-            try:
-                there = read(self.door, part, sorted(wanted), namespace=self.namespace)
-            except ForbiddenError:
-                raise
-            except ClusterError:
-                state = State.WAITING
-            else:
-                wrong = {at: there[at] for at in should if there[at] != should[at]}
-                holds = {keys[at]: there[at] for at in there}
-                holds |= {keys[at]: one for at, one in wrong.items()}
-                # it may have turned between the two looks
-                state = State.STALE if wrong else State.FRESH
-        texts = {
-            key: None if there is None else there.decode(errors="replace")
-            for key, there in holds.items()
-        }
-        return began_s, self.seconds, state, texts
 
 
 OBSERVED_COLUMNS = (
@@ -448,20 +313,20 @@ def observe(
     ForbiddenError
         Nobody lets us run a command in a pod.
     """
-    if not isinstance(cluster, Capturing):
-        msg = f"target {cluster.target} lets nobody look into its containers"
-        raise UsageError(msg)
-    watcher = _Watcher(
+    observation = _Observation(
         cluster=cluster,
-        door=cluster,
-        configmap=configmap,
+        reference=Reference("configmap", configmap),
         namespace=namespace,
+        pause_s=PAUSE_S,
+        by_way=True,
+        only_running=True,
         labels=labels,
         since=since,
         board=board() if live else Silence(),
+        is_live=live,
     )
-    ending = watcher.run(timeout_s if live else None)
-    scene = watcher.scene(ending)
+    ending = observation.observe(timeout_s)
+    scene = observation.scene(ending)
     rows = [_as_row(one, namespace) for one in scene.sights]
     table = pd.DataFrame(rows, columns=list(OBSERVED_COLUMNS), dtype=object)
     table.attrs.update(seconds=scene.seconds, ending=ending, modelled=scene.modelled)
@@ -473,7 +338,7 @@ def _as_row(one: Sight, namespace: str) -> dict[str, Any]:
     return {
         "namespace": namespace,
         "pod": one.part.name,
-        "node": one.part.pod["spec"].get("nodeName"),
+        "node": one.part.node,
         "container": one.part.container,
         "consumer": one.way,
         "where": [at for use in one.part.uses for at in use.places(keys)],

@@ -1,173 +1,151 @@
-"""What speaks against a refresh: refusals, each with its remedy.
-
-Make the pods of a workload see an update at once, and verify that they do.
-
-`circumstances` is what stands around it, `refusing` what speaks against it, `session`
-one refresh under way, `annotate` and `recreate` are two of the methods, `verifying` is
-about which objects matter and whether it has helped, and `outcome` is how it went.
-"""
+"""Make the pods of a workload see an update at once, and verify that they do."""
 
 from __future__ import annotations
 
-import datetime as dt
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
 
-from cmhot.clock import NS_PER_S
+from cmhot.display import Page, Shown
 from cmhot.errors import UsageError
-from cmhot.propagation.explain import DEFAULT_NAMESPACE, inspectable
+from cmhot.propagation import DEFAULT_NAMESPACE
 from cmhot.propagation.methods import (
     IN_PHASE,
-    Method,
-    Refreshed,
-    Session,
-    choose,
-    deaf_nodes,
+    WorkloadRefresh,
+    annotate,
+    choose_objects,
+    find_caching_nodes,
+    pods_to_touch,
     recreate,
+    roll_out,
     scale_up,
-    to_touch,
-    touch_and_verify,
     verify,
 )
-from cmhot.propagation.owners import parse_workload
-from cmhot.propagation.workload import TOUCHED
+from cmhot.propagation.workload import parse_workload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
 
     from cmhot.cluster.port import Cluster
     from cmhot.kubelet.uses import Reference
-    from cmhot.propagation.watch import Waited
-    from cmhot.propagation.workload import Circumstances
-
-
-HPA, PDB = "hpa", "pdb"
-"""What a refresh may be told to go on in spite of."""
-
-
-def refuse_rollout(around: Circumstances, despite: Collection[str]) -> None:
-    """Refuse a rollout that would not happen, or would take too many pods at once.
-
-    Raises
-    ------
-    UsageError
-        With the remedy.
-    """
-    owner = around.owner
-    if around.found["spec"].get("paused"):
-        msg = f"{owner} is paused: resume it first (kubectl rollout resume {owner})"
-        raise UsageError(msg)
-    if around.strategy.get("type") == "OnDelete":
-        msg = (
-            f"{owner} replaces pods only when they are deleted (OnDelete): "
-            "delete them, or use --method annotate"
-        )
-        raise UsageError(msg)
-    if around.partition:
-        msg = (
-            f"a rollout of {owner} leaves its pods below {around.partition} as they "
-            "are (partition): set that to 0, or use --method annotate"
-        )
-        raise UsageError(msg)
-    _refuse_budget(around, around.unavailable, despite, "a rollout of")
-
-
-def refuse_recreate(around: Circumstances, despite: Collection[str]) -> None:
-    """Refuse to scale to nothing what others scale, or what must stay available.
-
-    Raises
-    ------
-    UsageError
-        With the remedy.
-    """
-    owner = around.owner
-    if owner.kind == "DaemonSet":
-        msg = f"{owner} has no replicas to scale: use --method rollout"
-        raise UsageError(msg)
-    if around.replicas == 0:
-        msg = f"{owner} has no replicas: there is nothing to recreate"
-        raise UsageError(_with(around.forgotten, msg))
-    _refuse_loss(around)
-    if around.autoscalers is None and HPA not in despite:
-        msg = (
-            f"whether an autoscaler scales {owner} may not be seen: look yourself, and "
-            "say --despite hpa, or use --method rollout"
-        )
-        raise UsageError(msg)
-    if around.autoscalers and HPA not in despite:
-        msg = (
-            f"{owner} is scaled by the autoscaler {', '.join(around.autoscalers)}, "
-            "which acts on the same replicas: use --method rollout, or say "
-            "--despite hpa"
-        )
-        raise UsageError(msg)
-    if around.budgets is None and PDB not in despite:
-        msg = (
-            f"whether a PodDisruptionBudget wants pods of {owner} to stay may not be "
-            "seen: look yourself, and say --despite pdb, or use --method rollout"
-        )
-        raise UsageError(msg)
-    _refuse_budget(around, around.replicas, despite, "to recreate")
-
-
-def refuse_annotate(around: Circumstances) -> None:
-    """Refuse to touch pods where there are none.
-
-    Raises
-    ------
-    UsageError
-        With the remedy.
-    """
-    if around.replicas == 0:
-        msg = f"{around.owner} has no pods: there is nothing to touch"
-        raise UsageError(_with(around.forgotten, msg))
-
-
-def _with(more: str | None, msg: str) -> str:
-    return msg if more is None else f"{msg}; {more}"
-
-
-def _refuse_loss(around: Circumstances) -> None:
-    """Refuse what new pods do not bring back."""
-    owner = around.owner
-    if around.deletes_claims:
-        msg = (
-            f"to scale {owner} to nothing would delete its PersistentVolumeClaims and "
-            "what is in them (persistentVolumeClaimRetentionPolicy.whenScaled: "
-            "Delete): use --method rollout"
-        )
-        raise UsageError(msg)
-    status = around.found.get("status") or {}
-    if around.partition and status.get("currentRevision") != status.get(
-        "updateRevision"
-    ):
-        msg = (
-            f"{owner} holds back an update below pod {around.partition} (partition), "
-            "and to scale it to nothing would end that: use --method annotate"
-        )
-        raise UsageError(msg)
-
-
-def _refuse_budget(
-    around: Circumstances, missing: int, despite: Collection[str], what: str
-) -> None:
-    """Refuse when more pods would be missing than a budget allows now."""
-    if PDB in despite:
-        return
-    for budget in around.budgets or ():
-        allowed = (budget.get("status") or {}).get("disruptionsAllowed", 0)
-        if missing > allowed:
-            msg = (
-                f"{what} {around.owner} takes away up to {missing} of its pods at "
-                f"once, and the PodDisruptionBudget {budget['metadata']['name']} "
-                f"allows {allowed} now: use --method annotate, let the strategy or the "
-                "budget allow it, or say --despite pdb"
-            )
-            raise UsageError(msg)
+    from cmhot.propagation.wait import Waited
+    from cmhot.propagation.workload import Workload, WorkloadState
 
 
 DEFAULT_TIMEOUT_S = 300.0
 DEFAULT_RATE_PER_S = 50.0
 """Pods touched a second: an API server takes far more, and each is a watch event."""
+HPA, PDB = "hpa", "pdb"
+"""What a refresh may be told to go on in spite of."""
+
+
+class Method(StrEnum):
+    """How pods are brought to see an update at once."""
+
+    ANNOTATE = "annotate"
+    """Touch each pod: that syncs it, and a sync reads its volumes."""
+    ROLLOUT = "rollout"
+    """Change the template: the workload replaces its pods by its strategy."""
+    RECREATE = "recreate"
+    """Scale to nothing and back: there are no pods in between."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Refreshed(Shown):
+    """How a refresh went.
+
+    Attributes
+    ----------
+    owner, namespace
+        The workload.
+    method
+        How.
+    dry_run
+        Whether nothing was done, and `steps` says what would be.
+    steps
+        What was done, in order.
+    warnings
+        What to know about it.
+    pods
+        That the workload had.
+    writes
+        Requests that changed something.
+    acted_s
+        Seconds from the call until all of it was done; None: a dry run.
+    seconds
+        Seconds from the call until it was verified.
+    restored
+        Replicas that an earlier call had left at nothing, and this one brought back;
+        None: there was none.
+    verified
+        What was seen from inside the pods afterwards, object by object.
+    """
+
+    owner: Workload
+    namespace: str
+    method: Method
+    dry_run: bool
+    steps: tuple[str, ...]
+    warnings: tuple[str, ...]
+    pods: int
+    writes: int = 0
+    acted_s: float | None = None
+    seconds: float = 0.0
+    restored: int | None = None
+    verified: tuple[Waited, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether all that was looked at has landed; a dry run is fine."""
+        return all(one.landed for one in self.verified)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give it as ``refresh --json`` does."""
+        return {
+            "workload": str(self.owner),
+            "namespace": self.namespace,
+            "method": self.method.value,
+            "dry_run": self.dry_run,
+            "ok": self.ok,
+            "steps": list(self.steps),
+            "warnings": list(self.warnings),
+            "pods": self.pods,
+            "writes": self.writes,
+            "acted_s": self.acted_s,
+            "seconds": self.seconds,
+            "restored": self.restored,
+            "verified": [one.to_dict() for one in self.verified],
+        }
+
+    def to_text(self) -> str:
+        """Write it for people."""
+        would = "would " * self.dry_run
+        lines = [self._heading()]
+        lines += [f"  {would}{step}" for step in self.steps]
+        lines += [f"! {warning}" for warning in self.warnings]
+        lines += [one.to_text() for one in self.verified]
+        return "\n".join([*lines, *self._durations()])
+
+    def page(self) -> Page:
+        """Show what was done, and who lags behind in spite of it."""
+        would = "would " * self.dry_run
+        pages = [one.page() for one in self.verified]
+        notes = [
+            *(f"{would}{step}" for step in self.steps),
+            *self.warnings,
+            *(line for one in pages for line in (one.heading, *one.notes)),
+            *self._durations(),
+        ]
+        return Page(self._heading(), [row for one in pages for row in one.rows], notes)
+
+    def _heading(self) -> str:
+        would = "would " * self.dry_run
+        return f"{self.owner} in {self.namespace}, {self.method} {would}".rstrip()
+
+    def _durations(self) -> list[str]:
+        if self.acted_s is None:
+            return []
+        return [f"done after {self.acted_s:.1f} s, verified after {self.seconds:.1f} s"]
 
 
 def refresh(
@@ -236,43 +214,48 @@ def refresh(
         msg = f"--despite {unknown[0]} is not known: it takes {HPA} or {PDB}"
         raise UsageError(msg)
     begin = cluster.clock.monotonic()
-    session = Session(
+    work = WorkloadRefresh(
         cluster=cluster,
-        door=inspectable(cluster),
         owner=parse_workload(workload),
         namespace=namespace,
-        until=begin + timeout_s,
+        until_s=begin + timeout_s,
         tell=tell,
     )
-    around = session.look_around()
-    references: list[Reference] = []
-    if around.remembered is None:
-        references = choose(session, around.found, configmap)
-        _refuse(chosen, around, references, despite)
-        session.warnings += filter(None, [around.forgotten])
-    steps = _steps(chosen, around, session, references)
+    state = work.state()
+    references: Sequence[Reference] = ()
+    if state.remembered is None:
+        references = choose_objects(work, state.found, configmap)
+        _refuse(chosen, state, references, despite)
+        work.warnings += filter(None, [state.forgotten])
+    steps = _steps(chosen, state, work, references)
     acted_s, seconds = None, 0.0
     verified: tuple[Waited, ...] = ()
     if not dry_run:
-        _act(chosen, around, session, references, rate_per_s)
+        _act(chosen, state, work, references, rate_per_s)
         acted_s = cluster.clock.monotonic() - begin
-        if around.remembered is not None:
+        if state.remembered is not None:
             # nothing that is wrong with an object may keep the pods away
-            references = choose(session, around.found, configmap)
-        verified = verify(chosen, session, session.read(), references)
+            references = choose_objects(work, state.found, configmap)
+        verified = verify(
+            work,
+            work.read(),
+            references,
+            # what a sync cannot bring is not this method's to bring
+            updatable_only=chosen is Method.ANNOTATE,
+        )
         seconds = cluster.clock.monotonic() - begin
     return Refreshed(
-        owner=session.owner,
+        owner=work.owner,
         namespace=namespace,
         method=chosen,
         dry_run=dry_run,
         steps=tuple(steps),
-        warnings=tuple(session.warnings),
-        pods=around.replicas,
-        writes=session.writes,
+        warnings=tuple(work.warnings),
+        pods=state.replicas,
+        writes=work.writes,
         acted_s=acted_s,
         seconds=seconds,
-        restored=None if dry_run else around.remembered,
+        restored=None if dry_run else state.remembered,
         verified=verified,
     )
 
@@ -288,42 +271,40 @@ def _method(text: str) -> Method:
 
 def _refuse(
     method: Method,
-    around: Circumstances,
-    references: list[Reference],
+    state: WorkloadState,
+    references: Sequence[Reference],
     despite: Collection[str],
 ) -> None:
     if method is Method.ROLLOUT:
-        refuse_rollout(around, despite)
+        refuse_rollout(state, despite)
     elif method is Method.RECREATE:
-        refuse_recreate(around, despite)
+        refuse_recreate(state, despite)
     else:
-        refuse_annotate(around)
+        refuse_annotate(state)
         if not references:
-            msg = f"{around.owner} uses no ConfigMap: name the object with --configmap"
+            msg = f"{state.owner} uses no ConfigMap: name the object with --configmap"
             raise UsageError(msg)
 
 
 def _steps(
     method: Method,
-    around: Circumstances,
-    session: Session,
-    references: list[Reference],
+    state: WorkloadState,
+    work: WorkloadRefresh,
+    references: Sequence[Reference],
 ) -> list[str]:
     """Say what will be done, and warn of what comes with it."""
-    number = around.replicas
-    if around.remembered is not None:
-        session.warnings.append(
-            "an earlier call was interrupted while there were no pods"
-        )
-        return [f"scale back to the {around.remembered} replicas that it had"]
+    number = state.replicas
+    if state.remembered is not None:
+        work.warnings.append("an earlier call was interrupted while there were no pods")
+        return [f"scale back to the {state.remembered} replicas that it had"]
     if method is Method.ANNOTATE:
-        pods = to_touch(session.pods(around.found), references)
-        session.deaf = deaf_nodes(session, pods)
-        session.warnings.append(IN_PHASE)
+        pods = pods_to_touch(work.pods(state.found), references)
+        find_caching_nodes(work, pods)
+        work.warnings.append(IN_PHASE)
         return [f"touch {len(pods)} of {number} pods, and again who read too early"]
     if method is Method.ROLLOUT:
-        kind = around.strategy.get("type", "RollingUpdate")
-        missing = f"at most {around.unavailable} of them missing at a time"
+        kind = state.strategy.get("type", "RollingUpdate")
+        missing = f"at most {state.unavailable} of them missing at a time"
         return [f"replace {number} pods by {kind}, {missing}"]
     return [
         f"remember {number} replicas, scale to 0, wait until the last pod has gone",
@@ -333,24 +314,121 @@ def _steps(
 
 def _act(
     method: Method,
-    around: Circumstances,
-    session: Session,
-    references: list[Reference],
+    state: WorkloadState,
+    work: WorkloadRefresh,
+    references: Sequence[Reference],
     rate_per_s: float,
 ) -> None:
-    if around.remembered is not None:
-        scale_up(session, around.remembered)
-        session.await_rollout()
+    if state.remembered is not None:
+        scale_up(work, state.remembered)
+        work.await_rollout()
     elif method is Method.ANNOTATE:
-        pods = to_touch(session.pods(around.found), references)
-        touch_and_verify(session, pods, references, rate_per_s=rate_per_s)
+        pods = pods_to_touch(work.pods(state.found), references)
+        annotate(work, pods, references, rate_per_s=rate_per_s)
     elif method is Method.ROLLOUT:
-        second = session.cluster.clock.utc_ns() // NS_PER_S
-        stamp = dt.datetime.fromtimestamp(second, dt.UTC).isoformat()
-        annotations = {"metadata": {"annotations": {TOUCHED: stamp}}}
-        session.patch({"spec": {"template": annotations}})
-        session.tell("changed the template: the rollout has begun")
-        session.await_rollout()
+        roll_out(work)
     else:
-        recreate(session, around)
-        session.await_rollout()
+        recreate(work, state)
+
+
+def refuse_rollout(state: WorkloadState, despite: Collection[str]) -> None:
+    """Refuse a rollout that would not happen, or would take too many pods at once."""
+    owner = state.owner
+    if state.found["spec"].get("paused"):
+        msg = f"{owner} is paused: resume it first (kubectl rollout resume {owner})"
+        raise UsageError(msg)
+    if state.strategy.get("type") == "OnDelete":
+        msg = (
+            f"{owner} replaces pods only when they are deleted (OnDelete): "
+            "delete them, or use --method annotate"
+        )
+        raise UsageError(msg)
+    if state.partition:
+        msg = (
+            f"a rollout of {owner} leaves its pods below {state.partition} as they "
+            "are (partition): set that to 0, or use --method annotate"
+        )
+        raise UsageError(msg)
+    _refuse_budget(state, state.unavailable, despite, "a rollout of")
+
+
+def refuse_recreate(state: WorkloadState, despite: Collection[str]) -> None:
+    """Refuse to scale to nothing what others scale, or what must stay available."""
+    owner = state.owner
+    if owner.kind == "DaemonSet":
+        msg = f"{owner} has no replicas to scale: use --method rollout"
+        raise UsageError(msg)
+    if state.replicas == 0:
+        msg = f"{owner} has no replicas: there is nothing to recreate"
+        raise UsageError(_with(state.forgotten, msg))
+    _refuse_loss(state)
+    if state.autoscalers is None and HPA not in despite:
+        msg = (
+            f"whether an autoscaler scales {owner} may not be seen: look yourself, and "
+            "say --despite hpa, or use --method rollout"
+        )
+        raise UsageError(msg)
+    if state.autoscalers and HPA not in despite:
+        msg = (
+            f"{owner} is scaled by the autoscaler {', '.join(state.autoscalers)}, "
+            "which acts on the same replicas: use --method rollout, or say "
+            "--despite hpa"
+        )
+        raise UsageError(msg)
+    if state.budgets is None and PDB not in despite:
+        msg = (
+            f"whether a PodDisruptionBudget wants pods of {owner} to stay may not be "
+            "seen: look yourself, and say --despite pdb, or use --method rollout"
+        )
+        raise UsageError(msg)
+    _refuse_budget(state, state.replicas, despite, "to recreate")
+
+
+def refuse_annotate(state: WorkloadState) -> None:
+    """Refuse to touch pods where there are none."""
+    if state.replicas == 0:
+        msg = f"{state.owner} has no pods: there is nothing to touch"
+        raise UsageError(_with(state.forgotten, msg))
+
+
+def _with(more: str | None, msg: str) -> str:
+    return msg if more is None else f"{msg}; {more}"
+
+
+def _refuse_loss(state: WorkloadState) -> None:
+    """Refuse what new pods do not bring back."""
+    owner = state.owner
+    if state.deletes_claims:
+        msg = (
+            f"to scale {owner} to nothing would delete its PersistentVolumeClaims and "
+            "what is in them (persistentVolumeClaimRetentionPolicy.whenScaled: "
+            "Delete): use --method rollout"
+        )
+        raise UsageError(msg)
+    status = state.found.get("status") or {}
+    if state.partition and status.get("currentRevision") != status.get(
+        "updateRevision"
+    ):
+        msg = (
+            f"{owner} holds back an update below pod {state.partition} (partition), "
+            "and to scale it to nothing would end that: use --method annotate"
+        )
+        raise UsageError(msg)
+
+
+def _refuse_budget(
+    state: WorkloadState, missing: int, despite: Collection[str], what: str
+) -> None:
+    """Refuse when more pods would be missing than a budget allows now."""
+    if PDB in despite:
+        return
+    for budget in state.budgets or ():
+        allowed = (budget.get("status") or {}).get("disruptionsAllowed", 0)
+        if missing > allowed:
+            msg = (
+                f"{what} {state.owner} takes away up to {missing} of its pods at "
+                f"once, and the PodDisruptionBudget {budget['metadata']['name']} "
+                f"allows {allowed} now: use --method annotate, let the strategy or the "
+                "budget allow it, or say --despite pdb"
+            )
+            raise UsageError(msg)

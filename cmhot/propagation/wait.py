@@ -6,25 +6,222 @@ Nothing is changed, unless ephemeral containers are asked for.
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from cmhot.clock import NS_PER_S
+from cmhot.cluster.nodes import observe_settings
+from cmhot.display import Page, Shown
+from cmhot.errors import ForbiddenError, NotFoundError, UsageError
 from cmhot.kubelet.uses import Reference, parse_reference
-from cmhot.propagation.explain import DEFAULT_NAMESPACE, inspectable
-from cmhot.propagation.inspection import Onlookers
-from cmhot.propagation.owners import KINDS, REFRESHED, parse_workload, will_use
-from cmhot.propagation.watch import UnusedError, Waiter
+from cmhot.propagation import DEFAULT_NAMESPACE
+from cmhot.propagation.expectation import remaining_s
+from cmhot.propagation.inspection import (
+    ContentState,
+    EphemeralContainers,
+    inspect,
+    unanswered,
+)
+from cmhot.propagation.watch import DEFAULT_TIMEOUT_S, ContainerWatch
+from cmhot.propagation.workload import (
+    KINDS,
+    REFRESHED,
+    is_rolling_out,
+    parse_workload,
+    selector_of,
+    will_use,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from cmhot.cluster.nodes import ObservedNode
     from cmhot.cluster.port import Cluster
     from cmhot.kubelet.settings import Setting
-    from cmhot.propagation.owners import Owner
-    from cmhot.propagation.watch import Progress, Waited
+    from cmhot.kubelet.uses import Object
+    from cmhot.propagation.inspection import ContainerUses, Inspection
+    from cmhot.propagation.workload import Workload
 
 
-DEFAULT_TIMEOUT_S = 180.0
-"""Twice what the default setting allows, 91 s."""
+PAUSE_S = 1.0
+"""Between two rounds: no kubelet syncs a pod more often by itself."""
+
+
+class UnusedError(UsageError):
+    """No running pod uses the object that was to be waited for, or will use it."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitProgress:
+    """How far a wait is: pods that use the object, and those that hold its content."""
+
+    pods: int
+    fresh: int
+    within_s: float | None
+    """Seconds within which the others almost surely have it, by the law;
+    None: not known."""
+    left_s: float  # until the time is over
+
+    def __str__(self) -> str:
+        """Say it for people: ``17 of 20 pods, expected within 41 s``."""
+        text = f"{self.fresh} of {self.pods} pods"
+        if self.within_s is None or self.fresh == self.pods:
+            return text
+        if self.within_s == 0:
+            return f"{text}, later than the law allows for idle healthy pods"
+        return f"{text}, expected within {self.within_s:.0f} s"
+
+
+@dataclass(frozen=True, slots=True)
+class Laggard:
+    """A container that does not hold the content, or may not.
+
+    Attributes
+    ----------
+    owner, pod, node, container
+        Where.
+    consumer, where
+        Ways and places of the use, one after the other.
+    updates
+        Whether an update reaches it while it runs.
+    why
+        What was found.
+    remedy
+        What helps.
+    """
+
+    owner: Workload
+    pod: str
+    node: str | None
+    container: str
+    consumer: str
+    where: str
+    updates: bool
+    why: str
+    remedy: str
+
+    def __str__(self) -> str:
+        """Say it in a line."""
+        return (
+            f"{self.pod}, container {self.container} "
+            f"({self.consumer} {self.where}): {self.why}"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give it as an entry of ``wait --json``."""
+        return {
+            "workload": str(self.owner),
+            "pod": self.pod,
+            "node": self.node,
+            "container": self.container,
+            "consumer": self.consumer,
+            "where": self.where,
+            "updates": self.updates,
+            "why": self.why,
+            "remedy": self.remedy,
+        }
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Waited(Shown):
+    """How it ended.
+
+    Attributes
+    ----------
+    reference, namespace
+        The object.
+    landed
+        Every consuming container holds the current content, as was seen from inside.
+    pods, fresh
+        That use it; that hold it in every container.
+    stale
+        Containers that hold something else.
+    unknown
+        Containers that cannot be looked into; they are never assumed to be fresh.
+    ignored
+        Containers that an update never reaches, left out on request.
+    seconds
+        That it took.
+    changed
+        Pods that were changed by looking (`ephemeral`).
+    """
+
+    reference: Reference
+    namespace: str
+    landed: bool
+    pods: int
+    fresh: int
+    stale: tuple[Laggard, ...]
+    unknown: tuple[Laggard, ...]
+    ignored: int
+    seconds: float
+    changed: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give it as ``wait --json`` does."""
+        return {
+            "object": str(self.reference),
+            "namespace": self.namespace,
+            "landed": self.landed,
+            "pods": self.pods,
+            "fresh": self.fresh,
+            "stale": [one.to_dict() for one in self.stale],
+            "unknown": [one.to_dict() for one in self.unknown],
+            "ignored": self.ignored,
+            "seconds": self.seconds,
+            "changed": list(self.changed),
+        }
+
+    def to_text(self) -> str:
+        """Write it for people."""
+        lines = [self.heading]
+        for title, some in (("stale", self.stale), ("unknown", self.unknown)):
+            lines += [f"{title}: {one}" for one in some]
+        return "\n".join([*lines, *self._notes()])
+
+    @property
+    def heading(self) -> str:
+        """The verdict in a sentence."""
+        verdict = "has landed in" if self.landed else "has NOT landed: it is in"
+        return (
+            f"{self.reference} {verdict} {self.fresh} of {self.pods} pods, "
+            f"seen from inside after {self.seconds:.1f} s"
+        )
+
+    def page(self) -> Page:
+        """Show the verdict, who lags behind, and what helps."""
+        rows = [
+            {
+                "": title,
+                "pod": one.pod,
+                "node": one.node or "",
+                "container": one.container,
+                "consumer": one.consumer,
+                "where": one.where,
+                "why": one.why,
+            }
+            for title, some in (("stale", self.stale), ("unknown", self.unknown))
+            for one in some
+        ]
+        return Page(self.heading, rows, self._notes())
+
+    def _notes(self) -> list[str]:
+        laggards = (*self.stale, *self.unknown)
+        notes = [] if self.pods or self.landed else ["no running pod uses it now"]
+        notes += [
+            f"remedy: {one}" for one in dict.fromkeys(one.remedy for one in laggards)
+        ]
+        if self.ignored:
+            notes.append(
+                f"left out: {self.ignored} uses that no update reaches (env, subPath)"
+            )
+        if self.changed:
+            notes.append(
+                f"changed by looking: {', '.join(self.changed)} got an ephemeral "
+                "container, which synced the pod and stays until it goes"
+            )
+        return notes
 
 
 def wait(
@@ -37,7 +234,7 @@ def wait(
     updatable_only: bool = False,
     ephemeral: bool = False,
     given: Setting | None = None,
-    tell: Callable[[Progress], None] | None = None,
+    tell: Callable[[WaitProgress], None] | None = None,
 ) -> Waited:
     """Wait until every consuming container holds the object's current content.
 
@@ -79,51 +276,26 @@ def wait(
         There is no such object.
     UsageError
         No running pod uses it, nor will one of a workload that may be seen; the
-        workload is none; nobody can look into its pods.
+        workload is none.
     """
-    return _wait(
-        cluster,
-        reference,
-        workload=workload,
+    wanted = parse_reference(reference)
+    owner = None if workload is None else parse_workload(workload)
+    labels = None
+    if owner is not None:
+        found = cluster.get(KINDS[owner.kind], owner.name, namespace=namespace)
+        labels = selector_of(found)
+    return _Wait(
+        cluster=cluster,
+        reference=wanted,
         namespace=namespace,
-        timeout_s=timeout_s,
+        pause_s=PAUSE_S,
+        labels=labels,
+        owner=owner,
         updatable_only=updatable_only,
-        ephemeral=ephemeral,
+        ephemerals=EphemeralContainers(cluster, namespace) if ephemeral else None,
         given=given,
         tell=tell,
-    )
-
-
-def _wait(
-    cluster: Cluster,
-    reference: str,
-    *,
-    namespace: str,
-    timeout_s: float,
-    updatable_only: bool,
-    tell: Callable[[Progress], None] | None,
-    workload: str | None = None,
-    ephemeral: bool = False,
-    given: Setting | None = None,
-    is_awaited: bool = False,
-) -> Waited:
-    wanted = parse_reference(reference)
-    door = inspectable(cluster)
-    owner = None if workload is None else parse_workload(workload)
-    labels = None if owner is None else selector_of(cluster, owner, namespace)
-    waiter = Waiter(
-        cluster=cluster,
-        door=door,
-        reference=wanted,
-        owner=owner,
-        labels=labels,
-        namespace=namespace,
-        updatable_only=updatable_only,
-        given=given,
-        onlookers=Onlookers(cluster, door, namespace=namespace) if ephemeral else None,
-        is_awaited=is_awaited,
-    )
-    return waiter.run(timeout_s, tell)
+    ).wait(timeout_s)
 
 
 def wait_for_applied(
@@ -132,7 +304,7 @@ def wait_for_applied(
     *,
     timeout_s: float = DEFAULT_TIMEOUT_S,
     updatable_only: bool = False,
-    tell: Callable[[Progress], None] | None = None,
+    tell: Callable[[WaitProgress], None] | None = None,
     skipped: Callable[[str], None] = lambda _: None,
 ) -> list[Waited]:
     """Wait for each ConfigMap and Secret among what was applied.
@@ -166,11 +338,11 @@ def wait_for_applied(
         reference = Reference(one["kind"].lower(), meta["name"])
         where = meta.get("namespace", DEFAULT_NAMESPACE)
         try:
-            waited = _wait(
-                cluster,
-                str(reference),
+            waited = _Wait(
+                cluster=cluster,
+                reference=reference,
                 namespace=where,
-                timeout_s=timeout_s,
+                pause_s=PAUSE_S,
                 updatable_only=updatable_only,
                 tell=tell,
                 is_awaited=any(
@@ -179,7 +351,7 @@ def wait_for_applied(
                     and will_use(other, other["kind"], reference)
                     for other in applied
                 ),
-            )
+            ).wait(timeout_s)
         except UnusedError:
             skipped(f"no pod uses {reference}: there is nothing to wait for")
             continue
@@ -187,19 +359,201 @@ def wait_for_applied(
     return found
 
 
-def selector_of(
-    cluster: Cluster, owner: Owner, namespace: str
-) -> dict[str, str] | None:
-    """Give the labels of a workload's pods; None: they are not chosen by labels alone.
+@dataclass(slots=True)
+class _Wait(ContainerWatch):
+    """Watches until all containers hold the content, or it is in vain."""
 
-    Raises
-    ------
-    NotFoundError
-        There is no such workload.
-    """
-    found = cluster.get(KINDS[owner.kind], owner.name, namespace=namespace)
-    selector = found["spec"]["selector"]
-    if selector.get("matchExpressions"):
-        return None
-    labels: dict[str, str] = selector["matchLabels"]
-    return labels
+    given: Setting | None = None  # of kubelets that may not be asked
+    ephemerals: EphemeralContainers | None = None
+    is_awaited: bool = False  # pods will use the object, although none does yet
+    tell: Callable[[WaitProgress], None] | None = None
+    until_s: float = 0.0  # by the cluster's monotonic clock
+    nodes: dict[str, ObservedNode] = field(default_factory=dict)
+
+    def wait(self, timeout_s: float) -> Waited:
+        """Wait so long at most."""
+        self.until_s = self.cluster.clock.monotonic() + timeout_s
+        return self._result(self.run(timeout_s))
+
+    def inspect(self, part: ContainerUses) -> Inspection:
+        """Inspect, through an ephemeral container if need be and asked for."""
+        seen = self._inspect(part)
+        # one with a remedy of its own is not helped by another container
+        is_blind = seen.state is ContentState.UNREADABLE and not seen.remedy
+        if not is_blind or self.ephemerals is None:
+            return seen
+        through = self.ephemerals.beside(part, until_s=self.until_s)
+        if isinstance(through, str):
+            return self._inspect(part, through)
+        return through or seen
+
+    def _inspect(self, part: ContainerUses, through: str | None = None) -> Inspection:
+        return inspect(
+            self.cluster,
+            part,
+            self.content,
+            namespace=self.namespace,
+            through=through,
+            binary=self.binary,
+        )
+
+    def is_over(self) -> bool:
+        """Tell whether waiting on is in vain, or done."""
+        if not (self.rounds or self.parts or self.ignored or self._will_be_used()):
+            who = f"pod of {self.owner}" if self.owner else "running pod"
+            msg = (
+                f"no {who} in {self.namespace} uses {self.reference}: "
+                f"`cmhot explain {self.reference}` says who does"
+            )
+            raise UnusedError(msg)
+        if self.tell is not None:
+            self.tell(self._progress())
+        if not self.parts:
+            return bool(self.ignored)
+        seen = [(owner, part, self._state(part)) for owner, part in self.parts]
+        stuck = {
+            owner
+            for owner, part, state in seen
+            if state is ContentState.STALE and not part.updates
+        }
+        if not all(self._is_being_replaced(owner) for owner in sorted(stuck)):
+            return True
+        undecided = {ContentState.STALE, ContentState.PENDING}
+        return not any(state in undecided for _, _, state in seen)
+
+    def show(self) -> None:
+        """Show nothing: progress is told in each round."""
+
+    def _will_be_used(self) -> bool:
+        """Tell whether pods that use the object are to come, so far as may be seen."""
+        kinds = REFRESHED if self.owner is None else (self.owner.kind,)
+        try:
+            return self.is_awaited or any(
+                will_use(found, kind, self.reference)
+                for kind in kinds
+                for found in self._workloads(kind)
+            )
+        except ForbiddenError:
+            return False
+
+    def _workloads(self, kind: str) -> Iterator[Object]:
+        place, where = KINDS[kind], self.namespace
+        if self.owner is not None:
+            yield self.cluster.get(place, self.owner.name, namespace=where)
+            return
+        for page in self.cluster.pages(place, namespace=where):
+            yield from page
+
+    def _is_being_replaced(self, owner: Workload) -> bool:
+        """Tell whether an owner's pods are being replaced, so far as may be seen."""
+        if owner.kind not in REFRESHED:
+            return False
+        try:
+            found = self.cluster.get(
+                KINDS[owner.kind], owner.name, namespace=self.namespace
+            )
+        except (ForbiddenError, NotFoundError):
+            return False
+        return is_rolling_out(found, owner.kind)
+
+    def _seen(self, part: ContainerUses) -> Inspection:
+        return self.seen.get(part.key) or unanswered("the API server fell silent")
+
+    def _state(self, part: ContainerUses) -> ContentState:
+        return self._seen(part).state
+
+    def _lagging(self) -> dict[str, str | None]:
+        """Name pods that an update has yet to reach, with their nodes."""
+        return {
+            part.name: part.node
+            for _, part in self.parts
+            if self._state(part) is not ContentState.FRESH
+        }
+
+    def _progress(self) -> WaitProgress:
+        pods = {part.name for _, part in self.parts}
+        lagging = self._lagging()
+        return WaitProgress(
+            pods=len(pods),
+            fresh=len(pods) - len(lagging),
+            within_s=self._within_s(Counter(filter(None, lagging.values()))),
+            left_s=self.until_s - self.cluster.clock.monotonic(),
+        )
+
+    def _within_s(self, lagging: Counter[str]) -> float | None:
+        """Say within how many seconds the pods on some nodes have it, by the law."""
+        if not set(lagging) <= set(self.nodes):
+            names = sorted({*lagging, *self.nodes})
+            found = observe_settings(self.cluster, given=self.given, sample=names)
+            self.nodes = {node.name: node for node in found}
+        if not lagging or self.updated_ns is None:
+            return None
+        waited_s = (self.cluster.clock.utc_ns() - self.updated_ns) / NS_PER_S
+        homes = {part.name: part.node for _, part in self.parts}
+        return remaining_s(
+            lagging,
+            self.nodes,
+            sharers=Counter(filter(None, homes.values())),
+            waited_s=max(waited_s, 0.0),
+        )
+
+    def _result(self, seconds: float) -> Waited:
+        lagging: dict[bool, list[Laggard]] = {True: [], False: []}
+        for owner, part in self.parts:
+            seen = self._seen(part)
+            if seen.state is not ContentState.FRESH:
+                is_unknown = seen.state is ContentState.UNREADABLE
+                found = _laggard(owner, part, seen, self.namespace)
+                lagging[is_unknown].append(found)
+        pods = {part.name for _, part in self.parts}
+        is_seen = bool(self.parts or self.ignored)
+        return Waited(
+            reference=self.reference,
+            namespace=self.namespace,
+            landed=is_seen and not lagging[True] and not lagging[False],
+            pods=len(pods),
+            fresh=len(pods) - len(self._lagging()),
+            stale=tuple(lagging[False]),
+            unknown=tuple(lagging[True]),
+            ignored=self.ignored,
+            seconds=seconds,
+            changed=() if self.ephemerals is None else self.ephemerals.changed,
+        )
+
+
+def _laggard(
+    owner: Workload, part: ContainerUses, seen: Inspection, namespace: str
+) -> Laggard:
+    return Laggard(
+        owner=owner,
+        pod=part.name,
+        node=part.node,
+        container=part.container,
+        consumer=", ".join(dict.fromkeys(use.way.value for use in part.uses)),
+        where=", ".join(use.key_or_path for use in part.uses),
+        updates=part.updates,
+        why=seen.why if part.updates else f"{seen.why}; no update reaches it",
+        remedy=seen.remedy or _remedy(owner, part, seen, namespace),
+    )
+
+
+def _remedy(
+    owner: Workload, part: ContainerUses, seen: Inspection, namespace: str
+) -> str:
+    if seen.state is ContentState.UNREADABLE:
+        return (
+            "look through an ephemeral container (--ephemeral, which changes the pod), "
+            "or take an image with cat"
+        )
+    if seen.state is ContentState.PENDING:
+        return f"see why it does not run: kubectl describe pod {part.name}"
+    known = owner.kind in REFRESHED
+    if not part.updates and known:
+        return f"cmhot refresh {owner} -n {namespace} --method rollout"
+    if not part.updates:
+        return f"delete the pod: kubectl delete pod {part.name} -n {namespace}"
+    if known:
+        return (
+            f"wait longer, or: cmhot refresh {owner} -n {namespace} --method annotate"
+        )
+    return f"wait longer, or: kubectl annotate pod {part.name} cmhot.dev/refreshed=now"

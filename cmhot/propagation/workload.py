@@ -1,4 +1,4 @@
-"""What stands around a workload, and how far its rollout is.
+"""Which workload a pod belongs to, and how far that workload's rollout is.
 
 Pure functions on objects as the API server sends them.
 """
@@ -6,40 +6,222 @@ Pure functions on objects as the API server sends them.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cmhot.cluster.port import DEPLOYMENT
+from cmhot.errors import UsageError
+from cmhot.kubelet.uses import Kind, uses_of
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-    from cmhot.kubelet.uses import Object
-    from cmhot.propagation.owners import Owner
+    from cmhot.kubelet.uses import Object, Reference, Use
 
 
+KINDS = {
+    "Deployment": DEPLOYMENT,
+    "StatefulSet": Kind("apps/v1", "statefulsets"),
+    "DaemonSet": Kind("apps/v1", "daemonsets"),
+    "CronJob": Kind("batch/v1", "cronjobs"),
+}
+"""Workloads with a template; what else makes pods is named by its pods alone."""
+REFRESHED = ("Deployment", "StatefulSet", "DaemonSet")
+"""Those that `cmhot refresh` knows."""
 REMEMBERED = "cmhot.dev/replicas"
 """Annotation of a workload that we have scaled to nothing: how many replicas it had,
 and the generation which that request made, ``3@8``. Whoever scales it or changes its
 template afterwards makes another one: then the number is no longer ours to restore."""
 TOUCHED = "cmhot.dev/refreshed"
 """Annotation of a pod, or of a template, whose change is a refresh."""
+_ENDED = {"Succeeded", "Failed"}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Workload:
+    """What made a pod; of kind ``Pod``, the pod itself that nothing made."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        """Say it as `kubectl` does: ``deployment/web``."""
+        return f"{self.kind.lower()}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
-class Circumstances:
-    """A workload and what acts on it.
+class WorkloadUses:
+    """How a workload's template uses an object, and how its pods stand to it."""
 
-    Attributes
-    ----------
-    owner
-        Which.
-    found
-        The workload, as the API server sent it.
-    autoscalers, budgets
-        HorizontalPodAutoscalers that scale it, PodDisruptionBudgets of its pods;
-        None: they may not be listed.
+    owner: Workload
+    uses: tuple[Use, ...]
+    pods: int  # by its status, as `outdated`
+    outdated: int  # made from an older template
+    paused: bool
+
+
+def parse_workload(text: str) -> Workload:
+    """Read ``deployment/NAME``, ``statefulset/NAME`` or ``daemonset/NAME``.
+
+    Raises
+    ------
+    UsageError
+        For anything else.
+    """
+    short = {"deploy": "Deployment", "sts": "StatefulSet", "ds": "DaemonSet"}
+    known = {kind.lower(): kind for kind in REFRESHED} | short
+    kind, _, name = text.strip().partition("/")
+    kind = kind.lower()
+    kind = kind.removesuffix("s") if kind not in known else kind
+    if kind in known and name and "/" not in name:
+        return Workload(known[kind], name)
+    msg = (
+        f"{text!r} names no workload: write deployment/NAME, statefulset/NAME or "
+        "daemonset/NAME"
+    )
+    raise UsageError(msg)
+
+
+def owner_of(pod: Object, is_known: Callable[[Workload], bool]) -> Workload:
+    """Name the workload that a pod belongs to, without a further request.
+
+    A ReplicaSet of a Deployment is named after it and the hash of its template,
+    a Job of a CronJob after it and the minute; that is believed where the workload
+    ``is_known``.
+    """
+    meta = pod["metadata"]
+    for one in meta.get("ownerReferences") or ():
+        if not one.get("controller"):
+            continue
+        kind, name = one["kind"], one["name"]
+        if kind == "ReplicaSet":
+            template = (meta.get("labels") or {}).get("pod-template-hash")
+            maker = Workload("Deployment", name.removesuffix(f"-{template}"))
+        elif kind == "Job":
+            maker = Workload("CronJob", re.sub(r"-\d+$", "", name))
+        else:
+            maker = Workload(kind, name)
+        return maker if is_known(maker) else Workload(kind, name)
+    return Workload("Pod", meta["name"])
+
+
+def is_leaving(pod: Object) -> bool:
+    """Tell whether a pod's containers have ended, or are about to."""
+    phase = (pod.get("status") or {}).get("phase")
+    return phase in _ENDED or bool(pod["metadata"].get("deletionTimestamp"))
+
+
+def selector_of(found: Object) -> dict[str, str] | None:
+    """Give the labels of a workload's pods; None: labels alone do not choose them."""
+    selector = found["spec"]["selector"]
+    if selector.get("matchExpressions"):
+        return None
+    labels: dict[str, str] = selector["matchLabels"]
+    return labels
+
+
+def workload_uses(found: Object, kind: str, reference: Reference) -> WorkloadUses:
+    """Read how a workload of `KINDS` uses an object; a list's items lack their kind."""
+    spec = found["spec"]
+    in_job = kind == "CronJob"
+    template = spec["jobTemplate"]["spec"]["template"] if in_job else spec["template"]
+    pods, updated = _counted(found, kind)
+    return WorkloadUses(
+        owner=Workload(kind, found["metadata"]["name"]),
+        uses=uses_of(template, reference),
+        pods=pods,
+        outdated=max(pods - updated, 0),
+        paused=bool(spec.get("paused")),
+    )
+
+
+def _counted(found: Object, kind: str) -> tuple[int, int]:
+    """Count a workload's pods, and those of its present template, by its status."""
+    status = found.get("status") or {}
+    if kind == "CronJob":
+        return 0, 0
+    if kind == "DaemonSet":
+        pods = status.get("currentNumberScheduled", 0)
+        return pods, status.get("updatedNumberScheduled", 0)
+    pods = status.get("replicas", 0)
+    if status.get("currentRevision", "") == status.get("updateRevision"):
+        return pods, pods  # a StatefulSet counts them only during a rollout
+    return pods, status.get("updatedReplicas", 0)
+
+
+def will_use(found: Object, kind: str, reference: Reference) -> bool:
+    """Tell whether a workload of `REFRESHED` has, or will have, pods that use it."""
+    if not uses_of(found["spec"]["template"], reference):
+        return False
+    if kind != "DaemonSet":
+        return bool(found["spec"].get("replicas", 1))
+    wanted = (found.get("status") or {}).get("desiredNumberScheduled", 0)
+    return _is_unseen(found) or bool(wanted)
+
+
+def _is_unseen(found: Object) -> bool:
+    """Tell whether a workload's status is older than its specification."""
+    observed = (found.get("status") or {}).get("observedGeneration", 0)
+    return bool(observed < found["metadata"].get("generation", 0))
+
+
+def _strategy(spec: Object) -> Mapping[str, Any]:
+    return spec.get("strategy") or spec.get("updateStrategy") or {}
+
+
+def is_rolling_out(found: Object, kind: str) -> bool:
+    """Tell whether a workload's own rollout is about to replace some of its pods."""
+    spec = found["spec"]
+    strategy = _strategy(spec)
+    if spec.get("paused") or strategy.get("type") == "OnDelete":
+        return False
+    if _is_unseen(found):
+        return True
+    kept = (strategy.get("rollingUpdate") or {}).get("partition") or 0
+    pods, updated = _counted(found, kind)
+    return pods - updated > kept
+
+
+def is_rolled_out(found: Object, kind: str) -> bool:
+    """Tell whether all pods are from the present template, and available."""
+    spec, status = found["spec"], found.get("status") or {}
+    if _is_unseen(found):
+        return False
+    if kind == "DaemonSet":
+        wanted = status.get("desiredNumberScheduled", 0)
+        updated = status.get("updatedNumberScheduled", 0)
+        return bool(updated == wanted == status.get("numberAvailable", 0))
+    wanted = spec.get("replicas", 1)
+    updated = status.get("updatedReplicas", 0)
+    if kind == "StatefulSet":
+        # under OnDelete, no rollout ends, and the current revision never moves
+        is_rolling = _strategy(spec).get("type") != "OnDelete"
+        if is_rolling and status.get("currentRevision") != status.get("updateRevision"):
+            return False
+        updated = status.get("replicas", 0)
+    return bool(
+        updated == wanted == status.get("replicas", 0)
+        and status.get("availableReplicas", 0) == wanted
+    )
+
+
+def replicas_of(found: Object, kind: str) -> int:
+    """Tell how many pods a workload wants; a DaemonSet's status says it."""
+    if kind == "DaemonSet":
+        return int((found.get("status") or {}).get("desiredNumberScheduled", 0))
+    return int(found["spec"].get("replicas", 1))
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadState:
+    """A workload as it was read, and what else acts on its pods.
+
+    ``autoscalers`` scale it, ``budgets`` are PodDisruptionBudgets of its pods;
+    None: they may not be listed.
     """
 
-    owner: Owner
+    owner: Workload
     found: Object
     autoscalers: tuple[str, ...] | None
     budgets: tuple[Object, ...] | None
@@ -85,12 +267,6 @@ class Circumstances:
         return None if is_void else int(number), generation
 
     @property
-    def labels(self) -> Mapping[str, str]:
-        """Labels of its pods."""
-        meta = self.found["spec"]["template"].get("metadata") or {}
-        return meta.get("labels") or {}
-
-    @property
     def strategy(self) -> Mapping[str, Any]:
         """How it replaces pods."""
         return _strategy(self.found["spec"])
@@ -111,31 +287,19 @@ class Circumstances:
     @property
     def unavailable(self) -> int:
         """How many pods may be missing during its rollout."""
-        kind = self.strategy.get("type", "RollingUpdate")
-        if kind == "Recreate":
+        if self.strategy.get("type", "RollingUpdate") == "Recreate":
             return self.replicas
+        least = 0 if self.owner.kind == "Deployment" else 1
         limit = (self.strategy.get("rollingUpdate") or {}).get("maxUnavailable")
         if limit is None:
-            return max(self.replicas // 4, 0) if self.owner.kind == "Deployment" else 1
+            limit = "25%" if self.owner.kind == "Deployment" else 1
         if isinstance(limit, str):
             share = float(limit.removesuffix("%")) / 100
-            least = 0 if self.owner.kind == "Deployment" else 1
             return max(math.floor(share * self.replicas), least)
         return int(limit)
 
 
-def replicas_of(found: Object, kind: str) -> int:
-    """Tell how many pods a workload of a kind wants; a DaemonSet has no such wish."""
-    if kind == "DaemonSet":
-        return int((found.get("status") or {}).get("desiredNumberScheduled", 0))
-    return int(found["spec"].get("replicas", 1))
-
-
-def _strategy(spec: Object) -> Mapping[str, Any]:
-    return spec.get("strategy") or spec.get("updateStrategy") or {}
-
-
-def scaled_by(autoscalers: Iterable[Object], owner: Owner) -> tuple[str, ...]:
+def scaled_by(autoscalers: Iterable[Object], owner: Workload) -> tuple[str, ...]:
     """Name the HorizontalPodAutoscalers of a workload."""
     return tuple(
         one["metadata"]["name"]
@@ -156,34 +320,3 @@ def budgets_of(budgets: Iterable[Object], labels: Mapping[str, str]) -> list[Obj
         if (selector := one["spec"].get("selector")) is not None
         and (selector.get("matchLabels") or {}).items() <= labels.items()
     ]
-
-
-def is_rolled_out(found: Object, kind: str) -> bool:
-    """Tell whether all pods of a workload are from its present template, and available.
-
-    Parameters
-    ----------
-    found
-        The workload.
-    kind
-        Of it.
-    """
-    spec, status = found["spec"], found.get("status") or {}
-    if status.get("observedGeneration", 0) < found["metadata"]["generation"]:
-        return False
-    if kind == "DaemonSet":
-        wanted = status.get("desiredNumberScheduled", 0)
-        updated = status.get("updatedNumberScheduled", 0)
-        return bool(updated == wanted == status.get("numberAvailable", 0))
-    wanted = spec.get("replicas", 1)
-    updated = status.get("updatedReplicas", 0)
-    if kind == "StatefulSet":
-        # under OnDelete, no rollout ends, and the current revision never moves
-        is_rolling = _strategy(spec).get("type") != "OnDelete"
-        if is_rolling and status.get("currentRevision") != status.get("updateRevision"):
-            return False
-        updated = status.get("replicas", 0)
-    return bool(
-        updated == wanted == status.get("replicas", 0)
-        and status.get("availableReplicas", 0) == wanted
-    )

@@ -17,7 +17,7 @@ from cmhot.cluster.port import DEPLOYMENT, NODE, POD, Captured
 from cmhot.errors import ClusterError, ForbiddenError, NotFoundError
 from cmhot.kubelet.uses import CONFIG_MAP
 from cmhot.propagation.methods import AUTOSCALER, BUDGET
-from cmhot.propagation.owners import KINDS
+from cmhot.propagation.workload import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

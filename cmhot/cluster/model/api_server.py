@@ -118,7 +118,7 @@ def _one_at_a_time(
 
 
 class ModelCluster:
-    """A modelled cluster; implements `cmhot.cluster.port.Cluster` and `Inspectable`.
+    """A modelled cluster; implements `cmhot.cluster.port.Cluster`.
 
     Parameters
     ----------

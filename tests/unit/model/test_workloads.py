@@ -8,7 +8,7 @@ import pytest
 
 from cmhot.cluster.model import ModelCluster
 from cmhot.cluster.model.workloads import RESTART_S, merged, variables_of
-from cmhot.cluster.port import DEPLOYMENT, NAMESPACE, POD, SERVICE_ACCOUNT, Inspectable
+from cmhot.cluster.port import DEPLOYMENT, NAMESPACE, POD, SERVICE_ACCOUNT
 from cmhot.errors import ClusterError, NotFoundError
 from cmhot.kubelet.settings import Setting
 from cmhot.kubelet.uses import CONFIG_MAP
@@ -100,11 +100,6 @@ def touch_template(cluster: ModelCluster) -> None:
     template = {"metadata": {"annotations": {"a": "b"}}}
     body = {"spec": {"template": template}}
     cluster.patch(DEPLOYMENT, "web", body, namespace="n")
-
-
-def test_one_can_look_into_its_containers(cluster: ModelCluster) -> None:
-    """It is what explain, wait and refresh insist on."""
-    assert isinstance(cluster, Inspectable)
 
 
 def test_a_pod_takes_time_to_start() -> None:

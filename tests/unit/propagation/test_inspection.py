@@ -10,12 +10,12 @@ import pytest
 from cmhot.cluster.port import Captured
 from cmhot.errors import ClusterError, ForbiddenError, UnreachableError
 from cmhot.kubelet.uses import Reference, uses_of
-from cmhot.propagation.inspection import State, look, parts_of
+from cmhot.propagation.inspection import ContentState, container_uses, inspect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cmhot.cluster.port import Inspectable
+    from cmhot.cluster.port import Cluster
 
 SECRET = Reference("secret", "s")
 CONTENT = {"token": b"hunter2", "user": b"me"}
@@ -23,7 +23,7 @@ RUNNING: dict[str, Any] = {"running": {}}
 
 
 @dataclass(slots=True)
-class Door:
+class Answering:
     """Gives one answer, or what files hold, or fails, and keeps what was asked."""
 
     answer: Captured | Exception | dict[str, bytes]
@@ -68,12 +68,12 @@ def found(
     given: dict[str, Any],
     answer: Captured | Exception | dict[str, bytes],
     **more: Any,  # noqa: ANN401
-) -> tuple[State, str, Door]:
+) -> tuple[ContentState, str, Answering]:
     """Look into its one part."""
-    door = Door(answer)
-    (part,) = parts_of(given, uses_of(given, SECRET), immutable=False)
-    seen = look(cast("Inspectable", door), part, CONTENT, namespace="n", **more)
-    return seen.state, seen.why, door
+    cluster = Answering(answer)
+    (part,) = container_uses(given, uses_of(given, SECRET), immutable=False)
+    seen = inspect(cast("Cluster", cluster), part, CONTENT, namespace="n", **more)
+    return seen.state, seen.why, cluster
 
 
 BOTH = b"hunter2me"
@@ -84,43 +84,59 @@ ENVIRON = b"PATH=/bin\0token=hunter2\0user=me\0"
 @pytest.mark.parametrize(
     ("given", "answer", "state"),
     [
-        (pod(), CONTENT, State.FRESH),
-        (pod(), {"token": b"hunter2m", "user": b"e"}, State.STALE),
-        (pod(), Captured(0, b"hunter1me", ""), State.STALE),
-        (pod(), Captured(0, b"hunter2", ""), State.STALE),
-        (pod(), Captured(1, b"me", "cat: /s/token: No such file"), State.STALE),
-        (pod(), Captured(1, b"", "cat: /s/token: Permission denied"), State.BLIND),
+        (pod(), CONTENT, ContentState.FRESH),
+        (pod(), {"token": b"hunter2m", "user": b"e"}, ContentState.STALE),
+        (pod(), Captured(0, b"hunter1me", ""), ContentState.STALE),
+        (pod(), Captured(0, b"hunter2", ""), ContentState.STALE),
+        (pod(), Captured(1, b"me", "cat: /s/token: No such file"), ContentState.STALE),
+        (
+            pod(),
+            Captured(1, b"", "cat: /s/token: Permission denied"),
+            ContentState.UNREADABLE,
+        ),
         (
             pod(),
             Captured(None, b"", 'exec: "cat": executable file not found in $PATH'),
-            State.BLIND,
+            ContentState.UNREADABLE,
         ),
-        (pod(env=True), Captured(None, b"", CRI_O), State.BLIND),
-        (pod(), Captured(None, b"", "it ended without saying how"), State.WAITING),
-        (pod(env=True), Captured(None, b"", "no end in time"), State.WAITING),
+        (pod(env=True), Captured(None, b"", CRI_O), ContentState.UNREADABLE),
+        (
+            pod(),
+            Captured(None, b"", "it ended without saying how"),
+            ContentState.PENDING,
+        ),
+        (pod(env=True), Captured(None, b"", "no end in time"), ContentState.PENDING),
         (
             pod(),
             Captured(None, b"", "open /proc/7/ns/ipc: no such file or directory"),
-            State.WAITING,
+            ContentState.PENDING,
         ),
-        (pod(), Captured(127, b"", ""), State.BLIND),
-        (pod(env=True), Captured(0, ENVIRON, ""), State.FRESH),
-        (pod(env=True), Captured(0, b"token=hunter2\0user=you\0", ""), State.STALE),
-        (pod(env=True), Captured(0, b"token=hunter2\0", ""), State.STALE),
-        (pod(env=True), Captured(1, b"", "Permission denied"), State.BLIND),
+        (pod(), Captured(127, b"", ""), ContentState.UNREADABLE),
+        (pod(env=True), Captured(0, ENVIRON, ""), ContentState.FRESH),
+        (
+            pod(env=True),
+            Captured(0, b"token=hunter2\0user=you\0", ""),
+            ContentState.STALE,
+        ),
+        (pod(env=True), Captured(0, b"token=hunter2\0", ""), ContentState.STALE),
+        (pod(env=True), Captured(1, b"", "Permission denied"), ContentState.UNREADABLE),
         (
             pod(env=True, shareProcessNamespace=True),
             Captured(0, ENVIRON, ""),
-            State.BLIND,
+            ContentState.UNREADABLE,
         ),
-        (pod(env=True, hostPID=True), Captured(0, ENVIRON, ""), State.BLIND),
+        (
+            pod(env=True, hostPID=True),
+            Captured(0, ENVIRON, ""),
+            ContentState.UNREADABLE,
+        ),
         (
             pod(state={"waiting": {"reason": "CrashLoopBackOff"}}),
             Captured(0, BOTH, ""),
-            State.WAITING,
+            ContentState.PENDING,
         ),
-        (pod(), ClusterError("container not found"), State.WAITING),
-        (pod(), UnreachableError("no answer to GET exec"), State.WAITING),
+        (pod(), ClusterError("container not found"), ContentState.PENDING),
+        (pod(), UnreachableError("no answer to GET exec"), ContentState.PENDING),
     ],
     ids=[
         *("same", "other bounds", "other", "shorter", "no file", "may not"),
@@ -133,13 +149,13 @@ ENVIRON = b"PATH=/bin\0token=hunter2\0user=me\0"
 def test_what_an_answer_means(
     given: dict[str, Any],
     answer: Captured | Exception | dict[str, bytes],
-    state: State,
+    state: ContentState,
 ) -> None:
     """Nothing but the same bytes is fresh; and a secret is never told."""
     seen, why, _ = found(given, answer)
 
     assert seen is state
-    assert bool(why) is (state is not State.FRESH)
+    assert bool(why) is (state is not ContentState.FRESH)
     assert "hunter" not in why
 
 
@@ -156,13 +172,17 @@ def test_all_files_are_read_at_once() -> None:
     ("sources", "environ", "state"),
     [
         # what has the content has it, wherever it is from
-        ([None, ""], b"token=hunter2\0user=me\0", State.FRESH),
-        ([None, ""], b"token=other\0user=me\0", State.BLIND),
-        ([None, ""], b"token=hunter2\0", State.STALE),  # nobody unsets a variable
-        ([None, "to"], b"token=other\0user=me\0", State.BLIND),
-        ([None, "to"], b"token=other\0user=you\0", State.STALE),
-        (["", None], b"token=other\0user=me\0", State.STALE),
-        ([None, None], b"token=other\0user=me\0", State.STALE),
+        ([None, ""], b"token=hunter2\0user=me\0", ContentState.FRESH),
+        ([None, ""], b"token=other\0user=me\0", ContentState.UNREADABLE),
+        (
+            [None, ""],
+            b"token=hunter2\0",
+            ContentState.STALE,
+        ),  # nobody unsets a variable
+        ([None, "to"], b"token=other\0user=me\0", ContentState.UNREADABLE),
+        ([None, "to"], b"token=other\0user=you\0", ContentState.STALE),
+        (["", None], b"token=other\0user=me\0", ContentState.STALE),
+        ([None, None], b"token=other\0user=me\0", ContentState.STALE),
     ],
     ids=[
         *("same", "masked", "missing", "by prefix", "one is not masked", "it is last"),
@@ -170,7 +190,7 @@ def test_all_files_are_read_at_once() -> None:
     ],
 )
 def test_the_later_source_of_variables_wins(
-    sources: list[str | None], environ: bytes, state: State
+    sources: list[str | None], environ: bytes, state: ContentState
 ) -> None:
     """Where it may have set what is different, nothing is concluded; and no look helps.
 
@@ -183,13 +203,13 @@ def test_the_later_source_of_variables_wins(
         else {"prefix": prefix, "configMapRef": {"name": "over"}}
         for prefix in sources
     ]
-    door = Door(Captured(0, environ, ""))
-    (part,) = parts_of(given, uses_of(given, SECRET), immutable=False)
+    cluster = Answering(Captured(0, environ, ""))
+    (part,) = container_uses(given, uses_of(given, SECRET), immutable=False)
 
-    seen = look(cast("Inspectable", door), part, CONTENT, namespace="n")
+    seen = inspect(cast("Cluster", cluster), part, CONTENT, namespace="n")
 
     assert seen.state is state
-    assert bool(seen.remedy) is (state is State.BLIND)
+    assert bool(seen.remedy) is (state is ContentState.UNREADABLE)
 
 
 def test_binary_data_are_no_variables() -> None:
@@ -198,14 +218,14 @@ def test_binary_data_are_no_variables() -> None:
 
     seen, _, _ = found(pod(env=True), answer, binary=frozenset({"user"}))
 
-    assert seen is State.FRESH
+    assert seen is ContentState.FRESH
 
 
 def test_a_look_through_another_container() -> None:
     """By the file system of the process that it shares."""
-    _, _, door = found(pod(), Captured(0, b"", ""), through="look")
+    _, _, cluster = found(pod(), Captured(0, b"", ""), through="look")
 
-    assert door.asked == [
+    assert cluster.asked == [
         ("look", "cat", "/proc/1/root/s/token", "/proc/1/root/s/user")
     ]
 
@@ -226,4 +246,4 @@ def test_a_container_that_is_over_is_not_waited_for(
     """One that will be started again is."""
     ended = pod(state={"terminated": {"exitCode": code}}, restartPolicy=policy)
 
-    assert len(parts_of(ended, uses_of(ended, SECRET), immutable=False)) == parts
+    assert len(container_uses(ended, uses_of(ended, SECRET), immutable=False)) == parts

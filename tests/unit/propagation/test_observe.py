@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cmhot.clock import VirtualClock
-from cmhot.errors import ForbiddenError, NotFoundError, UnreachableError, UsageError
+from cmhot.errors import ForbiddenError, NotFoundError, UnreachableError
 from cmhot.propagation.changes import Update
 from cmhot.propagation.observe import OBSERVED_COLUMNS, observe
 from tests.unit.living import Living
@@ -368,14 +368,8 @@ class Refusing(Living):
         raise ForbiddenError(f"pods/exec of {namespace}/{pod} is not allowed")
 
 
-class Closed(Living):
-    """Knows of no way to look inside."""
-
-    capture = None  # type: ignore[assignment]
-
-
 def test_what_cannot_be_is_an_error() -> None:
-    """A missing object, a missing right, a target without containers."""
+    """A missing object, a missing right."""
     refusing = Refusing()
     refusing.deploy(1)
 
@@ -383,8 +377,6 @@ def test_what_cannot_be_is_an_error() -> None:
         observe(living(), "x")
     with pytest.raises(ForbiddenError, match="pods/exec"):
         observe(refusing, "m")
-    with pytest.raises(UsageError, match="look into its containers"):
-        observe(Closed(), "m")
 
 
 def test_a_long_table_is_cut(noted: Noted) -> None:

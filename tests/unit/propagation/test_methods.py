@@ -17,10 +17,14 @@ from cmhot.errors import (
     UsageError,
 )
 from cmhot.kubelet.uses import CONFIG_MAP
-from cmhot.propagation.owners import Owner
 from cmhot.propagation.refresh import refuse_recreate, refuse_rollout
-from cmhot.propagation.watch import UnusedError
-from cmhot.propagation.workload import REMEMBERED, Circumstances, is_rolled_out
+from cmhot.propagation.wait import UnusedError
+from cmhot.propagation.workload import (
+    REMEMBERED,
+    Workload,
+    WorkloadState,
+    is_rolled_out,
+)
 from tests.unit.living import Living, budget
 
 if TYPE_CHECKING:
@@ -367,9 +371,9 @@ def stateful(strategy: Object, *, current: str = "db-1", generation: int = 5) ->
     }
 
 
-def around(found: Object) -> Circumstances:
+def around(found: Object) -> WorkloadState:
     """Have nothing that acts on it."""
-    return Circumstances(Owner("StatefulSet", "db"), found, (), ())
+    return WorkloadState(Workload("StatefulSet", "db"), found, (), ())
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,14 +10,13 @@ from click.testing import CliRunner
 
 from cmhot import explain, refresh, wait
 from cmhot.cli import cli
-from cmhot.cluster.port import POD, Captured, Inspectable
+from cmhot.cluster.nodes import observe_settings
+from cmhot.cluster.port import POD, Captured
 from cmhot.errors import ClusterError, NotFoundError, UnreachableError, UsageError
 from cmhot.kubelet.settings import Setting
 from cmhot.kubelet.uses import Reference
-from cmhot.propagation.explain import node_facts
-from cmhot.propagation.owners import is_rolling_out, will_use
 from cmhot.propagation.wait import wait_for_applied
-from cmhot.propagation.workload import REMEMBERED
+from cmhot.propagation.workload import REMEMBERED, is_rolling_out, will_use
 from tests.unit.living import NEVER, Living, budget, scaler
 
 if TYPE_CHECKING:
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
 
     from cmhot.cluster.port import Cluster
     from cmhot.kubelet.uses import Kind
-    from cmhot.propagation.watch import Progress
+    from cmhot.propagation.wait import WaitProgress
 
 WRITES = {"patch", "ephemeral"}
 
@@ -41,8 +39,7 @@ def living() -> Living:
 
 
 def as_cluster(living: Living) -> Cluster:
-    """See that it is one, and one to look into."""
-    assert isinstance(living, Inspectable)
+    """See that it is one."""
     return living
 
 
@@ -91,19 +88,11 @@ def test_explain_of_a_typo_names_the_nearest(living: Living) -> None:
         explain(as_cluster(living), "configmap/app-confg")
 
 
-@pytest.mark.parametrize("call", [explain, wait])
-def test_a_target_without_containers_is_refused(call: object) -> None:
-    """Say so, instead of an empty answer."""
-    assert callable(call)
-    with pytest.raises(UsageError, match="choose a real cluster"):
-        call(SimpleNamespace(target="bare"), "configmap/m")
-
-
 def test_wait_until_it_has_landed(living: Living) -> None:
     """Looked at every second; nothing is written."""
     living.every_s = 41.5
     living.update("2")
-    told: list[Progress] = []
+    told: list[WaitProgress] = []
 
     waited = wait(as_cluster(living), "configmap/m", tell=told.append)
 
@@ -119,7 +108,7 @@ def test_wait_tells_when_to_expect_it(living: Living) -> None:
     living.update("2")
     stamp = "2026-01-01T00:00:00Z"  # the clock's beginning
     living.configmap["metadata"]["managedFields"] = [{"time": stamp}]
-    told: list[Progress] = []
+    told: list[WaitProgress] = []
 
     wait(as_cluster(living), "configmap/m", tell=told.append, timeout_s=95)
 
@@ -207,9 +196,9 @@ def test_content_that_changes_meanwhile_is_waited_for(living: Living) -> None:
     living.update("2")
     first, *others = living.inside.values()
     first.due_s = 0.0  # one pod has it already
-    told: list[Progress] = []
+    told: list[WaitProgress] = []
 
-    def tell(progress: Progress) -> None:
+    def tell(progress: WaitProgress) -> None:
         told.append(progress)
         if len(told) == 2:
             living.update("3")
@@ -229,34 +218,32 @@ def test_kubelets_that_may_not_be_asked_are_asked_once(living: Living) -> None:
     """Rights are the same for each of a thousand; then what was given counts."""
     living.refuses = True
 
-    facts = node_facts(as_cluster(living), ["n", "m"], given=Setting(30))
+    nodes = observe_settings(as_cluster(living), sample=["n", "m"], given=Setting(30))
 
     assert living.asked["configz", "n"] + living.asked["configz", "m"] == 1
-    assert {(one.setting, one.source) for one in facts.values()} == {
-        (Setting(30), "given")
-    }
+    assert {(one.setting, one.source) for one in nodes} == {(Setting(30), "given")}
 
 
 def test_silent_kubelets_are_not_asked_for_long(living: Living) -> None:
     """Each may take ten seconds: after the second of them no other is asked."""
     living.is_silent = True
 
-    facts = node_facts(as_cluster(living), [f"n-{i}" for i in range(9)])
+    nodes = observe_settings(as_cluster(living), sample=[f"n-{i}" for i in range(9)])
 
     asked = sum(n for (verb, _), n in living.asked.items() if verb == "configz")
     assert asked == 2
-    assert {one.source for one in facts.values()} == {"unknown"}
+    assert {one.source for one in nodes} == {"unknown"}
 
 
 def test_only_so_many_kubelets_are_asked(living: Living) -> None:
     """The others are taken to be like them, and that is said."""
     names = [f"n-{i}" for i in range(30)]
 
-    facts = node_facts(as_cluster(living), names)
+    nodes = observe_settings(as_cluster(living), sample=names)
 
     asked = sum(n for (verb, _), n in living.asked.items() if verb == "configz")
     assert asked == 20
-    sources = [one.source for one in facts.values()]
+    sources = [one.source for one in nodes]
     assert (sources.count("configz"), sources.count("sampled")) == (20, 10)
 
 
