@@ -1,4 +1,1 @@
-"""What does a kubelet do: its settings, the eras of its code, what a container sees.
-
-Pure: nothing here reaches a cluster.
-"""
+"""What does a kubelet do: its settings, the eras of its code, what a container sees."""

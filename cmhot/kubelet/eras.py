@@ -1,7 +1,7 @@
-"""What a kubelet's code says of the delay, by version: constants, costs and eras.
+"""What does a kubelet's code say of the delay: constants, costs, and eras by version.
 
-The law and the model take it from here, so that each fact is stated once
-and a difference between versions is a row of a table, not a branch.
+The law and the model take it from here: each fact is stated once, and a difference
+between versions is a row of a table, not a branch.
 """
 
 from __future__ import annotations
@@ -32,27 +32,18 @@ DEFAULT_TTL_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """What a kubelet's work costs, beyond what its code fixes.
-
-    Attributes
-    ----------
-    sync_s
-        ε: from the tick to the end of the pod's sync, seconds.
-    staleness_s
-        L: from the API server's answer to a write
-        until a kubelet that looks would find it, seconds:
-        the watch's latency under Watch, a request's under Get and Cache.
-    write_s
-        w: from the look at the content to the publication, seconds.
-    has_loops
-        Whether the two volume loops lie between a sync and its look;
-        without them a look is at the tick.
-    """
+    """What a kubelet's work costs, beyond what its code fixes; seconds."""
 
     sync_s: float = 0.0
+    """ε: from the tick to the end of the pod's sync."""
     staleness_s: float = 0.0
+    """L: from the API server's answer to a write until a kubelet that looks would find
+    it: the watch's latency under Watch, a request's under Get and Cache."""
     write_s: float = 0.0
+    """w: from the look at the content to the publication."""
     has_loops: bool = True
+    """The two volume loops lie between a sync and its look; without them a look is at
+    the tick."""
 
     def __post_init__(self) -> None:
         """Refuse what would run backwards in time."""
@@ -84,29 +75,20 @@ class Invalidation(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Era:
-    """Versions of the kubelet that behave alike, as far as the delay goes.
-
-    Attributes
-    ----------
-    since
-        First minor version: 29 is 1.29. The era lasts until the next one begins.
-        Backports to older branches are not told apart
-        (the change of 1.24 was seen on 1.22.13 too).
-    invalidation
-        What forgets an entry of the Cache strategy.
-    probes_sync
-        Whether a change of a readiness or startup probe's result syncs the pod
-        (PR 98376).
-    crash_loop_s
-        A crash-looping pod is synced again after so many seconds to half as many
-        again, whatever `syncFrequency` is (`backOffPeriod`);
-        None: when its back-off expires (PR 133066).
-    """
+    """Versions of the kubelet that behave alike, as far as the delay goes."""
 
     since: int
+    """First minor version: 29 is 1.29. The era lasts until the next one begins.
+    Backports to older branches are not told apart
+    (the change of 1.24 was seen on 1.22.13 too)."""
     invalidation: Invalidation
+    """What forgets an entry of the Cache strategy."""
     probes_sync: bool
+    """A change of a readiness or startup probe's result syncs the pod (PR 98376)."""
     crash_loop_s: float | None
+    """A crash-looping pod is synced again after so many seconds to half as many again,
+    whatever `syncFrequency` is (`backOffPeriod`);
+    None: when its back-off expires (PR 133066)."""
 
     @property
     def name(self) -> str:

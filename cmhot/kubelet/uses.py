@@ -1,6 +1,11 @@
-"""Which object is meant: ``configmap/NAME`` or ``secret/NAME``.
+"""How the containers of a pod use an object, and whether an update reaches them.
 
-How the containers of a pod use an object, read from their specifications.
+Read from specifications. Whether an update arrives: docs of Kubernetes on ConfigMaps
+("Mounted ConfigMaps are updated automatically"), and the kubelet's code:
+``kubelet_pods.go`` makes the environment once, when a container is created;
+``subpath_linux.go`` binds a subPath to the file of then; ``atomic_writer.go`` renews
+the others. `tests/testbed/test_remedies.py` holds each cell against real kubelets
+(docs/studies/consumers.md).
 """
 
 from __future__ import annotations
@@ -20,20 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of object, by its place in the API.
+    """A kind of object, by its place in the API."""
 
-    Attributes
-    ----------
-    api_version
-        Group and version: ``v1``, ``apps/v1``.
-    plural
-        Name in paths: ``configmaps``.
-    namespaced
-        Whether its objects live in a namespace.
-    """
-
-    api_version: str
-    plural: str
+    api_version: str  # group and version: v1, apps/v1
+    plural: str  # name in paths: configmaps
     namespaced: bool = True
 
 
@@ -47,17 +42,9 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True, order=True)
 class Reference:
-    """A ConfigMap or a Secret, by its name.
+    """A ConfigMap or a Secret, by its name."""
 
-    Attributes
-    ----------
-    kind
-        ``configmap`` or ``secret``.
-    name
-        Of the object.
-    """
-
-    kind: str
+    kind: str  # configmap or secret
     name: str
 
     def __str__(self) -> str:
@@ -134,38 +121,23 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One way in which one container uses the object.
-
-    Attributes
-    ----------
-    container
-        Its name.
-    role
-        What it is to the pod.
-    way
-        How the content comes into it.
-    where
-        Path of the mount, name of the variable, or prefix of the variables.
-    items
-        Keys that are taken, each with its path in the volume, or its variable;
-        None: all keys, by their own names.
-    sub_path
-        What of the volume is mounted, for `Way.SUB_PATH` and `Way.SUB_PATH_EXPR`.
-    optional
-        Whether the pod starts without the object, or without the key.
-    later
-        Prefixes of later sources in ``envFrom``, of other objects: of variables that
-        both have, the later wins.
-    """
+    """One way in which one container uses the object."""
 
     container: str
     role: Role
     way: Way
     where: str
+    """Path of the mount, name of the variable, or prefix of the variables."""
     items: tuple[tuple[str, str], ...] | None = None
+    """Keys that are taken, each with its path in the volume, or its variable;
+    None: all keys, by their own names."""
     sub_path: str = ""
+    """What of the volume is mounted, for `Way.SUB_PATH` and `Way.SUB_PATH_EXPR`."""
     optional: bool = False
+    """The pod starts without the object, or without the key."""
     later: tuple[str, ...] = ()
+    """Prefixes of later sources in ``envFrom``, of other objects: of variables that
+    both have, the later wins."""
 
     @property
     def key_or_path(self) -> str:
@@ -173,13 +145,7 @@ class Use:
         return f"{self.where}*" if self.way is Way.ENV_FROM else self.where
 
     def places(self, keys: Sequence[str]) -> dict[str, str]:
-        """Give for each variable or path in the container the key that it shows.
-
-        Parameters
-        ----------
-        keys
-            Of the object.
-        """
+        """Give for each variable or path in the container the key that it shows."""
         if self.way is Way.ENV:
             return {variable: key for key, variable in self.items or ()}
         pairs = self.items if self.items is not None else [(k, k) for k in keys]
@@ -212,15 +178,7 @@ class _Volume:
 
 
 def uses_of(pod: Object, reference: Reference) -> tuple[Use, ...]:
-    """List how a pod, or a pod template, uses an object.
-
-    Parameters
-    ----------
-    pod
-        With ``spec``; ``metadata`` where a subPathExpr names it.
-    reference
-        The object.
-    """
+    """List how a pod, or a pod template, uses an object."""
     spec = pod["spec"]
     volumes = {
         volume["name"]: found
@@ -299,7 +257,7 @@ def _volume(volume: Object, reference: Reference) -> _Volume | None:
     if own is not None:
         if own.get(name) != reference.name:
             return None
-        return _Volume(Way.VOLUME, _items(own), bool(own.get("optional")))
+        return _Volume(Way.VOLUME, _pairs(own), bool(own.get("optional")))
     sources = [
         source[_SOURCE[reference.kind]]
         for source in (volume.get("projected") or {}).get("sources") or ()
@@ -307,7 +265,7 @@ def _volume(volume: Object, reference: Reference) -> _Volume | None:
     ]
     if not sources:
         return None
-    chosen = [_items(source) for source in sources]
+    chosen = [_pairs(source) for source in sources]
     items = None
     if None not in chosen:
         items = tuple(pair for pairs in chosen for pair in pairs or ())
@@ -315,7 +273,7 @@ def _volume(volume: Object, reference: Reference) -> _Volume | None:
     return _Volume(Way.PROJECTED, items, optional)
 
 
-def _items(source: Object) -> tuple[tuple[str, str], ...] | None:
+def _pairs(source: Object) -> tuple[tuple[str, str], ...] | None:
     items = source.get("items")
     return tuple((one["key"], one["path"]) for one in items) if items else None
 
@@ -397,3 +355,54 @@ def _variables(container: Object, role: Role, reference: Reference) -> Iterator[
                 items=((one_key["key"], variable["name"]),),
                 optional=bool(one_key.get("optional")),
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What becomes of an update in one container."""
+
+    update: bool  # it arrives by itself, while the container runs
+    container_restart: bool | None
+    """It is there after the container was restarted in its pod;
+    None: such a container never is."""
+    pod_restart: bool | None
+    """It is there in the pod's successor; None: that has no such container."""
+    why: str  # for people
+
+
+_WHY = {
+    Way.VOLUME: "the kubelet renews the files when it next syncs the pod",
+    Way.PROJECTED: "the kubelet renews the files when it next syncs the pod",
+    Way.SUB_PATH: "a subPath stays bound to the file of the container's start",
+    Way.SUB_PATH_EXPR: "a subPathExpr stays bound to the file of the container's start",
+    Way.ENV: "a process keeps the environment that it was started with",
+    Way.ENV_FROM: "a process keeps the environment that it was started with",
+}
+IMMUTABLE = (
+    "the object is immutable: its content cannot change, and under Watch the kubelet "
+    "does not look for another one of its name while a pod of the node uses it"
+)
+INIT = "an init container has ended; it reads the content once, when the pod starts"
+
+
+def fate_of(use: Use, *, immutable: bool) -> Fate:
+    """Say what becomes of an update in a container that uses the object.
+
+    An update of an ``immutable`` object is its removal, and another one of its name.
+    """
+    ephemeral = use.role is Role.EPHEMERAL
+    if immutable:
+        return Fate(
+            update=False,
+            container_restart=None if ephemeral else False,
+            pod_restart=None if ephemeral else True,
+            why=IMMUTABLE,
+        )
+    if use.role is Role.INIT:
+        return Fate(update=False, container_restart=False, pod_restart=True, why=INIT)
+    return Fate(
+        update=not use.way.is_fixed,
+        container_restart=None if ephemeral else True,
+        pod_restart=None if ephemeral else True,
+        why=_WHY[use.way],
+    )

@@ -17,13 +17,14 @@ from cmhot.errors import ForbiddenError, NotFoundError
 from cmhot.kubelet.uses import (
     Role,
     Way,
+    fate_of,
     nearest,
     parse_reference,
     references_of,
     unmounted,
     uses_of,
 )
-from cmhot.kubelet.view import content_of, fate_of, forced_by
+from cmhot.kubelet.view import content_of
 from cmhot.propagation import DEFAULT_NAMESPACE
 from cmhot.propagation.expectation import expectation, sync_reads
 from cmhot.propagation.workload import KINDS, is_leaving, owner_of, workload_uses
@@ -36,14 +37,21 @@ if TYPE_CHECKING:
     from cmhot.cluster.nodes import ObservedNode
     from cmhot.cluster.port import Cluster
     from cmhot.kubelet.settings import Setting
-    from cmhot.kubelet.uses import Object, Reference, Use
-    from cmhot.kubelet.view import Fate
+    from cmhot.kubelet.uses import Fate, Object, Reference, Use
     from cmhot.propagation.expectation import Expected
     from cmhot.propagation.workload import Workload, WorkloadUses
 
 
 UNREAD = "unread"
 """Key of what stands for an object that may not be read."""
+METHODS = {
+    "Deployment": ("annotate", "rollout", "recreate"),
+    "StatefulSet": ("annotate", "rollout", "recreate"),
+    "DaemonSet": ("annotate", "rollout"),
+    "CronJob": (),  # its next Job reads what there is then
+}
+"""What brings an update in, by the kind of the workload; all others have their pods
+deleted."""
 COSTS = {
     "annotate": "one write a pod; a sync of the pod within 0.2 s (1 s after another "
     "one); afterwards these pods are synced at the same time",
@@ -508,6 +516,21 @@ def _rows(
                 else None,
                 forced_by=forced_by(owner.kind, use, fate, annotate_reads=reads),
             )
+
+
+def forced_by(
+    kind: str, use: Use, fate: Fate, *, annotate_reads: bool
+) -> tuple[str, ...]:
+    """List what would bring an update into a workload's container at once.
+
+    ``annotate_reads``: a sync reads new content; under Cache with a TTL it may not.
+    """
+    if not fate.pod_restart:
+        return ("annotate",) if fate.update and annotate_reads else ()
+    methods = METHODS.get(kind, ("annotate", "delete"))
+    if use.role is Role.INIT or not fate.update or not annotate_reads:
+        methods = tuple(one for one in methods if one != "annotate")
+    return methods
 
 
 def find_mistakes(

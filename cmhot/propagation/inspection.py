@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from cmhot.cluster.nodes import probe_image
 from cmhot.cluster.port import POD
 from cmhot.errors import ClusterError, ForbiddenError, NotFoundError, UnreachableError
-from cmhot.kubelet.uses import Role, containers_of
-from cmhot.kubelet.view import fate_of, files_of, read_environ, variables_of
+from cmhot.kubelet.uses import Role, containers_of, fate_of
+from cmhot.kubelet.view import files_of, read_environ, variables_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

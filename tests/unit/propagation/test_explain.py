@@ -11,9 +11,9 @@ from cmhot.cluster.nodes import ObservedNode, observe_settings
 from cmhot.cluster.port import NODE
 from cmhot.errors import UsageError
 from cmhot.kubelet.settings import Setting, parse_setting
-from cmhot.kubelet.uses import Reference
+from cmhot.kubelet.uses import Reference, Role, Use, Way, fate_of
 from cmhot.propagation.expectation import expectation, remaining_s, sync_reads
-from cmhot.propagation.explain import Survey, explain_survey
+from cmhot.propagation.explain import Survey, explain_survey, forced_by
 from cmhot.propagation.workload import (
     Workload,
     owner_of,
@@ -375,3 +375,29 @@ def test_whether_a_forced_sync_reads(
 ) -> None:
     """Under a TTL from 1.29 on it may not."""
     assert sync_reads(node("n", parse_setting(setting), kubelet)) is expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "way", "reads", "expected"),
+    [
+        ("Deployment", Way.VOLUME, True, ("annotate", "rollout", "recreate")),
+        ("Deployment", Way.VOLUME, False, ("rollout", "recreate")),
+        ("Deployment", Way.ENV, True, ("rollout", "recreate")),
+        ("DaemonSet", Way.ENV, True, ("rollout",)),
+        ("Pod", Way.VOLUME, True, ("annotate", "delete")),
+        ("Job", Way.ENV, True, ("delete",)),
+    ],
+)
+def test_what_forces_it(
+    kind: str,
+    way: Way,
+    reads: bool,  # noqa: FBT001 - a column of the table
+    expected: tuple[str, ...],
+) -> None:
+    """A sync helps volumes only, and only where it reads anew."""
+    use = Use("c", Role.CONTAINER, way, "/v")
+
+    assert (
+        forced_by(kind, use, fate_of(use, immutable=False), annotate_reads=reads)
+        == expected
+    )

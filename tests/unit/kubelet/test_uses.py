@@ -11,6 +11,7 @@ from cmhot.kubelet.uses import (
     Role,
     Use,
     Way,
+    fate_of,
     nearest,
     parse_reference,
     references_of,
@@ -19,9 +20,7 @@ from cmhot.kubelet.uses import (
 )
 from cmhot.kubelet.view import (
     content_of,
-    fate_of,
     files_of,
-    forced_by,
     read_environ,
     variables_of,
 )
@@ -209,32 +208,6 @@ def test_what_becomes_of_an_update(
 
     assert (fate.update, fate.container_restart, fate.pod_restart) == expected
     assert fate.why
-
-
-@pytest.mark.parametrize(
-    ("kind", "way", "reads", "expected"),
-    [
-        ("Deployment", Way.VOLUME, True, ("annotate", "rollout", "recreate")),
-        ("Deployment", Way.VOLUME, False, ("rollout", "recreate")),
-        ("Deployment", Way.ENV, True, ("rollout", "recreate")),
-        ("DaemonSet", Way.ENV, True, ("rollout",)),
-        ("Pod", Way.VOLUME, True, ("annotate", "delete")),
-        ("Job", Way.ENV, True, ("delete",)),
-    ],
-)
-def test_what_forces_it(
-    kind: str,
-    way: Way,
-    reads: bool,  # noqa: FBT001 - a column of the table
-    expected: tuple[str, ...],
-) -> None:
-    """A sync helps volumes only, and only where it reads anew."""
-    use = Use("c", Role.CONTAINER, way, "/v")
-
-    assert (
-        forced_by(kind, use, fate_of(use, immutable=False), annotate_reads=reads)
-        == expected
-    )
 
 
 def test_content_of_maps_and_secrets() -> None:
