@@ -102,6 +102,8 @@ class Inspection:
     held: Mapping[str, str | None] = field(default_factory=dict)
     """From the object's keys to what was there, where content was asked for;
     None: nothing was, or it could not be read."""
+    began_s: float = 0.0  # by the cluster's monotonic clock
+    ended_s: float = 0.0
 
 
 def container_uses(
@@ -149,29 +151,17 @@ def inspect(
 ) -> Inspection:
     """Compare what a container holds with an object's content.
 
-    No answer is no verdict: there may be one later.
-
     Parameters
     ----------
-    cluster, part, namespace
-        Where.
-    content
-        Of the object.
     through
         An ephemeral container that sees the other one's processes; None: directly.
     binary
         Keys that become no variables.
     is_repeated
-        Whether a container that gives no answer will be inspected again.
+        Whether it will be inspected again: then no answer is an inspection, and no
+        error, for there may be one later. No right to ask is an error in any case.
     reads
         Whether to read what is there, too (`Inspection.held`).
-
-    Raises
-    ------
-    ForbiddenError
-        No right to run a command in a pod.
-    UnreachableError
-        There was no answer, and it will not be inspected again.
     """
     wanted = _expected(part, content, binary)
     run = partial(

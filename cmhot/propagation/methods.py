@@ -83,7 +83,7 @@ class WorkloadRefresh:
     owner: Workload
     namespace: str
     until_s: float  # by the cluster's monotonic clock
-    tell: Callable[[str], None]
+    report: Callable[[str], None]  # takes a line about each step
     writes: int = 0
     warnings: list[str] = field(default_factory=list)
     caching: set[str] = field(default_factory=set)  # nodes where a sync reads no news
@@ -95,7 +95,7 @@ class WorkloadRefresh:
 
     @property
     def left_s(self) -> float:
-        """Seconds of patience that are left."""
+        """Seconds that are left."""
         return max(self.until_s - self.cluster.clock.monotonic(), 0.0)
 
     def state(self) -> WorkloadState:
@@ -141,7 +141,7 @@ class WorkloadRefresh:
             pod
             for page in pages
             for pod in page
-            if owner_of(pod, self.owner.__eq__) == self.owner
+            if owner_of(pod, lambda one: one == self.owner) == self.owner
             and (leaving or not is_leaving(pod))
         ]
 
@@ -164,13 +164,6 @@ def choose_objects(
     """List the objects to verify: the one that was named, or every ConfigMap.
 
     The name may be ``secret/NAME``; what none but init containers use is left out.
-
-    Raises
-    ------
-    NotFoundError
-        An object that has to be there is not.
-    UsageError
-        The workload does not use the one that was named.
     """
     template = found["spec"]["template"]
     if configmap is not None:
@@ -189,12 +182,12 @@ def choose_objects(
         one
         for one in sorted(references_of(template))
         if not one.is_secret
-        and not _is_over(uses := uses_of(template, one))
+        and not _only_init(uses := uses_of(template, one))
         and _is_there(refresh, one, uses)
     ]
 
 
-def _is_over(uses: Sequence[Use]) -> bool:
+def _only_init(uses: Sequence[Use]) -> bool:
     """Tell whether none but init containers use it."""
     return all(use.role is Role.INIT for use in uses)
 
@@ -212,8 +205,9 @@ def _is_there(
     return True
 
 
-def _get(refresh: WorkloadRefresh, reference: Reference) -> None:
-    refresh.cluster.get(reference.place, reference.name, namespace=refresh.namespace)
+def _get(refresh: WorkloadRefresh, reference: Reference) -> Object:
+    place, name = reference.place, reference.name
+    return refresh.cluster.get(place, name, namespace=refresh.namespace)
 
 
 def verify(
@@ -223,14 +217,14 @@ def verify(
     *,
     updatable_only: bool,
 ) -> tuple[Waited, ...]:
-    """Inspect whether it has helped; warn of what cannot be inspected."""
+    """Wait until all pods hold the objects; warn of what cannot be inspected."""
     if replicas_of(found, refresh.owner.kind) == 0:
         refresh.warnings.append(f"{refresh.owner} has no pods: nothing was looked at")
         return ()
     verified = []
     for reference in references:
         uses = uses_of(found["spec"]["template"], reference)
-        if uses and _is_over(uses):
+        if uses and _only_init(uses):
             refresh.warnings.append(
                 f"none but init containers of {refresh.owner} use {reference}: "
                 "what they have read is not looked at"
@@ -303,22 +297,17 @@ def annotate(
         raise UsageError(msg)
     due = list(pods)
     pace = _Pace(refresh.cluster.clock, rate_per_s)
-    contents = {
-        reference: content_of(
-            refresh.cluster.get(
-                reference.place, reference.name, namespace=refresh.namespace
-            )
-        )
-        for reference in references
-    }
+    contents = {one: content_of(_get(refresh, one)) for one in references}
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for turn in range(TRIES):
             list(pool.map(lambda pod: _touch(refresh, pod, pace), due))
             refresh.writes += len(due)
             if turn == 0:
-                refresh.tell(f"touched {len(due)} pods")
+                refresh.report(f"touched {len(due)} pods")
             else:
-                refresh.tell(f"touched {len(due)} pods again: they had read too early")
+                refresh.report(
+                    f"touched {len(due)} pods again: they had read too early"
+                )
             refresh.cluster.clock.sleep(SETTLE_S)
             due = [one for one in due if one["spec"]["nodeName"] not in refresh.caching]
             due = _stale(refresh, due, contents, pool)
@@ -388,7 +377,7 @@ def roll_out(refresh: WorkloadRefresh) -> None:
     stamp = dt.datetime.fromtimestamp(second, dt.UTC).isoformat()
     annotations = {"metadata": {"annotations": {TOUCHED: stamp}}}
     refresh.patch({"spec": {"template": annotations}})
-    refresh.tell("changed the template: the rollout has begun")
+    refresh.report("changed the template: the rollout has begun")
     refresh.await_rollout()
 
 
@@ -418,7 +407,7 @@ def _scale_down(refresh: WorkloadRefresh, state: WorkloadState) -> None:
             "spec": {"replicas": 0},
         }
     )
-    refresh.tell(f"scaled from {state.replicas} to 0 (remembered in {REMEMBERED})")
+    refresh.report(f"scaled from {state.replicas} to 0 (remembered in {REMEMBERED})")
 
 
 def _is_refusal(error: BaseException) -> bool:
@@ -452,13 +441,6 @@ def scale_up(
     Where the request that scales to nothing may still be under way (``is_in_doubt``),
     the workload is changed in any case: that request is about the version before, and
     is refused when it arrives late.
-
-    Raises
-    ------
-    NotFoundError
-        There is no such workload any more.
-    ClusterError
-        It is at nothing, and says so.
     """
     clock = refresh.cluster.clock
     annotations: dict[str, str | None] = {REMEMBERED: None}
@@ -476,12 +458,12 @@ def scale_up(
             if isinstance(error, ForbiddenError) or clock.monotonic() >= until:
                 msg = f"{_alarm(refresh, replicas)} ({error})"
                 raise ClusterError(msg, status=error.status) from error
-            refresh.tell(f"not scaled back yet, trying again: {error}")
+            refresh.report(f"not scaled back yet, trying again: {error}")
         except KeyboardInterrupt:
-            refresh.tell(_alarm(refresh, replicas))
+            refresh.report(_alarm(refresh, replicas))
             raise
         else:
-            refresh.tell(f"scaled back to {replicas}")
+            refresh.report(f"scaled back to {replicas}")
             return
         clock.sleep(pause_s)
         pause_s = min(2 * pause_s, LONGEST_PAUSE_S)

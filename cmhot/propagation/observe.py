@@ -207,11 +207,9 @@ class _Observation(ContainerWatch):
             for key, one in self.sights.items()
         }
 
-    def record(
-        self, part: ContainerUses, found: Inspection, began_s: float, ended_s: float
-    ) -> None:
+    def record(self, part: ContainerUses, found: Inspection) -> None:
         """Say what an inspection means after those before it."""
-        ContainerWatch.record(self, part, found, began_s, ended_s)
+        ContainerWatch.record(self, part, found)
         known = self.sights.get(part.key)
         sight = Sight(part, found.state, found.held, before=found.held)
         is_fresh = found.state is ContentState.FRESH
@@ -221,9 +219,9 @@ class _Observation(ContainerWatch):
             # it has changed before the first inspection
             sight = replace(sight, before=dict.fromkeys(found.held), not_yet_s=0.0)
         if found.state is ContentState.STALE:
-            sight = replace(sight, not_yet_s=self._since_update(began_s))
+            sight = replace(sight, not_yet_s=self._since_update(found.began_s))
         elif is_fresh and sight.not_yet_s is not None:
-            sight = replace(sight, turned_s=self._since_update(ended_s))
+            sight = replace(sight, turned_s=self._since_update(found.ended_s))
         self.sights[part.key] = sight
         if sight.turned_s is not None:
             self.board.show(self.scene(), [sight.news()])

@@ -219,7 +219,7 @@ def refresh(
         owner=parse_workload(workload),
         namespace=namespace,
         until_s=begin + timeout_s,
-        tell=tell,
+        report=tell,
     )
     state = work.state()
     references: Sequence[Reference] = ()

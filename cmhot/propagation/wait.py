@@ -144,7 +144,7 @@ class Waited(Shown):
     seconds
         That it took.
     changed
-        Pods that were changed by looking (`ephemeral`).
+        Pods that got an ephemeral container (``ephemeral``).
     """
 
     reference: Reference
@@ -294,7 +294,7 @@ def wait(
         updatable_only=updatable_only,
         ephemerals=EphemeralContainers(cluster, namespace) if ephemeral else None,
         given=given,
-        tell=tell,
+        on_progress=tell,
     ).wait(timeout_s)
 
 
@@ -311,24 +311,8 @@ def wait_for_applied(
 
     Those that no pod uses, or will use, are left out: nothing is to be waited for.
     Pods of workloads that were applied as well are waited for before there are any.
-
-    Parameters
-    ----------
-    cluster
-        From `connect`.
-    applied
-        From `cmhot.apply`: objects as stored.
-    timeout_s
-        Longest time for each, seconds.
-    updatable_only, tell
-        As of `wait`.
-    skipped
-        Takes a line about each that is left out.
-
-    Returns
-    -------
-    list of Waited
-        In the order given.
+    ``applied`` is from `cmhot.apply`, ``timeout_s`` the longest time for each, and
+    ``skipped`` takes a line about each that is left out.
     """
     found = []
     for one in applied:
@@ -344,7 +328,7 @@ def wait_for_applied(
                 namespace=where,
                 pause_s=PAUSE_S,
                 updatable_only=updatable_only,
-                tell=tell,
+                on_progress=tell,
                 is_awaited=any(
                     other["kind"] in REFRESHED
                     and other["metadata"].get("namespace", DEFAULT_NAMESPACE) == where
@@ -366,7 +350,7 @@ class _Wait(ContainerWatch):
     given: Setting | None = None  # of kubelets that may not be asked
     ephemerals: EphemeralContainers | None = None
     is_awaited: bool = False  # pods will use the object, although none does yet
-    tell: Callable[[WaitProgress], None] | None = None
+    on_progress: Callable[[WaitProgress], None] | None = None
     until_s: float = 0.0  # by the cluster's monotonic clock
     nodes: dict[str, ObservedNode] = field(default_factory=dict)
 
@@ -379,8 +363,8 @@ class _Wait(ContainerWatch):
         """Inspect, through an ephemeral container if need be and asked for."""
         seen = self._inspect(part)
         # one with a remedy of its own is not helped by another container
-        is_blind = seen.state is ContentState.UNREADABLE and not seen.remedy
-        if not is_blind or self.ephemerals is None:
+        needs_cat = seen.state is ContentState.UNREADABLE and not seen.remedy
+        if not needs_cat or self.ephemerals is None:
             return seen
         through = self.ephemerals.beside(part, until_s=self.until_s)
         if isinstance(through, str):
@@ -406,8 +390,8 @@ class _Wait(ContainerWatch):
                 f"`cmhot explain {self.reference}` says who does"
             )
             raise UnusedError(msg)
-        if self.tell is not None:
-            self.tell(self._progress())
+        if self.on_progress is not None:
+            self.on_progress(self._progress())
         if not self.parts:
             return bool(self.ignored)
         seen = [(owner, part, self._state(part)) for owner, part in self.parts]

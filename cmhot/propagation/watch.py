@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cmhot.clock import NS_PER_S
@@ -38,9 +38,9 @@ LIST_SHARE = 10.0
 
 @dataclass(slots=True)
 class ContainerWatch(ABC):
-    """Inspects containers that use an object until they hold its content.
+    """Inspects the containers that use an object until a subclass says it is over.
 
-    Who inherits says how one is inspected, and when it is over.
+    Only those are inspected again that are not known to hold the content.
     """
 
     cluster: Cluster
@@ -82,14 +82,8 @@ class ContainerWatch(ABC):
         """Forget what was seen of content that has changed."""
         self.seen.clear()
 
-    def record(
-        self,
-        part: ContainerUses,
-        found: Inspection,
-        began_s: float,  # noqa: ARG002 - for who wants to know
-        ended_s: float,  # noqa: ARG002
-    ) -> None:
-        """Keep what an inspection found that began and ended at some instants."""
+    def record(self, part: ContainerUses, found: Inspection) -> None:
+        """Keep what an inspection found."""
         self.seen[part.key] = found
 
     @property
@@ -145,16 +139,16 @@ class ContainerWatch(ABC):
         asked = {pool.submit(self._timed, part): part for part in due}
         try:
             for answer in as_completed(asked):
-                self.record(asked[answer], *answer.result())
+                self.record(asked[answer], answer.result())
         finally:
             for one in asked:
                 one.cancel()
 
-    def _timed(self, part: ContainerUses) -> tuple[Inspection, float, float]:
+    def _timed(self, part: ContainerUses) -> Inspection:
         clock = self.cluster.clock
         began_s = clock.monotonic()
         found = self.inspect(part)
-        return found, began_s, clock.monotonic()
+        return replace(found, began_s=began_s, ended_s=clock.monotonic())
 
     def _get_object(self) -> None:
         """Get the object; what was seen of an older content does not count."""
@@ -211,10 +205,7 @@ def _is_workload(owner: Workload) -> bool:
 def last_update_ns(stored: Mapping[str, Any]) -> int | None:
     """Give the second of the last write to an object; None where it is not told.
 
-    Returns
-    -------
-    int or None
-        UTC epoch nanoseconds of the API server's clock, a whole second.
+    UTC epoch nanoseconds of the API server's clock.
     """
     fields: Sequence[Mapping[str, Any]] = stored["metadata"].get("managedFields") or ()
     times = [one["time"] for one in fields if one.get("time")]
