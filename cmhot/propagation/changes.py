@@ -100,7 +100,7 @@ def read_manifests(
 
 
 def _problem(error: Exception, text: str) -> str:
-    """Say what is wrong with a text, and in which line, without a word of it."""
+    """Say what is wrong with a text, and in which line, but quote none of it."""
     if isinstance(error, yaml.MarkedYAMLError):
         said = error.problem or "it cannot be read"
         for quoted in _QUOTED.finditer(said):

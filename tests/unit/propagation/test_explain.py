@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cmhot import explain
 from cmhot.cluster.model import ModelCluster
 from cmhot.cluster.nodes import ObservedNode, observe_settings
 from cmhot.cluster.port import NODE
-from cmhot.errors import UsageError
+from cmhot.errors import NotFoundError, UsageError
 from cmhot.kubelet.settings import Setting, parse_setting
 from cmhot.kubelet.uses import Reference, Role, Use, Way, fate_of
 from cmhot.propagation.expectation import expectation, remaining_s, sync_reads
@@ -24,6 +25,7 @@ from tests.unit.kubelet.pods import ENV, MAP, VOLUME, pod
 
 if TYPE_CHECKING:
     from tests.unit.kubelet.pods import Dict
+    from tests.unit.living import Living
 
 
 @pytest.mark.parametrize(
@@ -401,3 +403,43 @@ def test_what_forces_it(
         forced_by(kind, use, fate_of(use, immutable=False), annotate_reads=reads)
         == expected
     )
+
+
+def test_explain_reads_each_kind_once(living: Living) -> None:
+    """And writes nothing; the law is that of the kubelet's own setting."""
+    found = explain(living, "configmap/m")
+
+    (row,) = found.rows
+    assert (str(row.owner), len(row.pods)) == ("deployment/web", 3)
+    assert row.expected is not None
+    assert row.expected.p50_s == pytest.approx(37.75)
+    assert found.nodes[0].source == "configz"
+    assert not {verb for verb, _ in living.asked} & {"patch", "ephemeral"}
+    assert living.asked == {
+        ("get", "configmaps"): 1,
+        ("list", "deployments"): 1,
+        ("list", "statefulsets"): 1,
+        ("list", "daemonsets"): 1,
+        ("list", "cronjobs"): 1,
+        ("list", "pods"): 1,
+        ("list", "nodes"): 1,
+        ("configz", "n"): 1,
+    }
+
+
+def test_explain_goes_on_without_what_may_not_be_listed(living: Living) -> None:
+    """It says so."""
+    living.forbidden = {"cronjobs", "nodes"}
+
+    found = explain(living, "configmap/m")
+
+    assert len(found.rows) == 1
+    assert "cronjobs may not be listed" in found.to_text()
+
+
+def test_explain_of_a_typo_names_the_nearest(living: Living) -> None:
+    """The object's name is in the message."""
+    living.configmap["metadata"]["name"] = "app-config"
+
+    with pytest.raises(NotFoundError, match="is 'app-config' meant"):
+        explain(living, "configmap/app-confg")

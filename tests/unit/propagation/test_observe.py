@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cmhot.clock import VirtualClock
 from cmhot.errors import ForbiddenError, NotFoundError, UnreachableError
 from cmhot.propagation.changes import Update
 from cmhot.propagation.observe import OBSERVED_COLUMNS, observe
 from tests.unit.living import Living
+from tests.unit.propagation.clocks import Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -170,23 +170,6 @@ def test_time_runs_out(noted: Noted) -> None:
     assert table.attrs["ending"] == "the time is over"
     assert table.attrs["seconds"] == 2.2
     assert noted.pages[-1].heading.endswith("2.2 s, the time is over")
-
-
-@dataclass(slots=True)
-class Interrupted(VirtualClock):
-    """A clock on which somebody presses Ctrl-C."""
-
-    at_s: float = 5.0
-
-    def __post_init__(self) -> None:
-        """Start."""
-        VirtualClock.__init__(self)
-
-    def sleep(self, seconds: float) -> None:
-        """Sleep, or be interrupted."""
-        VirtualClock.sleep(self, seconds)
-        if self.monotonic() >= self.at_s:
-            raise KeyboardInterrupt
 
 
 def test_an_interruption_keeps_what_was_seen(noted: Noted) -> None:

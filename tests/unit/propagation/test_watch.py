@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
 from cmhot import observe, wait
-from cmhot.clock import VirtualClock
 from cmhot.cluster.port import Captured
 from tests.unit.living import Living
+from tests.unit.propagation.clocks import Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,21 +92,6 @@ def test_observe_inspects_twice_as_often_as_wait() -> None:
 
     # what is stale is read once more, to show it
     assert inspections == {"observe": 2 * 20 + 1, "wait": 10 + 1}
-
-
-@dataclass(slots=True)
-class Interrupted(VirtualClock):
-    """A clock on which somebody presses Ctrl-C."""
-
-    def __post_init__(self) -> None:
-        """Start."""
-        VirtualClock.__init__(self)
-
-    def sleep(self, seconds: float) -> None:
-        """Sleep, or be interrupted."""
-        VirtualClock.sleep(self, seconds)
-        if self.monotonic() >= 5:
-            raise KeyboardInterrupt
 
 
 def test_an_interrupted_wait_has_no_verdict() -> None:
