@@ -31,15 +31,7 @@ _UNIT_S = {"h": 3600, "m": 60, "s": 1, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns"
 def parse_duration(text: str) -> float:
     """Read a duration as Go writes it (``1m30s``, ``500ms``), or bare seconds.
 
-    Returns
-    -------
-    float
-        Seconds; never negative.
-
-    Raises
-    ------
-    UsageError
-        When the text is no duration, or is negative.
+    Seconds, never negative.
     """
     stripped = text.strip()
     if re.fullmatch(r"\d+(\.\d+)?", stripped):
@@ -124,13 +116,7 @@ a sweep of `syncFrequency` under Watch, and the three strategies at 10 s."""
 
 
 def parse_strategy(text: str) -> Strategy:
-    """Find the strategy of that name, whatever its case.
-
-    Raises
-    ------
-    UsageError
-        For any other word; the message lists the three.
-    """
+    """Find the strategy of that name, whatever its case."""
     for strategy in Strategy:
         if text.strip().lower() == strategy.value.lower():
             return strategy
