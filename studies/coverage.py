@@ -1,8 +1,8 @@
 """Count how often intervals cover, and tests err, against what they say.
 
 ``python -m studies.coverage`` writes docs/studies/coverage.md: for every interval and
-test of `cmhot.statistics` how often it was right, where the truth is known
-and rows depend on each other as kubelets make them.
+test of `cmhot.statistics` and `studies` how often it was right, where the truth is
+known and rows depend on each other as kubelets make them.
 What was simulated is kept in docs/studies/coverage.json, and not simulated again.
 """
 

@@ -1,7 +1,7 @@
 """What `studies.coverage` counts: one experiment per interval, test and design.
 
 An experiment draws one table of which the truth is known, applies one function of
-`cmhot.statistics` to it, and says of each statistic whether it was right:
+`cmhot.statistics` or `studies` to it, and says of each statistic whether it was right:
 whether an interval held the truth, whether a test rejected.
 """
 
@@ -19,10 +19,19 @@ from cmhot import statistics as st
 from cmhot.kubelet.settings import Setting, Strategy
 from cmhot.law import QUANTILES, Law
 from cmhot.statistics.agreement import MARGIN_P50, MARGIN_P99, MARGIN_SUP
+from studies.checks import (
+    bootstrap_confidence,
+    equivalence_of_samples,
+    exact_quantile,
+    lattice_test,
+)
 from studies.draws import TIMING, draw_delays, draw_refresh, truth
+from studies.simulated_plans import KubeletLaw, folk_laws, judge_hypotheses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from studies.simulated_plans import Hypothesis
 
     Hits = Mapping[str, bool]
     Rng = np.random.Generator
@@ -137,7 +146,7 @@ def _by_delays(design: Design, rng: Rng) -> Hits:
 
 def _by_bootstrap(design: Design, rng: Rng) -> Hits:
     blocks = st.interval_blocks(design.refresh(rng))
-    found = st.bootstrap_confidence(blocks, seed=_seed(rng))
+    found = bootstrap_confidence(blocks, seed=_seed(rng))
     return _inside(found, _numbers(design.setting, design.sharers))
 
 
@@ -181,13 +190,13 @@ def _exact(quantile: float, n: int, rng: Rng) -> Hits:
     table = pd.DataFrame(
         {"status": "observed", "delay_s": law.sample(rng, n), "pod": range(n)}
     )
-    low, high = st.exact_quantile(table, quantile=quantile)
+    low, high = exact_quantile(table, quantile=quantile)
     return {f"p{100 * quantile:g}": low <= float(law.quantile(quantile)) <= high}
 
 
 def _thinned(quantile: float, rng: Rng) -> Hits:
     table = draw_delays(S10, rng, pods=6, window_s=400.0, gaps_s=(16.2, 40.0))
-    low, high = st.exact_quantile(table, quantile=quantile)
+    low, high = exact_quantile(table, quantile=quantile)
     return {f"p{100 * quantile:g}": low <= float(truth(S10).quantile(quantile)) <= high}
 
 
@@ -278,7 +287,7 @@ def _shown_alike(design: Design, longer_s: float, rng: Rng) -> Hits:
     first, second = design.refresh(rng), design.refresh(rng)
     second["most_s"] += longer_s
     sync = design.setting.sync_frequency_s
-    found = st.equivalence_of_samples(
+    found = equivalence_of_samples(
         first, second, sync_frequency_s=sync, seed=_seed(rng)
     )
     return {"equivalent": bool(found["equivalent"])}
@@ -307,9 +316,13 @@ def _law_off_in_share(law: Law, _: float) -> Law:
 
 
 def _rejects(
-    design: Design, family: tuple[st.Hypothesis, ...], rng: Rng, *, replicates: int
+    design: Design,
+    family: tuple[Hypothesis, ...],
+    rng: Rng,
+    *,
+    replicates: int,
 ) -> Hits:
-    table = st.judge_hypotheses(
+    table = judge_hypotheses(
         design.delays(rng), family, replicates=replicates, seed=_seed(rng)
     )
     rejected = (table["p_holm"] <= ALPHA).tolist()
@@ -317,12 +330,12 @@ def _rejects(
 
 
 def _lattice(design: Design, rng: Rng) -> Hits:
-    found = st.lattice_test(design.refresh(rng), design.setting, timing=TIMING)
+    found = lattice_test(design.refresh(rng), design.setting, timing=TIMING)
     return {"rejected": found.p_value <= ALPHA}
 
 
 def _lattice_finds(design: Design, other: Setting, rng: Rng) -> Hits:
-    found = st.lattice_test(design.refresh(rng), other, timing=TIMING)
+    found = lattice_test(design.refresh(rng), other, timing=TIMING)
     return {"rejected": found.p_value <= ALPHA}
 
 
@@ -520,7 +533,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
             partial(
                 _rejects,
                 design,
-                (st.KubeletLaw(design.setting, None, TIMING, design.sharers),),
+                (KubeletLaw(design.setting, None, TIMING, design.sharers),),
                 replicates=199,
             ),
         )
@@ -538,7 +551,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
             str(design),
             "power",
             1 - ALPHA,
-            partial(_rejects, design, st.folk_laws(design.setting), replicates=199),
+            partial(_rejects, design, folk_laws(design.setting), replicates=199),
         )
         for design in (Design(S10, 20, 180), Design(S60, 20, 600))
     ),

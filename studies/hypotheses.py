@@ -18,19 +18,17 @@ from cmhot.runs.delays import delays
 from cmhot.runs.rundir import read_run
 from cmhot.runs.sync_intervals import refresh_intervals
 from cmhot.statistics import (
-    KubeletLaw,
     compare_quantiles,
     fleet_maximum,
-    folk_laws,
     infer_sync_frequency,
     interval_blocks,
-    judge_hypotheses,
-    lattice_test,
     phase_coherence,
 )
 from cmhot.statistics.population import populations
 from studies import pages
+from studies.checks import lattice_test
 from studies.kubelet import DATA
+from studies.simulated_plans import KubeletLaw, folk_laws, judge_hypotheses
 from studies.verdicts import records
 
 if TYPE_CHECKING:
@@ -226,7 +224,7 @@ do not edit. Measured on Kubernetes {version}, run `{run_id}`.
 
 ## Folk laws, and the law
 Null distributions from simulating the whole plan; the family of folk laws is declared
-in `cmhot.statistics.folk_laws`, the law is a family by itself. Level: {ALPHA:g}.
+in `studies.simulated_plans.folk_laws`, the law is a family by itself. Level: {ALPHA:g}.
 
 {folk_table}
 

@@ -35,12 +35,12 @@ from cmhot.runs.sync_intervals import refresh_intervals
 from cmhot.statistics import (
     confidence,
     delay_blocks,
-    equivalence_of_samples,
     interval_blocks,
     n_eff,
 )
 from cmhot.statistics.population import populations
 from studies import pages
+from studies.checks import equivalence_of_samples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,21 +19,19 @@ from cmhot.law import interval_pmf, law_for, reads_at_every_sync
 from cmhot.law.prediction import predict
 from cmhot.runs import schema
 from cmhot.statistics import (
-    KubeletLaw,
     compare_quantiles,
     confidence,
     describe_delays,
     equivalence,
     fleet_maximum,
-    folk_laws,
     interval_blocks,
-    judge_hypotheses,
     n_eff,
     phase_coherence,
 )
 from cmhot.statistics.mistakes import closed_loop_mean_s
 from cmhot.statistics.population import populations, refresh_ends
 from studies import protocol
+from studies.simulated_plans import KubeletLaw, folk_laws, judge_hypotheses
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

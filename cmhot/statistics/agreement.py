@@ -21,7 +21,6 @@ from cmhot.law import law_for, mixture
 from cmhot.runs import schema
 from cmhot.statistics.blocks import interval_blocks
 from cmhot.statistics.limits import quantiles_of, resamples, tail_share, widening
-from cmhot.statistics.population import one_population
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -303,8 +302,8 @@ MARGIN_P50 = 0.5 / 60
 MARGIN_P99 = 1.0 / 60
 """Largest difference of the 99 % quantiles, as a share of S: 1 s at S = 60 s."""
 _ERROR = 0.05
-_AGREEMENT_RESAMPLES = 1000
-_SHARES = [0.5, 0.99]
+AGREEMENT_RESAMPLES = 1000
+SHARES = [0.5, 0.99]
 
 
 def equivalence(
@@ -352,95 +351,27 @@ def equivalence(
     """
     blocks = interval_blocks(refresh, law=law, kubernetes=kubernetes)
     t = blocks.t
-    expected, quantiles = law.cdf(t), law.quantile(_SHARES)
-    found = _differences(t, blocks.cdf(), expected, quantiles)
+    expected, quantiles = law.cdf(t), law.quantile(SHARES)
+    found = differences(t, blocks.cdf(), expected, quantiles)
     if blocks.shortfall() is not None:
-        return _verdict(found, None, sync_frequency_s, len(blocks.total))
+        return verdict(found, None, sync_frequency_s, len(blocks.total))
     again = [
-        _differences(t, blocks.at(weights), expected, quantiles)
+        differences(t, blocks.at(weights), expected, quantiles)
         for weights in resamples(
-            len(blocks.total), seed=seed, number=_AGREEMENT_RESAMPLES
+            len(blocks.total), seed=seed, number=AGREEMENT_RESAMPLES
         )
     ]
-    return _verdict(found, again, sync_frequency_s, len(blocks.total))
+    return verdict(found, again, sync_frequency_s, len(blocks.total))
 
 
-def equivalence_of_samples(
-    first: pd.DataFrame,
-    second: pd.DataFrame,
-    *,
-    sync_frequency_s: float,
-    kubernetes: str | None = None,
-    seed: int = 0,
-) -> Verdict:
-    """Judge whether two samples agree, such as a measured and a modelled one.
-
-    As `equivalence` does, with the same margins;
-    the blocks of both are resampled.
-    Differences are those of the first less the second.
-
-    Parameters
-    ----------
-    first, second
-        Refresh intervals, each of one setting and consumer.
-    sync_frequency_s
-        S, with which the margins of the quantiles scale.
-    kubernetes
-        Version of the kubelets of both; None: current.
-    seed
-        Of the bootstrap.
-
-    Returns
-    -------
-    dict
-        As `equivalence` has it.
-
-    Raises
-    ------
-    UsageError, RunError
-        For tables that are empty or damaged, or that are not of the same population.
-    """
-    keys = [one_population(table) for table in (first, second)]
-    if [*map(str, keys[0].values())] != [*map(str, keys[1].values())]:
-        msg = f"samples of {keys[0]} and of {keys[1]} are not to be compared: pick one"
-        raise UsageError(msg)
-    one, two = (
-        interval_blocks(table, kubernetes=kubernetes) for table in (first, second)
-    )
-    t = np.union1d(one.t, two.t)
-
-    def differences(f: Floats, g: Floats) -> tuple[Floats, Floats]:
-        f, g = _on(t, one.t, f), _on(t, two.t, g)
-        return _differences(t, f, g, quantiles_of(t, g, _SHARES))
-
-    fewest = min(len(one.total), len(two.total))
-    found = differences(one.cdf(), two.cdf())
-    if one.shortfall() is not None or two.shortfall() is not None:
-        return _verdict(found, None, sync_frequency_s, fewest)
-    pairs = zip(
-        resamples(len(one.total), seed=seed, number=_AGREEMENT_RESAMPLES),
-        resamples(len(two.total), seed=seed + 1, number=_AGREEMENT_RESAMPLES),
-        strict=True,
-    )
-    again = [differences(one.at(v), two.at(w)) for v, w in pairs]
-    return _verdict(found, again, sync_frequency_s, fewest)
-
-
-def _differences(
+def differences(
     t: Floats, f: Floats, expected: Floats, quantiles: Floats
 ) -> tuple[Floats, Floats]:
     """Give sup|F̂ - F| of shape (…,), and the quantiles' differences of shape (…, 2)."""
-    return np.abs(f - expected).max(axis=-1), quantiles_of(t, f, _SHARES) - quantiles
+    return np.abs(f - expected).max(axis=-1), quantiles_of(t, f, SHARES) - quantiles
 
 
-def _on(t: Floats, own: Floats, f: Floats) -> Floats:
-    """Take F̂, straight between its own t, at other ones; shapes (…, g) → (…, k)."""
-    place = np.clip(np.searchsorted(own, t, "left"), 1, len(own) - 1)
-    part = np.clip((t - own[place - 1]) / (own[place] - own[place - 1]), 0.0, 1.0)
-    return np.asarray(f[..., place - 1] * (1 - part) + f[..., place] * part)
-
-
-def _verdict(
+def verdict(
     found: tuple[Floats, Floats],
     again: list[tuple[Floats, Floats]] | None,
     sync_frequency_s: float,

@@ -143,9 +143,7 @@ FOREIGN_SHARE = 0.05
 """Share of intervals that may be merged, or cut short by an extra sync."""
 MIN_INTERVALS = 20
 """Fewest intervals that S is inferred from: below it the lattice hides too much."""
-_MIN_EXPECTED = 5.0  # of a cell of χ²: the usual rule, Cochran, Biometrics 10 (1954)
 _COARSE, _FINE = 400, 200
-_ENOUGH_CELLS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +198,7 @@ def infer_sync_frequency(refresh: pd.DataFrame, *, level: float = 0.95) -> Infer
         of a setting where syncs do not each publish,
         or with fewer than 20 intervals.
     """
-    counts = _seconds(refresh)
+    counts = whole_seconds(refresh)
     n = int(counts.sum())
     if n < MIN_INTERVALS:
         msg = (
@@ -233,80 +231,7 @@ def infer_sync_frequency(refresh: pd.DataFrame, *, level: float = 0.95) -> Infer
     )
 
 
-@dataclass(frozen=True, slots=True)
-class LatticeTest:
-    """χ² test that intervals between syncs follow the lattice law.
-
-    Attributes
-    ----------
-    statistic, degrees
-        χ² and its degrees of freedom.
-    p_value
-        0 where an interval is one that the law does not have.
-    foreign
-        Number of such intervals.
-    n
-        Number of intervals.
-    """
-
-    statistic: float
-    degrees: int
-    p_value: float
-    foreign: int
-    n: int
-
-
-def lattice_test(
-    refresh: pd.DataFrame, setting: Setting, *, timing: Timing = IDEAL
-) -> LatticeTest:
-    """Test whether intervals between syncs follow their lattice law, by χ².
-
-    Intervals are rounded to whole seconds: the volume loops move them by 0.2 s at most.
-    Neighbouring seconds are put together until 5 intervals are expected in each.
-    Intervals of a pod are independent (each jitter is drawn anew), so χ² holds.
-
-    Parameters
-    ----------
-    refresh
-        Refresh intervals where each sync reads what there is.
-    setting
-        Whose law they are held against.
-    timing
-        Its ``sync_s`` makes one second more possible.
-
-    Raises
-    ------
-    UsageError, RunError
-        For a table that is empty, damaged or of several populations,
-        or where too few intervals, or values of the law, leave nothing to test.
-    """
-    counts = _seconds(refresh)
-    values, probabilities = interval_pmf(setting, timing=timing)
-    n = int(counts.sum())
-    cells = np.zeros(max(len(counts), int(values[-1]) + 1))
-    cells[: len(counts)] = counts
-    seen = cells[values.astype(int)]
-    foreign = n - int(seen.sum())
-    group = _groups(n * probabilities)
-    observed = np.bincount(group, seen)
-    expected = np.bincount(group, probabilities) * max(n - foreign, 1)
-    if len(expected) < _ENOUGH_CELLS:
-        msg = (
-            f"{n} intervals at {setting} leave no two seconds to compare: "
-            "measure more intervals, or at a longer syncFrequency"
-        )
-        raise UsageError(msg)
-    found = scipy.stats.chisquare(observed, expected * observed.sum() / expected.sum())
-    return LatticeTest(
-        statistic=float(found.statistic),
-        degrees=len(expected) - 1,
-        p_value=0.0 if foreign else float(found.pvalue),
-        foreign=foreign,
-        n=n,
-    )
-
-
-def _seconds(refresh: pd.DataFrame) -> Counts:
+def whole_seconds(refresh: pd.DataFrame) -> Counts:
     """Count the intervals by whole seconds, from 0 on."""
     one_population(refresh)
     least, most = refresh_ends(refresh)
@@ -330,20 +255,6 @@ def _likelihood(s: Floats, counts: Counts) -> Floats:
         p[values.astype(int)] += (1 - FOREIGN_SHARE) * probabilities
         found[place] = counts[seconds] @ np.log(p[seconds])
     return found
-
-
-def _groups(expected: Floats) -> Counts:
-    """Put neighbouring cells together until each expects enough; shape (k,)."""
-    group = np.zeros(len(expected), dtype=np.int64)
-    current, held = 0, 0.0
-    for place, one in enumerate(expected):
-        group[place] = current
-        held += one
-        if held >= _MIN_EXPECTED:
-            current, held = current + 1, 0.0
-    if held and current:  # what is left over joins the last full one
-        group[group == current] = current - 1
-    return group
 
 
 INFERRED = "inferred"

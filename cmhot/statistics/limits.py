@@ -12,7 +12,6 @@ import numpy as np
 import scipy
 
 from cmhot.law import QUANTILES
-from cmhot.statistics.blocks import MIN_RESAMPLED_BLOCKS
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -130,48 +129,6 @@ def _crossings(blocks: Blocks, high: Floats, low: Floats, p: float) -> Bounds:
     return float(np.interp(p, high, t)), end
 
 
-def bootstrap_confidence(
-    blocks: Blocks, *, level: float = 0.95, seed: int = 0
-) -> dict[str, Bounds | None]:
-    """Give the same intervals by resampling whole blocks, sums and counts together.
-
-    Percentiles, moved outwards for few blocks: the share in each tail is
-    Φ(√(m / (m - 1)) t), t being Student's with m - 1 degrees of freedom
-    (Hesterberg, The American Statistician 69 (2015) 371-386, section 4.4).
-
-    Returns
-    -------
-    dict
-        As `confidence` has it; an end is NaN where resamples have none.
-        None with fewer than `MIN_RESAMPLED_BLOCKS`.
-    """
-    m = len(blocks.total)
-    if m < max(blocks.least, MIN_RESAMPLED_BLOCKS) or len(blocks.t) < 2:  # noqa: PLR2004 - two differ
-        return dict.fromkeys(["mean_s", *QUANTILES])
-    tail = tail_share(len(blocks.total), (1 - level) / 2)
-    draws: dict[str, list[Floats]] = {name: [] for name in ("mean_s", *QUANTILES)}
-    for weights in resamples(len(blocks.total), seed=seed):
-        with np.errstate(invalid="ignore"):
-            draws["mean_s"].append((weights @ blocks.moment) / (weights @ blocks.total))
-        again = quantiles_of(blocks.t, blocks.at(weights), [*QUANTILES.values()])
-        for name, column in zip(QUANTILES, again.T, strict=True):
-            draws[name].append(column)
-    shares = [*QUANTILES.values()]
-    quantiles = quantiles_of(blocks.t, blocks.cdf(), shares)
-    centre = [blocks.mean_s(), *quantiles.tolist()]
-    wider = widening(blocks, quantiles, tail=(1 - level) / 2)
-    found: dict[str, Bounds | None] = {}
-    for (name, parts), at, factor in zip(draws.items(), centre, wider, strict=True):
-        ends = np.quantile(
-            np.nan_to_num(np.concatenate(parts), nan=np.inf, posinf=np.inf),
-            [tail, 1 - tail],
-            method="nearest",
-        )
-        low, high = widened(ends, at, factor)
-        found[name] = (_finite(low), _finite(high))
-    return found
-
-
 def widening(blocks: Blocks, at_s: Floats, *, tail: float = 0.025) -> list[float]:
     """Say how much wider than resampled blocks intervals are, for what is in common.
 
@@ -272,7 +229,3 @@ def first_reaching(f: Floats, share: float) -> npt.NDArray[np.int64]:
         low = np.where(open_ & below, middle + 1, low)
         high = np.where(open_ & ~below, middle, high)
     return low
-
-
-def _finite(value: float) -> float:
-    return float(value) if np.isfinite(value) else float("nan")

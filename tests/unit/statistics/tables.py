@@ -88,3 +88,8 @@ def refreshes(
             )
             begin += high_s - low_s
     return pd.DataFrame(rows)
+
+
+def counted(counts: dict[float, int]) -> dict[str, list[float]]:
+    """Give so many intervals of each length, in one pod."""
+    return {"p": [x for x, number in counts.items() for _ in range(number)]}

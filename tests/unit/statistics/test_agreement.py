@@ -5,15 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cmhot.errors import UsageError
 from cmhot.kubelet.settings import Setting
 from cmhot.law import Law
 from cmhot.statistics import (
-    bootstrap_confidence,
     equivalence,
-    equivalence_of_samples,
     interval_blocks,
 )
+from studies.checks import bootstrap_confidence
 from studies.draws import draw_refresh
 from tests.unit.statistics.tables import known_law, refreshes
 
@@ -114,71 +112,3 @@ def test_a_tail_that_differs_is_no_agreement() -> None:
     assert isinstance(fit["upper_95"], float)
     assert fit["upper_95"] <= 0.02
     assert fit["equivalent"] is False
-
-
-def test_two_samples_of_the_law_agree() -> None:
-    """Measured and modelled by the same law are shown to agree, in either order."""
-    rng = np.random.default_rng(3)
-    first, second = (
-        draw_refresh(Setting(10), rng, pods=20, window_s=3600.0) for _ in range(2)
-    )
-
-    one = equivalence_of_samples(first, second, sync_frequency_s=10)
-    other = equivalence_of_samples(second, first, sync_frequency_s=10)
-
-    assert one["equivalent"] is True
-    assert other["equivalent"] is True
-    for fit, sign in ((one, 1), (other, -1)):
-        assert isinstance(fit["p50_difference_s"], float)
-        assert isinstance(one["p50_difference_s"], float)
-        assert fit["p50_difference_s"] * sign == pytest.approx(one["p50_difference_s"])
-
-
-def test_a_sample_agrees_with_a_long_one_as_with_the_law() -> None:
-    """Against a very long sample the differences are those from the law."""
-    rng = np.random.default_rng(4)
-    table = draw_refresh(Setting(10), rng, pods=10, window_s=600.0)
-    long = draw_refresh(Setting(10), rng, pods=100, window_s=20_000.0)
-
-    by_sample = equivalence_of_samples(table, long, sync_frequency_s=10)
-    by_law = equivalence(table, known_law(), sync_frequency_s=10)
-
-    for name in ("p50_difference_s", "p99_difference_s"):
-        assert by_sample[name] == pytest.approx(by_law[name], abs=0.02)
-    assert by_sample["sup_difference"] == pytest.approx(
-        by_law["sup_difference"], abs=0.003
-    )
-
-
-def test_samples_that_differ_do_not_agree() -> None:
-    """Intervals a fifth of a second longer are beyond the margin at S = 10 s."""
-    rng = np.random.default_rng(5)
-    first, second = (
-        draw_refresh(Setting(10), rng, pods=20, window_s=3600.0) for _ in range(2)
-    )
-    second["most_s"] += 0.3
-
-    fit = equivalence_of_samples(first, second, sync_frequency_s=10)
-
-    assert fit["equivalent"] is False
-
-
-def test_samples_with_few_pods_have_no_verdict() -> None:
-    """Both need the stated minimum of blocks."""
-    rng = np.random.default_rng(6)
-    first = draw_refresh(Setting(10), rng, pods=20, window_s=300.0)
-    second = draw_refresh(Setting(10), rng, pods=5, window_s=300.0)
-
-    assert (
-        equivalence_of_samples(first, second, sync_frequency_s=10)["equivalent"] is None
-    )
-
-
-def test_samples_are_of_one_setting() -> None:
-    """Another setting is another population."""
-    first = refreshes({"p": [11.0]})
-
-    with pytest.raises(UsageError, match="not to be compared"):
-        equivalence_of_samples(
-            first, first.assign(sync_frequency_s=60.0), sync_frequency_s=10
-        )

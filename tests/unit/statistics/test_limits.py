@@ -11,7 +11,6 @@ from scipy import stats
 
 from cmhot.kubelet.settings import Setting
 from cmhot.statistics import (
-    bootstrap_confidence,
     cdf_bounds,
     confidence,
     delay_blocks,
@@ -20,6 +19,7 @@ from cmhot.statistics import (
     n_eff,
 )
 from cmhot.statistics.limits import quantiles_of, tail_share
+from studies.checks import bootstrap_confidence
 from studies.draws import draw_refresh
 from tests.unit.statistics.tables import delays, lost, refreshes
 
@@ -98,29 +98,6 @@ def test_the_bootstrap_agrees() -> None:
     for name, pair in one.items():
         assert pair is not None
         assert other[name] == pytest.approx(pair, abs=0.2 * (pair[1] - pair[0]))
-
-
-def test_the_bootstraps_mean_is_the_textbooks() -> None:
-    """Its interval of the mean is that of scipy's bootstrap of a ratio, percentiles."""
-    rng = np.random.default_rng(5)
-    x = rng.uniform(11, 15, (40, 6))
-    blocks = interval_blocks(
-        refreshes({f"p{k}": row.tolist() for k, row in enumerate(x)})
-    )
-
-    (low, high) = bootstrap_confidence(blocks, seed=2)["mean_s"] or (0.0, 0.0)
-
-    by_scipy = stats.bootstrap(
-        (blocks.moment, blocks.total),
-        lambda a, b, axis: a.sum(axis=axis) / b.sum(axis=axis),
-        paired=True,
-        method="percentile",
-        confidence_level=1 - 2 * tail_share(40, 0.025),
-        n_resamples=2000,
-        rng=np.random.default_rng(7),
-    ).confidence_interval
-    width = by_scipy.high - by_scipy.low
-    assert (low, high) == pytest.approx((by_scipy.low, by_scipy.high), abs=0.1 * width)
 
 
 def test_few_blocks_move_the_tail_outwards() -> None:

@@ -16,17 +16,16 @@ from cmhot.statistics import (
     delay_blocks,
     describe_delays,
     describe_intervals,
-    exact_quantile,
     fleet_maximum,
-    folk_laws,
     interval_blocks,
-    judge_hypotheses,
     kaplan_meier,
     never_updates,
     phase_coherence,
     survival_curve,
 )
 from cmhot.statistics.population import codes_of, one_population, populations
+from studies.checks import exact_quantile
+from studies.simulated_plans import folk_laws, judge_hypotheses
 from tests.unit.statistics.tables import POPULATION, delays, lost, refreshes
 
 if TYPE_CHECKING:

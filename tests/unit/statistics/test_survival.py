@@ -1,4 +1,4 @@
-"""Censored delays: by hand, against scipy, and in the best and worst case."""
+"""Censored delays, by hand and against scipy; and pods that never updated."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from cmhot.clock import NS_PER_S
 from cmhot.errors import RunError
 from cmhot.kubelet.settings import Setting
 from cmhot.statistics import (
-    bootstrap_confidence,
     confidence,
     delay_blocks,
     kaplan_meier,
+    never_updates,
     survival_curve,
 )
 from cmhot.statistics.blocks import Assignment
 from cmhot.statistics.survival import hazards
+from studies.checks import bootstrap_confidence
 from studies.draws import draw_delays, truth
-from tests.unit.statistics.tables import delays, lost
+from tests.unit.statistics.tables import POPULATION, delays, lost
 
 
 def censored(table: pd.DataFrame, limit_s: np.ndarray) -> pd.DataFrame:
@@ -190,3 +191,44 @@ def test_hazards_of_all_blocks_make_the_curve(number: int, far: float) -> None:
     f = 1 - np.cumprod(1 - events.sum(axis=0) / at_risk.sum(axis=0))
     data = stats.CensoredData(uncensored=times[event], right=times[~event])
     assert f == pytest.approx(stats.ecdf(data).cdf.evaluate(t), abs=far)
+
+
+def test_no_pod_of_twenty() -> None:
+    """0 of 20 within 90 s: at most 1 - 0.05^(1/20) = 13.9 % would have; 3/n is 15 %."""
+    table = lost(
+        delays({f"p{k}": [1.0, 1.0] for k in range(20)}), "timeout", waited_s=0
+    )
+    waits = [90.0 + 10 * (k % 2) for k in range(40)]
+
+    (row,) = never_updates(table.assign(consumer="env", waited_s=waits)).to_dict(
+        "records"
+    )
+
+    assert row == POPULATION | {
+        "consumer": "env",
+        "pods": 20,
+        "pods_updated": 0,
+        "waited_s": 100.0,
+        "upper": pytest.approx(1 - 0.05 ** (1 / 20)),
+        "rule_of_three": 0.15,
+    }
+
+
+def test_a_pod_that_updated_counts() -> None:
+    """One of two pods saw an update: its rows count once, and the bound is Beta's."""
+    table = delays({"p": [1.0, 2.0], "q": [3.0, 4.0]})
+    table = pd.concat([table[:2], lost(table[2:], "timeout", waited_s=50.0)])
+
+    (row,) = never_updates(table).to_dict("records")
+
+    assert (row["pods"], row["pods_updated"], row["waited_s"]) == (2, 1, 2.0)
+    assert row["upper"] == pytest.approx(stats.beta.ppf(0.95, 2, 1))
+    assert row["rule_of_three"] == 1.0
+
+
+def test_updates_that_were_not_sent_say_nothing() -> None:
+    """Where nothing was written nothing could be seen."""
+    table = lost(delays({"p": [1.0]}), "not_sent", waited_s=math.nan)
+
+    with pytest.raises(RunError, match="no update was sent to volume"):
+        never_updates(table)

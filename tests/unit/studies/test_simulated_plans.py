@@ -14,7 +14,8 @@ from cmhot.clock import NS_PER_S
 from cmhot.errors import RunError, UsageError
 from cmhot.kubelet.eras import Timing
 from cmhot.kubelet.settings import Setting, Strategy
-from cmhot.statistics import (
+from studies.draws import TIMING, draw_delays
+from studies.simulated_plans import (
     Design,
     EveryPeriod,
     FixedDelay,
@@ -22,11 +23,10 @@ from cmhot.statistics import (
     folk_laws,
     judge_hypotheses,
 )
-from studies.draws import TIMING, draw_delays
 from tests.unit.statistics.tables import T0, delays, lost
 
 if TYPE_CHECKING:
-    from cmhot.statistics import Hypothesis
+    from studies.simulated_plans import Hypothesis
 
 CACHE = Setting(10, Strategy.CACHE, 60.0)
 

@@ -9,7 +9,7 @@ from scipy import stats
 from cmhot.kubelet.eras import TYPICAL
 from cmhot.kubelet.settings import Setting, Strategy
 from cmhot.law import interval_pmf, law_for
-from cmhot.statistics.hypotheses import draw_looks
+from studies.draws import draw_looks
 
 CACHE = Setting(10, Strategy.CACHE, 60.0)
 
