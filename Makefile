@@ -100,7 +100,7 @@ verify-data: $(READY)  ## compute every published number anew from data/
 
 faults: $(READY)  ## faults in the middle of collections on a real testbed (docs/studies/)
 	@tools/system-packages testbed
-	@PYTHONPATH=. .venv/bin/python tests/testbed/faults.py
+	@$(RUN) studies.faults
 
 load: $(READY)  ## the collector at scale: on the model, and 200 probes over 4 nodes
 	@$(RUN) benchmarks.load

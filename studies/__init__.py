@@ -1,1 +1,32 @@
-"""Studies by simulation, whose results the documents and docstrings quote."""
+"""Studies: what the documents say was seen, each made anew by one command.
+
+=====================================  =====================  ==========================
+question                               file                   runs by
+=====================================  =====================  ==========================
+What does the study expect?            `protocol`             ``-m studies.protocol``
+Is it so on real kubelets?             `study`, which runs    ``make study``
+                                       `eras`, `forced`,
+                                       `never`, `closed` and
+                                       `disturbed`
+How do its runs get into ``data/``?    `publish`              ``make publish``
+What was found?                        `findings`, from       ``make publish``,
+                                       `verdicts`; written    ``make verify-data``
+                                       by `findings_page`
+                                       and `headline`
+Does the law agree with the model?     `law`                  ``make studies``
+Does the model agree with kubelets?    `kubelet`              ``make studies``
+Is what people say of the delay true?  `hypotheses`           ``make studies``
+Do intervals cover, and tests err,     `coverage`, of         ``make coverage``
+as often as they say?                  `experiments`
+Who sees an update?                    `consumers`            ``make remedies``
+What does each remedy take?            `remedies`             ``make remedies``
+What do faults do to a measurement?    `faults`, of           ``make faults``
+                                       `fault_runs`
+When do volumes and environments       `environment`          ``-m studies.environment``
+change?
+=====================================  =====================  ==========================
+
+They share `draws` (tables of which the truth is known), `simulated_plans` (hypotheses
+judged by simulation), `checks` (intervals and tests that no other code asks for),
+`fronts` (clusters and clocks that go wrong) and `pages` (how a result is written).
+"""

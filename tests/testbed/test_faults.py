@@ -9,7 +9,8 @@ import pytest
 
 from cmhot.cluster.testbed import layout, lifecycle
 from cmhot.kubelet.settings import parse_setting
-from tests.testbed import conftest, faults
+from studies import fault_runs, faults
+from tests.testbed import conftest
 
 NAME = f"{conftest.NAME}-faults"
 PODS, DURATION_S = 6, 30.0
@@ -27,10 +28,10 @@ def rows(
 ) -> dict[str, faults.Row]:
     """Inflict them all, each on a run of its own, at the same time."""
     folder = tmp_path_factory.mktemp("faults")
-    chosen = [fault for fault in faults.FAULTS if fault.name in CHOSEN]
+    chosen = [fault for fault in fault_runs.FAULTS if fault.name in CHOSEN]
     try:
-        lifecycle.up(layout.make_spec([parse_setting(faults.NODE)], name=NAME))
-        outcomes = faults.side_by_side(
+        lifecycle.up(layout.make_spec([parse_setting(fault_runs.NODE)], name=NAME))
+        outcomes = fault_runs.side_by_side(
             chosen, NAME, folder, pods=PODS, duration_s=DURATION_S
         )
     finally:

@@ -15,7 +15,7 @@ from cmhot.cluster.model import ModelCluster
 from cmhot.cluster.rights import roles, to_yaml
 from cmhot.kubelet.settings import Setting
 from cmhot.runs.plan import Plan
-from tests.fronts import Front
+from studies.fronts import Front
 from tests.unit.living import Living
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from cmhot.law.prediction import predict
 from cmhot.runs.rundir import read_run
 from cmhot.runs.sync_intervals import refresh_intervals
 from cmhot.statistics.population import populations
-from studies import findings, headline, hypotheses, kubelet, law, pages, publish
+from studies import faults, findings, headline, hypotheses, kubelet, law, pages, publish
 from studies import verdicts as judged
 from studies.draws import draw_delays
 
@@ -111,6 +111,15 @@ def test_the_width_is_judged_where_it_was_declared() -> None:
     (row,) = judged.width(cells)
 
     assert (row["setting"], row["half_s"], row["holds"]) == ("60 s, Watch", 0.75, True)
+
+
+def test_the_page_about_faults_follows_from_its_numbers() -> None:
+    """Written anew from the rows that were kept, it is the page of the repository."""
+    kept = json.loads((pages.DOCS / "faults.json").read_text())
+
+    text = faults.page(kept["told"], [faults.Row(**row) for row in kept["rows"]])
+
+    assert text == (pages.DOCS / "faults.md").read_text()
 
 
 def test_a_published_run_has_the_name_of_its_directory() -> None:

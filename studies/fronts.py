@@ -1,4 +1,4 @@
-"""What stands in front of a cluster in tests: it notes or changes what passes."""
+"""What tests and studies put in front of a cluster: it notes or changes requests."""
 
 from __future__ import annotations
 
