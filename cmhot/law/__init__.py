@@ -12,16 +12,16 @@ volume II, chapter XI.4).
 It holds for a healthy, idle pod in equilibrium, that is,
 long after its start or after its phase was scrambled (`equilibrium`).
 
-`distribution` is what all laws are; `syncs` says when a pod is synced;
-`refresh` when new content is read; `residual` makes laws of both;
-`fleet` is about many pods, `continuous` forgets the tick,
-`setting` chooses the law of a kubelet's setting.
+`distribution` is what all laws are; `reads` says when a pod is synced, and when new
+content is read; `delay` makes laws of that, for a kubelet's setting, one pod or many;
+`prediction` is what `cmhot.predict` answers with.
 """
 
 from __future__ import annotations
 
 from cmhot.law.delay import (
     ContinuousLaw,
+    fleet_law,
     law_at_age,
     law_for,
     law_with_extra_syncs,
@@ -29,7 +29,6 @@ from cmhot.law.delay import (
     refresh_for,
 )
 from cmhot.law.distribution import QUANTILES, Law, mixture
-from cmhot.law.many_pods import fleet_law
 from cmhot.law.reads import (
     equilibrium,
     interval_pmf,

@@ -1,9 +1,4 @@
-"""From refreshes to the law of the delay: residual lives, known ages, extra syncs.
-
-Which law holds at a kubelet's setting, by version.
-
-The law that forgets the tick: closed forms, for quick sums and for checks.
-"""
+"""The law of the delay at a setting: of one pod, and of many."""
 
 from __future__ import annotations
 
@@ -13,6 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import betainc
 
 from cmhot.errors import UsageError
 from cmhot.kubelet.eras import IDEAL, JITTER, LOOPS_S, TICK_S, era_of
@@ -40,25 +36,134 @@ _AROUND = np.linspace(-LOOPS_S, LOOPS_S, 9)
 """Where the loops round a corner of F: it is followed on these points."""
 _FINE = 16
 """Points per tick along a curve: between them F is straight to below 0.0001."""
+_POINTS = 4001
+"""Corners of a law that is no straight line anywhere:
+its mean and quantiles are then good to a thousandth of its support."""
 
 
-def residual_law(refresh: Refresh, *, timing: Timing, max_s: float) -> Law:
-    """Give the delay of an update at a random instant.
+def law_for(
+    setting: Setting,
+    *,
+    sharers: int = 1,
+    kubernetes: str | None = None,
+    timing: Timing = IDEAL,
+) -> Law | None:
+    """Give the law of one pod's delay at a setting; None where none is known.
+
+    Parameters
+    ----------
+    setting
+        Of the kubelet.
+    sharers
+        Pods on the pod's node that use the same ConfigMap, itself included.
+        It matters under Cache with a TTL above 0 only.
+    kubernetes
+        Version of the kubelet, such as ``v1.28.15``; None: current.
+    timing
+        What the kubelet's work costs; the default is none.
+
+    Returns
+    -------
+    Law or None
+        None for Cache with an unknown TTL.
+
+    Raises
+    ------
+    UsageError
+        For fewer than one sharer.
+
+    Examples
+    --------
+    >>> from cmhot import Setting
+    >>> law_for(Setting(60)).summary()["p95_s"]
+    75.45...
+    """
+    refresh = refresh_for(
+        setting, sharers=sharers, kubernetes=kubernetes, timing=timing
+    )
+    return None if refresh is None else _law(setting, refresh, kubernetes, timing)
+
+
+def refresh_for(
+    setting: Setting,
+    *,
+    sharers: int = 1,
+    kubernetes: str | None = None,
+    timing: Timing = IDEAL,
+) -> Refresh | None:
+    """Give how often new content is read at a setting, with what `law_for` is told.
+
+    Returns
+    -------
+    Refresh or None
+        None for Cache with an unknown TTL.
+
+    Raises
+    ------
+    UsageError
+        For fewer than one sharer.
+    """
+    if sharers < 1:
+        msg = f"{sharers} pods cannot share a ConfigMap: there is at least one"
+        raise UsageError(msg)
+    every = reads_at_every_sync(setting, kubernetes)
+    if every is None:
+        return None
+    if every:
+        return at_every_sync(*interval_pmf(setting, timing=timing))
+    return _cached(setting, sharers, timing)
+
+
+def reads_at_every_sync(setting: Setting, kubernetes: str | None = None) -> bool | None:
+    """Tell whether each sync of a pod reads what the API server has.
+
+    So it is under Watch and Get, and under Cache with a TTL of 0,
+    or of any TTL in the versions where a TTL is without effect.
+
+    Returns
+    -------
+    bool or None
+        None where it depends on a TTL that is not known.
+    """
+    if setting.strategy is not Strategy.CACHE or not era_of(kubernetes).ttl_works:
+        return True
+    return None if setting.ttl_s is None else setting.ttl_s == 0
+
+
+@lru_cache(maxsize=64)  # some take a tenth of a second, and are asked for again
+def _cached(
+    setting: Setting, sharers: int, timing: Timing, *, awaited: int = 0
+) -> Refresh:
+    if setting.ttl_s is None:
+        msg = f"the TTL of {setting} is not known"
+        raise UsageError(msg)
+    return through_cache(
+        interval_pmf(setting, timing=timing),
+        ttl_s=setting.ttl_s,
+        sharers=sharers,
+        timing=timing,
+        awaited=awaited,
+    )
+
+
+def _law(
+    setting: Setting, refresh: Refresh, kubernetes: str | None, timing: Timing
+) -> Law:
+    longest = longest_interval_s(setting)
+    cached = not reads_at_every_sync(setting, kubernetes)
+    if cached and (refresh.between + refresh.wait).max() > longest:
+        longest += setting.ttl_s or 0.0
+    return _residual(refresh, timing=timing, max_s=longest)
+
+
+def _residual(refresh: Refresh, *, timing: Timing, max_s: float) -> Law:
+    """Give the delay of an update at a random instant; `max_s` is without the shift.
 
     With Y between two reads and V from the second to the pod's own look,
     F(t) = E[min(Y, (t - V)⁺)] / E[Y] = (E[(t - V)⁺] - E[(t - V - Y)⁺]) / E[Y]:
     of a random interval, the part that an update must fall into.
-    Without V this is the residual life of Y.
-
-    Parameters
-    ----------
-    refresh
-        Y and V, in ticks.
-    timing
-        Its loops blur each look by up to 0.2 s,
-        its staleness and write time shift the whole law.
-    max_s
-        End of the support, seconds, before that shift.
+    Without V this is the residual life of Y. The kubelet's loops blur each look by up
+    to 0.2 s; its staleness and write time shift the whole law.
     """
     shown = refresh.wait + refresh.between
     corners = np.union1d(refresh.wait, shown)
@@ -196,82 +301,88 @@ def _ramp(t: Floats, start: float, spread: float) -> Floats:
     return np.asarray(corners / (spread * TICK_S))
 
 
-def reads_at_every_sync(setting: Setting, kubernetes: str | None = None) -> bool | None:
-    """Tell whether each sync of a pod reads what the API server has.
-
-    So it is under Watch and Get, and under Cache with a TTL of 0,
-    or of any TTL in the versions where a TTL is without effect.
-
-    Returns
-    -------
-    bool or None
-        None where it depends on a TTL that is not known.
-    """
-    if setting.strategy is not Strategy.CACHE or not era_of(kubernetes).ttl_works:
-        return True
-    return None if setting.ttl_s is None else setting.ttl_s == 0
-
-
-def law_for(
+def fleet_law(
     setting: Setting,
     *,
+    pods: int,
+    rank: int | None = None,
     sharers: int = 1,
     kubernetes: str | None = None,
     timing: Timing = IDEAL,
 ) -> Law | None:
-    """Give the law of one pod's delay at a setting; None where none is known.
+    """Give the delay until all of N pods have an update, or the k-th of them.
+
+    Pods on different nodes are independent where each sync reads new content,
+    so the k-th of N is an order statistic, with the distribution function
+    I(F(t); k, N - k + 1), I being the regularised incomplete beta function
+    (David and Nagaraja, Order Statistics, 2003, section 2.1); for k = N it is F(t)ᴺ.
+    Pods of one node share their kubelet's tick: as of a random instant they have the
+    same part of a second before them, and independent whole seconds. So that formula
+    holds at whole seconds, and F is straight between them
+    (seen on real kubelets, docs/studies/hypotheses.md; at S = 60 s it is no matter).
+    Pods that share a cached ConfigMap on a node wait for the same fetch as well.
+    Nodes are independent; the k-th pod is not known of several nodes with several pods.
 
     Parameters
     ----------
     setting
-        Of the kubelet.
+        Of the kubelets.
+    pods
+        N, at least 1.
+    rank
+        k; None: N, all of them.
     sharers
-        Pods on the pod's node that use the same ConfigMap, itself included.
-        It matters under Cache with a TTL above 0 only.
+        Pods per node. A last node, if N is no multiple of it, holds what is left;
+        of fewer pods than one node has, the others share the cache all the same.
     kubernetes
-        Version of the kubelet, such as ``v1.28.15``; None: current.
+        Version of the kubelets; None: current.
     timing
-        What the kubelet's work costs; the default is none.
+        Of the kubelets.
 
     Returns
     -------
     Law or None
-        None for Cache with an unknown TTL.
+        None where no law is known (Cache with an unknown TTL).
 
     Raises
     ------
     UsageError
-        For fewer than one sharer.
-
-    Examples
-    --------
-    >>> from cmhot.settings import Setting
-    >>> law_for(Setting(60)).summary()["p95_s"]
-    75.45...
+        For numbers of pods that cannot be, or a rank that is not known.
     """
-    refresh = refresh_for(
-        setting, sharers=sharers, kubernetes=kubernetes, timing=timing
-    )
-    return None if refresh is None else _law(setting, refresh, kubernetes, timing)
-
-
-def refresh_for(
-    setting: Setting,
-    *,
-    sharers: int = 1,
-    kubernetes: str | None = None,
-    timing: Timing = IDEAL,
-) -> Refresh | None:
-    """Give how often new content is read at a setting; parameters as of `law_for`."""
-    if sharers < 1:
-        msg = f"{sharers} pods cannot share a ConfigMap: there is at least one"
+    wanted = pods if rank is None else rank
+    if pods < 1 or not 1 <= wanted <= pods:
+        msg = f"rank {wanted} of {pods} pods is not possible: 1 ≤ rank ≤ pods"
         raise UsageError(msg)
-    every = reads_at_every_sync(setting, kubernetes)
-    if every is None:
-        return None
-    if every:
-        return at_every_sync(*interval_pmf(setting, timing=timing))
-    return _cached(setting, sharers, timing)
+    one = law_for(setting, sharers=sharers, kubernetes=kubernetes, timing=timing)
+    if one is None or pods == 1:
+        return one
+    independent = bool(reads_at_every_sync(setting, kubernetes))
+    if sharers == 1:
+        t = _grid(one)
+        return Law(t, _ranked(one.cdf(t), wanted, pods), one.max_s)
+    if independent and pods <= sharers:
+        return _on_one_tick(one, wanted, pods, timing)
+    if wanted != pods:
+        msg = (
+            "the k-th of pods that share nodes or a cached ConfigMap is not known: "
+            "ask for all of them, or for one pod per node"
+        )
+        raise UsageError(msg)
+
+    def of_node(size: int) -> Law:
+        if independent:
+            return _on_one_tick(one, size, size, timing)
+        # some pods of one node may be waited for; a last node has only what is left
+        together = sharers if pods < sharers else size
+        return law_of_node(
+            setting, pods=size, sharers=together, kubernetes=kubernetes, timing=timing
+        )
+
+    full, rest = divmod(pods, sharers)
+    laws = [(n, of_node(size)) for n, size in ((full, sharers), (1, rest)) if n * size]
+    t = _grid(laws[0][1])
+    share = np.prod([law.cdf(t) ** number for number, law in laws], axis=0)
+    return Law(t, share, one.max_s)
 
 
 def law_of_node(
@@ -290,30 +401,21 @@ def law_of_node(
     return _law(setting, refresh, kubernetes, timing)
 
 
-@lru_cache(maxsize=64)  # some take a tenth of a second, and are asked for again
-def _cached(
-    setting: Setting, sharers: int, timing: Timing, *, awaited: int = 0
-) -> Refresh:
-    if setting.ttl_s is None:
-        msg = f"the TTL of {setting} is not known"
-        raise UsageError(msg)
-    return through_cache(
-        interval_pmf(setting, timing=timing),
-        ttl_s=setting.ttl_s,
-        sharers=sharers,
-        timing=timing,
-        awaited=awaited,
-    )
+def _ranked(share: Floats, rank: int, pods: int) -> Floats:
+    """Give the distribution function of the rank-th of independent pods."""
+    return np.asarray(betainc(rank, pods - rank + 1, share))
 
 
-def _law(
-    setting: Setting, refresh: Refresh, kubernetes: str | None, timing: Timing
-) -> Law:
-    longest = longest_interval_s(setting)
-    cached = not reads_at_every_sync(setting, kubernetes)
-    if cached and (refresh.between + refresh.wait).max() > longest:
-        longest += setting.ttl_s or 0.0
-    return residual_law(refresh, timing=timing, max_s=longest)
+def _on_one_tick(one: Law, rank: int, pods: int, timing: Timing) -> Law:
+    """Give the law of a rank among pods of one kubelet, straight within a second."""
+    shift = timing.staleness_s + timing.write_s
+    t = np.arange(0.0, np.ceil(one.t[-1] - shift) + 1) + shift
+    return Law(t, _ranked(one.cdf(t), rank, pods), one.max_s)
+
+
+def _grid(law: Law) -> Floats:
+    """Cut a law's support finely, and at its own corners."""
+    return np.union1d(law.t, np.linspace(law.t[0], law.t[-1], _POINTS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,12 +451,6 @@ class ContinuousLaw:
         """E[X²] / 2 E[X], seconds."""
         a, b = self.a, self.b
         return (a * a + a * b + b * b) / (3 * (a + b))
-
-    @property
-    def variance_s2(self) -> float:
-        """E[X³] / 3 E[X] less the mean squared, seconds squared."""
-        third = (self.b**4 - self.a**4) / (4 * (self.b - self.a))
-        return third / (3 * self.mean_interval_s) - self.mean_s**2
 
     def cdf(self, t: npt.ArrayLike) -> Floats:
         """Give F: t/μ up to a, then less (t - a)² / 2 (b - a) μ, then 1."""

@@ -1,11 +1,4 @@
-"""Fast evaluation of a straight-line function with many corners at many points.
-
-`numpy.interp` searches each point's corner anew. Where there are many points, a guide
-table (Chen and Asau, Journal of Applied Statistics 23 (1974) 163-167) finds it
-by one multiplication: most of its cells lie between two corners.
-
-What every law of the delay is: a distribution function between its corners.
-"""
+"""What every law of the delay is: a distribution function between its corners."""
 
 from __future__ import annotations
 
@@ -24,50 +17,13 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
 
+QUANTILES = {"p50_s": 0.50, "p90_s": 0.90, "p95_s": 0.95, "p99_s": 0.99}
+"""The quantiles that every summary gives, by the key that it gives them."""
 _MANY = 100_000
 """Points from which the table is worth making."""
 _CELLS = 1 << 13
 _CHUNK = 1 << 14
 """Points at a time, so that what lies between two steps stays in the cache."""
-
-
-def evaluate(at: Floats, corners: Floats, values: Floats) -> Floats:
-    """Give the values of the straight lines between corners, as `numpy.interp` does.
-
-    Parameters
-    ----------
-    at
-        Points, none of them NaN; any shape.
-    corners, values
-        The function; corners ascend, outside of them it is constant.
-    """
-    first, width = corners[0], corners[-1] - corners[0]
-    if at.size < _MANY or not width > 0:
-        return np.asarray(np.interp(at, corners, values))
-    edges = first + width * np.arange(_CELLS + 1) / _CELLS
-    heights = np.interp(edges, corners, values)
-    slope = np.append(np.diff(heights) * (_CELLS / width), 0.0)
-    base = heights - slope * edges
-    # a cell with a corner in it is no straight line, nor are its neighbours to rounding
-    bent = ((corners - first) * (_CELLS / width)).astype(np.intp)
-    bent = np.clip(bent[:, None] + np.array([-1, 0, 1]), 0, _CELLS)
-    slope[bent] = np.nan
-    flat, found = at.ravel(), np.empty(at.size)
-    for begin in range(0, at.size, _CHUNK):
-        part = flat[begin : begin + _CHUNK]
-        out = found[begin : begin + _CHUNK]
-        inside = np.clip(part, first, corners[-1])
-        cell = ((inside - first) * (_CELLS / width)).astype(np.intp)
-        np.take(slope, cell, out=out, mode="clip")
-        out *= inside
-        out += base[cell]
-        doubtful = np.isnan(out)
-        out[doubtful] = np.interp(part[doubtful], corners, values)
-    return found.reshape(at.shape)
-
-
-QUANTILES = {"p50_s": 0.50, "p90_s": 0.90, "p95_s": 0.95, "p99_s": 0.99}
-"""The quantiles that every summary gives, by the key that it gives them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,22 +47,11 @@ class Law:
     share: Floats
     max_s: float
 
-    def knots(self) -> tuple[Floats, Floats]:
-        """Give the corners of F: delays in seconds, and F there."""
-        return self.t, self.share
-
     @property
     def mean_s(self) -> float:
         """Mean delay in seconds."""
         middle = (self.t[1:] + self.t[:-1]) / 2
         return float(np.diff(self.share) @ middle)
-
-    @property
-    def variance_s2(self) -> float:
-        """Variance of the delay in seconds squared."""
-        low, high = self.t[:-1], self.t[1:]
-        square = (low**2 + low * high + high**2) / 3
-        return float(np.diff(self.share) @ square) - self.mean_s**2
 
     def cdf(self, t: npt.ArrayLike) -> Floats:
         """Give the probability of a delay of at most `t` seconds.
@@ -165,3 +110,36 @@ def mixture(laws: Sequence[Law], weights: Sequence[float]) -> Law:
     t = reduce(np.union1d, [law.t for law in laws])
     share = np.average([law.cdf(t) for law in laws], axis=0, weights=weights)
     return Law(t, share, max(law.max_s for law in laws))
+
+
+def evaluate(at: Floats, corners: Floats, values: Floats) -> Floats:
+    """Give the values of the straight lines between corners, as `numpy.interp` does.
+
+    No point is NaN; corners ascend, and outside of them the function is constant.
+    `numpy.interp` searches each point's corner anew. Where there are many points, a
+    guide table (Chen and Asau, Journal of Applied Statistics 23 (1974) 163-167) finds
+    it by one multiplication: most of its cells lie between two corners.
+    """
+    first, width = corners[0], corners[-1] - corners[0]
+    if at.size < _MANY or not width > 0:
+        return np.asarray(np.interp(at, corners, values))
+    edges = first + width * np.arange(_CELLS + 1) / _CELLS
+    heights = np.interp(edges, corners, values)
+    slope = np.append(np.diff(heights) * (_CELLS / width), 0.0)
+    base = heights - slope * edges
+    # a cell with a corner in it is no straight line, nor are its neighbours to rounding
+    bent = ((corners - first) * (_CELLS / width)).astype(np.intp)
+    bent = np.clip(bent[:, None] + np.array([-1, 0, 1]), 0, _CELLS)
+    slope[bent] = np.nan
+    flat, found = at.ravel(), np.empty(at.size)
+    for begin in range(0, at.size, _CHUNK):
+        part = flat[begin : begin + _CHUNK]
+        out = found[begin : begin + _CHUNK]
+        inside = np.clip(part, first, corners[-1])
+        cell = ((inside - first) * (_CELLS / width)).astype(np.intp)
+        np.take(slope, cell, out=out, mode="clip")
+        out *= inside
+        out += base[cell]
+        doubtful = np.isnan(out)
+        out[doubtful] = np.interp(part[doubtful], corners, values)
+    return found.reshape(at.shape)

@@ -9,13 +9,13 @@ from cmhot.display import Page, Shown
 from cmhot.errors import UsageError
 from cmhot.kubelet.eras import ERAS, IDEAL, era_of
 from cmhot.law.delay import (
+    fleet_law,
     law_at_age,
     law_for,
     law_with_extra_syncs,
     reads_at_every_sync,
 )
 from cmhot.law.distribution import QUANTILES
-from cmhot.law.many_pods import fleet_law
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cmhot.law.distribution import Law
 
 
-S_PER_H = 3600
+_S_PER_H = 3600
 _POPULATION = "idle healthy pods, an update at an instant that knows nothing of them"
 
 
@@ -274,7 +274,7 @@ def _one_pod(
         return law_at_age(setting, age_s=age_s, timing=timing)
     if extra_syncs_per_h:
         return law_with_extra_syncs(
-            setting, per_s=extra_syncs_per_h / S_PER_H, timing=timing
+            setting, per_s=extra_syncs_per_h / _S_PER_H, timing=timing
         )
     law = law_for(setting, sharers=sharers, kubernetes=kubernetes, timing=timing)
     if law is None:

@@ -1,6 +1,4 @@
-"""When a kubelet syncs an idle pod: the law of the interval between two syncs.
-
-When new content is read: at each sync, or when a node's cache has run out.
+"""When an idle pod is synced, and when new content is read: then, or past a TTL.
 
 Time is counted in ticks of the kubelet, one second each, since all periodic syncs
 of a kubelet begin on its tick.
@@ -26,6 +24,12 @@ if TYPE_CHECKING:
     from cmhot.kubelet.settings import Setting
 
     Floats = npt.NDArray[np.float64]
+
+_CONVERGED = 1e-10
+_MOST_ROUNDS = 500
+_LONGEST_TICKS = 2701
+"""The joint law is a square of so many ticks: 58 MB, and some seconds' work."""
+_LOOPS = 4  # two looks differ by two loops each
 
 
 def interval_pmf(setting: Setting, *, timing: Timing = IDEAL) -> tuple[Floats, Floats]:
@@ -53,7 +57,7 @@ def interval_pmf(setting: Setting, *, timing: Timing = IDEAL) -> tuple[Floats, F
 
     Examples
     --------
-    >>> from cmhot.settings import Setting
+    >>> from cmhot import Setting
     >>> values, probabilities = interval_pmf(Setting(sync_frequency_s=5))
     >>> values.tolist(), probabilities.round(3).tolist()
     ([6.0, 7.0, 8.0], [0.4, 0.4, 0.2])
@@ -97,13 +101,6 @@ def equilibrium(setting: Setting, rng: np.random.Generator, size: int) -> Floats
     weights = values * probabilities
     long = rng.choice(values, size, p=weights / weights.sum())
     return np.asarray(long * (1.0 - rng.random(size)))
-
-
-_CONVERGED = 1e-10
-_MOST_ROUNDS = 500
-_LONGEST_TICKS = 2701
-"""The joint law is a square of so many ticks: 58 MB, and some seconds' work."""
-_LOOPS = 4  # two looks differ by two loops each
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,22 +157,20 @@ class _FirstReads:
     """When each pod of a node first reads after a cached entry has expired.
 
     Shapes are (b,): index 0 is the first tick at which the entry may be found expired.
-
-    Attributes
-    ----------
-    first
-        Tick of index 0, counted from the last fetch.
-    fetcher, other
-        Probability of the first read at each tick:
-        for the pod that fetched last, and for each of the others.
-    sharers
-        Number of pods.
     """
 
-    first: int
-    fetcher: Floats
-    other: Floats
+    first: int  # tick of index 0, counted from the last fetch
+    fetcher: Floats  # probability at each tick, for the pod that fetched last
+    other: Floats  # and for each of the others
     sharers: int
+
+    @classmethod
+    def after(
+        cls, first: int, p: Floats, residual: Floats, sharers: int
+    ) -> _FirstReads:
+        """Follow the pods from a fetch to their first read at or after a tick."""
+        other = _first_read(residual, p, first) if sharers > 1 else p[:0]
+        return cls(first, _first_read(p, p, first), other, sharers)
 
 
 def through_cache(
@@ -199,21 +194,9 @@ def through_cache(
     they are indeed independent given the whole history of fetches,
     and the event-level model agrees (docs/studies/law.md).
 
-    Parameters
-    ----------
-    interval
-        Values in whole seconds and probabilities, as `interval_pmf` gives them.
-    ttl_s
-        The TTL in seconds, above 0.
-    sharers
-        Pods on the node that share the ConfigMap; at least 1.
-    timing
-        A fetch is stamped ``staleness_s`` after the look.
-        Whether a sync exactly a TTL later finds the entry expired
-        is up to the volume loops; without loops, one time in two.
-    awaited
-        How many of the pods, any of them, are waited for until the last of them shows
-        it; 0: each pod's own wait.
+    A fetch is stamped ``timing.staleness_s`` after the look. `awaited` is how many of
+    the pods, any of them, are waited for until the last of them shows it;
+    0: each pod's own wait.
 
     Raises
     ------
@@ -233,7 +216,7 @@ def through_cache(
     expired = _expiry(ttl_s, timing)
     for _ in range(_MOST_ROUNDS):
         reads = [
-            (weight, _first_reads(p, residual, first, sharers))
+            (weight, _FirstReads.after(first, p, residual, sharers))
             for first, weight in expired
         ]
         joints = [(weight, one, _joint(one, p.size)) for weight, one in reads]
@@ -298,16 +281,6 @@ def _irwin_hall(seconds: Floats, *, order: int) -> Floats:
         total = total + sign * np.maximum(inside - k, 0) ** power
     found = total / factorial(power)
     return np.asarray(found + order * np.maximum(x - _LOOPS, 0))
-
-
-def _first_reads(p: Floats, residual: Floats, first: int, sharers: int) -> _FirstReads:
-    """Follow the pods from a fetch to their first read at or after tick `first`."""
-    return _FirstReads(
-        first=first,
-        fetcher=_first_read(p, p, first),
-        other=_first_read(residual, p, first) if sharers > 1 else p[:0],
-        sharers=sharers,
-    )
 
 
 def _first_read(start: Floats, p: Floats, first: int) -> Floats:

@@ -315,7 +315,7 @@ def _draw_band(ax: Axes, curve: _Curve, hue: str, lang: str) -> None:
 
 
 def _draw_law(ax: Axes, law: Law, lang: str) -> None:
-    t, share = law.knots()
+    t, share = law.t, law.share
     ax.plot(
         t,
         share,

@@ -263,8 +263,7 @@ def interval_blocks(
     least, most = refresh_ends(refresh)
     t = np.linspace(0.0, most.max(), _GRID)
     if law is not None:
-        corners, _ = law.knots()
-        t = np.union1d(t, corners[corners >= 0])
+        t = np.union1d(t, law.t[law.t >= 0])
     block = assign(refresh, key, "start_ns", kubernetes)
     # Σ [min(t, most) - min(t, least)]⁺ (statistics.md, interval estimator)
     below = block.area(most, t)

@@ -50,7 +50,7 @@ def test_a_lone_pod_waits_for_a_sum_of_intervals() -> None:
     """S = 1 s is X = 2 s always: with a TTL of 5 s a read is fresh every 6 s."""
     law = cached(1, 5)
 
-    assert law.knots()[0].tolist() == [0, 6]
+    assert law.t.tolist() == [0, 6]
     assert law.mean_s == 3
     assert law.max_s == 5 + 2.7
 
