@@ -1,20 +1,18 @@
 """What wrong ways of measuring find, each beside the truth.
 
-The truth is the mean delay of an update at a random instant.
-Each function takes what it is about, by the law or as it was measured:
-the distribution of the delay, or the interval X between two syncs of a pod.
+The truth is the mean delay of an update at a random instant. The ways are tried on what
+was measured rightly: what one would have found in these very pods, averaged over all
+instants at which one could have begun. (The open loop is what the updates did find.)
 All of this holds where each sync reads what there is (Watch, Get, Cache without a TTL).
 
-Wrong ways of measuring, tried on what was measured rightly, with the truth beside.
-
-Each row says what one would have found in these very pods who had measured that way,
-averaged over all instants at which one could have begun. The open loop is no matter of
-"would": it is what the updates found that were sent.
+The means are of the law or of measured intervals: X are the intervals between two
+syncs of a pod in seconds, and weights their probabilities, each of shape (k,).
 """
 
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,125 +39,7 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
     Estimate = Callable[[pd.DataFrame], float]
-
-
-def closed_loop_mean_s(values: Floats, weights: Floats, *, pause_s: float) -> float:
-    """Give the mean delay of "patch, wait until seen, wait d, patch again".
-
-    An update d after a sync waits for the first sync later than that:
-    m(d) = E[X - d; X > d] + E[m(d - X); X ≤ d].
-    So without a pause it finds whole intervals, twice what there is to find,
-    and with one of S hardly anything.
-
-    Parameters
-    ----------
-    values, weights
-        X in whole seconds, and the probability of each; shape (k,).
-    pause_s
-        d: from a publication to the next update, seconds.
-
-    Raises
-    ------
-    UsageError
-        For a negative pause.
-    """
-    if not 0 <= pause_s < math.inf:
-        msg = f"a pause of {pause_s:g} s is not possible: it is 0 or more"
-        raise UsageError(msg)
-    # what is left of the pause after some syncs differs by whole seconds only
-    left = pause_s - np.arange(math.floor(pause_s), -1, -1)
-    means: list[float] = []
-    for pause in left:
-        mean = float(np.maximum(values - pause, 0.0) @ weights)
-        for value, weight in zip(values, weights, strict=True):
-            if value <= pause:
-                mean += float(weight) * means[len(means) - round(float(value))]
-        means.append(mean)
-    return means[-1]
-
-
-def looked_mean_s(law: Law, *, every_s: float) -> float:
-    """Give the mean of delays that are noted at the first look after, looks being rare.
-
-    With a look every p seconds, the first p after the update, a delay D
-    is taken for ⌈D/p⌉·p: the mean is p Σ P(D > k p) over k = 0, 1, 2 …
-
-    Raises
-    ------
-    UsageError
-        For looks that are not apart.
-    """
-    _above_zero("every_s", every_s)
-    looks = np.arange(math.ceil(float(law.t[-1]) / every_s) + 1) * every_s
-    return float(every_s * law.survival(looks).sum())
-
-
-def gave_up_mean_s(law: Law, *, after_s: float) -> float:
-    """Give the mean of the delays that remain when those above a limit are dropped.
-
-    Raises
-    ------
-    UsageError
-        For a limit that no delay is below.
-    """
-    _above_zero("after_s", after_s)
-    t = np.unique(np.minimum(np.append(law.t, after_s), after_s))
-    share = law.cdf(t)
-    if not share[-1] > 0:
-        msg = f"no delay is below {after_s:g} s: give up later"
-        raise UsageError(msg)
-    middle = (t[1:] + t[:-1]) / 2
-    return float(np.diff(share) @ middle / share[-1])
-
-
-def complete_mean_s(values: Floats, weights: Floats, *, window_s: float) -> float:
-    """Give the mean delay by the intervals that lie in a window with both their ends.
-
-    An interval of length x begins in a window of length w so that it also ends there
-    with a chance in proportion to (w - x)⁺, so long ones are missing:
-    E[X² (w - X)⁺] / 2 E[X (w - X)⁺].
-
-    Parameters
-    ----------
-    values, weights
-        X in seconds, and the weight of each; shape (k,).
-    window_s
-        w, seconds.
-
-    Raises
-    ------
-    UsageError
-        For a window that no interval fits into.
-    """
-    fits = weights * np.maximum(window_s - values, 0.0)
-    if not fits.sum() > 0:
-        msg = (
-            f"no interval between syncs fits into {window_s:g} s: "
-            f"the shortest is {values.min():g} s"
-        )
-        raise UsageError(msg)
-    return float((values**2 @ fits) / (2 * values @ fits))
-
-
-def one_each_mean_s(values: Floats, weights: Floats) -> float:
-    """Give the mean when each sync counts once, by one of the updates it brought.
-
-    That one lies anywhere in the interval, so its mean is E[X] / 2:
-    a long interval counts no more than a short one, though more updates fall into it.
-
-    Parameters
-    ----------
-    values, weights
-        X in seconds, and the weight of each; shape (k,).
-    """
-    return float(values @ weights / weights.sum() / 2)
-
-
-def _above_zero(name: str, value: float) -> None:
-    if not 0 < value < math.inf:
-        msg = f"{name} = {value:g} is not possible: it is above 0"
-        raise UsageError(msg)
-
+    Mean = Callable[[Law, Floats, Floats], float]
 
 OPEN, CLOSED = "open loop", "closed loop"
 PAUSES = (0.0, 1 / 12, 0.5, 1.0)
@@ -191,53 +71,41 @@ def wrong_ways(
 
     Parameters
     ----------
-    refresh
-        Refresh intervals of one setting, under which each sync reads what there is.
-    delays
-        Those of the updates, in the same pods: what the open loop found.
-        Where none was observed, it has no row.
+    refresh, delays
+        Of one setting under which each sync reads what there is, from the same pods.
+        The delays are what the open loop found; where there is none, it has no row.
     trials
         Of closed loops that were executed, as `cmhot.experiments.closed_loop` has
         them; None: they are replayed on the refreshes.
-    kubernetes
-        Version of the kubelets; None: current.
-    level
-        Of the limits.
 
     Returns
     -------
     DataFrame
         One row per way: ``method``, ``pause_s`` (of a closed loop), ``seconds``
-        (between looks, until one gives up, of the window), ``mean_s``, ``low_s``,
-        ``high_s``
-        (NaN: too few pods), ``law_s`` (what the law says that this way finds),
+        (between looks, until one gives up, of the window), ``mean_s``, ``low_s`` and
+        ``high_s`` (NaN: too few pods), ``law_s`` (what the law says that it finds),
         ``truth_s`` (the mean over all instants, by the intervals between syncs),
         ``n`` (delays, refreshes or trials)
         and ``executed`` (whether updates were really sent that way).
-
-    Raises
-    ------
-    UsageError, RunError
-        For a table that is empty, damaged or of several populations,
-        or of a setting under which a sync may read old content,
-        or for delays of another population.
     """
     setting = _setting(refresh, kubernetes)
     _check_same(delays, refresh)
-    rows = _opened(delays, setting, kubernetes, level)
-    others = [
-        {
-            "method": method,
-            "seconds": seconds,
-            **_estimated(estimate, refresh, level),
-            "law_s": by_law,
-            "n": len(refresh),
-            "executed": False,
-        }
-        for method, seconds, estimate, by_law in _ways(setting, kubernetes)
-    ]
+    seen = delays[delays["status"] == "observed"]
+    law = law_for(setting, kubernetes=kubernetes)
+    assert law is not None, "each sync reads what there is"  # noqa: S101
+    rows: list[dict[str, Any]] = []
+    if not seen.empty:
+        rows.append(
+            {
+                "method": OPEN,
+                **_estimated(lambda own: float(own["delay_s"].mean()), seen, level),
+                "law_s": law.mean_s,
+                "n": len(seen),
+                "executed": True,
+            }
+        )
     loops = replayed(refresh, setting) if trials is None else trials
-    closed = [
+    rows += [
         {
             "method": CLOSED,
             "pause_s": pause_s,
@@ -249,9 +117,21 @@ def wrong_ways(
         # a trial that follows no sync is not of a closed loop
         for pause_s, own in loops.dropna(subset=["age_s", "delay_s"]).groupby("pause_s")
     ]
-    table = pd.DataFrame([*rows, *closed, *others])
+    rows += [
+        {
+            "method": method,
+            "seconds": seconds,
+            **_estimated(partial(_mean_of, mean), refresh, level),
+            "law_s": mean(law, *interval_pmf(setting)),
+            "n": len(refresh),
+            "executed": False,
+        }
+        for method, seconds, mean in _ways(setting)
+    ]
+    table = pd.DataFrame(rows)
+    truth_s = _measured(refresh)[0].mean_s
     # without any loop there is no pause
-    return table.assign(truth_s=_measured(refresh).mean_s).reindex(columns=[*COLUMNS])
+    return table.assign(truth_s=truth_s).reindex(columns=[*COLUMNS])
 
 
 def replayed(
@@ -259,23 +139,9 @@ def replayed(
 ) -> pd.DataFrame:
     """Run closed loops over the syncs that were recorded: patch, see, pause, patch.
 
-    Every publication is taken for the one that was waited for,
-    and the pause follows it at once: no look is late.
-
-    Parameters
-    ----------
-    refresh
-        Refresh intervals of one setting.
-    setting
-        That one.
-    pauses
-        In S.
-
-    Returns
-    -------
-    DataFrame
-        One row per trial: ``pod``, ``pause_s``, ``age_s`` (from the publication before
-        to the update: here the pause) and ``delay_s``.
+    Every publication is taken for the one that was waited for, and the pause (in S)
+    follows it at once: no look is late. One row per trial: ``pod``, ``pause_s``,
+    ``age_s`` (from the publication before to the update: here the pause), ``delay_s``.
     """
     parts = []
     for pod, own in refresh.groupby("pod", observed=True):
@@ -323,24 +189,6 @@ def _check_same(delays: pd.DataFrame, refresh: pd.DataFrame) -> None:
         raise UsageError(msg)
 
 
-def _opened(
-    delays: pd.DataFrame, setting: Setting, kubernetes: str | None, level: float
-) -> list[dict[str, Any]]:
-    """Give the row of the open loop, if any delay was observed."""
-    seen = delays[delays["status"] == "observed"]
-    if seen.empty:
-        return []
-    row = {
-        "method": OPEN,
-        "seconds": math.nan,
-        **_estimated(lambda own: float(own["delay_s"].mean()), seen, level),
-        "law_s": _law(setting, kubernetes).mean_s,
-        "n": len(seen),
-        "executed": True,
-    }
-    return [row]
-
-
 def _closed_by_law(setting: Setting, age_s: pd.Series[float]) -> float:
     """Give the mean of closed loops whose updates follow a sync by these times."""
     values, weights = interval_pmf(setting)
@@ -351,58 +199,99 @@ def _closed_by_law(setting: Setting, age_s: pd.Series[float]) -> float:
     return float(np.average(means, weights=ages))
 
 
-def _ways(
-    setting: Setting, kubernetes: str | None
-) -> list[tuple[str, float, Estimate, float]]:
-    """List the ways made of refreshes: name, seconds, estimator, mean by the law."""
+def _ways(setting: Setting) -> list[tuple[str, float, Mean]]:
+    """List the ways made of refreshes: name, seconds, and the mean that they find."""
     s = setting.sync_frequency_s
-    values, weights = interval_pmf(setting)
-    law = _law(setting, kubernetes)
     every_s, after_s, window_s = LOOK_EVERY * s, GIVE_UP_AFTER * s, WINDOW * s
     return [
-        (
-            "rare looks",
-            every_s,
-            lambda own: looked_mean_s(_measured(own), every_s=every_s),
-            looked_mean_s(law, every_s=every_s),
-        ),
+        ("rare looks", every_s, lambda law, *_: looked_mean_s(law, every_s=every_s)),
         (
             "timeouts dropped",
             after_s,
-            lambda own: gave_up_mean_s(_measured(own), after_s=after_s),
-            gave_up_mean_s(law, after_s=after_s),
+            lambda law, *_: gave_up_mean_s(law, after_s=after_s),
         ),
         (
             "complete intervals only",
             window_s,
-            lambda own: complete_mean_s(*_lengths(own), window_s=window_s),
-            complete_mean_s(values, weights, window_s=window_s),
+            lambda _, *x: complete_mean_s(*x, window_s=window_s),
         ),
-        (
-            "one delay per sync",
-            math.nan,
-            lambda own: one_each_mean_s(*_lengths(own)),
-            one_each_mean_s(values, weights),
-        ),
+        ("one delay per sync", math.nan, lambda _, *x: one_each_mean_s(*x)),
     ]
 
 
-def _law(setting: Setting, kubernetes: str | None) -> Law:
-    law = law_for(setting, kubernetes=kubernetes)
-    assert law is not None, "each sync reads what there is"  # noqa: S101
-    return law
+def closed_loop_mean_s(values: Floats, weights: Floats, *, pause_s: float) -> float:
+    """Give the mean delay of "patch, wait until seen, wait d, patch again".
+
+    An update d after a sync waits for the first sync later than that:
+    m(d) = E[X - d; X > d] + E[m(d - X); X ≤ d].
+    So without a pause it finds whole intervals, twice what there is to find,
+    and with one of S hardly anything. X is in whole seconds.
+    """
+    # what is left of the pause after some syncs differs by whole seconds only
+    left = pause_s - np.arange(math.floor(pause_s), -1, -1)
+    means: list[float] = []
+    for pause in left:
+        mean = float(np.maximum(values - pause, 0.0) @ weights)
+        for value, weight in zip(values, weights, strict=True):
+            if value <= pause:
+                mean += float(weight) * means[len(means) - round(float(value))]
+        means.append(mean)
+    return means[-1]
 
 
-def _measured(refresh: pd.DataFrame) -> Law:
-    """Give the distribution of the delay of an update at any instant, as measured."""
+def looked_mean_s(law: Law, *, every_s: float) -> float:
+    """Give the mean of delays that are noted at the next of some rare looks.
+
+    With a look every p seconds, the first p after the update, a delay D
+    is taken for ⌈D/p⌉·p: the mean is p Σ P(D > k p) over k = 0, 1, 2 …
+    """
+    looks = np.arange(math.ceil(float(law.t[-1]) / every_s) + 1) * every_s
+    return float(every_s * law.survival(looks).sum())
+
+
+def gave_up_mean_s(law: Law, *, after_s: float) -> float:
+    """Give the mean of the delays that remain when those above a limit are dropped."""
+    t = np.unique(np.minimum(np.append(law.t, after_s), after_s))
+    share = law.cdf(t)
+    middle = (t[1:] + t[:-1]) / 2
+    return float(np.diff(share) @ middle / share[-1])
+
+
+def complete_mean_s(values: Floats, weights: Floats, *, window_s: float) -> float:
+    """Give the mean delay by the intervals that lie in a window with both their ends.
+
+    An interval of length x begins in a window of length w so that it also ends there
+    with a chance in proportion to (w - x)⁺, so long ones are missing:
+    E[X² (w - X)⁺] / 2 E[X (w - X)⁺].
+    """
+    fits = weights * np.maximum(window_s - values, 0.0)
+    if not fits.sum() > 0:
+        msg = (
+            f"no interval between syncs fits into {window_s:g} s: "
+            f"the shortest is {values.min():g} s"
+        )
+        raise UsageError(msg)
+    return float((values**2 @ fits) / (2 * values @ fits))
+
+
+def one_each_mean_s(values: Floats, weights: Floats) -> float:
+    """Give the mean when each sync counts once, by one of the updates it brought.
+
+    That one lies anywhere in the interval, so its mean is E[X] / 2:
+    a long interval counts no more than a short one, though more updates fall into it.
+    """
+    return float(values @ weights / weights.sum() / 2)
+
+
+def _measured(refresh: pd.DataFrame) -> tuple[Law, Floats, Floats]:
+    """Give the distribution of the delay at any instant, and of X, as measured."""
     least, most = refresh_ends(refresh)
     t, share = refresh_cdf(least, most)
-    return Law(t, share, float(t[-1]))
+    return Law(t, share, float(t[-1])), most - least, np.ones(len(most))
 
 
-def _lengths(refresh: pd.DataFrame) -> tuple[Floats, Floats]:
-    least, most = refresh_ends(refresh)
-    return most - least, np.ones(len(most))
+def _mean_of(mean: Mean, refresh: pd.DataFrame) -> float:
+    return mean(*_measured(refresh))
 
 
 def _estimated(estimate: Estimate, table: pd.DataFrame, level: float) -> dict[str, Any]:
