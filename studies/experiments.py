@@ -400,7 +400,6 @@ _RESAMPLED = (
     Design(CACHE, 20, 3300, 20),
 )
 _FEW = (Design(S10, 6, 180), Design(S10, 20, 180), Design(CACHE, 20, 1700, 20))
-_MIDDLE = Design(S10, 20, 600)
 _LARGE = Design(S10, 20, 1800)
 _LAW = truth(S10)
 _ALIKE: tuple[tuple[str, float, Kind, float], ...] = (

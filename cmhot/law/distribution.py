@@ -79,11 +79,7 @@ class Law:
         UsageError
             When a probability lies outside 0 … 1.
         """
-        shares = np.asarray(p, dtype=np.float64)
-        if shares.size and not (shares.min() >= 0 and shares.max() <= 1):
-            msg = f"no quantile at {p!r}: a quantile is asked for between 0 and 1"
-            raise UsageError(msg)
-        return evaluate(shares, self.share, self.t)
+        return evaluate(shares_of(p), self.share, self.t)
 
     def sample(self, rng: np.random.Generator, size: int) -> Floats:
         """Draw delays in seconds; shape (size,)."""
@@ -143,3 +139,12 @@ def evaluate(at: Floats, corners: Floats, values: Floats) -> Floats:
         doubtful = np.isnan(out)
         out[doubtful] = np.interp(part[doubtful], corners, values)
     return found.reshape(at.shape)
+
+
+def shares_of(p: npt.ArrayLike) -> Floats:
+    """Read the shares that quantiles are asked for at."""
+    shares = np.asarray(p, dtype=np.float64)
+    if shares.size and not (shares.min() >= 0 and shares.max() <= 1):
+        msg = f"no quantile at {p!r}: a quantile is asked for between 0 and 1"
+        raise UsageError(msg)
+    return shares

@@ -37,20 +37,14 @@ class Prediction(Shown):
 
     Attributes
     ----------
-    setting
-        Of the kubelets.
-    sharers
-        Pods per node that share the ConfigMap.
-    pods
-        How many pods must have the update; 1: a given one.
-    rank
-        The delay is until so many of them have it; equal to `pods`: all.
+    setting, sharers
+        Of the kubelets, and pods per node that share the ConfigMap.
+    pods, rank
+        How many pods there are, and how many of them must have the update.
     kubelets
         Versions that it holds for, such as ``1.24 to 1.28``.
-    one
-        Law of one pod's delay.
-    law
-        Law of the delay that was asked for.
+    one, law
+        Laws of one pod's delay, and of the delay that was asked for.
     quantiles
         Shares asked for beside the usual ones.
     """

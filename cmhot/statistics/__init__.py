@@ -8,16 +8,15 @@ whether data agree with the law; `inference` what the data say of the kubelet;
 `mistakes` what wrong ways of measuring find; `sample_size` how much to measure.
 `summarise` puts them together, and `summary` is what comes out.
 
-Tables that no statistic can be made of are refused with an error
-that says what was found; no function makes a number of them.
+Tables that no statistic can be made of are refused by all of them with an error that
+says what was found: `cmhot.errors.UsageError` where a table is empty or of several
+populations, `cmhot.errors.RunError` where it is damaged, or mixed of modelled and
+measured rows.
 """
 
 from __future__ import annotations
 
 from cmhot.statistics.agreement import (
-    MARGIN_P50,
-    MARGIN_P99,
-    MARGIN_SUP,
     compare_means,
     compare_quantiles,
     equivalence,
@@ -38,7 +37,7 @@ from cmhot.statistics.inference import (
     infer_sync_frequency,
     phase_coherence,
 )
-from cmhot.statistics.limits import cdf_bounds, confidence, n_eff
+from cmhot.statistics.limits import Bounds, cdf_bounds, confidence, n_eff
 from cmhot.statistics.population import GROUP, describe_delays, describe_intervals
 from cmhot.statistics.survival import (
     kaplan_meier,
@@ -46,13 +45,8 @@ from cmhot.statistics.survival import (
     survival_curve,
 )
 
-Bounds = tuple[float, float]
-"""Low and high end of a confidence interval; NaN or inf: no limit on that side."""
 __all__ = [
     "GROUP",
-    "MARGIN_P50",
-    "MARGIN_P99",
-    "MARGIN_SUP",
     "MIN_BLOCKS",
     "MIN_RESAMPLED_BLOCKS",
     "MIN_TIME_BLOCKS",

@@ -1,11 +1,7 @@
-"""Which law the delays in a table should follow: by setting, version and sharers.
+"""Whether settings differ, and whether delays agree with the law they should follow.
 
-Whether settings differ: differences of quantiles, and a family's tests together.
-
-Whether two distributions agree, which is to be shown, not merely not refuted.
-
-A test that failed to reject may have had too little data;
-so agreement means that upper bounds of the differences lie within stated margins.
+Agreement is to be shown: a test that failed to reject may have had too little data.
+So it means that upper bounds of the differences lie within stated margins.
 """
 
 from __future__ import annotations
@@ -33,68 +29,50 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Verdict = dict[str, float | bool | None]
 
+_RESAMPLES = 500  # enough for a standard error
+MARGIN_SUP = 0.02
+"""Largest sup|F̂ - F| that still counts as agreement."""
+MARGIN_P50 = 0.5 / 60
+"""Largest difference of the medians, as a share of S: 0.5 s at S = 60 s."""
+MARGIN_P99 = 1.0 / 60
+"""Largest difference of the 99 % quantiles, as a share of S: 1 s at S = 60 s."""
+_ERROR = 0.05
+AGREEMENT_RESAMPLES = 1000
+SHARES = [0.5, 0.99]
+
 
 def expected_law(
     delays: pd.DataFrame,
     *,
     version_of: Callable[[str], str | None] = lambda _: None,
 ) -> Law | None:
-    """Give the law of the delays of one setting and consumer.
+    """Give the law of the delays of one setting and consumer; None where none is known.
 
-    Under a TTL the law depends on how many pods of a node share the ConfigMap:
-    those in the table are taken for all. Nodes with different numbers have different
-    laws, and each counts by its rows: pods times updates, as both estimators do.
-
-    Parameters
-    ----------
-    delays
-        Rows of one population, as `cmhot.runs.delays.delays` gives them.
-    version_of
-        Gives the version of a node's kubelet; None: current.
-
-    Returns
-    -------
-    Law or None
-        None where none is known: an unknown setting or TTL,
-        or a consumer that keeps what it started with.
+    None is known of an unknown setting or TTL, nor of a consumer that keeps what it
+    started with. Under a TTL the law depends on how many pods of a node share the
+    ConfigMap: those in the table are taken for all. Nodes with different numbers have
+    different laws, and each counts by its rows, pods times updates, as both estimators
+    count them. `version_of` gives the version of a node's kubelet; None: current.
     """
     first = delays.iloc[0]
     setting = schema.setting_of({name: first[name] for name in schema.SETTING})
     if setting is None or first["consumer"] in schema.NEVER_UPDATED:
         return None
+    names = ["node", "pod", "configmap"]
+    rows = delays[names].value_counts(sort=False, dropna=False).reset_index()
     laws, weights = [], []
-    for node, pods, maps, rows in _sharing(delays):
-        sharers = max(pods // maps, 1)
-        law = law_for(setting, sharers=sharers, kubernetes=version_of(node))
+    for node, own in rows[rows["count"] > 0].groupby("node", observed=True):
+        maps = own["configmap"].nunique(dropna=False)
+        law = law_for(
+            setting,
+            sharers=max(own["pod"].nunique() // maps, 1),
+            kubernetes=version_of(str(node)),
+        )
         if law is None:
             return None
         laws.append(law)
-        weights.append(rows)
+        weights.append(int(own["count"].sum()))
     return mixture(laws, weights)
-
-
-def _sharing(delays: pd.DataFrame) -> list[tuple[str, int, int, int]]:
-    """List the nodes in a table: how many pods, ConfigMaps and rows each has."""
-    names = ("node", "pod", "configmap")
-    columns = [delays[name].astype("category").cat for name in names]
-    codes = [column.codes.to_numpy(dtype=np.int64) + 1 for column in columns]
-    sizes = [len(column.categories) + 1 for column in columns]
-    flat = np.ravel_multi_index(codes, sizes)
-    counts = np.bincount(flat, minlength=int(np.prod(sizes)))
-    seen = np.flatnonzero(counts)
-    node, pod, configmap = np.unravel_index(seen, sizes)
-    return [
-        (
-            str(columns[0].categories[one - 1]),
-            len(set(pod[node == one].tolist())),
-            len(set(configmap[node == one].tolist())),
-            int(counts[seen][node == one].sum()),
-        )
-        for one in sorted(set(node.tolist()))
-    ]
-
-
-_RESAMPLES = 500  # enough for a standard error
 
 
 def compare_quantiles(
@@ -154,25 +132,21 @@ def compare_quantiles(
             error[name] = again.std(axis=0, ddof=1) * np.sqrt(m / (m - 1))
         error[name] = error[name] * np.array(widening(one, estimate[name])[1:])
     rows = []
-    for first, second in family:
-        df = _welch(error, samples, first, second)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            difference = estimate[first] - estimate[second]
-            spread = np.hypot(error[first], error[second])
-            p_value = np.asarray(2 * scipy.stats.t.sf(np.abs(difference) / spread, df))
-        half = np.asarray(scipy.stats.t.ppf((1 + level) / 2, df)) * spread
-        for place, share in enumerate(shares):
-            rows.append(
-                {
-                    "first": first,
-                    "second": second,
-                    "quantile": share,
-                    "difference_s": difference[place],
-                    "low_s": difference[place] - half[place],
-                    "high_s": difference[place] + half[place],
-                    "p_value": p_value[place],
-                }
-            )
+    for pair in family:
+        difference, half, ratio, df = _apart(pair, estimate, error, samples, level)
+        p_value = np.asarray(2 * scipy.stats.t.sf(ratio, df))
+        rows += [
+            {
+                "first": pair[0],
+                "second": pair[1],
+                "quantile": share,
+                "difference_s": difference[place],
+                "low_s": difference[place] - half[place],
+                "high_s": difference[place] + half[place],
+                "p_value": p_value[place],
+            }
+            for place, share in enumerate(shares)
+        ]
     table = pd.DataFrame(rows)
     return table.assign(p_holm=holm(table["p_value"].to_numpy()))
 
@@ -191,46 +165,36 @@ def compare_means(
 
     Parameters
     ----------
-    samples
-        Blocks by name of the setting.
-    family
-        The pairs of names that are compared.
-    level
-        Of the intervals, each for itself.
+    samples, family, level
+        As of `compare_quantiles`, and refused likewise.
 
     Returns
     -------
     DataFrame
         One row per pair: ``first, second``, ``difference_s`` (first less second),
         ``low_s``, ``high_s`` and ``p_value``. An endless mean makes them NaN.
-
-    Raises
-    ------
-    UsageError
-        For an empty family, an unknown name, or a sample with too few blocks.
     """
     _check(samples, family)
     mean, error = {}, {}
     for name in dict.fromkeys(one for pair in family for one in pair):
         blocks = samples[name]
-        mean[name] = blocks.mean_s()
+        mean[name] = np.array([blocks.mean_s()])
         spread, _ = blocks.spread_of_mean()
         error[name] = np.array([np.sqrt(spread) / blocks.total.sum()])
     rows = []
-    for first, second in family:
-        difference = mean[first] - mean[second]
-        width = float(np.hypot(error[first], error[second])[0])
-        df = float(_welch(error, samples, first, second)[0])
-        half = float(scipy.stats.t.ppf((1 + level) / 2, df)) * width
-        t = abs(difference) / width if width else np.inf if difference else 0.0
+    for pair in family:
+        found = _apart(pair, mean, error, samples, level)
+        difference, half, ratio, df = (float(one[0]) for one in found)
+        if difference == half == 0:  # the same number without any scatter
+            ratio = 0.0
         rows.append(
             {
-                "first": first,
-                "second": second,
+                "first": pair[0],
+                "second": pair[1],
                 "difference_s": difference,
                 "low_s": difference - half,
                 "high_s": difference + half,
-                "p_value": 2 * float(scipy.stats.t.sf(t, df)),
+                "p_value": 2 * float(scipy.stats.t.sf(ratio, df)),
             }
         )
     return pd.DataFrame(rows)
@@ -284,26 +248,25 @@ def _check(samples: Mapping[str, Blocks], family: Sequence[tuple[str, str]]) -> 
             raise UsageError(msg)
 
 
-def _welch(
-    error: Mapping[str, Floats], samples: Mapping[str, Blocks], first: str, second: str
-) -> Floats:
-    """Give Welch's degrees of freedom of a difference."""
+def _apart(
+    pair: tuple[str, str],
+    estimate: Mapping[str, Floats],
+    error: Mapping[str, Floats],
+    samples: Mapping[str, Blocks],
+    level: float,
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Give differences, half their intervals, |t|, and Welch's degrees of freedom."""
+    first, second = pair
     a, b = error[first] ** 2, error[second] ** 2
     m, n = len(samples[first].total), len(samples[second].total)
     with np.errstate(invalid="ignore", divide="ignore"):
-        found = (a + b) ** 2 / (a**2 / (m - 1) + b**2 / (n - 1))
-    return np.where(np.isfinite(found), found, m + n - 2.0)
-
-
-MARGIN_SUP = 0.02
-"""Largest sup|F̂ - F| that still counts as agreement."""
-MARGIN_P50 = 0.5 / 60
-"""Largest difference of the medians, as a share of S: 0.5 s at S = 60 s."""
-MARGIN_P99 = 1.0 / 60
-"""Largest difference of the 99 % quantiles, as a share of S: 1 s at S = 60 s."""
-_ERROR = 0.05
-AGREEMENT_RESAMPLES = 1000
-SHARES = [0.5, 0.99]
+        df = (a + b) ** 2 / (a**2 / (m - 1) + b**2 / (n - 1))
+        difference = estimate[first] - estimate[second]
+        spread = np.hypot(error[first], error[second])
+        ratio = np.abs(difference) / spread
+    df = np.where(np.isfinite(df), df, m + n - 2.0)
+    half = np.asarray(scipy.stats.t.ppf((1 + level) / 2, df)) * spread
+    return difference, half, ratio, df
 
 
 def equivalence(
@@ -343,11 +306,6 @@ def equivalence(
         ``sup_difference``, ``p50_difference_s`` and ``p99_difference_s`` as estimated,
         ``upper_95``, the bound of the first, and ``equivalent``;
         the last two are None with too few blocks.
-
-    Raises
-    ------
-    UsageError, RunError
-        For a table that is empty, damaged or of several populations.
     """
     blocks = interval_blocks(refresh, law=law, kubernetes=kubernetes)
     t = blocks.t

@@ -1,4 +1,4 @@
-"""When all pods of a fleet have an update, from the same publications."""
+"""When all pods have an update, from the publications of each."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from cmhot.clock import NS_PER_S
 from cmhot.errors import RunError, UsageError
 from cmhot.law import QUANTILES, fleet_law, longest_interval_s, reads_at_every_sync
 from cmhot.runs import schema
-from cmhot.statistics.blocks import MIN_BLOCKS, MIN_TIME_BLOCKS, Assignment, Blocks
+from cmhot.statistics.blocks import MIN_BLOCKS, MIN_TIME_BLOCKS, Assignment
 from cmhot.statistics.limits import confidence
 from cmhot.statistics.population import (
     codes_of,
+    mean_and_quantiles,
     one_population,
     refresh_cdf,
     refresh_ends,
@@ -45,20 +46,12 @@ _GRID = 1001
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Refreshes:
-    """Refreshes in order of pod and time.
+    """Refreshes in order of pod and time; seconds, shape (n,)."""
 
-    Attributes
-    ----------
-    start, current, published
-        When what each brought began, was current, and was published: seconds; (n,).
-    begin, end
-        Where each pod's rows begin and end; shape (pods,).
-    """
-
-    start: Floats
-    current: Floats
+    start: Floats  # from when on an update was brought by each
+    current: Floats  # of when the content was that it brought
     published: Floats
-    begin: Codes
+    begin: Codes  # where each pod's rows begin; shape (pods,)
     end: Codes
 
     @classmethod
@@ -74,30 +67,15 @@ class _Refreshes:
         end = np.cumsum(rows)
         return cls(start, published - least, published, end - rows, end)
 
-    @property
-    def window(self) -> tuple[float, float]:
-        """From when all pods' refreshes are known to when the last one began."""
-        return float(self.start[self.begin].max()), float(self.start.max())
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Waits:
-    """What groups of pods waited for their last one; each of shape (k,).
+    """What groups of pods waited for their last one; seconds, shape (k,)."""
 
-    Attributes
-    ----------
-    at_s
-        Middle of a segment of time, between two refreshes.
-    least, most
-        The wait at its end and at its beginning, seconds.
-    group
-        Number of the group.
-    """
-
-    at_s: Floats
-    least: Floats
-    most: Floats
-    group: Codes
+    at_s: Floats  # middle of a segment of time, between two refreshes
+    least: Floats  # the wait at its end
+    most: Floats  # and at its beginning
+    group: Codes  # number of the group
 
 
 def fleet_maximum(
@@ -145,8 +123,7 @@ def fleet_maximum(
     Raises
     ------
     UsageError, RunError
-        For a table that is empty, damaged or of several populations,
-        for an N that there are not pods for, or for a window that is too short.
+        For an N that there are not pods for, or for a window that is too short.
     """
     key = one_population(refresh)
     setting = schema.setting_of(key)
@@ -181,7 +158,8 @@ def _waits(rows: _Refreshes, groups: Codes) -> _Waits:
 
     Parts that a break in some pod's records covers are left out.
     """
-    from_s, to_s = rows.window
+    # from when all pods' refreshes are known to when the last one began
+    from_s, to_s = rows.start[rows.begin].max(), rows.start.max()
     parts = []
     for number, group in enumerate(groups):
         own = [slice(rows.begin[one], rows.end[one]) for one in group]
@@ -235,24 +213,10 @@ def _described(
     waits: _Waits, block: Assignment, law: dict[str, float], level: float
 ) -> dict[str, float]:
     """Give mean, p50, p95 and p99 of the largest wait, with limits and the law's."""
-    length = waits.most - waits.least
-    moment = (waits.most**2 - waits.least**2) / 2
     every, share = refresh_cdf(waits.least, waits.most)
     t = np.unique(np.interp(np.linspace(0, 1, _GRID), share, every))
-    limits = confidence(
-        Blocks(
-            t=t,
-            below=block.area(waits.most, t) - block.area(waits.least, t),
-            total=block.sums(length),
-            moment=block.sums(moment),
-            unit=block.unit,
-            least=block.least,
-        ),
-        level=level,
-    )
-    point = {"mean_s": float(moment.sum() / length.sum())}
-    for name, p in QUANTILES.items():
-        point[name] = float(np.interp(p, share, every))
+    limits = confidence(block.of_waits(waits.least, waits.most, t), level=level)
+    point = mean_and_quantiles(waits.least, waits.most)
     row: dict[str, float] = {}
     for name in NAMES:
         low, high = limits[name] or (math.nan, math.nan)

@@ -1,10 +1,4 @@
-"""What pods of one kubelet have in common at an update: the kubelet's tick.
-
-Their syncs begin on one tick, so an update that just missed it waits longer
-in all of them. Over many updates this evens out, and pods may be taken for
-independent; with few updates and many pods it is what limits the precision.
-
-Blocks: what may be taken for independent when rows are not.
+"""Blocks: what may be taken for independent when rows are not.
 
 Updates within one interval share a publication, so rows depend on each other.
 Where each sync reads what there is, pods do not: a block is a pod.
@@ -42,83 +36,6 @@ if TYPE_CHECKING:
     Codes = npt.NDArray[np.int64]
     Flags = npt.NDArray[np.bool_]
 
-_BITS = 10
-"""Updates are put into 1024 heaps, by a hash: few pods' neighbouring updates meet."""
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # Knuth, TAOCP 3, section 6.4: 2^64 / φ
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Common:
-    """What common updates add to the spread of sums over pods.
-
-    Attributes
-    ----------
-    below, moment
-        To that of the numerator of F̂ at each t, shape (g,), and of the mean.
-    noise, moment_noise
-        Half the variance of those two themselves: few updates leave them uncertain.
-    """
-
-    below: Floats
-    moment: float
-    noise: Floats
-    moment_noise: float
-
-
-def common_spread(rows: pd.DataFrame, waited: Floats, t: Floats) -> Common | None:
-    """Find what common updates add to the variance between pods: two-way clustering.
-
-    With residuals summed over pods on the one hand and over a node's updates on the
-    other, the variance of a sum is that between pods, plus that between updates,
-    less that of single rows, which both contain (Cameron, Gelbach and Miller,
-    Journal of Business & Economic Statistics 29 (2011) 238-249).
-    Here are the last two; below 0 they are taken as 0.
-
-    Parameters
-    ----------
-    rows
-        Delays of one population, with ``node`` and ``acked_ns``; shape (n, …).
-    waited
-        Seconds; inf: in vain. Shape (n,).
-    t
-        Where F̂ is looked at; shape (g,).
-
-    Returns
-    -------
-    Common or None
-        None where the table does not say when updates were made,
-        or there is but one.
-    """
-    if not {"node", "acked_ns"} <= set(rows) or not t.size:
-        return None
-    node, nodes = codes_of(rows["node"])
-    acked = rows["acked_ns"].to_numpy(dtype=np.int64)
-    first = np.full(nodes, np.iinfo(np.int64).max)
-    np.minimum.at(first, node, acked)  # a run at another hour has the same limits
-    made = (acked - first[node] + node).astype(np.uint64)
-    code = ((made * _GOLDEN) >> np.uint64(64 - _BITS)).astype(np.int64)
-    used = np.bincount(code, None, 2**_BITS) > 0
-    code, heaps, n = (np.cumsum(used) - 1)[code], int(used.sum()), len(waited)
-    if heaps == 1:
-        return None
-    place = np.searchsorted(t, waited, "left") + code * (len(t) + 1)
-    flat = np.bincount(place, None, heaps * (len(t) + 1)).reshape(heaps, len(t) + 1)
-    below = np.cumsum(flat[:, : len(t)], axis=1, dtype=np.float64)
-    total = np.bincount(code, None, heaps).astype(np.float64)
-    f = below.sum(axis=0) / n
-    between = ((below - np.outer(total, f)) ** 2).sum(axis=0)
-    mean = waited.mean()
-    with np.errstate(invalid="ignore"):  # of endless delays there is no mean
-        moment = (np.bincount(code, waited - mean, heaps) ** 2).sum()
-        more = moment - ((waited - mean) ** 2).sum()
-    return Common(
-        below=np.maximum(between - n * f * (1 - f), 0.0),
-        moment=float(np.maximum(more, 0.0)),
-        noise=between**2 / (heaps - 1),
-        moment_noise=float(moment**2 / (heaps - 1)),
-    )
-
-
 MIN_BLOCKS = 6
 """Fewest pods for an interval, a bound or a verdict; below it there is none.
 
@@ -137,6 +54,9 @@ MOST_BLOCKS = 1000
 PODS = "pods"
 """The unit of blocks where each sync of a pod reads what there is."""
 _GRID = 1001
+_BITS = 10
+"""Updates are put into 1024 heaps, by a hash: few pods' neighbouring updates meet."""
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # Knuth, TAOCP 3, section 6.4: 2^64 / φ
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -253,30 +173,13 @@ def interval_blocks(
         Whose corners are looked at too.
     kubernetes
         Version of the kubelets, which decides what a TTL does; None: current.
-
-    Raises
-    ------
-    UsageError, RunError
-        For a table that is empty, damaged or of several populations.
     """
     key = one_population(refresh)
     least, most = refresh_ends(refresh)
     t = np.linspace(0.0, most.max(), _GRID)
     if law is not None:
         t = np.union1d(t, law.t[law.t >= 0])
-    block = assign(refresh, key, "start_ns", kubernetes)
-    # Σ [min(t, most) - min(t, least)]⁺ (statistics.md, interval estimator)
-    below = block.area(most, t)
-    if least.any():
-        below -= block.area(least, t)
-    return Blocks(
-        t=t,
-        below=below,
-        total=block.sums(most - least),
-        moment=block.sums((most**2 - least**2) / 2),
-        unit=block.unit,
-        least=block.least,
-    )
+    return assign(refresh, key, "start_ns", kubernetes).of_waits(least, most, t)
 
 
 def delay_blocks(
@@ -299,11 +202,6 @@ def delay_blocks(
         else only observed delays count.
     kubernetes
         Version of the kubelets, which decides what a TTL does; None: current.
-
-    Raises
-    ------
-    UsageError, RunError
-        For a table that is empty, damaged or of several populations.
     """
     key = one_population(delays)
     observed, seen = observed_delays(delays)
@@ -332,6 +230,15 @@ def delay_blocks(
     )
 
 
+def _looked_at(observed: Floats) -> Floats:
+    """Choose where F̂ is looked at: everywhere, or at quantiles of many delays."""
+    t = np.sort(observed)
+    if len(t) > _GRID:
+        places = np.ceil(np.linspace(0, len(t) - 1, _GRID)).astype(np.int64)
+        return np.unique(t[places])
+    return np.unique(t)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Assignment:
     """Which block each row is in: ``code`` of shape (n,), from 0 to ``number`` - 1."""
@@ -348,19 +255,8 @@ class Assignment:
     def histogram(self, values: Floats, t: Floats, rows: Flags | None) -> Floats:
         """Count, per block, the values of some rows between each t and the one before.
 
-        Parameters
-        ----------
-        values
-            Of those rows; shape (k,).
-        t
-            Ascending; shape (g,).
-        rows
-            Which ones; None: all.
-
-        Returns
-        -------
-        array
-            Shape (m, g); what lies beyond the last t is left out.
+        `values` are of those `rows` (None: all); t ascends. Of shape (m, g):
+        what lies beyond the last t is left out.
         """
         code = self.code if rows is None else self.code[rows]
         place = np.searchsorted(t, values, "left") + code * (len(t) + 1)
@@ -370,6 +266,23 @@ class Assignment:
     def counts(self, values: Floats, t: Floats) -> Floats:
         """Count, per block, the values up to each t; shape (m, g)."""
         return np.cumsum(self.histogram(values, t, None), axis=1)
+
+    def of_waits(self, least: Floats, most: Floats, t: Floats) -> Blocks:
+        """Give blocks of waits that fall evenly from most to least, seconds.
+
+        The numerators of F̂ are Σ [min(t, most) - min(t, least)]⁺.
+        """
+        below = self.area(most, t)
+        if least.any():
+            below -= self.area(least, t)
+        return Blocks(
+            t=t,
+            below=below,
+            total=self.sums(most - least),
+            moment=self.sums((most**2 - least**2) / 2),
+            unit=self.unit,
+            least=self.least,
+        )
 
     def area(self, values: Floats, t: Floats) -> Floats:
         """Sum min(value, t) per block at each t; shape (m, g)."""
@@ -435,10 +348,54 @@ def _dense(code: Codes) -> tuple[Codes, int]:
     return (np.cumsum(occurs) - 1)[code], int(occurs.sum())
 
 
-def _looked_at(observed: Floats) -> Floats:
-    """Choose where F̂ is looked at: everywhere, or at quantiles of many delays."""
-    t = np.sort(observed)
-    if len(t) > _GRID:
-        places = np.ceil(np.linspace(0, len(t) - 1, _GRID)).astype(np.int64)
-        return np.unique(t[places])
-    return np.unique(t)
+@dataclass(frozen=True, slots=True, eq=False)
+class Common:
+    """What common updates add to the spread of sums over pods.
+
+    Syncs of one kubelet begin on one tick, so an update that just missed it waits
+    longer in all of its pods. Over many updates this evens out; with few updates and
+    many pods it is what limits the precision.
+    """
+
+    below: Floats  # added to the variance of the numerator of F̂ at each t, shape (g,)
+    moment: float  # and to that of the mean's
+    noise: Floats  # half the variance of `below` itself: few updates leave it uncertain
+    moment_noise: float  # and of `moment`
+
+
+def common_spread(rows: pd.DataFrame, waited: Floats, t: Floats) -> Common | None:
+    """Find what common updates add to the variance between pods: two-way clustering.
+
+    With residuals summed over pods on the one hand and over a node's updates on the
+    other, the variance of a sum is that between pods, plus that between updates,
+    less that of single rows, which both contain (Cameron, Gelbach and Miller,
+    Journal of Business & Economic Statistics 29 (2011) 238-249).
+    Here are the last two; below 0 they are taken as 0.
+    `waited` is in seconds, inf where in vain. None where the table does not say when
+    updates were made (``acked_ns`` of each ``node``), or there is but one.
+    """
+    if not {"node", "acked_ns"} <= set(rows) or not t.size:
+        return None
+    node, nodes = codes_of(rows["node"])
+    acked = rows["acked_ns"].to_numpy(dtype=np.int64)
+    first = np.full(nodes, np.iinfo(np.int64).max)
+    np.minimum.at(first, node, acked)  # a run at another hour has the same limits
+    made = (acked - first[node] + node).astype(np.uint64)
+    code = ((made * _GOLDEN) >> np.uint64(64 - _BITS)).astype(np.int64)
+    code, heaps = _dense(code)
+    if heaps == 1:
+        return None
+    heap, n = Assignment(code, heaps, "heaps", 1), len(waited)
+    below, total = heap.counts(waited, t), heap.sums(None)
+    f = below.sum(axis=0) / n
+    between = ((below - np.outer(total, f)) ** 2).sum(axis=0)
+    mean = waited.mean()
+    with np.errstate(invalid="ignore"):  # of endless delays there is no mean
+        moment = (np.bincount(code, waited - mean, heaps) ** 2).sum()
+        more = moment - ((waited - mean) ** 2).sum()
+    return Common(
+        below=np.maximum(between - n * f * (1 - f), 0.0),
+        moment=float(np.maximum(more, 0.0)),
+        noise=between**2 / (heaps - 1),
+        moment_noise=float(moment**2 / (heaps - 1)),
+    )

@@ -1,11 +1,7 @@
-"""Phases: whether pods sync together, and when in the second a kubelet ticks.
+"""What the syncs say of their kubelet: whether pods sync together, and what S is.
 
 Pods created together are in phase, and lose it slowly;
 what is measured before is not what a random instant sees.
-
-What the intervals between syncs say of the kubelet: its S, and its tick.
-
-Settings that nobody told of, inferred from what the kubelets' own syncs show.
 """
 
 from __future__ import annotations
@@ -24,7 +20,7 @@ from cmhot.kubelet.settings import Setting
 from cmhot.law import interval_pmf
 from cmhot.runs import schema
 from cmhot.runs.sync_intervals import refresh_intervals
-from cmhot.statistics.population import not_empty, one_population, refresh_ends
+from cmhot.statistics.population import check_rows, one_population, refresh_ends
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -35,9 +31,33 @@ if TYPE_CHECKING:
     from cmhot.runs.rundir import Run
 
     Floats = npt.NDArray[np.float64]
-    Stamps = npt.NDArray[np.int64]
-    Counts = npt.NDArray[np.int64]
-    Nanoseconds = npt.NDArray[np.int64]
+    Integers = npt.NDArray[np.int64]
+
+FOREIGN_SHARE = 0.05
+"""Share of intervals that may be merged, or cut short by an extra sync."""
+MIN_INTERVALS = 20
+"""Fewest intervals that S is inferred from: below it the lattice hides too much."""
+_COARSE, _FINE = 400, 200
+INFERRED = "inferred"
+"""In ``source``: how such a setting is known."""
+ROUND_TO_S = (60.0, 30.0, 10.0, 5.0, 1.0, 0.5, 0.1)
+"""People choose round numbers: the roundest that the data allow is taken."""
+ALLOWED_LEVEL = 0.999
+"""What this interval holds, the data allow: of a thousand nodes of one setting
+one would be given another."""
+AGREES = 0.05
+"""Largest difference of the shares up to which intervals are those of the law;
+what chance adds comes on top."""
+SYNC_S = 0.1
+"""What a sync itself takes on a busy machine: by as much S may seem longer.
+(Seen at 2 s under a load of 40: one interval in nine was a second longer.)"""
+STALE_S = 1.0
+"""A sync publishes what it read within 0.2 s; what else there is are clocks."""
+_BY_CHANCE = 1.63  # Kolmogorov's 99 % point over √n; on a lattice it is less
+_SOONEST = 5  # of the intervals, one in so many makes the first guess
+_MEAN_X = 1.25, 0.5  # an interval's mean is about 1.25 S + 0.5 s
+_NONE = np.array([], dtype=np.int64)
+_NEVER = np.iinfo(np.int64).max
 
 
 def phase_coherence(
@@ -68,11 +88,11 @@ def phase_coherence(
     UsageError
         When there are no publications, or the period is not above 0.
     """
-    not_empty(publications)
+    check_rows(publications)
     groups = publications.groupby("node", observed=True)["published_ns"]
     return pd.DataFrame(
         [
-            {"node": node, "n": len(own), **_rayleigh(_stamps(own), period_s)}
+            {"node": node, "n": len(own), **_rayleigh(own, period_s)}
             for node, own in groups
         ]
     )
@@ -94,14 +114,10 @@ def coherence_by_sync(publications: pd.DataFrame, *, period_s: float) -> pd.Data
     Returns
     -------
     DataFrame
-        One row per node and k: ``node, sync, pods, coherence, p_value``.
-
-    Raises
-    ------
-    UsageError
-        When there are no publications, or the period is not above 0.
+        One row per node and k: ``node, sync, pods, coherence, p_value``,
+        as of `phase_coherence`.
     """
-    not_empty(publications)
+    check_rows(publications)
     ordered = publications.sort_values("published_ns", kind="stable")
     sync = ordered.groupby(["node", "pod"], observed=True).cumcount() + 1
     groups = ordered.assign(sync=sync).groupby(["node", "sync"], observed=True)
@@ -111,14 +127,14 @@ def coherence_by_sync(publications: pd.DataFrame, *, period_s: float) -> pd.Data
                 "node": node,
                 "sync": number,
                 "pods": len(own),
-                **_rayleigh(_stamps(own["published_ns"]), period_s),
+                **_rayleigh(own["published_ns"], period_s),
             }
             for (node, number), own in groups
         ]
     )
 
 
-def _rayleigh(stamps: Stamps, period_s: float) -> dict[str, float]:
+def _rayleigh(published_ns: pd.Series[int], period_s: float) -> dict[str, float]:
     """Give coherence and the p-value of Rayleigh's test.
 
     exp(√(1 + 4n + 4(n² - R²)) - (1 + 2n)) with R = n times the coherence
@@ -128,22 +144,12 @@ def _rayleigh(stamps: Stamps, period_s: float) -> dict[str, float]:
         msg = f"a period of {period_s!r} s has no phases: give one above 0"
         raise UsageError(msg)
     period_ns = round(period_s * NS_PER_S)
+    stamps = np.asarray(published_ns, dtype=np.int64)
     angle = 2 * np.pi * ((stamps % period_ns) / period_ns)
     n = len(angle)
     coherence = float(np.hypot(np.cos(angle).mean(), np.sin(angle).mean()))
     root = np.sqrt(1 + 4 * n + 4 * n**2 * max(1 - coherence**2, 0.0))
     return {"coherence": coherence, "p_value": float(np.exp(root - (1 + 2 * n)))}
-
-
-def _stamps(column: pd.Series[int]) -> Stamps:
-    return np.asarray(column, dtype=np.int64)
-
-
-FOREIGN_SHARE = 0.05
-"""Share of intervals that may be merged, or cut short by an extra sync."""
-MIN_INTERVALS = 20
-"""Fewest intervals that S is inferred from: below it the lattice hides too much."""
-_COARSE, _FINE = 400, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +200,7 @@ def infer_sync_frequency(refresh: pd.DataFrame, *, level: float = 0.95) -> Infer
     Raises
     ------
     UsageError, RunError
-        For a table that is empty, damaged or of several populations,
-        of a setting where syncs do not each publish,
-        or with fewer than 20 intervals.
+        For fewer than 20 intervals, or a setting where syncs do not each publish.
     """
     counts = whole_seconds(refresh)
     n = int(counts.sum())
@@ -207,31 +211,26 @@ def infer_sync_frequency(refresh: pd.DataFrame, *, level: float = 0.95) -> Infer
         )
         raise UsageError(msg)
     typical = float(np.median(np.repeat(np.arange(len(counts)), counts)))
-    s = np.linspace(max(0.3, typical / (1 + JITTER) - TICK_S), typical, _COARSE)
+    low, high = max(0.3, typical / (1 + JITTER) - TICK_S), typical
     wide = scipy.stats.chi2.ppf(level, 1) / 2
-    for _ in range(2):
+    for points in (_COARSE, _FINE, _FINE):
+        s = np.linspace(low, high, points)
         likely = _likelihood(s, counts)
-        inside = np.flatnonzero(likely >= likely.max() - wide)
-        step = s[1] - s[0]
-        s = np.linspace(
-            max(s[inside[0]] - 2 * step, 0.3), s[inside[-1]] + 2 * step, _FINE
-        )
-    likely = _likelihood(s, counts)
-    inside = np.flatnonzero(likely >= likely.max() - wide)
-    step = float(s[1] - s[0])
+        inside, step = s[likely >= likely.max() - wide], s[1] - s[0]
+        low, high = max(inside[0] - 2 * step, 0.3), inside[-1] + 2 * step
     best = float(s[likely.argmax()])
     values, _ = interval_pmf(Setting(best))
     allowed = counts[values[values < len(counts)].astype(int)].sum()
     return InferredSync(
         sync_frequency_s=best,
-        low_s=float(s[inside[0]]) - step,
-        high_s=float(s[inside[-1]]) + step,
+        low_s=float(inside[0] - step),
+        high_s=float(inside[-1] + step),
         n=n,
         foreign=n - int(allowed),
     )
 
 
-def whole_seconds(refresh: pd.DataFrame) -> Counts:
+def whole_seconds(refresh: pd.DataFrame) -> Integers:
     """Count the intervals by whole seconds, from 0 on."""
     one_population(refresh)
     least, most = refresh_ends(refresh)
@@ -244,7 +243,7 @@ def whole_seconds(refresh: pd.DataFrame) -> Counts:
     return np.bincount(np.rint(most).astype(np.int64))
 
 
-def _likelihood(s: Floats, counts: Counts) -> Floats:
+def _likelihood(s: Floats, counts: Integers) -> Floats:
     """Give the log-likelihood of each S; shape of s."""
     seconds = np.flatnonzero(counts)
     broad = FOREIGN_SHARE / len(counts)
@@ -257,59 +256,6 @@ def _likelihood(s: Floats, counts: Counts) -> Floats:
     return found
 
 
-INFERRED = "inferred"
-"""In ``source``: how such a setting is known."""
-ROUND_TO_S = (60.0, 30.0, 10.0, 5.0, 1.0, 0.5, 0.1)
-"""People choose round numbers: the roundest that the data allow is taken."""
-ALLOWED_LEVEL = 0.999
-"""What this interval holds, the data allow: of a thousand nodes of one setting
-one would be given another."""
-AGREES = 0.05
-"""Largest difference of the shares up to which intervals are those of the law;
-what chance adds comes on top."""
-SYNC_S = 0.1
-"""What a sync itself takes on a busy machine: by as much S may seem longer.
-(Seen at 2 s under a load of 40: one interval in nine was a second longer.)"""
-STALE_S = 1.0
-"""A sync publishes what it read within 0.2 s; what else there is are clocks."""
-_BY_CHANCE = 1.63  # Kolmogorov's 99 % point over √n; on a lattice it is less
-_SOONEST = 5  # of the intervals, one in so many makes the first guess
-_MEAN_X = 1.25, 0.5  # an interval's mean is about 1.25 S + 0.5 s
-_NONE = np.array([], dtype=np.int64)
-_NEVER = np.iinfo(np.int64).max
-
-
-@dataclass(frozen=True, slots=True)
-class Inferred:
-    """What the syncs of some kubelets show.
-
-    Attributes
-    ----------
-    setting
-        Its `syncFrequency` is the roundest that the data allow. The strategy stands
-        for any under which each sync reads what there is: they have one law.
-    low_s, high_s
-        95 % interval of `syncFrequency`, seconds; `SYNC_S` longer at its lower end.
-    n
-        Number of intervals that it comes from.
-    """
-
-    setting: Setting
-    low_s: float
-    high_s: float
-    n: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give the entry of run.json's ``settings``."""
-        return {
-            "sync_frequency_s": self.setting.sync_frequency_s,
-            "strategy": self.setting.strategy.value,
-            "ttl_s": self.setting.ttl_s,
-            "source": INFERRED,
-            INFERRED: {"low_s": self.low_s, "high_s": self.high_s, "n": self.n},
-        }
-
-
 def may_lack_settings(meta: Mapping[str, Any]) -> bool:
     """Tell whether pods of a run may be on nodes of unknown setting."""
     listed = meta.get("pods")
@@ -317,23 +263,20 @@ def may_lack_settings(meta: Mapping[str, Any]) -> bool:
 
 
 def with_inferred(run: Run) -> Run:
-    """Fill in the settings that were not told and that the run itself shows.
+    """Fill in the settings that are not known and that the run itself shows.
 
     A node's own intervals between syncs say what its `syncFrequency` is
-    (`cmhot.statistics.infer_sync_frequency`). Nodes with too few of them
+    (`infer_sync_frequency`). Nodes with too few of them
     are taken together, and believed if they agree with one law.
-    Under a Cache with a TTL syncs cannot be seen: pods that published what was not
-    the newest, or at intervals that do not follow the law of syncs, infer nothing.
-
-    Returns
-    -------
-    Run
-        The same records. In its ``settings`` what was inferred is marked so;
-        what could not be stays as it was.
+    Under a Cache with a TTL syncs cannot be seen: from pods that published what was not
+    the newest, or at intervals that do not follow the law of syncs, nothing follows.
+    The records stay the same; ``settings`` say what was inferred.
     """
-    nodes = sorted({name for name in _nodes_of(run) if _is_unknown(run.meta, name)})
+    listed = run.meta.get("pods")
+    on = run.publications["node"] if listed is None else [one["node"] for one in listed]
+    nodes = sorted(name for name in set(map(str, on)) if _is_unknown(run.meta, name))
     by_node = {str(node): own for node, own in run.publications.groupby("node")}
-    found: dict[str, Inferred] = {}
+    found: dict[str, dict[str, Any]] = {}
     for node in nodes:
         alone = replace(run, publications=by_node.get(node, run.publications[:0]))
         own = _infer(alone, [node])
@@ -343,16 +286,9 @@ def with_inferred(run: Run) -> Run:
     together = _infer(run, rest) if len(rest) > 1 else None
     if together is not None:
         found |= dict.fromkeys(rest, together)
-    told = run.meta.get("settings") or {}
-    more = {node: {**told.get(node, {}), **found[node].to_dict()} for node in found}
-    return replace(run, meta={**run.meta, "settings": {**told, **more}})
-
-
-def _nodes_of(run: Run) -> list[str]:
-    listed = run.meta.get("pods")
-    if listed is None:
-        return [str(name) for name in run.publications["node"].unique()]
-    return [str(entry["node"]) for entry in listed]
+    known = run.meta.get("settings") or {}
+    more = {node: {**known.get(node, {}), **found[node]} for node in found}
+    return replace(run, meta={**run.meta, "settings": {**known, **more}})
 
 
 def _is_unknown(meta: Mapping[str, Any], node: str) -> bool:
@@ -360,8 +296,12 @@ def _is_unknown(meta: Mapping[str, Any], node: str) -> bool:
     return schema.setting_of({key: entry.get(key) for key in schema.SETTING}) is None
 
 
-def _infer(run: Run, nodes: Sequence[str]) -> Inferred | None:
-    """Infer one setting for all of these nodes; None: they show none."""
+def _infer(run: Run, nodes: Sequence[str]) -> dict[str, Any] | None:
+    """Infer one entry of run.json's ``settings`` for these nodes; None: they show none.
+
+    `syncFrequency` is the roundest that the data allow. The strategy stands
+    for any under which each sync reads what there is: they have one law.
+    """
     from_ns = run.meta.get("measure_from_ns") or 0
     own = run.publications[run.publications["node"].isin(nodes)]
     own = own[own["published_ns"] >= from_ns].sort_values("published_ns")
@@ -381,7 +321,18 @@ def _infer(run: Run, nodes: Sequence[str]) -> Inferred | None:
     timings = (IDEAL, replace(IDEAL, sync_s=SYNC_S))
     if not any(_follows_law(table["most_s"], sync_s, timing=one) for one in timings):
         return None
-    return Inferred(Setting(sync_s), found.low_s - SYNC_S, found.high_s, found.n)
+    setting = Setting(sync_s)
+    return {
+        "sync_frequency_s": setting.sync_frequency_s,
+        "strategy": setting.strategy.value,
+        "ttl_s": setting.ttl_s,
+        "source": INFERRED,
+        INFERRED: {
+            "low_s": found.low_s - SYNC_S,
+            "high_s": found.high_s,
+            "n": found.n,
+        },
+    }
 
 
 def _stale_share(run: Run, publications: pd.DataFrame) -> float:
@@ -406,8 +357,8 @@ def _guess_s(run: Run, publications: pd.DataFrame) -> float | None:
     the first that no sync can have come before it. When updates come is no matter of
     the kubelet, so that those which were followed soonest are like all others.
     """
-    lengths: list[Nanoseconds] = []
-    lags: list[Nanoseconds] = []
+    lengths: list[Integers] = []
+    lags: list[Integers] = []
     keys = ["pod", "container", "consumer"]
     acked = np.sort(run.updates["acked_ns"].dropna().to_numpy(dtype=np.int64))
     for _, rows in publications.groupby(keys, dropna=False, observed=True):

@@ -1,7 +1,7 @@
 """Confidence intervals from blocks: of F, of its quantiles and of the mean.
 
-Two ways that must agree: a binomial interval with the effective sample size,
-which is what summaries give, and a bootstrap of whole blocks, which is its check.
+They are binomial intervals with the effective sample size. Where there is no such
+interval, others resample whole blocks; the tools for that are here, too.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from cmhot.statistics.blocks import Blocks
 
     Floats = npt.NDArray[np.float64]
-    Bounds = tuple[float, float]
 
+Bounds = tuple[float, float]
+"""Low and high end of a confidence interval; NaN or inf: no limit on that side."""
 RESAMPLES = 2000
 """Of a bootstrap: enough for the outermost shares that few blocks ask for."""
 _MOST_EFFECTIVE = 1e8  # where blocks agree to rounding, the beta law needs a number
@@ -175,21 +176,8 @@ def resamples(m: int, *, seed: int, number: int = RESAMPLES) -> list[Floats]:
 def quantiles_of(t: Floats, f: Floats, shares: list[float]) -> Floats:
     """Invert distribution functions: the least t at which F̂ is as large as a share.
 
-    Between two t a straight line is taken.
-
-    Parameters
-    ----------
-    t
-        Ascending; shape (g,).
-    f
-        Rising in its last place; shape (…, g).
-    shares
-        Shape (q,).
-
-    Returns
-    -------
-    array
-        Shape (…, q); inf where F̂ stays below.
+    Between two t, which ascend, a straight line is taken; inf where F̂ stays below.
+    Shapes (g,), (…, g) and (q,) give (…, q).
     """
     found = np.empty((*f.shape[:-1], len(shares)))
     for column, share in enumerate(shares):
@@ -206,26 +194,8 @@ def quantiles_of(t: Floats, f: Floats, shares: list[float]) -> Floats:
 
 
 def first_reaching(f: Floats, share: float) -> npt.NDArray[np.int64]:
-    """Find where distribution functions first are as large as a share, by halving.
+    """Find where rising functions, of shape (…, g), first are as large as a share.
 
-    Parameters
-    ----------
-    f
-        Rising in its last place; shape (…, g).
-    share
-        Between 0 and 1.
-
-    Returns
-    -------
-    array
-        Places from 0 to g, g where it stays below; shape (…,).
+    Places from 0 to g, g where it stays below; shape (…,).
     """
-    low = np.zeros(f.shape[:-1], dtype=np.int64)
-    high = np.full(f.shape[:-1], f.shape[-1], dtype=np.int64)
-    while (low < high).any():
-        middle = np.minimum((low + high) // 2, f.shape[-1] - 1)
-        below = np.take_along_axis(f, middle[..., None], -1)[..., 0] < share
-        open_ = low < high
-        low = np.where(open_ & below, middle + 1, low)
-        high = np.where(open_ & ~below, middle, high)
-    return low
+    return np.asarray((f < share).sum(axis=-1), dtype=np.int64)

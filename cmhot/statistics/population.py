@@ -1,18 +1,14 @@
-"""What rows belong together, and which rows no statistic can be made of.
+"""Which rows belong together, and the two estimators of their delay.
 
 A number from an empty or mixed table is worse than none,
 so all statistics refuse such tables here, in the same words.
 
-Point estimates: of the delays seen, and of those that any instant would have seen.
-
-Two estimators that must agree.
+The estimators must agree.
 The *interval estimator* (the headline) takes every instant as a possible update:
 F̂(t) = Σ [min(t, most) - min(t, least)]⁺ / Σ (most - least) over the refreshes,
 which is Σ min(X, t) / Σ X over the intervals X between syncs
 where each sync reads what there is.
 The *direct estimator* (the check) is the distribution of the delays themselves.
-
-The refreshes of one setting, for questions that are asked of one setting only.
 """
 
 from __future__ import annotations
@@ -45,25 +41,17 @@ if TYPE_CHECKING:
 
 GROUP = [*schema.SETTING, "consumer"]
 """What makes rows one population."""
+LEAST_S = 5.0
+"""A `syncFrequency` below this is left alone where there is another:
+the tick of a second has more to say than the jitter (`cmhot.law.interval_pmf`)."""
 
 
 def populations(table: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
     """Go through the populations of a table, in order of the setting.
 
-    Yields
-    ------
-    key, rows
-        The columns of `GROUP` by name (what is not known is NaN), and the rows.
-
-    Raises
-    ------
-    UsageError
-        When the table is empty.
-    RunError
-        When modelled and measured rows are mixed.
+    Yields the columns of `GROUP` by name (what is not known is NaN), and the rows.
     """
-    not_empty(table)
-    one_origin(table)
+    check_rows(table)
     number: Codes | None = None
     values = []
     for name in GROUP:  # one column at a time, and of one value none: rows may be many
@@ -88,16 +76,8 @@ def one_population(table: pd.DataFrame) -> dict[str, Any]:
     """Give the population of a table that must have but one.
 
     Columns that the table lacks are left out of the comparison.
-
-    Raises
-    ------
-    UsageError
-        When the table is empty or holds several.
-    RunError
-        When modelled and measured rows are mixed.
     """
-    not_empty(table)
-    one_origin(table)
+    check_rows(table)
     key = {}
     for name in GROUP:
         if name not in table:
@@ -114,27 +94,11 @@ def one_population(table: pd.DataFrame) -> dict[str, Any]:
     return key
 
 
-def not_empty(table: pd.DataFrame) -> None:
-    """Refuse a table without rows.
-
-    Raises
-    ------
-    UsageError
-        When there is none.
-    """
+def check_rows(table: pd.DataFrame) -> None:
+    """Refuse a table without rows, or of modelled and measured ones."""
     if table.empty:
         msg = "a table without rows has no statistics: give one with rows"
         raise UsageError(msg)
-
-
-def one_origin(table: pd.DataFrame) -> None:
-    """Refuse a table that says of some rows, not all, that they were modelled.
-
-    Raises
-    ------
-    RunError
-        When its column ``modelled``, if it has one, holds both.
-    """
     if "modelled" in table and len(pd.unique(table["modelled"])) > 1:
         msg = (
             "modelled and measured rows are mixed in one table: "
@@ -144,13 +108,7 @@ def one_origin(table: pd.DataFrame) -> None:
 
 
 def observed_delays(delays: pd.DataFrame) -> tuple[Floats, Flags]:
-    """Give the delays of observed rows, and which rows those are.
-
-    Raises
-    ------
-    RunError
-        When an observed row has no delay.
-    """
+    """Give the delays of observed rows, and which rows those are."""
     observed = (delays["status"] == "observed").to_numpy(dtype=np.bool_)
     found = delays["delay_s"].to_numpy(dtype=np.float64)
     if not observed.all():
@@ -165,13 +123,7 @@ def observed_delays(delays: pd.DataFrame) -> tuple[Floats, Flags]:
 
 
 def refresh_ends(refresh: pd.DataFrame) -> tuple[Floats, Floats]:
-    """Give the least and most delay of each refresh in seconds, each of shape (n,).
-
-    Raises
-    ------
-    RunError
-        When a row has none, or a most that is not above its least.
-    """
+    """Give the least and most delay of each refresh in seconds, each of shape (n,)."""
     least = refresh["least_s"].to_numpy(dtype=np.float64)
     most = refresh["most_s"].to_numpy(dtype=np.float64)
     wrong = ~(most > least)  # NaN compares as wrong, too
@@ -221,11 +173,6 @@ def describe_delays(delays: pd.DataFrame) -> pd.DataFrame:
         One row per setting and consumer: ``pods``, ``n_delays`` (observed)
         and the number of rows of each other status as ``n_<status>``,
         then ``mean_s`` … ``max_s``, NaN where nothing was observed.
-
-    Raises
-    ------
-    UsageError, RunError
-        For a table that is empty or damaged, or mixed of modelled and measured rows.
     """
     rows = []
     for key, own in populations(delays):
@@ -258,43 +205,29 @@ def describe_intervals(refresh: pd.DataFrame) -> pd.DataFrame:
         One row per setting and consumer: ``n_syncs``, the number of refreshes,
         and ``mean_s`` … ``max_s`` of the delay, whose maximum
         is the longest that any instant would have seen.
-
-    Raises
-    ------
-    UsageError, RunError
-        For a table that is empty or damaged, or mixed of modelled and measured rows.
     """
     rows = []
     for key, own in populations(refresh):
         least, most = refresh_ends(own)
-        t, share = refresh_cdf(least, most)
-        length = (most - least).sum()
-        rows.append(
-            {
-                **key,
-                "n_syncs": len(most),
-                "mean_s": float((most**2 - least**2).sum() / (2 * length)),
-                **{
-                    name: float(np.interp(p, share, t)) for name, p in QUANTILES.items()
-                },
-                "max_s": float(most.max()),
-            }
-        )
+        numbers = mean_and_quantiles(least, most)
+        end = float(most.max())
+        rows.append({**key, "n_syncs": len(most), **numbers, "max_s": end})
     return pd.DataFrame(rows)
+
+
+def mean_and_quantiles(least: Floats, most: Floats) -> dict[str, float]:
+    """Give mean and quantiles of waits that fall evenly from most to least, seconds."""
+    t, share = refresh_cdf(least, most)
+    mean_s = float((most**2 - least**2).sum() / (2 * (most - least).sum()))
+    quantiles = {name: float(np.interp(p, share, t)) for name, p in QUANTILES.items()}
+    return {"mean_s": mean_s, **quantiles}
 
 
 def refresh_cdf(least: Floats, most: Floats) -> tuple[Floats, Floats]:
     """Give F̂ of the interval estimator at its corners; between them it is straight.
 
-    Parameters
-    ----------
-    least, most
-        Ends of the delays that each refresh brought, seconds; shape (n,).
-
-    Returns
-    -------
-    t, share
-        Ascending corners, and F̂ there; shape (k,).
+    `least` and `most` are the ends of the delays that each refresh brought, seconds;
+    shape (n,). Returns ascending corners, and F̂ there; shape (k,).
     """
     t = np.unique(np.concatenate([least, most]))
     share = (_area(most, t) - _area(least, t)) / (most - least).sum()
@@ -325,35 +258,14 @@ def _described(observed: Floats) -> dict[str, Any]:
     }
 
 
-LEAST_S = 5.0
-"""A `syncFrequency` below this is left alone where there is another:
-the tick of a second has more to say than the jitter (law.syncs.interval_pmf)."""
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Picked:
-    """What one run says of one setting.
-
-    Attributes
-    ----------
-    setting
-        Under which each sync reads what there is.
-    refresh
-        Its refresh intervals, of one consumer.
-    kubernetes
-        Version of its kubelets; None: not known.
-    run
-        Id of the run.
-    modelled
-        Whether nothing was measured.
-    path
-        Of the run.
-    """
+    """What one run says of one setting under which each sync reads what there is."""
 
     setting: Setting
-    refresh: pd.DataFrame
-    kubernetes: str | None
-    run: str
+    refresh: pd.DataFrame  # refresh intervals of one consumer
+    kubernetes: str | None  # version of the kubelets; None: not known
+    run: str  # id
     modelled: bool
     path: Path
 
@@ -376,24 +288,10 @@ class Picked:
 def pick(paths: Sequence[Path], *, at: str = "", longest: bool = False) -> Picked:
     """Choose a setting, and of the runs the one with the most pods at it.
 
-    Parameters
-    ----------
-    paths
-        Run directories. Pods of different runs are never taken together:
-        they were not watched at the same instants.
-    at
-        The setting, as `parse_setting` reads it; empty: one is chosen,
-        of those under which each sync reads what there is.
-    longest
-        Which is chosen: that of the longest `syncFrequency`,
-        or that of the shortest one of 5 s or more.
-
-    Raises
-    ------
-    UsageError
-        When `at` is no setting.
-    RunError
-        When a run cannot be read, or none has such a setting.
+    Pods of different runs are never taken together: they were not watched at the same
+    instants. The setting is `at`, as `parse_setting` reads it; if that is empty, of
+    those under which each sync reads what there is the one of the longest
+    `syncFrequency`, or of the shortest one of 5 s or more.
     """
     wanted = parse_setting(at) if at else None
     every = [found for path in paths for found in _fresh(path)]

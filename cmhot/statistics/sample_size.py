@@ -29,33 +29,18 @@ _MARGIN = 1.15
 class Precision(Shown):
     """What it takes to know one quantile of the delay.
 
-    Attributes
-    ----------
-    setting, sharers
-        What is measured.
-    quantile
-        Share between 0 and 1.
-    value_s
-        The quantile by the law, seconds.
-    width_s
-        Wanted width of its 95 % interval, seconds.
-    intervals
-        Refresh intervals that it takes.
-    minutes
-        Minutes of measuring for each number of pods (nodes, under Cache with a TTL,
-        where pods of a node do not count apart).
-    unit
-        ``pods`` or ``nodes``.
+    Pods are counted, or nodes under Cache with a TTL, where pods of a node do not
+    count apart.
     """
 
     setting: Setting
     sharers: int
-    quantile: float
-    value_s: float
-    width_s: float
-    intervals: int
-    minutes: dict[int, float]
-    unit: str
+    quantile: float  # share between 0 and 1
+    value_s: float  # by the law
+    width_s: float  # wanted, of its 95 % interval
+    intervals: int  # refresh intervals that it takes
+    minutes: dict[int, float]  # of measuring, by the number of pods or nodes
+    unit: str  # ``pods`` or ``nodes``
 
     def to_dict(self) -> dict[str, Any]:
         """Give it as ``plan --json`` does."""
@@ -121,31 +106,13 @@ def plan_precision(
     sharers: int = 1,
     kubernetes: str | None = None,
 ) -> Precision:
-    """Say how many pods and minutes it takes to know a quantile.
+    """Say how many pods and minutes it takes to know a quantile to a width in seconds.
 
+    The width is that of the 95 % interval, from end to end.
     By the delta method the interval estimator of the quantile t has the variance
     Var(A - p B) / (n (E[B] f(t))²) over n intervals, A = min(B, (t - V)⁺) being the
     part of an interval B in which an update waits for at most t, and f the density
     there (Cochran, Sampling Techniques, 1977, section 6.3, for the ratio of sums).
-
-    Parameters
-    ----------
-    setting
-        Of the kubelet.
-    quantile
-        Share between 0 and 1, ends excluded.
-    width_s
-        Wanted width of the 95 % interval, from end to end, seconds.
-    sharers
-        Pods per node that share the ConfigMap, under Cache with a TTL.
-    kubernetes
-        Version of the kubelets; None: current.
-
-    Raises
-    ------
-    UsageError
-        For a quantile, a width or a version that cannot be,
-        or where no law is known.
     """
     era_of(kubernetes)  # refuses what is none
     if not 0 < quantile < 1 or not 0 < width_s < math.inf:

@@ -1,14 +1,7 @@
-"""A summary that took long, kept beside the records that it was made of.
+"""From run directories to one summary: estimates, limits, law and verdict.
 
-A report's notebooks ask for the same one, each in a process of its own:
-of ten million delays it takes ten seconds and a gigabyte every time.
-
-Which rows are summarised apart, beside those of different settings.
-
-By the value of a node's label, if that is asked for; and what was inferred of a kubelet
-apart from what it, or somebody, said.
-
-From run directories to one summary: estimates, limits, law and verdict.
+Rows are summarised apart by setting and consumer; by the value of a node's label, if
+that is asked for; and where a setting was inferred, apart from those that are known.
 """
 
 from __future__ import annotations
@@ -19,8 +12,7 @@ import json
 import math
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field
-from functools import lru_cache, partial
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,177 +44,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from cmhot.statistics import Bounds
-
+    from cmhot.statistics.limits import Bounds
 
 WORTH_KEEPING = 1_000_000
 """Delays; what is made of fewer is made anew in a second or two."""
-
-
-def key_of(marks: Sequence[bytes], by: str | None) -> str:
-    """Name a question by what its answer depends on.
-
-    Parameters
-    ----------
-    marks
-        One for the records of each run: `cmhot.runs.tables.fingerprint`.
-    by
-        The label of nodes that the runs are split by.
-    """
-    words = repr((__version__, [*marks], by))
-    return hashlib.sha256(words.encode()).hexdigest()[:24]
-
-
-def read_kept(folder: Path, key: str) -> Summary | None:
-    """Read a kept summary; None where there is none that can be read."""
-    try:
-        told = json.loads(_file(folder, key).read_bytes())
-        settings = tuple(SettingSummary(**one) for one in told.pop("settings"))
-        return Summary(runs=tuple(told.pop("runs")), settings=settings, **told)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return None
-
-
-def keep(folder: Path, key: str, summary: Summary) -> None:
-    """Keep a summary, if it was worth the time and the folder can be written."""
-    if sum(one.counts["n_delays"] for one in summary.settings) < WORTH_KEEPING:
-        return
-    content = json.dumps(asdict(summary)).encode()
-    with contextlib.suppress(OSError, CmhotError):
-        replace(_file(folder, key), content)
-
-
-def _file(folder: Path, key: str) -> Path:
-    return folder / f"summary-{key}.json"
-
-
 NODE_LABELS = "node_labels"
 """Key of run.json: by node, the labels that were recorded."""
 WEAKEST_FIRST = ("unknown", INFERRED, "given", "configz")
-"""How settings are known; of rows that are pooled the weakest is told."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Mark:
-    """What is told apart of nodes of one setting.
-
-    Attributes
-    ----------
-    inferred
-        Whether their setting was inferred.
-    value
-        Of the label; empty: none, or no label was asked for.
-    """
-
-    inferred: bool = False
-    value: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Nodes:
-    """The nodes of some runs, named as in pooled tables: ``<run-id>/<name>``.
-
-    Attributes
-    ----------
-    metas
-        run.json by run id, with settings as far as they are known.
-    by
-        Label whose values are told apart; None: none is.
-    """
-
-    metas: Mapping[str, Mapping[str, Any]]
-    by: str | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse a label that no run has recorded."""
-        known = sorted({label for labels in self._labels() for label in labels})
-        if self.by is None or self.by in known:
-            return
-        said = f"recorded are {', '.join(known)}" if known else "none was recorded"
-        msg = (
-            f"no node label {self.by} in {', '.join(self.metas)}: {said}; "
-            "`cmhot collect --node-label` records others, where nodes may be listed"
-        )
-        raise UsageError(msg)
-
-    def _labels(self) -> Iterator[Mapping[str, str]]:
-        for meta in self.metas.values():
-            yield from (meta.get(NODE_LABELS) or {}).values()
-
-    def entry(self, node: str) -> Mapping[str, Any]:
-        """Give what run.json's ``settings`` has of a node."""
-        run_id, _, name = node.partition("/")
-        return (self.metas[run_id].get("settings") or {}).get(name) or {}
-
-    def mark(self, node: str) -> Mark:
-        """Give a node's mark."""
-        run_id, _, name = node.partition("/")
-        labels = (self.metas[run_id].get(NODE_LABELS) or {}).get(name) or {}
-        value = "" if self.by is None else str(labels.get(self.by, ""))
-        return Mark(self.entry(node).get("source") == INFERRED, value)
-
-    def source(self, rows: pd.DataFrame) -> str | None:
-        """Say how the setting of rows is known: the weakest way; None: nobody said."""
-        sources = {entry.get("source") for entry in self._entries(rows)}
-        return next((one for one in WEAKEST_FIRST if one in sources), None)
-
-    def inferred(self, rows: pd.DataFrame) -> dict[str, Any] | None:
-        """Join what was inferred of their nodes; None: nothing was."""
-        found = {
-            tuple(entry[INFERRED].values()): entry[INFERRED]
-            for entry in self._entries(rows)
-            if INFERRED in entry
-        }.values()
-        if not found:
-            return None
-        return {
-            "low_s": min(one["low_s"] for one in found),
-            "high_s": max(one["high_s"] for one in found),
-            "n": sum(one["n"] for one in found),
-        }
-
-    def _entries(self, rows: pd.DataFrame) -> list[Mapping[str, Any]]:
-        return [self.entry(str(node)) for node in rows["node"].unique()]
-
-    def populations(
-        self, table: pd.DataFrame
-    ) -> Iterator[tuple[Mark, dict[str, Any], pd.DataFrame]]:
-        """Go through the populations of a table, in order of setting, then mark.
-
-        Yields
-        ------
-        mark, key, rows
-            The latter two as `cmhot.statistics.population.populations` has them.
-        """
-        parts = list(self._parts(table))
-        found = (
-            (mark, key, rows) for mark, part in parts for key, rows in populations(part)
-        )
-        if len(parts) == 1:  # in order already; of a long table one at a time
-            yield from found
-        else:
-            yield from sorted(found, key=lambda one: (_order(one[1]), one[0]))
-
-    def _parts(self, table: pd.DataFrame) -> Iterator[tuple[Mark, pd.DataFrame]]:
-        nodes = pd.Categorical(table["node"])
-        marks = [self.mark(str(name)) for name in nodes.categories]
-        numbers = {mark: number for number, mark in enumerate(sorted(set(marks)))}
-        if len(numbers) <= 1:  # of most tables, which may be long
-            yield (marks[0] if marks else Mark()), table
-            return
-        of_node = np.array([numbers[mark] for mark in marks], dtype=np.int64)
-        of_row = of_node[nodes.codes]
-        for mark, number in numbers.items():
-            rows = of_row == number
-            if rows.any():
-                yield mark, table[rows]
-
-
-def _order(key: Mapping[str, Any]) -> tuple[tuple[bool, Any], ...]:
-    """Sort what is not known last."""
-    return tuple((pd.isna(one), "" if pd.isna(one) else one) for one in key.values())
-
-
+"""How settings are known; of rows that are pooled the weakest is given."""
 NEEDED = ("node", "pod", "consumer", "configmap", "acked_ns", "status", "delay_s")
 """Columns of the delays that a summary is made of; the rest is not read."""
 _OF_CENSORED = ("waited_s", "published_ns")
@@ -234,6 +63,8 @@ _FIT = (
     "p50_difference_s",
     "p99_difference_s",
 )
+_ANSWERS: dict[str, Summary] = {}
+"""By `key_of`: what this process was asked for."""
 
 
 def summarise(
@@ -246,11 +77,9 @@ def summarise(
     """Summarise runs; those of the same setting are pooled.
 
     What was asked for before, of the same records, is not computed again.
-
     The tables that a collection left are read where they fit its records,
-    else they are computed from them.
-    A setting that nobody told is inferred where the run shows it
-    (`cmhot.statistics.inference`), and stays apart from those that are known.
+    else they are computed from them. A setting that is not known is inferred where the
+    run shows it (`cmhot.statistics.inference`), and stays apart from known ones.
 
     Parameters
     ----------
@@ -276,61 +105,15 @@ def summarise(
     _check_together(metas)
     if not force:
         check_valid(metas)
-    marks = tuple(fingerprint(path) for path in paths)
-    return _asked(_Question(marks, by, tuple(paths), apart))
-
-
-@dataclass(frozen=True, slots=True)
-class _Question:
-    """What is asked for: of which records, wherever they are, and split by what."""
-
-    marks: tuple[bytes, ...]
-    by: str | None
-    paths: tuple[Path, ...] = field(compare=False)
-    apart: bool = field(compare=False)
-
-
-@lru_cache(maxsize=4)
-def _asked(question: _Question) -> Summary:
-    folder, key = question.paths[0], key_of(question.marks, question.by)
-    kept = read_kept(folder, key)
-    if kept is None:
-        kept = _computed(question)
-        keep(folder, key, kept)
-    return kept
-
-
-def _computed(question: _Question) -> Summary:
-    if not question.apart:
-        return _summarise(question.paths, question.by)
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawn) as pool_of_one:
-        return pool_of_one.submit(_summarise, question.paths, question.by).result()
-
-
-def _summarise(paths: Sequence[Path], by: str | None) -> Summary:
-    """Summarise runs that may be pooled."""
-    metas = [read_meta(path) for path in paths]
-    ids = [str(meta["run_id"]) for meta in metas]
-    nodes = Nodes(dict(zip(ids, metas, strict=True)), by)
-    tables = [tables_of(path, meta) for path, meta in zip(paths, metas, strict=True)]
-    all_delays = pool(dict(zip(ids, (own for own, _ in tables), strict=True)))
-    all_refresh = pool(dict(zip(ids, (own for _, own in tables), strict=True)))
-    if all_delays.empty:
-        msg = f"no trial in {', '.join(ids)}: nothing was measured, so collect again"
-        raise RunError(msg)
-    del tables  # ten million rows are not held twice
-    refreshes = [] if all_refresh.empty else [*nodes.populations(all_refresh)]
-    settings = tuple(
-        _summarise_one(key, own, _same(refreshes, mark, key), nodes)
-        for mark, key, own in nodes.populations(all_delays)
-    )
-    return Summary(
-        runs=tuple(ids),
-        modelled=bool(metas[0].get("modelled")),
-        kubernetes=metas[0].get("kubernetes"),
-        settings=settings,
-    )
+    marks = [fingerprint(path) for path in paths]
+    key = key_of(marks, by)
+    if key not in _ANSWERS:
+        found = read_kept(paths[0], key)
+        if found is None:
+            found = _computed(paths, by, apart=apart)
+            keep(paths[0], key, found)
+        _ANSWERS[key] = found
+    return _ANSWERS[key]
 
 
 def _check_together(metas: Sequence[Mapping[str, Any]]) -> None:
@@ -351,13 +134,7 @@ def _check_together(metas: Sequence[Mapping[str, Any]]) -> None:
 
 
 def check_valid(metas: Sequence[Mapping[str, Any]]) -> None:
-    """Refuse a run that found itself invalid, and say why it did.
-
-    Raises
-    ------
-    RunError
-        When one is.
-    """
+    """Refuse a run that found itself invalid, and say why it did."""
     for meta in metas:
         if meta.get("status") != "invalid":
             continue
@@ -372,6 +149,78 @@ def check_valid(metas: Sequence[Mapping[str, Any]]) -> None:
             "`cmhot summarise --force` summarises it all the same"
         )
         raise RunError(msg)
+
+
+def key_of(marks: Sequence[bytes], by: str | None) -> str:
+    """Name a question by what its answer depends on.
+
+    `marks` are the `fingerprint` of each run's records; `by` a label of nodes.
+    """
+    words = repr((__version__, [*marks], by))
+    return hashlib.sha256(words.encode()).hexdigest()[:24]
+
+
+def read_kept(folder: Path, key: str) -> Summary | None:
+    """Read a kept summary; None where there is none that can be read."""
+    try:
+        found = json.loads(_file(folder, key).read_bytes())
+        settings = tuple(SettingSummary(**one) for one in found.pop("settings"))
+        return Summary(runs=tuple(found.pop("runs")), settings=settings, **found)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def keep(folder: Path, key: str, summary: Summary) -> None:
+    """Keep a summary beside the records, if it was worth the time and can be written.
+
+    A report's notebooks ask for the same one, each in a process of its own:
+    of ten million delays it takes ten seconds and a gigabyte every time.
+    """
+    if sum(one.counts["n_delays"] for one in summary.settings) < WORTH_KEEPING:
+        return
+    content = json.dumps(asdict(summary)).encode()
+    with contextlib.suppress(OSError, CmhotError):
+        replace(_file(folder, key), content)
+
+
+def _file(folder: Path, key: str) -> Path:
+    return folder / f"summary-{key}.json"
+
+
+def _computed(paths: Sequence[Path], by: str | None, *, apart: bool) -> Summary:
+    if not apart:
+        return _summarise(paths, by)
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn) as pool_of_one:
+        return pool_of_one.submit(_summarise, paths, by).result()
+
+
+def _summarise(paths: Sequence[Path], by: str | None) -> Summary:
+    """Summarise runs that may be pooled."""
+    metas = [read_meta(path) for path in paths]
+    ids = [str(meta["run_id"]) for meta in metas]
+    nodes = Nodes(dict(zip(ids, metas, strict=True)), by)
+    tables = [tables_of(path, meta) for path, meta in zip(paths, metas, strict=True)]
+    all_delays = pool(dict(zip(ids, (own for own, _ in tables), strict=True)))
+    all_refresh = pool(dict(zip(ids, (own for _, own in tables), strict=True)))
+    if all_delays.empty:
+        msg = f"no trial in {', '.join(ids)}: nothing was measured, so collect again"
+        raise RunError(msg)
+    del tables  # ten million rows are not held twice
+    refreshes = {}
+    if not all_refresh.empty:
+        for mark, key, own in nodes.populations(all_refresh):
+            refreshes[mark, _order(key)] = own
+    settings = tuple(
+        _summarise_one(key, own, refreshes.get((mark, _order(key))), nodes)
+        for mark, key, own in nodes.populations(all_delays)
+    )
+    return Summary(
+        runs=tuple(ids),
+        modelled=bool(metas[0].get("modelled")),
+        kubernetes=metas[0].get("kubernetes"),
+        settings=settings,
+    )
 
 
 def tables_of(path: Path, meta: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -406,19 +255,108 @@ def _with_setting(rows: pd.DataFrame, meta: Mapping[str, Any]) -> pd.DataFrame:
     return rows.assign(**columns)
 
 
-def _same(
-    refreshes: Sequence[tuple[Mark, dict[str, Any], pd.DataFrame]],
-    mark: Mark,
-    key: Mapping[str, Any],
-) -> pd.DataFrame | None:
-    """Pick the rows of one population; unknown equals unknown; None: there are none."""
-    for its_mark, other, rows in refreshes:
-        if its_mark == mark and all(
-            other[name] == key[name] or (pd.isna(other[name]) and pd.isna(key[name]))
-            for name in GROUP
-        ):
-            return rows
-    return None
+@dataclass(frozen=True, slots=True, order=True)
+class Mark:
+    """What nodes of one setting are told apart by."""
+
+    inferred: bool = False  # whether their setting was
+    value: str = ""  # of the label; empty: none, or no label was asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """The nodes of some runs, named as in pooled tables: ``<run-id>/<name>``."""
+
+    metas: Mapping[str, Mapping[str, Any]]  # run.json by run id, with known settings
+    by: str | None = None  # label whose values are told apart; None: none is
+
+    def __post_init__(self) -> None:
+        """Refuse a label that no run has recorded."""
+        by_node = [meta.get(NODE_LABELS) or {} for meta in self.metas.values()]
+        known = sorted(
+            {name for one in by_node for own in one.values() for name in own}
+        )
+        if self.by is None or self.by in known:
+            return
+        said = f"recorded are {', '.join(known)}" if known else "none was recorded"
+        msg = (
+            f"no node label {self.by} in {', '.join(self.metas)}: {said}; "
+            "`cmhot collect --node-label` records others, where nodes may be listed"
+        )
+        raise UsageError(msg)
+
+    def _of(self, node: str, key: str) -> Mapping[str, Any]:
+        run_id, _, name = node.partition("/")
+        return (self.metas[run_id].get(key) or {}).get(name) or {}
+
+    def version(self, node: str) -> str | None:
+        """Give the version of a node's kubelet."""
+        run_id, _, name = node.partition("/")
+        return kubelet_version(dict(self.metas[run_id]), name)
+
+    def mark(self, node: str) -> Mark:
+        """Give a node's mark."""
+        labels = self._of(node, NODE_LABELS)
+        value = "" if self.by is None else str(labels.get(self.by, ""))
+        return Mark(self._of(node, "settings").get("source") == INFERRED, value)
+
+    def source(self, rows: pd.DataFrame) -> str | None:
+        """Say how the setting of rows is known: the weakest way; None: nobody said."""
+        sources = {entry.get("source") for entry in self._entries(rows)}
+        return next((one for one in WEAKEST_FIRST if one in sources), None)
+
+    def inferred(self, rows: pd.DataFrame) -> dict[str, Any] | None:
+        """Join what was inferred of their nodes; None: nothing was."""
+        found = {
+            tuple(entry[INFERRED].values()): entry[INFERRED]
+            for entry in self._entries(rows)
+            if INFERRED in entry
+        }.values()
+        if not found:
+            return None
+        return {
+            "low_s": min(one["low_s"] for one in found),
+            "high_s": max(one["high_s"] for one in found),
+            "n": sum(one["n"] for one in found),
+        }
+
+    def _entries(self, rows: pd.DataFrame) -> list[Mapping[str, Any]]:
+        return [self._of(str(node), "settings") for node in rows["node"].unique()]
+
+    def populations(
+        self, table: pd.DataFrame
+    ) -> Iterator[tuple[Mark, dict[str, Any], pd.DataFrame]]:
+        """Go through the populations of a table, in order of setting, then mark.
+
+        Yields the mark, and key and rows as `cmhot.statistics.population.populations`.
+        """
+        parts = list(self._parts(table))
+        found = (
+            (mark, key, rows) for mark, part in parts for key, rows in populations(part)
+        )
+        if len(parts) == 1:  # in order already; of a long table one at a time
+            yield from found
+        else:
+            yield from sorted(found, key=lambda one: (_order(one[1]), one[0]))
+
+    def _parts(self, table: pd.DataFrame) -> Iterator[tuple[Mark, pd.DataFrame]]:
+        nodes = pd.Categorical(table["node"])
+        marks = [self.mark(str(name)) for name in nodes.categories]
+        numbers = {mark: number for number, mark in enumerate(sorted(set(marks)))}
+        if len(numbers) <= 1:  # of most tables, which may be long
+            yield (marks[0] if marks else Mark()), table
+            return
+        of_node = np.array([numbers[mark] for mark in marks], dtype=np.int64)
+        of_row = of_node[nodes.codes]
+        for mark, number in numbers.items():
+            rows = of_row == number
+            if rows.any():
+                yield mark, table[rows]
+
+
+def _order(key: Mapping[str, Any]) -> tuple[tuple[bool, Any], ...]:
+    """Order keys: what is not known comes last, and equals itself."""
+    return tuple((pd.isna(one), "" if pd.isna(one) else one) for one in key.values())
 
 
 def _summarise_one(
@@ -436,10 +374,9 @@ def _summarise_one(
     }
     setting = schema.setting_of(population)
     source = nodes.source(own)
-    version_of = partial(_version, nodes.metas)
     first = str(own["node"].iloc[0])
-    version = version_of(first)
-    law = expected_law(own, version_of=version_of)
+    version = nodes.version(first)
+    law = expected_law(own, version_of=nodes.version)
     nothing: dict[str, Bounds | None] = dict.fromkeys(LOCATIONS)
     described: dict[str, Any] = dict.fromkeys(["n_syncs", *STATISTICS])
     fit: dict[str, float | bool | None] = dict.fromkeys(_FIT)
@@ -508,12 +445,6 @@ def _never(own: pd.DataFrame) -> dict[str, Any]:
     (row,) = never_updates(own).to_dict("records")
     names = ("pods", "pods_updated", "waited_s", "upper")
     return {name: _known(row[name]) for name in names}
-
-
-def _version(metas: Mapping[str, Mapping[str, Any]], node: str) -> str | None:
-    """Find the version of the kubelet of a node, named as in pooled tables."""
-    run_id, _, name = node.partition("/")
-    return kubelet_version(dict(metas[run_id]), name)
 
 
 def _known(value: Any) -> Any:  # noqa: ANN401 - a cell of a table

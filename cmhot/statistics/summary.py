@@ -1,8 +1,7 @@
-"""One table of what runs measured, with its uncertainty and the law beside it.
+"""What runs measured, with its uncertainty and the law beside it.
 
-Thresholds such as ``p99<90s``, judged so that a doubtful case fails.
-
-A summary as OpenMetrics text, for a monitoring system that watches the delay.
+For people, for programs, for requirements such as ``p99<90s``, which a doubtful case
+does not meet, and as OpenMetrics for a monitoring system.
 """
 
 from __future__ import annotations
@@ -27,6 +26,12 @@ if TYPE_CHECKING:
 
 LOCATIONS = ("mean_s", *QUANTILES)
 STATISTICS = (*LOCATIONS, "max_s")
+DELAY = "cmhot_configmap_update_delay"
+"""The delays as observed, a summary."""
+ESTIMATE = "cmhot_configmap_update_delay_estimate"
+"""What is concluded from them: estimates with their limits, and the law, a gauge."""
+TRIALS = "cmhot_configmap_update_trials"
+"""How many trials came to what, a gauge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,25 +252,21 @@ def _number(value: float | None) -> str:
 
 def _block(own: SettingSummary) -> list[str]:
     """Write one setting's numbers as lines."""
-    lost = [
-        f"{own.counts[f'n_{name}']} {name.replace('_', ' ')}"
+    counts = own.counts
+    said = [f"{counts['pods']} pod{'s' * (counts['pods'] != 1)}"]
+    said += [f"{counts['n_delays']} delays"]
+    said += [
+        f"{counts[f'n_{name}']} {name.replace('_', ' ')}"
         for name in schema.STATUSES[1:]
-        if own.counts[f"n_{name}"]
+        if counts[f"n_{name}"]
     ]
-    pods = own.counts["pods"]
-    lines = [
-        f"{own.name}, {own.population['consumer']}: "
-        + ", ".join(
-            [
-                f"{pods} pod{'s' * (pods != 1)}",
-                f"{own.counts['n_delays']} delays",
-                *lost,
-            ]
-        ),
-        *_inferred(own),
-        _line("delays", own.direct),
-        *_limits(own.confidence, own.too_few),
-    ]
+    lines = [f"{own.name}, {own.population['consumer']}: {', '.join(said)}"]
+    if own.inferred is not None:
+        lines.append(
+            "    syncFrequency inferred from {n} intervals between syncs: {low_s:.2f} "
+            "to {high_s:.2f} s (95 %); strategy unknown".format(**own.inferred)
+        )
+    lines += [_line("delays", own.direct), *_limits(own.confidence, own.too_few)]
     lines += _censored(own)
     syncs = own.intervals["n_syncs"]
     if syncs is not None:
@@ -274,26 +275,13 @@ def _block(own: SettingSummary) -> list[str]:
     if own.law["mean_s"] is not None:
         lines.append(_line("law", own.law))
     if own.fit["upper_95"] is not None:
-        verdict = (
-            "equivalent" if own.fit["equivalent"] else "not shown to be equivalent"
-        )
+        said_of_fit = "" if own.fit["equivalent"] else "not shown to be "
         lines.append(
-            f"  against the law: {verdict}; largest difference of the shares "
-            f"{own.fit['sup_difference']:.3f}, at most {own.fit['upper_95']:.3f} (95 %)"
+            f"  against the law: {said_of_fit}equivalent; largest difference of the "
+            f"shares {own.fit['sup_difference']:.3f}, at most "
+            f"{own.fit['upper_95']:.3f} (95 %)"
         )
     return lines
-
-
-def _inferred(own: SettingSummary) -> list[str]:
-    """Write what an inferred setting rests on, as lines; none where it is known."""
-    if own.inferred is None:
-        return []
-    found = own.inferred
-    line = (
-        f"    syncFrequency inferred from {found['n']} intervals between syncs: "
-        f"{found['low_s']:.2f} to {found['high_s']:.2f} s (95 %); strategy unknown"
-    )
-    return [line]
 
 
 def _censored(own: SettingSummary) -> list[str]:
@@ -337,21 +325,11 @@ def _line(name: str, numbers: Mapping[str, float | None]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Whether a requirement held at one setting.
+    """Whether a requirement held at one setting."""
 
-    Attributes
-    ----------
-    requirement
-        As it was asked for.
-    ok
-        Whether the one-sided 95 % bound keeps it.
-    detail
-        The bound, or why there is none, in a sentence.
-    """
-
-    requirement: str
-    ok: bool
-    detail: str
+    requirement: str  # as it was asked for
+    ok: bool  # whether the one-sided 95 % bound keeps it
+    detail: str  # the bound, or why there is none, in a sentence
 
 
 def check_requirements(
@@ -361,11 +339,6 @@ def check_requirements(
 
     A requirement holds when the one-sided 95 % bound keeps it:
     the data must show it, so too little data fails.
-
-    Raises
-    ------
-    UsageError
-        When a requirement cannot be read.
     """
     return tuple(
         _judge(own, requirement, *_parse_requirement(requirement))
@@ -392,7 +365,7 @@ def _judge(
 ) -> Judgement:
     bound = own.upper_95[statistic]
     where = f"{own.name}, {own.population['consumer']}"
-    lost = {name: own.counts[f"n_{name}"] for name in schema.DEAD_ENDS}
+    lost = sum(own.counts[f"n_{name}"] for name in schema.DEAD_ENDS)
     if bound is not None:
         ok = bound < limit_s
         sign = "<" if ok else "≥"
@@ -401,17 +374,9 @@ def _judge(
     why = own.too_few or "no upper limit follows from them"
     detail = (
         f"{where}: too little data for a bound: {why}; {own.counts['n_delays']} delays "
-        f"observed, {sum(lost.values())} waited for in vain"
+        f"observed, {lost} waited for in vain"
     )
     return Judgement(requirement, ok=False, detail=detail)
-
-
-DELAY = "cmhot_configmap_update_delay"
-"""The delays as observed, a summary."""
-ESTIMATE = "cmhot_configmap_update_delay_estimate"
-"""What is concluded from them: estimates with their limits, and the law, a gauge."""
-TRIALS = "cmhot_configmap_update_trials"
-"""How many trials came to what, a gauge."""
 
 
 def to_openmetrics(summary: Summary) -> str:

@@ -1,6 +1,4 @@
-"""What can be said exactly: of independent rows, and of pods that never changed.
-
-Delays that were waited for in vain: what they say, and what they could hide.
+"""Delays that were waited for in vain: what they say, and what they could hide.
 
 Dropping them is informative, since long waits meet more interruptions;
 so they are censored: at least as long as was waited.
@@ -44,6 +42,12 @@ if TYPE_CHECKING:
     Flags = npt.NDArray[np.bool_]
     Case = Literal["likely", "best", "worst"]
 
+_GRID = 1001
+_ROUNDING = 1e-12
+_COUNTED = MIN_RESAMPLED_BLOCKS
+"""Blocks beyond these move the tails no further inwards: percentiles of a product-limit
+estimate are a little short (docs/studies/coverage.md)."""
+
 
 def never_updates(delays: pd.DataFrame, *, level: float = 0.95) -> pd.DataFrame:
     """Bound the share of pods that would have seen an update, where none did.
@@ -62,8 +66,8 @@ def never_updates(delays: pd.DataFrame, *, level: float = 0.95) -> pd.DataFrame:
 
     Raises
     ------
-    UsageError, RunError
-        For a table that is empty or mixed, or where no update was sent.
+    RunError
+        Where no update was sent.
     """
     rows = []
     for key, own in populations(delays):
@@ -91,13 +95,6 @@ def never_updates(delays: pd.DataFrame, *, level: float = 0.95) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
-
-
-_GRID = 1001
-_ROUNDING = 1e-12
-_COUNTED = MIN_RESAMPLED_BLOCKS
-"""Blocks beyond these move the tails no further inwards: percentiles of a product-limit
-estimate are a little short (docs/studies/coverage.md)."""
 
 
 def kaplan_meier(
@@ -146,9 +143,8 @@ def kaplan_meier(
 
     Raises
     ------
-    UsageError, RunError
-        For a table that is empty, damaged or of several populations,
-        or where no delay was observed.
+    RunError
+        Where no delay was observed.
     """
     key = one_population(delays)
     sent, times, event = _cases(delays, "likely")
@@ -197,11 +193,6 @@ def survival_curve(delays: pd.DataFrame, *, case: Case = "likely") -> pd.DataFra
     -------
     DataFrame
         ``delay_s``, ascending, and ``share`` up to and including it.
-
-    Raises
-    ------
-    UsageError, RunError
-        As of `kaplan_meier`.
     """
     one_population(delays)
     t, share = _curve(*_cases(delays, case)[1:])
@@ -283,11 +274,7 @@ def hazards(
     Their ratio, over all blocks, gives the product-limit estimate.
     Where more than 1000 different times occur, they are grouped by equal steps of F,
     and the censored of a group count half as at risk in it (actuarial estimate).
-
-    Returns
-    -------
-    t, events, at_risk
-        Ascending times, shape (g,), and the two counts, shape (m, g).
+    Returns ascending times, shape (g,), and the two counts, shape (m, g).
     """
     t = np.unique(times[event])
     grouped = len(t) > _GRID
