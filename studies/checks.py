@@ -145,9 +145,7 @@ def bootstrap_confidence(
 ) -> dict[str, Bounds | None]:
     """Give the same intervals by resampling whole blocks, sums and counts together.
 
-    Percentiles, moved outwards for few blocks: the share in each tail is
-    Φ(√(m / (m - 1)) t), t being Student's with m - 1 degrees of freedom
-    (Hesterberg, The American Statistician 69 (2015) 371-386, section 4.4).
+    Percentiles, moved outwards for few blocks (`cmhot.statistics.limits.tail_share`).
 
     Returns
     -------

@@ -281,7 +281,7 @@ def equivalence(
 
     Agreement is shown, not merely not refuted:
     the one-sided 95 % bounds of sup|F̂ - F| and of the differences of p50 and p99,
-    from a bootstrap of whole blocks (`bootstrap_confidence` says how it is adjusted
+    from a bootstrap of whole blocks (`limits.tail_share` says how it is adjusted
     for few of them), must lie within the margins.
     Each bound errs in at most 5 % of cases, so the verdict as a whole does, too
     (intersection-union: Berger and Hsu, Statistical Science 11 (1996) 283-319).

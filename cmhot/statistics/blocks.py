@@ -168,7 +168,7 @@ def interval_blocks(
     Parameters
     ----------
     refresh
-        Rows of one setting and consumer, of `runs.refreshes.refresh_intervals`.
+        Rows of one setting and consumer, as `cmhot.runs.sync_intervals` gives them.
     law
         Whose corners are looked at too.
     kubernetes

@@ -161,7 +161,11 @@ def widened(ends: Floats, at: float | Floats, factor: float | Floats) -> Floats:
 
 
 def tail_share(m: int, share: float) -> float:
-    """Move a bootstrap's tail share outwards for m blocks (Hesterberg 2015)."""
+    """Move a bootstrap's tail share outwards for m blocks: Φ(√(m / (m - 1)) t).
+
+    t is Student's with m - 1 degrees of freedom
+    (Hesterberg, The American Statistician 69 (2015) 371-386, section 4.4).
+    """
     student = scipy.stats.t.ppf(share, m - 1)
     return float(scipy.stats.norm.cdf(np.sqrt(m / (m - 1)) * student))
 
