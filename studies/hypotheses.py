@@ -25,7 +25,7 @@ from cmhot.statistics import (
     phase_coherence,
 )
 from cmhot.statistics.population import populations
-from studies import pages
+from studies import pages, protocol
 from studies.checks import lattice_test
 from studies.kubelet import DATA
 from studies.simulated_plans import KubeletLaw, folk_laws, judge_hypotheses
@@ -116,7 +116,7 @@ def strategies(refreshes: Refreshes) -> list[dict[str, Any]]:
     samples = {str(one): interval_blocks(own) for one, own in refreshes.items()}
     scale = {str(one): one.sync_frequency_s for one in refreshes}
     table = compare_quantiles(samples, family=family, quantiles=(0.5, 0.99))
-    margins = {0.5: 1 / 120, 0.99: 1 / 60}
+    margins = {0.5: protocol.MARGIN_P50, 0.99: protocol.MARGIN_P99}
     return [
         {
             **row,

@@ -41,6 +41,7 @@ from cmhot.statistics import (
 from cmhot.statistics.population import populations
 from studies import pages
 from studies.checks import equivalence_of_samples
+from studies.verdicts import quantile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,8 +94,8 @@ def estimators(
             {
                 "setting": str(setting),
                 "quantile": key.removesuffix("_s"),
-                "direct": _at(direct, p),
-                "interval": _at(interval, p),
+                "direct": quantile(direct, p),
+                "interval": quantile(interval, p),
                 "direct_95": list(one),
                 "interval_95": list(other),
                 "width_ratio": (other[1] - other[0]) / (one[1] - one[0]),
@@ -107,12 +108,8 @@ def estimators(
     return found
 
 
-def _at(blocks: Blocks, p: float) -> float:
-    return float(np.interp(p, blocks.cdf(), blocks.t))
-
-
 def _effective(blocks: Blocks, p: float) -> float:
-    return float(np.interp(_at(blocks, p), blocks.t, n_eff(blocks)))
+    return float(np.interp(quantile(blocks, p), blocks.t, n_eff(blocks)))
 
 
 def start_rates(

@@ -14,7 +14,7 @@ from scipy import stats
 
 from cmhot.clock import NS_PER_S
 from cmhot.errors import UsageError
-from cmhot.kubelet.eras import TYPICAL
+from cmhot.kubelet.eras import LOOPS_S, TYPICAL
 from cmhot.law import interval_pmf, law_for, reads_at_every_sync
 from cmhot.law.prediction import predict
 from cmhot.runs import schema
@@ -50,8 +50,6 @@ REPLICATES = 999
 """Simulated plans for each hypothesis: p-values are multiples of 0.001, so that the
 smallest can be below `protocol.ALPHA` divided among all cells."""
 _EARLY_S = 0.05
-LOOPS_S = 0.2
-"""Width of the window in which a kubelet's publications fall after its tick."""
 
 
 def records(table: pd.DataFrame) -> Rows:
