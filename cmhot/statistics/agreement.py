@@ -59,9 +59,9 @@ def expected_law(
     if setting is None or first["consumer"] in schema.NEVER_UPDATED:
         return None
     names = ["node", "pod", "configmap"]
-    rows = delays[names].value_counts(sort=False, dropna=False).reset_index()
+    sizes = delays.groupby(names, observed=True, dropna=False).size()
     laws, weights = [], []
-    for node, own in rows[rows["count"] > 0].groupby("node", observed=True):
+    for node, own in sizes.reset_index(name="rows").groupby("node", observed=True):
         maps = own["configmap"].nunique(dropna=False)
         law = law_for(
             setting,
@@ -71,7 +71,7 @@ def expected_law(
         if law is None:
             return None
         laws.append(law)
-        weights.append(int(own["count"].sum()))
+        weights.append(int(own["rows"].sum()))
     return mixture(laws, weights)
 
 
@@ -98,10 +98,8 @@ def compare_quantiles(
         The pairs of names that are compared, all of them.
     quantiles
         Shares between 0 and 1; each is a test of the family.
-    level
-        Of the intervals, each for itself.
-    seed
-        Of the bootstrap.
+    level, seed
+        Of the intervals, each for itself, and of the bootstrap.
 
     Returns
     -------

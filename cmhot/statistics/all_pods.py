@@ -103,12 +103,10 @@ def fleet_maximum(
         Refresh intervals of one setting and consumer.
     sizes
         N; None: 1, 2, 5, 10, 20, 50 … as far as there are pods, and all of them.
-    level
-        Of the intervals.
+    level, seed
+        Of the intervals, and of the groups.
     kubernetes
         Version of the kubelets; None: current.
-    seed
-        Of the groups.
 
     Returns
     -------

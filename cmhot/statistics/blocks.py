@@ -38,9 +38,7 @@ if TYPE_CHECKING:
 
 MIN_BLOCKS = 6
 """Fewest pods for an interval, a bound or a verdict; below it there is none.
-
-Found by simulation: docs/studies/coverage.md.
-"""
+Found by simulation: docs/studies/coverage.md."""
 MIN_TIME_BLOCKS = 10
 """Fewest stretches of time of cache entries; found by simulation likewise."""
 MIN_RESAMPLED_BLOCKS = 15

@@ -124,12 +124,10 @@ def kaplan_meier(
         Rows of one setting and consumer.
     quantiles
         Shares between 0 and 1.
-    level
-        Of the interval.
+    level, seed
+        Of the interval, and of the bootstrap that it is from.
     kubernetes
         Version of the kubelets, which decides what a TTL does; None: current.
-    seed
-        Of the bootstrap.
 
     Returns
     -------
