@@ -17,7 +17,7 @@ import click
 import pandas as pd
 
 from cmhot.clock import NS_PER_S
-from cmhot.cluster.testbed import lifecycle, spec
+from cmhot.cluster.testbed import layout, lifecycle
 from cmhot.cluster.testbed.versions import KUBERNETES_VERSION
 from cmhot.kubelet.settings import parse_setting
 from cmhot.runs import schema
@@ -273,7 +273,7 @@ def main(
 
     Interrupted, it goes on where it was when it is called again with the same options.
     """
-    wanted = spec.make_spec([parse_setting(NODE)], name=testbed)
+    wanted = layout.make_spec([parse_setting(NODE)], name=testbed)
     circumstances = {
         "kubernetes": KUBERNETES_VERSION,
         "pods": pods,
