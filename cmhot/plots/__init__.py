@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from cmhot.plots.change import before_and_after
 from cmhot.plots.consumers import consumer_matrix
-from cmhot.plots.delay import delay_by_setting, delay_distribution
+from cmhot.plots.delay import delay_distribution
 from cmhot.plots.environment import environment_or_volume
 from cmhot.plots.figure import Material, NamedFigure, Source, Telling
 from cmhot.plots.fleet import fleet_maximum
@@ -34,7 +34,6 @@ __all__ = [
     "change_detection",
     "collapse",
     "consumer_matrix",
-    "delay_by_setting",
     "delay_by_sync_frequency",
     "delay_distribution",
     "environment_or_volume",

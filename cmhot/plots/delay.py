@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.patches import Patch
@@ -104,7 +103,6 @@ def delay_distribution(
 
     Where something was waited for in vain the curve is the product-limit estimate
     (`cmhot.statistics.survival_curve`), and it may end below 1.
-    For settings that differ much in S, `delay_by_setting` shows the shapes better.
 
     Parameters
     ----------
@@ -161,68 +159,6 @@ def delay_distribution(
     note_origin(ax, modelled=modelled, lang=lang)
     _legend(ax, several=len(curves) > 1, lang=lang)
     return ax
-
-
-def delay_by_setting(
-    delays: pd.DataFrame,
-    *,
-    axes: Sequence[Axes] | None = None,
-    laws: bool = True,
-    band: bool = True,
-    kubernetes: str | None = None,
-    modelled: bool = False,
-    lang: str = "en",
-) -> npt.NDArray[np.object_]:
-    """Draw small multiples: a panel per setting and consumer, each with its own scale.
-
-    The dots say by when half, and by when 99 %, of the updates were seen.
-
-    Parameters
-    ----------
-    delays
-        As `cmhot.runs.delays.delays` gives it.
-    axes
-        Where to draw, at least one per setting and consumer; None: new Axes.
-    laws, band, kubernetes, modelled, lang
-        As of `delay_distribution`.
-
-    Returns
-    -------
-    array
-        The Axes drawn on, in order of the setting.
-
-    Raises
-    ------
-    UsageError
-        When the table lacks a column,
-        or has no delay that was observed or waited for,
-        or there are fewer Axes than panels.
-    """
-    curves = list(_curves(delays, band=band, kubernetes=kubernetes, lang=lang))
-    panels = _panels(len(curves)) if axes is None else axes
-    if len(panels) < len(curves):
-        msg = f"{len(curves)} settings need as many Axes, and {len(panels)} were given"
-        raise UsageError(msg)
-    for ax, curve in zip(panels, curves, strict=False):
-        hue = colour(ax, 0)
-        _draw_band(ax, curve, hue, lang)
-        t, share = _prolonged(curve, curve.end_s)
-        source = say("modelled" if modelled else "measured", lang)
-        ax.step(t, share, where="post", color=hue, linewidth=2.6, label=source)
-        if laws and curve.law is not None:
-            _draw_law(ax, curve.law, lang)
-        _dress(ax, end_s=curve.end_s, lang=lang)
-        _mark(ax, curve, p=0.5, words="half by", offset=(12, -4), lang=lang)
-        _mark(ax, curve, p=0.99, words="most by", offset=(-48, -38), lang=lang)
-        ax.set_title(
-            say("named modelled", lang, name=curve.label) if modelled else curve.label,
-            loc="left",
-        )
-        place = ax.get_subplotspec()
-        if place is not None and not place.is_first_col():
-            ax.set_ylabel("")
-    panels[0].legend(loc="lower right")
-    return np.array([*panels[: len(curves)]], dtype=object)
 
 
 def _curves(
@@ -343,40 +279,6 @@ def _dress(ax: Axes, *, end_s: float, lang: str) -> None:
     ax.set_ylim(0, 1.02)
     ax.set_xlabel(say("delay", lang))
     ax.set_ylabel(say("share", lang))
-
-
-def _mark(
-    ax: Axes,
-    curve: _Curve,
-    *,
-    p: float,
-    words: str,
-    offset: tuple[int, int],
-    lang: str,
-) -> None:
-    """Put a dot with its delay where the curve reaches a share, if it does."""
-    at = int(np.searchsorted(curve.share, p))
-    if at < len(curve.t):
-        x = curve.t[at]
-        ax.plot(x, p, marker="o", markersize=6, color=colour(ax, 0), zorder=4)
-        ax.annotate(
-            say(words, lang, value=x),
-            (x, p),
-            xytext=offset,  # points: right of the dot, or under the curve
-            textcoords="offset points",
-            fontsize=9,
-            arrowprops={"arrowstyle": "-", "color": "grey", "linewidth": 0.8},
-        )
-
-
-def _panels(number: int) -> list[Axes]:
-    columns = min(number, 3)
-    rows = -(-number // columns)
-    _, grid = plt.subplots(rows, columns, sharey=True, squeeze=False)
-    panels = list(grid.flat)
-    for unused in panels[number:]:
-        unused.remove()
-    return panels[:number]
 
 
 _POPULATION = (*schema.SETTING, "consumer")

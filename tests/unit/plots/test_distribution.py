@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from cmhot.errors import UsageError
-from cmhot.plots import delay_by_setting, delay_distribution
+from cmhot.plots import delay_distribution
 from cmhot.plots.style import colour, marker
 from cmhot.statistics import cdf_bounds, confidence, delay_blocks, survival_curve
 from tests.unit.plots.tables import curves, delays, legend
@@ -233,57 +233,3 @@ def test_nothing_to_draw_is_refused() -> None:
     """A table of unsent updates has no distribution."""
     with pytest.raises(UsageError, match="no delays to draw"):
         delay_distribution(delays([1.0]).assign(status="not_sent"))
-
-
-def test_each_setting_has_its_panel() -> None:
-    """Panels come in order of the setting, each with its own scale and its law."""
-    both = pd.concat([delays([4.0, 8.0], sync_frequency_s=sync) for sync in (60, 10)])
-
-    first, second = delay_by_setting(both)
-
-    assert first.get_title(loc="left") == "10 s, Watch"
-    assert second.get_title(loc="left") == "60 s, Watch"
-    assert first.get_xlim()[1] == pytest.approx(16.2 * 1.02)
-    assert second.get_xlim()[1] == pytest.approx(91.2 * 1.02)
-    assert curves(first)["measured"] == ([0, 4, 8], [0, 0.5, 1])
-    assert "law" in curves(second)
-    assert [text.get_text() for text in first.texts] == [
-        "half by 4.0 s",
-        "99 % by 8.0 s",
-    ]
-    assert second.get_ylabel() == ""
-
-
-def test_panels_say_modelled() -> None:
-    """Each panel of a model's figure says so; a law may be left out."""
-    (ax,) = delay_by_setting(delays([4.0]), modelled=True, laws=False)
-
-    assert ax.get_title(loc="left") == "10 s, Watch (modelled)"
-    assert list(curves(ax)) == ["modelled"]
-
-
-def test_a_quantile_that_was_not_reached_is_not_marked() -> None:
-    """Where half never came, no dot claims otherwise."""
-    (ax,) = delay_by_setting(delays([4.0, math.nan, math.nan]))
-
-    assert list(ax.texts) == []
-
-
-def test_panels_are_drawn_on_the_axes_given() -> None:
-    """Axes may be given, but not too few."""
-    _, axes = plt.subplots(1, 2)
-    both = pd.concat([delays([4.0], sync_frequency_s=sync) for sync in (10, 20)])
-
-    assert [*delay_by_setting(both, axes=[*axes])] == [*axes]
-    with pytest.raises(UsageError, match="2 settings need as many Axes, and 1"):
-        delay_by_setting(both, axes=[axes[0]])
-
-
-def test_five_settings_leave_no_empty_panel() -> None:
-    """Unused places of the grid are removed."""
-    both = pd.concat([delays([1.0], sync_frequency_s=s) for s in (5, 10, 20, 30, 60)])
-
-    panels = delay_by_setting(both)
-
-    assert len(panels) == 5
-    assert len(panels[0].figure.axes) == 5
