@@ -11,7 +11,7 @@ from cmhot.plots.change import before_and_after
 from cmhot.plots.consumers import consumer_matrix
 from cmhot.plots.delay import delay_distribution
 from cmhot.plots.environment import environment_or_volume
-from cmhot.plots.figure import Material, NamedFigure, Source, Telling
+from cmhot.plots.figure import Description, Material, NamedFigure, Source
 from cmhot.plots.fleet import fleet_maximum
 from cmhot.plots.phase import nodes_shown, publication_phase
 from cmhot.plots.publishing import ALIASES, FIGURES, NAMES, Published, named, publish
@@ -25,11 +25,11 @@ __all__ = [
     "ALIASES",
     "FIGURES",
     "NAMES",
+    "Description",
     "Material",
     "NamedFigure",
     "Published",
     "Source",
-    "Telling",
     "before_and_after",
     "change_detection",
     "collapse",

@@ -1,10 +1,17 @@
-"""What a change of the setting did to the delay."""
+"""What a change of the setting did to the delay: two runs, in a report only."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cmhot.plots.style import LINES, axes_or_new, colour, need, note_origin
+from cmhot.plots.style import (
+    LINES,
+    axes_or_new,
+    colour,
+    label_shares,
+    need,
+    note_origin,
+)
 from cmhot.plots.words import say
 
 if TYPE_CHECKING:
@@ -62,10 +69,7 @@ def before_and_after(
             linestyle=LINES[number],
             label=say(when, lang, name=str(own["setting"].iloc[0])),
         )
-    ax.set_xlim(0, float(table["delay_s"].max()) * 1.02)
-    ax.set_ylim(0, 1.02)
-    ax.set_xlabel(say("delay", lang))
-    ax.set_ylabel(say("share", lang))
+    label_shares(ax, float(table["delay_s"].max()) * 1.02, lang=lang)
     lines, labels = ax.get_legend_handles_labels()
     ax.legend(lines[::-1], labels[::-1], loc="lower right")
     note_origin(ax, modelled=modelled, lang=lang)

@@ -1,12 +1,13 @@
-"""The share of updates seen within t, in one panel or in one for each setting.
+"""How long pods wait for an update: the share that has it within t.
 
-``delay-distribution``: how long pods wait for an update.
+The named figure ``delay-distribution``, alias ``headline``.
 """
 # ruff: noqa: RUF001 - Chinese punctuation is as it should be
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,26 +16,26 @@ from matplotlib.patches import Patch
 
 from cmhot.errors import UsageError
 from cmhot.kubelet.settings import Strategy
-from cmhot.law import reads_at_every_sync
-from cmhot.plots.figure import NamedFigure, Telling
+from cmhot.plots.figure import NamedFigure, Subject, describe, reads_each_sync
 from cmhot.plots.style import (
     axes_or_new,
     colour,
-    ink,
+    draw_law,
+    label_shares,
     legend_below,
-    mark_every,
-    marker,
+    marked_curve,
     need,
     note_origin,
 )
 from cmhot.plots.words import (
     VOLUME,
+    Pair,
     joined,
     listing,
     name_of,
-    names_of,
     say,
     seconds,
+    semicolons,
     setting_name,
     sync_of,
 )
@@ -44,13 +45,13 @@ from cmhot.statistics.agreement import expected_law
 from cmhot.statistics.population import populations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     import numpy.typing as npt
     from matplotlib.axes import Axes
 
     from cmhot.law import Law
-    from cmhot.plots.figure import Material, Source
+    from cmhot.plots.figure import Description, Material, Source
     from cmhot.statistics.summary import SettingSummary, Summary
 
     Floats = npt.NDArray[np.float64]
@@ -63,30 +64,34 @@ _NEEDED = (*GROUP, "node", "pod", "configmap", "status", "delay_s")
 _WAITED = ("acked_ns", "published_ns", "waited_s")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Curve:
-    """What is drawn of one setting and consumer.
+def _read(material: Material) -> Subject:
+    """Take the delays of all runs, or the table that is given instead.
 
-    Attributes
-    ----------
-    label
-        Its name.
-    law
-        None: no law is known.
-    t, share
-        Corners of the share that has the update, steps to the right of each.
-    band
-        Delays, and the lower and upper limit of the share there; None: no interval.
-    end_s
-        How far the axis has to go.
+    What is said is of the settings that are drawn.
     """
+    rows, summary = material.table, material.summary
+    if rows is None:
+        rows = material.delays
+    else:
+        summary = _of_what_is_in(rows, summary)
+    return Subject(
+        source=material.source,
+        draw=partial(delay_distribution, rows, kubernetes=material.kubernetes),
+        numbers=summary.to_dict(),
+        describe=partial(_describe, summary, material.source),
+    )
 
-    label: str
-    law: Law | None
-    t: Floats
-    share: Floats
-    band: Band | None
-    end_s: float
+
+def _of_what_is_in(rows: pd.DataFrame, summary: Summary) -> Summary:
+    """Keep the settings and consumers that occur in a table of delays."""
+    drawn = rows.reindex(columns=GROUP).drop_duplicates()
+    there = {_key(one) for one in drawn.to_dict("records")}
+    kept = tuple(own for own in summary.settings if _key(own.population) in there)
+    return replace(summary, settings=kept)
+
+
+def _key(row: Mapping[Any, Any]) -> tuple[Any, ...]:
+    return tuple(None if pd.isna(row[name]) else row[name] for name in GROUP)
 
 
 def delay_distribution(
@@ -138,27 +143,35 @@ def delay_distribution(
     curves = list(_curves(delays, band=band, kubernetes=kubernetes, lang=lang))
     end_s = max(curve.end_s for curve in curves)
     for number, curve in enumerate(curves):
-        hue = colour(ax, number)
-        _draw_band(ax, curve, hue, lang)
+        _draw_band(ax, curve, colour(ax, number), lang)
         ax.step(
             *_prolonged(curve, end_s),
             where="post",
-            color=hue,
             linewidth=2.2,
-            marker=marker(number),
-            markeredgecolor=ax.get_facecolor(),
-            markeredgewidth=0.7,
-            markersize=8,
-            markevery=mark_every(number, of=len(curves)),
             label=curve.label,
+            **marked_curve(ax, number, of=len(curves)),
         )
     for curve in curves if laws else []:
         if curve.law is not None:
-            _draw_law(ax, curve.law, lang)
-    _dress(ax, end_s=end_s, lang=lang)
+            draw_law(ax, *curve.law.knots(), label=say("law", lang))
+    label_shares(ax, end_s * 1.02, lang=lang)
     note_origin(ax, modelled=modelled, lang=lang)
     _legend(ax, several=len(curves) > 1, lang=lang)
     return ax
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Curve:
+    """What is drawn of one setting and consumer."""
+
+    label: str
+    law: Law | None  # None: none is known
+    t: Floats
+    """Corners of `share`, the part that has the update; steps to the right of each."""
+    share: Floats
+    band: Band | None
+    """Delays, and the lower and upper limit of the share there; None: no interval."""
+    end_s: float  # how far the axis has to go
 
 
 def _curves(
@@ -210,10 +223,13 @@ def _share_seen(own: pd.DataFrame) -> tuple[Floats, Floats]:
         t, share = found["delay_s"].to_numpy(), found["share"].to_numpy()
     t = np.concatenate([[min(0.0, float(t[0]))], t])
     share = np.concatenate([[0.0], share])
-    if len(t) > _CORNERS:
-        shown = np.unique(np.linspace(0, len(t) - 1, _CORNERS).round().astype(int))
-        t, share = t[shown], share[shown]
-    return t, share
+    shown = _evenly(len(t), _CORNERS)
+    return t[shown], share[shown]
+
+
+def _evenly(number: int, most: int) -> npt.NDArray[np.int_]:
+    """Choose at most so many places of a number, evenly, with both ends."""
+    return np.unique(np.linspace(0, number - 1, most).round().astype(int))
 
 
 def _prolonged(curve: _Curve, end_s: float) -> tuple[Floats, Floats]:
@@ -233,7 +249,7 @@ def _band(own: pd.DataFrame, kubernetes: str | None) -> Band | None:
     low, high = cdf_bounds(blocks)
     # a distribution function rises; so do the limits that quantiles are read from
     low, high = np.minimum.accumulate(low[::-1])[::-1], np.maximum.accumulate(high)
-    shown = np.unique(np.linspace(0, len(low) - 1, _BAND_CORNERS).round().astype(int))
+    shown = _evenly(len(low), _BAND_CORNERS)
     return blocks.t[shown], low[shown], high[shown]
 
 
@@ -250,19 +266,6 @@ def _draw_band(ax: Axes, curve: _Curve, hue: str, lang: str) -> None:
         )
 
 
-def _draw_law(ax: Axes, law: Law, lang: str) -> None:
-    t, share = law.t, law.share
-    ax.plot(
-        t,
-        share,
-        label=say("law", lang),
-        color=ink(),
-        linewidth=1.0,
-        linestyle="--",
-        zorder=3,
-    )
-
-
 def _legend(ax: Axes, *, several: bool, lang: str) -> None:
     """Name each curve once, and the laws and the bands once together."""
     handles, labels = ax.get_legend_handles_labels()
@@ -274,79 +277,138 @@ def _legend(ax: Axes, *, several: bool, lang: str) -> None:
     legend_below(ax, once.values(), once.keys())
 
 
-def _dress(ax: Axes, *, end_s: float, lang: str) -> None:
-    ax.set_xlim(0, end_s * 1.02)
-    ax.set_ylim(0, 1.02)
-    ax.set_xlabel(say("delay", lang))
-    ax.set_ylabel(say("share", lang))
+_WORDS = {
+    "title": Pair(
+        "How long pods wait for a changed ConfigMap",
+        "ConfigMap 修改后，Pod 要等多久才能看到",
+    ),
+    "alt": Pair(
+        "Line chart, {measured}: the share of pods that have the update against the "
+        "delay in seconds, one curve for each kubelet setting, with the law dashed "
+        "over it. {curves}.",
+        "折线图，{measured}：横轴为延迟（秒），纵轴为已看到更新的 Pod 比例，"
+        "每种 kubelet 设置一条曲线，虚线为理论分布。{curves}。",
+    ),
+    "caption": Pair(
+        "Share of pods that have the update, against the time since the API server "
+        "acknowledged it; shaded: 95 % confidence; dashed: the law. {names}; "
+        "{n_delays:,} delays in {n_pods} pods. {source}",
+        "自 API server 确认更新起，已看到更新的 Pod 比例；阴影为 95 % 置信区间，"
+        "虚线为理论分布。{names}；{n_pods} 个 Pod 中的 {n_delays:,} 个延迟。{source}",
+    ),
+}
+_MEASURED, _MODELLED = Pair("measured", "实测"), Pair("modelled", "模型结果")
+_CURVE = Pair(
+    "{name}: half by {p50}, 95 % by {p95}{law}",
+    "{name}：半数 Pod 在 {p50}内、95 % 在 {p95}内看到更新{law}",
+)
+_LAW = Pair(" (law: {p50} and {p95})", "（理论：{p50}、{p95}）")
 
 
-_POPULATION = (*schema.SETTING, "consumer")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Distribution:
-    """The delays of runs, and their summary."""
-
-    delays: pd.DataFrame
-    summary: Summary
-    source: Source
-    kubernetes: str | None
-
-    @classmethod
-    def of(cls, material: Material) -> _Distribution:
-        """Take the delays of all runs, or the table that is given instead.
-
-        What is told is of the settings that are drawn.
-        """
-        rows, summary = material.table, material.summary
-        if rows is None:
-            rows = material.delays
-        else:
-            summary = _of_what_is_in(rows, summary)
-        return cls(rows, summary, material.source, material.kubernetes)
-
-    def draw(self, ax: Axes, lang: str) -> object:
-        """Draw a curve for each setting, and the laws."""
-        return delay_distribution(
-            self.delays,
-            ax=ax,
-            kubernetes=self.kubernetes,
-            modelled=self.source.modelled,
-            lang=lang,
+def _describe(summary: Summary, source: Source, lang: str) -> Description:
+    """Say the delays of each setting."""
+    curves = []
+    for own in summary.settings:
+        p50, p95, law50, law95 = (
+            seconds(one[name], lang)
+            for one in (own.direct, own.law)
+            for name in ("p50_s", "p95_s")
         )
+        known = own.law["p50_s"] is not None
+        law = say(_LAW, lang, p50=law50, p95=law95) if known else ""
+        name = name_of(own, summary, lang)
+        curves.append(say(_CURVE, lang, name=name, p50=p50, p95=p95, law=law))
+    names = dict.fromkeys(name_of(own, summary, lang) for own in summary.settings)
+    return describe(
+        _WORDS,
+        lang,
+        measured=say(_MODELLED if source.modelled else _MEASURED, lang),
+        curves=semicolons(curves, lang),
+        names=semicolons(names, lang),
+        n_delays=sum(own.counts["n_delays"] for own in summary.settings),
+        n_pods=sum(own.counts["pods"] for own in summary.settings),
+        source=source.sentence(lang),
+        paragraph=_paragraph(summary, source, lang),
+    )
 
-    def numbers(self) -> dict[str, Any]:
-        """Give the summary, as ``cmhot summarise --json`` does."""
-        return self.summary.to_dict()
 
-    def tell(self, lang: str) -> Telling:
-        """Say the delays of each setting."""
-        texts = {"en": _english, "zh": _chinese}
-        return texts[lang](self.summary, self.source)
-
-
-FIGURE = NamedFigure(
-    name="delay-distribution",
-    question={
-        "en": "What share of the pods has a changed ConfigMap after t seconds?",
-        "zh": "ConfigMap 修改后 t 秒，有多大比例的 Pod 看到新内容？",
-    },
-    needs="a run",
-    read=_Distribution.of,
+_NOTHING = Pair(
+    "No pod showed any update, so there is nothing to explain.",
+    "没有任何 Pod 看到更新，因此无可说明。",
+)
+_WHY = Pair(
+    "A pod does not see a changed ConfigMap when it is written, but when its kubelet "
+    "next syncs the pod.",
+    "Pod 并不是在 ConfigMap 写入时看到新内容，而是在 kubelet 下一次同步该 Pod 时。",
+)
+_WAIT = Pair(
+    "With {frequency}, half of the pods {had} it after {p50} and 99 in 100 after "
+    "{p99}; the mean is {mean}, the slowest of {n:,} took {longest}.",
+    "{frequency}时，半数 Pod {had}在 {p50}内看到更新，99 % 在 {p99}内；"
+    "平均 {mean}，{n:,} 次中最慢的一次为 {longest}。",
+)
+_FREQUENCY = Pair("a syncFrequency of {sync}", "syncFrequency 为 {sync}")
+_NO_FREQUENCY = Pair("an unknown syncFrequency", "syncFrequency 为 未知")
+_HAD, _WOULD_HAVE_HAD = Pair("had", ""), Pair("would have had", "将")
+_LONGER = Pair(
+    "So syncFrequency is not the longest delay: it is the shortest time between two "
+    "syncs, which come up to one and a half times as far apart.",
+    "所以 syncFrequency 不是最长延迟，而是两次同步之间的最短间隔；"
+    "实际间隔最长可达其 1.5 倍。",
+)
+_GROWTH = Pair(
+    "From {low:g} s to {high:g} s, a syncFrequency {times:.3g} times as long made the "
+    "mean delay {grown:.1f} times as long.",
+    "syncFrequency 从 {low:g} 秒增至 {high:g} 秒（{times:.3g} 倍），"
+    "平均延迟为原来的 {grown:.1f} 倍。",
+)
+_STRATEGIES = Pair(
+    "How the kubelet detects changes matters little in comparison: {means}.",
+    "相比之下，变更检测方式影响很小：{means}。",
+)
+_MEANS = Pair(
+    "at {sync_s:g} s the means are {means}", "{sync_s:g} 秒时平均延迟为 {means}"
+)
+_MEAN = Pair("{mean} under {strategy}", "{strategy} {mean}")
+_AGREEMENT = Pair(
+    "Estimated from the intervals between syncs, no curve is further from the law "
+    "than {furthest:.1f} percentage points.",
+    "按同步间隔估计，各曲线与理论分布相差不超过 {furthest:.1f} 个百分点。",
 )
 
 
-def _of_what_is_in(rows: pd.DataFrame, summary: Summary) -> Summary:
-    """Keep the settings and consumers that occur in a table of delays."""
-    drawn = rows.reindex(columns=[*_POPULATION]).drop_duplicates()
-    there = {_key(one) for one in drawn.to_dict("records")}
-    kept = tuple(own for own in summary.settings if _key(own.population) in there)
-    return replace(summary, settings=kept)
-
-
-def _key(row: Mapping[Any, Any]) -> tuple[Any, ...]:
-    return tuple(None if pd.isna(row[name]) else row[name] for name in _POPULATION)
+def _paragraph(summary: Summary, source: Source, lang: str) -> str:
+    """Say what follows from the delays, of the longest `syncFrequency` first."""
+    chosen = series(summary)
+    if not chosen:
+        return say(_NOTHING, lang)
+    last = chosen[-1]
+    own, sync_s = last.direct, last.population["sync_frequency_s"]
+    wait = say(
+        _WAIT,
+        lang,
+        frequency=say(
+            _NO_FREQUENCY if sync_s is None else _FREQUENCY,
+            lang,
+            sync=sync_of(last.population, lang),
+        ),
+        had=say(_WOULD_HAVE_HAD if source.modelled else _HAD, lang),
+        p50=seconds(own["p50_s"], lang),
+        p99=seconds(own["p99_s"], lang),
+        mean=seconds(own["mean_s"], lang),
+        n=last.counts["n_delays"],
+        longest=seconds(own["max_s"], lang),
+    )
+    said = [say(_WHY, lang), wait]
+    if sync_s is not None and own["max_s"] is not None and own["max_s"] > sync_s:
+        said.append(say(_LONGER, lang))
+    said += _growth(chosen[0], last, lang)
+    said += _strategies(summary, lang)
+    distances = [own.fit["sup_difference"] for own in summary.settings]
+    known = [float(distance) for distance in distances if distance is not None]
+    if known:
+        said.append(say(_AGREEMENT, lang, furthest=max(known) * 100))
+    return joined(said, lang)
 
 
 def series(summary: Summary) -> list[SettingSummary]:
@@ -365,221 +427,41 @@ def series(summary: Summary) -> list[SettingSummary]:
     return sorted(chosen, key=lambda own: own.population["sync_frequency_s"] or 0)
 
 
-def _english(summary: Summary, source: Source) -> Telling:
-    word = "modelled" if source.modelled else "measured"
-    curves = []
-    for own in summary.settings:
-        law = own.law
-        beside = (
-            ""
-            if law["p50_s"] is None
-            else f" (law: {seconds(law['p50_s'])} and {seconds(law['p95_s'])})"
-        )
-        curves.append(
-            f"{name_of(own, summary)}: half by {seconds(own.direct['p50_s'])}, "
-            f"95 % by {seconds(own.direct['p95_s'])}{beside}"
-        )
-    n_delays, n_pods = _counts(summary)
-    return Telling(
-        title="How long pods wait for a changed ConfigMap",
-        alt=(
-            f"Line chart, {word}: the share of pods that have the update "
-            "against the delay in seconds, one curve for each kubelet setting, "
-            f"with the law dashed over it. {'; '.join(curves)}."
-        ),
-        caption=(
-            "Share of pods that have the update, against the time since the API server "
-            "acknowledged it; shaded: 95 % confidence; dashed: the law. "
-            f"{names_of(summary)}; {n_delays:,} delays in {n_pods} pods. "
-            f"{source.sentence()}"
-        ),
-        paragraph=_paragraph(summary, source),
-    )
-
-
-def _counts(summary: Summary) -> tuple[int, int]:
-    """Count delays and pods of a summary."""
-    delays = sum(own.counts["n_delays"] for own in summary.settings)
-    return delays, sum(own.counts["pods"] for own in summary.settings)
-
-
-def _paragraph(summary: Summary, source: Source) -> str:
-    chosen = series(summary)
-    if not chosen:
-        return "No pod showed any update, so there is nothing to explain."
-    last = chosen[-1]
-    own = last.direct
-    verb = "would have had" if source.modelled else "had"
-    known = last.population["sync_frequency_s"] is not None
-    frequency = (
-        f"a syncFrequency of {sync_of(last.population)}"
-        if known
-        else "an unknown syncFrequency"
-    )
-    said = [
-        (
-            "A pod does not see a changed ConfigMap when it is written, "
-            "but when its kubelet next syncs the pod."
-        ),
-        (
-            f"With {frequency}, half of the pods {verb} it after "
-            f"{seconds(own['p50_s'])} and 99 in 100 after {seconds(own['p99_s'])}; "
-            f"the mean is {seconds(own['mean_s'])}, the slowest of "
-            f"{last.counts['n_delays']:,} took {seconds(own['max_s'])}."
-        ),
-    ]
-    sync_s = last.population["sync_frequency_s"]
-    if sync_s is not None and own["max_s"] is not None and own["max_s"] > sync_s:
-        said.append(
-            "So syncFrequency is not the longest delay: it is the shortest time "
-            "between two syncs, which come up to one and a half times as far apart."
-        )
-    said += _growth(chosen)
-    said += _strategies(summary)
-    said += _agreement(summary)
-    return joined(said)
-
-
-def _growth(chosen: Sequence[SettingSummary]) -> Iterable[str]:
-    first, last = chosen[0], chosen[-1]
+def _growth(first: SettingSummary, last: SettingSummary, lang: str) -> Iterable[str]:
+    """Say how the mean delay grew from the first to the last `syncFrequency`."""
     low, high = (own.population["sync_frequency_s"] for own in (first, last))
     before, after = first.direct["mean_s"], last.direct["mean_s"]
     if low and high and high > low and before and after:
-        yield (
-            f"From {low:g} s to {high:g} s, a syncFrequency {high / low:.3g} times "
-            f"as long made the mean delay {after / before:.1f} times as long."
-        )
+        times, grown = high / low, after / before
+        yield say(_GROWTH, lang, low=low, high=high, times=times, grown=grown)
 
 
-def _by_sync(summary: Summary) -> dict[float, list[SettingSummary]]:
-    """Sort settings whose every sync reads what there is; more than one strategy."""
-    found: dict[float, list[SettingSummary]] = {}
+def _strategies(summary: Summary, lang: str) -> Iterable[str]:
+    """Compare strategies whose every sync reads what there is, at one frequency."""
+    by_sync: dict[float, list[SettingSummary]] = {}
     for own in summary.settings:
-        setting = schema.setting_of(own.population)
-        every = setting is not None and reads_at_every_sync(setting)
-        if setting and every and own.direct["mean_s"] is not None:
-            found.setdefault(setting.sync_frequency_s, []).append(own)
-    return {
-        sync_s: several
-        for sync_s, several in found.items()
-        if len({own.population["strategy"] for own in several}) > 1
-    }
-
-
-def _strategies(summary: Summary) -> Iterable[str]:
-    means = [
-        f"at {sync_s:g} s the means are "
-        + listing(
-            [
-                f"{seconds(own.direct['mean_s'])} under {own.population['strategy']}"
-                for own in several
+        if reads_each_sync(own.population) and own.direct["mean_s"] is not None:
+            sync_s = float(own.population["sync_frequency_s"])
+            by_sync.setdefault(sync_s, []).append(own)
+    means = []
+    for sync_s, several in by_sync.items():
+        named = [(own.population["strategy"], own.direct["mean_s"]) for own in several]
+        if len({strategy for strategy, _ in named}) > 1:
+            listed = [
+                say(_MEAN, lang, strategy=strategy, mean=seconds(mean_s, lang))
+                for strategy, mean_s in named
             ]
-        )
-        for sync_s, several in _by_sync(summary).items()
-    ]
+            means.append(say(_MEANS, lang, sync_s=sync_s, means=listing(listed, lang)))
     if means:
-        yield (
-            "How the kubelet detects changes matters little in comparison: "
-            f"{'; '.join(means)}."
-        )
+        yield say(_STRATEGIES, lang, means=semicolons(means, lang))
 
 
-def _furthest(summary: Summary) -> float | None:
-    """Give the largest distance of a curve from its law; None: no law is known."""
-    distances = [own.fit["sup_difference"] for own in summary.settings]
-    known = [float(distance) for distance in distances if distance is not None]
-    return max(known, default=None)
-
-
-def _agreement(summary: Summary) -> Iterable[str]:
-    furthest = _furthest(summary)
-    if furthest is not None:
-        yield (
-            "Estimated from the intervals between syncs, no curve is further from "
-            f"the law than {furthest * 100:.1f} percentage points."
-        )
-
-
-def _chinese(summary: Summary, source: Source) -> Telling:
-    word = "模型结果" if source.modelled else "实测"
-    curves = []
-    for own in summary.settings:
-        law = own.law
-        beside = (
-            ""
-            if law["p50_s"] is None
-            else f"（理论：{seconds(law['p50_s'], 'zh')}、"
-            f"{seconds(law['p95_s'], 'zh')}）"
-        )
-        curves.append(
-            f"{name_of(own, summary, 'zh')}：半数 Pod 在 "
-            f"{seconds(own.direct['p50_s'], 'zh')}内、95 % 在 "
-            f"{seconds(own.direct['p95_s'], 'zh')}内看到更新{beside}"
-        )
-    n_delays, n_pods = _counts(summary)
-    return Telling(
-        title="ConfigMap 修改后，Pod 要等多久才能看到",
-        alt=(
-            f"折线图，{word}：横轴为延迟（秒），纵轴为已看到更新的 Pod 比例，"
-            f"每种 kubelet 设置一条曲线，虚线为理论分布。{'；'.join(curves)}。"
-        ),
-        caption=(
-            "自 API server 确认更新起，已看到更新的 Pod 比例；阴影为 95 % 置信区间，"
-            f"虚线为理论分布。{names_of(summary, 'zh')}；{n_pods} 个 Pod 中的 "
-            f"{n_delays:,} 个延迟。{source.sentence('zh')}"
-        ),
-        paragraph=_chinese_paragraph(summary, source),
-    )
-
-
-def _chinese_paragraph(summary: Summary, source: Source) -> str:
-    chosen = series(summary)
-    if not chosen:
-        return "没有任何 Pod 看到更新，因此无可说明。"
-    last = chosen[-1]
-    own = last.direct
-    would = "将" if source.modelled else ""
-    said = [
-        "Pod 并不是在 ConfigMap 写入时看到新内容，而是在 kubelet 下一次同步该 Pod 时。",
-        (
-            f"syncFrequency 为 {sync_of(last.population, 'zh')}时，半数 Pod {would}在 "
-            f"{seconds(own['p50_s'], 'zh')}内看到更新，99 % 在 "
-            f"{seconds(own['p99_s'], 'zh')}内；平均 {seconds(own['mean_s'], 'zh')}，"
-            f"{last.counts['n_delays']:,} 次中最慢的一次为 "
-            f"{seconds(own['max_s'], 'zh')}。"
-        ),
-    ]
-    sync_s = last.population["sync_frequency_s"]
-    if sync_s is not None and own["max_s"] is not None and own["max_s"] > sync_s:
-        said.append(
-            "所以 syncFrequency 不是最长延迟，而是两次同步之间的最短间隔；"
-            "实际间隔最长可达其 1.5 倍。"
-        )
-    first = chosen[0]
-    low = first.population["sync_frequency_s"]
-    before, after = first.direct["mean_s"], own["mean_s"]
-    if low and sync_s and sync_s > low and before and after:
-        said.append(
-            f"syncFrequency 从 {low:g} 秒增至 {sync_s:g} 秒（{sync_s / low:.3g} 倍），"
-            f"平均延迟为原来的 {after / before:.1f} 倍。"
-        )
-    means = [
-        f"{shared_s:g} 秒时平均延迟为 "
-        + listing(
-            [
-                f"{one.population['strategy']} {seconds(one.direct['mean_s'], 'zh')}"
-                for one in several
-            ],
-            "zh",
-        )
-        for shared_s, several in _by_sync(summary).items()
-    ]
-    if means:
-        said.append(f"相比之下，变更检测方式影响很小：{'；'.join(means)}。")
-    furthest = _furthest(summary)
-    if furthest is not None:
-        said.append(
-            f"按同步间隔估计，各曲线与理论分布相差不超过 {furthest * 100:.1f} "
-            "个百分点。"
-        )
-    return joined(said, "zh")
+FIGURE = NamedFigure(
+    name="delay-distribution",
+    question={
+        "en": "What share of the pods has a changed ConfigMap after t seconds?",
+        "zh": "ConfigMap 修改后 t 秒，有多大比例的 Pod 看到新内容？",
+    },
+    needs="a run",
+    read=_read,
+)

@@ -1,12 +1,12 @@
-"""A volume beside the environment: one turns, the other never does.
+"""Whether a running container sees an update, and whether that is after 10 s.
 
-``environment-or-volume``: whether a container sees an update, and after 10 s.
+The named figure ``environment-or-volume``: a volume changes, an environment never.
 """
 # ruff: noqa: RUF001 - Chinese punctuation is as it should be
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -15,9 +15,9 @@ from cmhot.errors import UsageError
 from cmhot.kubelet.settings import Setting
 from cmhot.law import law_for
 from cmhot.plots.delay import delay_distribution
-from cmhot.plots.figure import NamedFigure, Telling, distinct_names, records
+from cmhot.plots.figure import NamedFigure, Subject, describe, records
 from cmhot.plots.style import axes_or_new, colour, ink, marker, need
-from cmhot.plots.words import percent, say, seconds
+from cmhot.plots.words import Pair, in_both, percent, say, seconds
 from cmhot.runs import schema
 from cmhot.statistics.agreement import expected_law
 
@@ -26,14 +26,50 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from cmhot.law import Law
-    from cmhot.plots.figure import Material, Source
+    from cmhot.plots.figure import Description, Material, Source
 
 
 FOLKLORE_S = 10.0
 """The delay of the blog post of 2019 that is repeated since: "about 10 s"."""
 
 
-def default_law() -> Law:
+def _read(material: Material) -> Subject:
+    """Take the table, or the delays of the runs: of volumes and of environments."""
+    rows = material.delays if material.table is None else material.table
+    fixed = rows["consumer"].isin(schema.NEVER_UPDATED)
+    volumes, kept = rows[~fixed], rows[fixed]
+    seen = volumes[volumes["status"] == "observed"]
+    if seen.empty or kept.empty:
+        msg = (
+            "environment-or-volume needs pods that mount the ConfigMap and pods that "
+            "have it in their environment: notebooks/01-environment-or-volume.ipynb "
+            "measures both"
+        )
+        raise UsageError(msg)
+    (first,) = records(seen[[*schema.SETTING]].head(1))
+    setting = in_both(first)
+    law = expected_law(seen)
+    found = {
+        "share_by_10_s": float((seen["delay_s"] <= FOLKLORE_S).sum()) / len(volumes),
+        "law_share_by_10_s": None if law is None else float(law.cdf(FOLKLORE_S)),
+        "default_share_by_10_s": float(_default_law().cdf(FOLKLORE_S)),
+        "p50_s": float(seen["delay_s"].median()),
+        "max_s": float(seen["delay_s"].max()),
+        "n": len(seen),
+        "pods": int(volumes["pod"].nunique()),
+        "env_n": len(kept),
+        "env_seen": int((kept["status"] == "observed").sum()),
+        "env_watched_s": float(kept["waited_s"].fillna(0).sum()),
+    }
+    return Subject(
+        source=material.source,
+        draw=partial(environment_or_volume, rows),
+        numbers={"setting": setting.en, **found},
+        describe=partial(_describe, found, setting, material.source),
+    )
+
+
+def _default_law() -> Law:
     """Give the law at a kubelet's default: 60 s, Watch."""
     return cast("Law", law_for(Setting()))  # None is for an unknown TTL only
 
@@ -84,8 +120,8 @@ def environment_or_volume(
         msg = "no volume of the table saw an update, so there is nothing to compare"
         raise UsageError(msg)
     delay_distribution(volumes, ax=ax, modelled=modelled, lang=lang)
-    law = default_law()
-    t, share = law.t, law.share
+    law = _default_law()
+    t, share = law.knots()
     ax.plot(
         t,
         share,
@@ -119,101 +155,55 @@ def environment_or_volume(
     return ax
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Environment:
-    """Delays in volumes and in environments, and the shares by 10 s."""
+_WORDS = {
+    "title": Pair(
+        "Environment or volume: which of them sees an update",
+        "环境变量还是卷：谁能看到更新",
+    ),
+    "alt": Pair(
+        "Line chart: {here} of the volumes have the update within 10 s; at a kubelet's "
+        "default it is {there} by the law. Of {env_n} looks into an environment "
+        "{env_seen} saw it.",
+        "折线图：卷中 10 秒内看到更新的比例为 {here}，默认设置下理论为 {there}；"
+        "环境变量 {env_n} 次中看到 {env_seen} 次。",
+    ),
+    "caption": Pair(
+        "Share that has the update: volumes with their law, the law at the default "
+        "(60 s, Watch), and the environment; the line is at 10 s. {setting}; {n:,} "
+        "delays of volumes, {env_n:,} of the environment. {source}",
+        "看到更新的比例：卷（及理论分布）、默认设置（60 秒，Watch）的理论分布、"
+        "环境变量；竖线为 10 秒。"
+        "{setting}；卷 {n:,} 次，环境变量 {env_n:,} 次。{source}",
+    ),
+    "paragraph": Pair(
+        "Of {env_n:,} looks into an environment (one per pod and update) {env_seen} "
+        "saw the update, in {env_watched_s:,.0f} pod-seconds of watching: it never "
+        "changes while a container lives. The volumes saw theirs after {p50} "
+        "(median), at most {longest}. “About 10 s” is right for {here} of these "
+        "delays, and at a kubelet's default for {there}, by the law.",
+        "环境变量共查看 {env_n:,} 次（每个 Pod 每次更新一次），看到 {env_seen} 次，"
+        "累计观察 {env_watched_s:,.0f} Pod·秒：容器启动后环境不再变化。"
+        "卷的中位延迟为 {p50}，最长 {longest}；“大约 10 秒”之内的占 {here}，"
+        "而在默认设置下理论上只占 {there}。",
+    ),
+}
 
-    rows: pd.DataFrame
-    setting: dict[str, str]
-    found: dict[str, Any]
-    source: Source
 
-    @classmethod
-    def of(cls, material: Material) -> _Environment:
-        """Take the table, or the delays of the runs."""
-        rows = material.delays if material.table is None else material.table
-        fixed = rows["consumer"].isin(schema.NEVER_UPDATED)
-        seen = rows[~fixed & (rows["status"] == "observed")]
-        if seen.empty or not fixed.any():
-            msg = (
-                "environment-or-volume needs pods that mount the ConfigMap and pods "
-                "that "
-                "have it in their environment: "
-                "notebooks/01-environment-or-volume.ipynb "
-                "measures both"
-            )
-            raise UsageError(msg)
-        (first,) = records(seen[[*schema.SETTING, "consumer"]].head(1))
-        law, default = expected_law(seen), default_law()
-        kept = rows[fixed]
-        found = {
-            "share_by_10_s": float((seen["delay_s"] <= FOLKLORE_S).sum())
-            / int((~fixed).sum()),
-            "law_share_by_10_s": None if law is None else float(law.cdf(FOLKLORE_S)),
-            "default_share_by_10_s": float(default.cdf(FOLKLORE_S)),
-            "p50_s": float(seen["delay_s"].median()),
-            "max_s": float(seen["delay_s"].max()),
-            "n": len(seen),
-            "pods": int(rows.loc[~fixed, "pod"].nunique()),
-            "env_n": len(kept),
-            "env_seen": int((kept["status"] == "observed").sum()),
-            "env_watched_s": float(kept["waited_s"].fillna(0).sum()),
-        }
-        names = {lang: distinct_names([first], lang)[0] for lang in ("en", "zh")}
-        return cls(rows, names, found, material.source)
-
-    def draw(self, ax: Axes, lang: str) -> object:
-        """Draw both."""
-        return environment_or_volume(
-            self.rows, ax=ax, modelled=self.source.modelled, lang=lang
-        )
-
-    def numbers(self) -> dict[str, Any]:
-        """Give the shares by 10 s, and how long was watched."""
-        return {"setting": self.setting["en"], **self.found}
-
-    def tell(self, lang: str) -> Telling:
-        """Say who saw it, and where 10 s lie."""
-        found = self.found
-        by, default = found["share_by_10_s"], found["default_share_by_10_s"]
-        source = self.source.sentence(lang)
-        here, there = percent(by), percent(default)
-        if lang == "zh":
-            return Telling(
-                title="环境变量还是卷：谁能看到更新",
-                alt=f"折线图：卷中 10 秒内看到更新的比例为 {here}，默认设置下理论为 "
-                f"{there}；环境变量 {found['env_n']} 次中看到 "
-                f"{found['env_seen']} 次。",
-                caption="看到更新的比例：卷（及理论分布）、默认设置（60 秒，Watch）"
-                "的理论分布、"
-                f"环境变量；竖线为 10 秒。{self.setting[lang]}；卷 {found['n']:,} 次，"
-                f"环境变量 {found['env_n']:,} 次。{source}",
-                paragraph=f"环境变量共查看 {found['env_n']:,} 次"
-                "（每个 Pod 每次更新一次），看到 "
-                f"{found['env_seen']} 次，累计观察 "
-                f"{found['env_watched_s']:,.0f} Pod·秒："
-                f"容器启动后环境不再变化。卷的中位延迟为 "
-                f"{seconds(found['p50_s'], lang)}，最长 "
-                f"{seconds(found['max_s'], lang)}；“大约 10 秒”之内的占 {here}，"
-                f"而在默认设置下理论上只占 {there}。",
-            )
-        return Telling(
-            title="Environment or volume: which of them sees an update",
-            alt=f"Line chart: {here} of the volumes have the update within 10 s; "
-            f"at a kubelet's default it is {there} by the law. Of {found['env_n']} "
-            f"looks into an environment {found['env_seen']} saw it.",
-            caption="Share that has the update: volumes with their law, the law at the "
-            "default (60 s, Watch), and the environment; the line is at 10 s. "
-            f"{self.setting['en']}; {found['n']:,} delays of volumes, "
-            f"{found['env_n']:,} of the environment. {source}",
-            paragraph=f"Of {found['env_n']:,} looks into an environment (one per pod "
-            f"and update) {found['env_seen']} saw the update, in "
-            f"{found['env_watched_s']:,.0f} pod-seconds of watching: it "
-            "never changes while a container lives. The volumes saw "
-            f"theirs after {seconds(found['p50_s'])} (median), at most "
-            f"{seconds(found['max_s'])}. “About 10 s” is right for {here} of these "
-            f"delays, and at a kubelet's default for {there}, by the law.",
-        )
+def _describe(
+    found: dict[str, Any], setting: Pair, source: Source, lang: str
+) -> Description:
+    """Say who saw it, and where 10 s lie."""
+    return describe(
+        _WORDS,
+        lang,
+        here=percent(found["share_by_10_s"]),
+        there=percent(found["default_share_by_10_s"]),
+        p50=seconds(found["p50_s"], lang),
+        longest=seconds(found["max_s"], lang),
+        setting=say(setting, lang),
+        source=source.sentence(lang),
+        **found,
+    )
 
 
 FIGURE = NamedFigure(
@@ -223,5 +213,5 @@ FIGURE = NamedFigure(
         "zh": "运行中的容器能看到更新吗？是 10 秒之后吗？",
     },
     needs="trials of notebook 01, not a run",
-    read=_Environment.of,
+    read=_read,
 )

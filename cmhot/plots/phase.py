@@ -1,19 +1,19 @@
-"""When in the second kubelets publish: on the tick of their process.
+"""At which part of a second kubelets publish: on the tick of their process.
 
-``phase``: at which part of a second kubelets publish.
+The named figure ``phase``.
 """
 # ruff: noqa: RUF001 - Chinese punctuation is as it should be
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cmhot.clock import NS_PER_S
 from cmhot.errors import UsageError
-from cmhot.plots.figure import NamedFigure, Telling
+from cmhot.plots.figure import NamedFigure, Subject, describe, records
 from cmhot.plots.style import (
     axes_or_new,
     colour,
@@ -22,9 +22,8 @@ from cmhot.plots.style import (
     name_rows,
     need,
     note_origin,
-    rows_of,
 )
-from cmhot.plots.words import listing, percent, say
+from cmhot.plots.words import Pair, listing, percent, say, semicolons
 from cmhot.statistics import phase_coherence
 
 if TYPE_CHECKING:
@@ -32,13 +31,53 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from cmhot.plots.figure import Material, Source
+    from cmhot.plots.figure import Description, Material, Source
 
     Floats = npt.NDArray[np.float64]
 
 _BINS = 50
 _MOST_ROWS = 8
 _HEIGHT = 0.5  # of a row
+
+
+def _read(material: Material) -> Subject:
+    """Take all nodes, and give the numbers of those that are drawn."""
+    rows = material.refresh if material.table is None else material.table
+    if rows.empty:
+        msg = "phase needs a run with publications, and there is none"
+        raise UsageError(msg)
+    source = material.source
+    if material.table is None:
+        source = material.source_of(nodes_shown(rows))
+    names = rows["node"].astype(str)
+    if len(material.source.runs) == 1:  # pooled tables name a node <run>/<node>
+        names = names.str.rpartition("/")[2]
+    rows = rows.assign(node=names)
+    nodes = [{"node": node, **_tick(rows, node)} for node in nodes_shown(rows)["node"]]
+    return Subject(
+        source=source,
+        draw=partial(publication_phase, rows),
+        numbers={"nodes": nodes},
+        describe=partial(_describe, nodes, rows["node"].nunique(), source),
+    )
+
+
+def _tick(rows: pd.DataFrame, node: str) -> dict[str, Any]:
+    """Give the phase about which a node's publications fall, and how many do."""
+    phase = _phase(rows.loc[rows["node"] == node, "published_ns"])
+    mean = float(np.angle(np.exp(2j * np.pi * phase).mean()) / (2 * np.pi) % 1)
+    apart = np.abs((phase - mean + 0.5) % 1 - 0.5)
+    return {
+        "n": len(phase),
+        "phase_s": mean,
+        "within_100_ms": float((apart <= 0.05).mean()),  # noqa: PLR2004 - half of it
+    }
+
+
+def _phase(stamps: pd.Series[int]) -> Floats:
+    """Give where in their second instants fall, from 0 to 1."""
+    found: Floats = (stamps.to_numpy(dtype=np.int64) % NS_PER_S) / NS_PER_S
+    return found
 
 
 def publication_phase(
@@ -82,7 +121,7 @@ def publication_phase(
     shares = [_shares(by_node[node], edges) for node in shown["node"]]
     top = max(float(one.max()) for one in shares)
     names = []
-    for y, (row, share) in enumerate(zip(rows_of(shown), shares, strict=True)):
+    for y, (row, share) in enumerate(zip(records(shown), shares, strict=True)):
         height = share / top * _HEIGHT
         ax.stairs(y - height, edges, baseline=y, fill=True, color=colour(ax, 0))
         ax.hlines(y, 0, 1, color=ink(), linewidth=0.8)
@@ -126,102 +165,63 @@ def nodes_shown(publications: pd.DataFrame) -> pd.DataFrame:
 
 def _shares(stamps: pd.Series[int], edges: Floats) -> Floats:
     """Give the share of instants in each part of the second."""
-    phase = (stamps.to_numpy(dtype=np.int64) % NS_PER_S) / NS_PER_S
+    phase = _phase(stamps)
     return np.histogram(phase, edges)[0] / len(phase)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Phase:
-    """Publications, and where in the second those of each node that is drawn fall."""
-
-    publications: pd.DataFrame
-    nodes: list[dict[str, Any]]
-    all_nodes: int
-    source: Source
-
-    @classmethod
-    def of(cls, material: Material) -> _Phase:
-        """Take all nodes, and tell of those that are drawn."""
-        rows = material.refresh if material.table is None else material.table
-        if rows.empty:
-            msg = "phase needs a run with publications, and there is none"
-            raise UsageError(msg)
-        source = material.source
-        if material.table is None:
-            source = material.source_of(nodes_shown(rows))
-        plain = rows["node"].astype(str)
-        if len(material.source.runs) == 1:  # pooled tables name a node <run>/<node>
-            plain = plain.str.rpartition("/")[2]
-        rows = rows.assign(node=plain)
-        shown = nodes_shown(rows)["node"]
-        nodes = [{"node": node, **_tick(rows, node)} for node in shown]
-        return cls(rows, nodes, rows["node"].nunique(), source)
-
-    def draw(self, ax: Axes, lang: str) -> object:
-        """Draw a histogram of each node."""
-        return publication_phase(
-            self.publications, ax=ax, modelled=self.source.modelled, lang=lang
-        )
-
-    def numbers(self) -> dict[str, Any]:
-        """Give each node's phase."""
-        return {"nodes": self.nodes}
-
-    def tell(self, lang: str) -> Telling:
-        """Say where each node's publications fall, and how close together."""
-        n = sum(one["n"] for one in self.nodes)
-        some, every = len(self.nodes), self.all_nodes
-        shares = [f"{percent(one['within_100_ms'])}" for one in self.nodes]
-        source = self.source.sentence(lang)
-        if lang == "zh":
-            points = [
-                f"{one['node']} 在 {one['phase_s']:.2f} 秒附近"
-                f"（{percent(one['within_100_ms'])} 落在 0.1 秒内）"
-                for one in self.nodes
-            ]
-            return Telling(
-                title="kubelet 在一秒中的哪一刻发布更新",
-                alt="直方图：横轴为发布时刻对 1 秒取模，每个节点一行。"
-                f"{'；'.join(points)}。",
-                caption="各节点的发布时刻对 1 秒取模；虚线：若均匀分布。"
-                f"{f'{every} 个节点中的 ' if some < every else ''}"
-                f"{some} 个节点上的 {n:,} 次发布。{source}",
-                paragraph="kubelet 每秒检查一次哪些 Pod 需要同步，"
-                "因此同一节点上的发布集中在"
-                f"一秒中的同一时刻：{listing(points, lang)}。"
-                "所以两次同步的间隔总是整秒。",
-            )
-        points = [
-            f"{one['node']} about {one['phase_s']:.2f} s "
-            f"({percent(one['within_100_ms'])} within 0.1 s)"
-            for one in self.nodes
-        ]
-        return Telling(
-            title="The part of a second at which kubelets publish",
-            alt="Histogram of publication instants modulo one second, a row for each "
-            f"node. {'; '.join(points)}.",
-            caption="Publication instants modulo 1 s on each node; dashed: if they "
-            "were "
-            f"spread evenly. {n:,} publications on {some}"
-            f"{f' of {every}' if some < every else ''} nodes. {source}",
-            paragraph="A kubelet looks once a second for pods that are due, so what it "
-            "publishes falls at one part of the second: "
-            f"{listing(shares)} of each node's publications lie within 0.1 s. That is "
-            "why the intervals between two syncs are whole seconds.",
-        )
+_WORDS = {
+    "title": Pair(
+        "The part of a second at which kubelets publish",
+        "kubelet 在一秒中的哪一刻发布更新",
+    ),
+    "alt": Pair(
+        "Histogram of publication instants modulo one second, a row for each node. "
+        "{points}.",
+        "直方图：横轴为发布时刻对 1 秒取模，每个节点一行。{points}。",
+    ),
+    "caption": Pair(
+        "Publication instants modulo 1 s on each node; dashed: if they were spread "
+        "evenly. {n:,} publications on {some}{of_all} nodes. {source}",
+        "各节点的发布时刻对 1 秒取模；虚线：若均匀分布。"
+        "{of_all}{some} 个节点上的 {n:,} 次发布。{source}",
+    ),
+    "paragraph": Pair(
+        "A kubelet looks once a second for pods that are due, so what it publishes "
+        "falls at one part of the second: {shares} of each node's publications lie "
+        "within 0.1 s. That is why the intervals between two syncs are whole seconds.",
+        "kubelet 每秒检查一次哪些 Pod 需要同步，"
+        "因此同一节点上的发布集中在一秒中的同一时刻：{listed}。"
+        "所以两次同步的间隔总是整秒。",
+    ),
+}
+_POINT = Pair(
+    "{node} about {phase_s:.2f} s ({share} within 0.1 s)",
+    "{node} 在 {phase_s:.2f} 秒附近（{share} 落在 0.1 秒内）",
+)
+_OF_ALL = Pair(" of {nodes}", "{nodes} 个节点中的 ")
 
 
-def _tick(rows: pd.DataFrame, node: str) -> dict[str, Any]:
-    """Give the phase about which a node's publications fall, and how many do."""
-    stamps = rows.loc[rows["node"] == node, "published_ns"].to_numpy(dtype=np.int64)
-    phase = (stamps % NS_PER_S) / NS_PER_S
-    mean = float(np.angle(np.exp(2j * np.pi * phase).mean()) / (2 * np.pi) % 1)
-    apart = np.abs((phase - mean + 0.5) % 1 - 0.5)
-    return {
-        "n": len(phase),
-        "phase_s": mean,
-        "within_100_ms": float((apart <= 0.05).mean()),  # noqa: PLR2004 - half of it
-    }
+def _describe(
+    nodes: list[dict[str, Any]], all_nodes: int, source: Source, lang: str
+) -> Description:
+    """Say where each node's publications fall, and how close together."""
+    shares = [percent(one["within_100_ms"]) for one in nodes]
+    points = [
+        say(_POINT, lang, node=one["node"], phase_s=one["phase_s"], share=share)
+        for one, share in zip(nodes, shares, strict=True)
+    ]
+    some = len(nodes)
+    return describe(
+        _WORDS,
+        lang,
+        points=semicolons(points, lang),
+        listed=listing(points, lang),
+        shares=listing(shares, lang),
+        some=some,
+        of_all=say(_OF_ALL, lang, nodes=all_nodes) if some < all_nodes else "",
+        n=sum(one["n"] for one in nodes),
+        source=source.sentence(lang),
+    )
 
 
 FIGURE = NamedFigure(
@@ -231,6 +231,6 @@ FIGURE = NamedFigure(
         "zh": "kubelet 在一秒中的哪一刻发布更新？",
     },
     needs="a run with a known setting",
-    read=_Phase.of,
+    read=_read,
     wide=(8.0, 5.2),
 )

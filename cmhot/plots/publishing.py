@@ -1,8 +1,8 @@
-"""Which figures have a name.
+"""The named figures, and from a name and its material to files.
 
-From a name and its material to files: drawing, numbers and words.
-
-One figure for a blog: the picture, its numbers, and a snippet ready to paste.
+`publish` writes a figure for a page: drawn wide and narrow, words and numbers beside
+it. `render` writes one for a blog: a picture of a width, its numbers, and Markdown
+ready to paste.
 """
 # ruff: noqa: RUF001 - Chinese punctuation is as it should be
 
@@ -11,7 +11,8 @@ from __future__ import annotations
 import base64
 import json
 import re
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
@@ -31,14 +32,19 @@ from cmhot.plots import (
 )
 from cmhot.plots.figure import Material
 from cmhot.plots.files import save_figure, style
+from cmhot.plots.words import say
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     import pandas as pd
+    from matplotlib.figure import Figure
 
-    from cmhot.plots.figure import NamedFigure, Source, Subject, Telling
+    from cmhot.plots.figure import Description, NamedFigure, Source, Subject
+
+
+# which figures there are
 
 
 FIGURES: dict[str, NamedFigure] = {
@@ -78,6 +84,9 @@ def named(name: str) -> NamedFigure:
     return found
 
 
+# for a page: `publish`
+
+
 @dataclass(frozen=True, slots=True)
 class Published:
     """A figure that was written, and what is said of it.
@@ -91,7 +100,7 @@ class Published:
     svg, png, narrow, json
         The files: drawing for a page, twice, drawing for a phone, words and numbers.
     title, alt, caption, paragraph
-        As `cmhot.plots.figure.Telling` has them.
+        As `cmhot.plots.figure.Description` has them.
     modelled
         Whether nothing was measured.
     numbers
@@ -168,84 +177,57 @@ def publish(
     figure = named(name)
     material = Material(paths=tuple(runs), table=table, given=source, modelled=modelled)
     subject = figure.read(material)
-    telling = subject.tell(lang)
-    numbers = subject.numbers()
+    description = subject.describe(lang)
     out.mkdir(parents=True, exist_ok=True)
-    look = {"theme": theme, "lang": lang}
-    svg, png = draw(subject, out / figure.name, size=figure.wide, **look)
-    narrow, needless = draw(
-        subject, out / f"{figure.name}-narrow", size=figure.narrow, **look
-    )
+    with _drawn(subject, figure.wide, theme, lang) as fig:
+        svg, png = save_figure(fig, out / figure.name)
+    with _drawn(subject, figure.narrow, theme, lang) as fig:
+        narrow, needless = save_figure(fig, out / f"{figure.name}-narrow")
     needless.unlink()
     path = out / f"{figure.name}.json"
-    write_numbers(
-        path,
-        name=figure.name,
-        telling=telling,
-        modelled=subject.source.modelled,
-        numbers=numbers,
-    )
+    _write_numbers(path, figure.name, subject, description)
     return Published(
         name=figure.name,
         svg=svg,
         png=png,
         narrow=narrow,
         json=path,
-        title=telling.title,
-        alt=telling.alt,
-        caption=telling.caption,
-        paragraph=telling.paragraph,
         modelled=subject.source.modelled,
-        numbers=numbers,
+        numbers=subject.numbers,
+        **asdict(description),
     )
 
 
-def draw(
-    subject: Subject,
-    stem: Path,
-    *,
-    size: tuple[float, float],
-    theme: str,
-    lang: str,
-) -> tuple[Path, Path]:
-    """Draw a subject as ``<stem>.svg`` and ``<stem>.png``.
-
-    Returns
-    -------
-    svg, png
-        The paths written.
-    """
+@contextmanager
+def _drawn(
+    subject: Subject, size: tuple[float, float], theme: str, lang: str
+) -> Iterator[Figure]:
+    """Draw a subject on a figure of a size in inches, which is closed afterwards."""
     with style(theme, lang):
         fig, ax = plt.subplots(figsize=size)
         try:
-            subject.draw(ax, lang)
-            return save_figure(fig, stem)
+            subject.draw(ax=ax, modelled=subject.source.modelled, lang=lang)
+            yield fig
         finally:
             plt.close(fig)
 
 
-def write_numbers(
-    path: Path,
-    *,
-    name: str,
-    telling: Telling,
-    modelled: bool,
-    numbers: dict[str, Any],
-    **more: object,
+def _write_numbers(
+    path: Path, name: str, subject: Subject, description: Description, **more: str
 ) -> None:
     """Write what a figure says and shows, as JSON."""
     content = {
         "name": name,
-        "title": telling.title,
-        "alt": telling.alt,
-        "caption": telling.caption,
-        "paragraph": telling.paragraph,
-        "modelled": modelled,
+        **asdict(description),
+        "modelled": subject.source.modelled,
         **more,
-        "numbers": numbers,
+        "numbers": subject.numbers,
     }
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
+
+
+# for a blog: `render`
 
 
 FORMATS = ("svg", "png")
@@ -265,17 +247,11 @@ _SIZE = re.compile(r'(width|height)="([\d.]+)pt"')
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """The files of a figure.
+    """The files of a figure."""
 
-    Attributes
-    ----------
-    picture, numbers, snippet
-        SVG or PNG; JSON with words and numbers; Markdown.
-    """
-
-    picture: Path
-    numbers: Path
-    snippet: Path
+    picture: Path  # SVG or PNG
+    numbers: Path  # JSON, with the words
+    snippet: Path  # Markdown
 
 
 def render(
@@ -290,27 +266,10 @@ def render(
 ) -> Rendered:
     """Draw a named figure at a width, and write its numbers and a snippet beside it.
 
-    Parameters
-    ----------
-    name
-        One of `cmhot.plots.publishing.NAMES`, or an alias.
-    material
-        What it is drawn from.
-    picture
-        Where: a path that ends in ``.svg`` or ``.png``.
-        The others have the same name, and end in ``.json`` and ``.md``.
-    width
-        Pixels, as CSS has them. Under 560 it has the form for a phone;
-        above 960 it is that of 960, enlarged, so that letters grow with it.
-    theme, lang
-        ``light`` or ``dark``, ``en`` or ``zh``.
-    licence
-        What the snippet says of it.
-
-    Returns
-    -------
-    Rendered
-        The files written.
+    `picture` ends in ``.svg`` or ``.png``; the others have the same name, and end in
+    ``.json`` and ``.md``. `width` is in pixels, as CSS has them: under 560 the figure
+    has the form for a phone; above 960 it is that of 960, enlarged, so that letters
+    grow with it.
 
     Raises
     ------
@@ -330,72 +289,27 @@ def render(
         msg = f"a figure is {least} to {most} pixels wide, not {width}"
         raise UsageError(msg)
     subject = figure.read(material)
-    telling = subject.tell(lang)
+    description = subject.describe(lang)
     size, scale = _size(figure, width)
-    rendered = Rendered(
-        picture, picture.with_suffix(".json"), picture.with_suffix(".md")
-    )
+    numbers, snippet = picture.with_suffix(".json"), picture.with_suffix(".md")
+    words = {"lang": lang, "licence": licence}
     try:
         picture.parent.mkdir(parents=True, exist_ok=True)
-        with style(theme, lang):
-            fig, ax = plt.subplots(figsize=size)
-            try:
-                subject.draw(ax, lang)
-                if form == "png":
-                    dpi = _PX_PER_IN * scale
-                    fig.savefig(picture, dpi=dpi, metadata={"Software": None})
-                else:
-                    fig.savefig(picture, metadata={"Date": None})
-            finally:
-                plt.close(fig)
+        with _drawn(subject, size, theme, lang) as fig:
+            if form == "png":
+                dpi = _PX_PER_IN * scale
+                fig.savefig(picture, dpi=dpi, metadata={"Software": None})
+            else:
+                fig.savefig(picture, metadata={"Date": None})
         if form == "svg":
-            _describe(picture, telling, scale)
-        write_numbers(
-            rendered.numbers,
-            name=figure.name,
-            telling=telling,
-            modelled=subject.source.modelled,
-            numbers=subject.numbers(),
-            lang=lang,
-            licence=licence,
-        )
-        text = snippet(
-            telling, picture.name, subject.source, lang=lang, licence=licence
-        )
-        rendered.snippet.write_text(text, encoding="utf-8")
+            _add_words(picture, description, scale)
+        _write_numbers(numbers, figure.name, subject, description, **words)
+        text = _snippet(description, picture.name, subject.source, **words)
+        snippet.write_text(text, encoding="utf-8")
     except OSError as error:
         msg = f"cannot write {picture}: {error.strerror}; name another place with --out"
         raise UsageError(msg) from error
-    return rendered
-
-
-def snippet(
-    telling: Telling, file: str, source: Source, *, lang: str, licence: str
-) -> str:
-    """Write Markdown to be pasted: the image, its caption, its source and licence.
-
-    Parameters
-    ----------
-    telling
-        Words of the figure.
-    file
-        Name of the picture.
-    source
-        Where its data come from.
-    lang, licence
-        As of `render`.
-    """
-    runs = source.short()
-    linked = f"[{licence}]({LICENCES[licence]})" if licence in LICENCES else licence
-    home = f"[cmhot]({HOME})"
-    if lang == "zh":
-        last = f"来源：{home}{'，' + runs if runs else ''}。许可：{linked}。"
-    else:
-        last = f"Source: {home}{', ' + runs if runs else ''}. Licence: {linked}."
-    return (
-        f"![{_plain(telling.alt)}]({file})\n\n"
-        f"**{_plain(telling.title)}**  \n{_plain(telling.caption)}  \n{last}\n"
-    )
+    return Rendered(picture, numbers, snippet)
 
 
 def _size(figure: NamedFigure, width: int) -> tuple[tuple[float, float], float]:
@@ -405,7 +319,7 @@ def _size(figure: NamedFigure, width: int) -> tuple[tuple[float, float], float]:
     return (drawn, drawn * high / across), width / min(width, _LARGEST)
 
 
-def _describe(path: Path, telling: Telling, scale: float) -> None:
+def _add_words(path: Path, description: Description, scale: float) -> None:
     """Give an SVG its width in pixels, and its words for who cannot see it."""
     text = path.read_text(encoding="utf-8")
     found = _ROOT.search(text)
@@ -418,8 +332,8 @@ def _describe(path: Path, telling: Telling, scale: float) -> None:
         found[0],
     )
     words = (
-        f"\n <title>{_escaped(telling.title)}</title>"
-        f"\n <desc>{_escaped(telling.alt)}</desc>"
+        f"\n <title>{_escaped(description.title)}</title>"
+        f"\n <desc>{_escaped(description.alt)}</desc>"
     )
     root = root.replace("<svg ", '<svg role="img" ', 1)
     path.write_text(
@@ -427,10 +341,32 @@ def _describe(path: Path, telling: Telling, scale: float) -> None:
     )
 
 
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _snippet(
+    description: Description, file: str, source: Source, *, lang: str, licence: str
+) -> str:
+    """Write Markdown to be pasted: the image, its caption, its source and licence."""
+    linked = f"[{licence}]({LICENCES[licence]})" if licence in LICENCES else licence
+    runs = source.short()
+    last = say(
+        (
+            "Source: [cmhot]({home}){runs}. Licence: {licence}.",
+            "来源：[cmhot]({home}){runs}。许可：{licence}。",
+        ),
+        lang,
+        home=HOME,
+        runs=say((", ", "，"), lang) + runs if runs else "",
+        licence=linked,
+    )
+    return (
+        f"![{_plain(description.alt)}]({file})\n\n"
+        f"**{_plain(description.title)}**  \n{_plain(description.caption)}  \n{last}\n"
+    )
+
+
 def _plain(text: str) -> str:
     """Keep words from being taken for Markdown."""
     return re.sub(r"([\\\[\]*_`<>#|])", r"\\\1", text)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,19 +1,19 @@
 """What forces an update, how fast, and at what cost.
 
-``remedies``: what forces an update, how fast, and at what cost.
+The named figure ``remedies``.
 """
 # ruff: noqa: RUF001 - Chinese punctuation is as it should be
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from cmhot.errors import UsageError
-from cmhot.plots.figure import NamedFigure, Telling, records
+from cmhot.plots.figure import NamedFigure, Subject, describe, records
 from cmhot.plots.style import (
     axes_or_new,
     colour,
@@ -23,18 +23,46 @@ from cmhot.plots.style import (
     need,
     note_origin,
 )
-from cmhot.plots.words import counted, joined, say, seconds
+from cmhot.plots.words import Pair, counted, joined, say, seconds, semicolons
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from cmhot.plots.figure import Material, Source
+    from cmhot.plots.figure import Description, Material, Row, Source
 
 
 _COSTS = ("restarted", "min_ready_share", "requests")
+_WAIT = "nothing"
+"""The method that only waits; it is by the law."""
 _BELOW = 0.14  # the trials stand below their row's name, in rows
 _ROUNDED_FROM_S = 10
+
+
+def _read(material: Material) -> Subject:
+    """Take the table of trials."""
+    table = material.table
+    if table is None:
+        msg = (
+            "remedies are measured by notebooks/06-force-it.ipynb, not by a run: "
+            "leave out --run for those that come with cmhot"
+        )
+        raise UsageError(msg)
+    grouped = table.groupby("method", sort=False)
+    medians = grouped[["seconds", *_COSTS]].median()
+    methods = records(medians.assign(trials=grouped.size()).reset_index())
+    return Subject(
+        source=material.source,
+        draw=partial(remedies, table),
+        numbers={
+            "setting": material.source.setting,
+            "methods": methods,
+            "trials": records(table),
+        },
+        describe=partial(_describe, methods, material.source),
+    )
 
 
 def remedies(
@@ -129,112 +157,64 @@ def _name(method: str, own: pd.DataFrame, median: float, lang: str) -> str:
     return f"{first}\n{second}"
 
 
-_WAIT = "nothing"
+_WORDS = {
+    "title": Pair(
+        "What forces an update, how fast, and at what cost",
+        "让更新立即生效的办法及其代价",
+    ),
+    "alt": Pair(
+        "Point chart on a log scale: seconds until all pods have the update, a row for "
+        "each method. Medians: {points}.",
+        "点图（对数刻度）：每种办法一行，横轴为全部 Pod 看到更新所需秒数。{points}。",
+    ),
+    "caption": Pair(
+        "Each trial of each method, its median as a bar, its costs beside{by_law}. "
+        "{trials}. {setting}{source}",
+        "每种办法的各次试验与中位数，及其代价{by_law}。{trials} 次试验。"
+        "{setting}{source}",
+    ),
+}
+_POINT = Pair("{method}: {seconds}", "{method}：{seconds}")
+_BY_LAW = Pair("; waiting is by the law", "（等待为理论值）")
+_WAITED = Pair(
+    "Who does nothing waits for the last pod; the median of that is {seconds}, by the "
+    "law.",
+    "什么都不做，最后一个 Pod 看到更新的中位时间为 {seconds}（理论值）。",
+)
+_TRIED = Pair(
+    "With “{method}” all pods have it after {seconds} (median of {trials}), for {pods} "
+    "replaced and {requests} to the API server.",
+    "{method}的中位时间为 {seconds}，替换 {pods} 个 Pod，{requests} 次 API 请求。",
+)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Remedies:
-    """Trials of each method, and the wait without one."""
-
-    table: pd.DataFrame
-    source: Source
-
-    @classmethod
-    def of(cls, material: Material) -> _Remedies:
-        """Take the table of trials."""
-        if material.table is None:
-            msg = (
-                "remedies are measured by notebooks/06-force-it.ipynb, not by a run: "
-                "leave out --run for those that come with cmhot"
-            )
-            raise UsageError(msg)
-        return cls(material.table, material.source)
-
-    def draw(self, ax: Axes, lang: str) -> object:
-        """Draw each trial, the costs beside."""
-        return remedies(self.table, ax=ax, modelled=self.source.modelled, lang=lang)
-
-    def numbers(self) -> dict[str, Any]:
-        """Give the trials, and the medians of each method."""
-        return {
-            "setting": self.source.setting,
-            "methods": self._medians(),
-            "trials": records(self.table),
-        }
-
-    def _medians(self) -> list[dict[str, Any]]:
-        """Give a row for each method, in the table's order."""
-        costs = ["seconds", "restarted", "min_ready_share", "requests"]
-        grouped = self.table.groupby("method", sort=False)
-        found = grouped[costs].median().assign(trials=grouped.size()).reset_index()
-        return records(found)
-
-    def tell(self, lang: str) -> Telling:
-        """Say what each method takes and costs."""
-        rows = self._medians()
-        tried = [row for row in rows if row["method"] != _WAIT]
-        n = sum(row["trials"] for row in tried)
-        waits = [row["seconds"] for row in rows if row["method"] == _WAIT]
-        source = self.source.sentence(lang)
-        setting = f"{self.source.setting}. " if self.source.setting else ""
-        if lang == "zh":
-            setting = setting.replace(". ", "。")
-            points = [
-                f"{say(row['method'], lang)}：{seconds(row['seconds'], lang)}"
-                for row in rows
-            ]
-            said = [
-                f"{say(row['method'], lang)}的中位时间为 "
-                f"{seconds(row['seconds'], lang)}，"
-                f"替换 {_count(row['restarted'])} 个 Pod，{_count(row['requests'])} 次 "
-                "API 请求。"
-                for row in tried
-            ]
-            if waits:
-                said.insert(
-                    0,
-                    "什么都不做，最后一个 Pod 看到更新的中位时间为 "
-                    f"{seconds(waits[0], lang)}（理论值）。",
-                )
-            return Telling(
-                title="让更新立即生效的办法及其代价",
-                alt="点图（对数刻度）：每种办法一行，横轴为全部 Pod 看到更新所需秒数。"
-                f"{'；'.join(points)}。",
-                caption="每种办法的各次试验与中位数，及其代价"
-                f"{'（等待为理论值）' if waits else ''}。"
-                f"{n} 次试验。"
-                f"{setting}{source}",
-                paragraph=joined(said, lang),
-            )
-        points = [
-            f"{say(row['method'], lang)}: {seconds(row['seconds'])}" for row in rows
-        ]
-        said = []
-        if waits:
-            said.append(
-                "Who does nothing waits for the last pod; the median of that is "
-                f"{seconds(waits[0])}, by the law."
-            )
-        said += [
-            f"With “{say(row['method'], lang)}” all pods have it after "
-            f"{seconds(row['seconds'])} (median of {row['trials']}), for "
-            f"{counted(row['restarted'], 'pod')} replaced and "
-            f"{counted(row['requests'], 'request')} to the API server."
-            for row in tried
-        ]
-        return Telling(
-            title="What forces an update, how fast, and at what cost",
-            alt="Point chart on a log scale: seconds until all pods have the update, a "
-            f"row for each method. Medians: {'; '.join(points)}.",
-            caption="Each trial of each method, its median as a bar, its costs beside"
-            f"{'; waiting is by the law' if waits else ''}. "
-            f"{counted(n, 'trial')}. {setting}{source}",
-            paragraph=joined(said),
-        )
+def _describe(methods: Sequence[Row], source: Source, lang: str) -> Description:
+    """Say what each method takes and costs."""
+    tried = [row for row in methods if row["method"] != _WAIT]
+    waits = [row for row in methods if row["method"] == _WAIT]
+    points = [say(_POINT, lang, **_values(row, lang)) for row in methods]
+    said = [say(_WAITED, lang, **_values(row, lang)) for row in waits]
+    said += [say(_TRIED, lang, **_values(row, lang)) for row in tried]
+    return describe(
+        _WORDS,
+        lang,
+        paragraph=joined(said, lang),
+        points=semicolons(points, lang),
+        by_law=say(_BY_LAW, lang) if waits else "",
+        trials=counted(sum(row["trials"] for row in tried), "trial", lang),
+        setting=source.setting_sentence(lang),
+        source=source.sentence(lang),
+    )
 
 
-def _count(value: float | None) -> str:
-    return "–" if value is None else f"{value:g}"
+def _values(row: Row, lang: str) -> dict[str, Any]:
+    return {
+        "method": say(row["method"], lang),
+        "seconds": seconds(row["seconds"], lang),
+        "trials": row["trials"],
+        "pods": counted(row["restarted"], "pod", lang),
+        "requests": counted(row["requests"], "request", lang),
+    }
 
 
 FIGURE = NamedFigure(
@@ -244,5 +224,5 @@ FIGURE = NamedFigure(
         "zh": "怎样让更新立即生效？多快？代价如何？",
     },
     needs="trials of notebook 06, not a run",
-    read=_Remedies.of,
+    read=_read,
 )

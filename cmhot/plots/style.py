@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.colors import to_rgb
+from matplotlib.lines import Line2D
 
 from cmhot.errors import UsageError
 from cmhot.plots.words import say
@@ -14,10 +16,13 @@ from cmhot.plots.words import say
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy.typing as npt
     import pandas as pd
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
+    Floats = npt.NDArray[np.float64]
+    Estimates = tuple[Floats, Floats, Floats]
 
 LINES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v", "<", ">", "P", "X", "*", "h")
@@ -37,60 +42,11 @@ ROOM = 0.17
 """For a legend above the rows, as a share of theirs."""
 
 
-def axes_or_new(ax: Axes | None) -> Axes:
-    """Give the Axes to draw on; None: new ones."""
-    return plt.subplots()[1] if ax is None else ax
-
-
-def is_dark(ax: Axes) -> bool:
-    """Tell whether the Axes are dark, so that colours can be light."""
-    shares = zip(to_rgb(ax.get_facecolor()), _LUMA, strict=True)
-    return sum(part * weight for part, weight in shares) < _HALF
-
-
-def colour(ax: Axes, number: int) -> str:
-    """Give the colour of the number-th series, from 0."""
-    palette = _ON_DARK if is_dark(ax) else _ON_LIGHT
-    return palette[number % len(palette)]
-
-
-def marker(number: int) -> str:
-    """Give the marker of the number-th series, from 0."""
-    return MARKERS[number % len(MARKERS)]
-
-
-def mark_every(number: int, *, of: int) -> tuple[float, float]:
-    """Give where the number-th of some curves has its marks, as Matplotlib has it.
-
-    Curves that lie on each other have theirs at different places.
-
-    Returns
-    -------
-    start, step
-        As shares of the diagonal of the Axes; a mark is a hundredth of it wide.
-    """
-    return (
-        _MARKS_FROM + _MARKS_APART * number,
-        _MARKS_APART * max(_FEWEST_MARKED, of),
-    )
-
-
-def ink() -> str:
-    """Give the colour of words and of laws."""
-    return str(mpl.rcParams["text.color"])
+# before drawing
 
 
 def need(table: pd.DataFrame, columns: Sequence[str], *, of: str) -> None:
-    """Refuse a table that lacks a column, or has no row.
-
-    Parameters
-    ----------
-    table
-        What is to be drawn.
-    columns
-        That it must have.
-    of
-        What makes such a table: for the message.
+    """Refuse a table that lacks a column or has no row; `of` is what makes such a one.
 
     Raises
     ------
@@ -106,12 +62,119 @@ def need(table: pd.DataFrame, columns: Sequence[str], *, of: str) -> None:
         raise UsageError(msg)
 
 
-def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Give the rows of a table, by the names of the columns."""
-    return [
-        {str(name): value for name, value in row.items()}
-        for row in table.to_dict("records")
-    ]
+def axes_or_new(ax: Axes | None) -> Axes:
+    """Give the Axes to draw on; None: new ones."""
+    return plt.subplots()[1] if ax is None else ax
+
+
+def column(
+    table: pd.DataFrame, name: str, otherwise: Floats | float = np.nan
+) -> Floats:
+    """Give a column as numbers, and `otherwise` where there is none."""
+    if name not in table:
+        return np.full(len(table), otherwise)
+    found = table[name].to_numpy(dtype=np.float64, na_value=np.nan)
+    return np.where(np.isnan(found), otherwise, found)
+
+
+def estimates(rows: pd.DataFrame, name: str) -> Estimates:
+    """Give a quantile of each row of `Summary.table`, by the best estimator known.
+
+    Returns
+    -------
+    value, low, high
+        Seconds, each of shape (n,); where a limit is not known, both are
+        the value itself.
+    """
+    value = column(rows, f"intervals_{name}_s", column(rows, f"{name}_s"))
+    low, high = (column(rows, f"intervals_{name}_s_{end}") for end in ("low", "high"))
+    known = ~(np.isnan(low) | np.isnan(high))
+    return value, np.where(known, low, value), np.where(known, high, value)
+
+
+# colours and marks
+
+
+def colour(ax: Axes, number: int) -> str:
+    """Give the colour of the number-th series, from 0: a light one on dark Axes."""
+    shares = zip(to_rgb(ax.get_facecolor()), _LUMA, strict=True)
+    is_dark = sum(part * weight for part, weight in shares) < _HALF
+    palette = _ON_DARK if is_dark else _ON_LIGHT
+    return palette[number % len(palette)]
+
+
+def marker(number: int) -> str:
+    """Give the marker of the number-th series, from 0."""
+    return MARKERS[number % len(MARKERS)]
+
+
+def ink() -> str:
+    """Give the colour of words and of laws."""
+    return str(mpl.rcParams["text.color"])
+
+
+def marked_curve(ax: Axes, number: int, *, of: int) -> dict[str, Any]:
+    """Give the colour of the number-th of some curves, and its marks.
+
+    Curves that lie on each other have theirs at different places: in shares of the
+    diagonal of the Axes, of which a mark is a hundredth wide.
+    """
+    return {
+        "color": colour(ax, number),
+        "marker": marker(number),
+        "markeredgecolor": ax.get_facecolor(),
+        "markeredgewidth": 0.7,
+        "markersize": 8,
+        "markevery": (
+            _MARKS_FROM + _MARKS_APART * number,
+            _MARKS_APART * max(_FEWEST_MARKED, of),
+        ),
+    }
+
+
+# what is drawn
+
+
+def draw_law(ax: Axes, t: Floats, share: Floats, *, label: str) -> None:
+    """Draw the law over curves of shares."""
+    ax.plot(t, share, label=label, color=ink(), linewidth=1.0, linestyle="--", zorder=3)
+
+
+def draw_estimates(
+    ax: Axes,
+    number: int,
+    at: Floats,
+    found: Estimates,
+    *,
+    upright: bool = True,
+    **look: Any,  # noqa: ANN401 - as of Axes.errorbar
+) -> None:
+    """Draw values with their limits, as the number-th series.
+
+    Upright ones stand above `at`, on the x axis; the others lie beside it, on the y.
+    """
+    value, low, high = found
+    reach = np.abs(np.array([value - low, high - value]))
+    own: dict[str, Any] = {
+        "color": colour(ax, number),
+        "linestyle": "none",
+        "marker": marker(number),
+        "capsize": 4,
+        "zorder": 3,
+    }
+    look = own | look
+    if upright:
+        ax.errorbar(at, value, yerr=reach, markersize=7, **look)
+    else:
+        ax.errorbar(value, at, xerr=reach, markersize=8, **look)
+
+
+def label_shares(ax: Axes, end: float, *, along: str = "delay", lang: str) -> None:
+    """Have shares up to 1, and up to `end` what `along` names."""
+    ax.set_xlim(0, end)
+    ax.set_ylim(0, 1.02)
+    ax.set_xlabel(say(along, lang))
+    ax.set_ylabel(say("share", lang))
 
 
 def note_origin(ax: Axes, *, modelled: bool, lang: str) -> None:
@@ -120,39 +183,20 @@ def note_origin(ax: Axes, *, modelled: bool, lang: str) -> None:
     ax.set_title(text, loc="right", style="italic")
 
 
+# words and legends
+
+
 def behind(ax: Axes) -> dict[str, Any]:
     """Give the box behind a word that lines may cross."""
     return {"facecolor": ax.get_facecolor(), "alpha": 0.7, "pad": 1, "lw": 0}
 
 
-def legend_below(ax: Axes, *args: Any) -> None:  # noqa: ANN401 - as of Axes.legend
-    """Put a legend where curves that rise leave room; behind it they are pale."""
-    ax.legend(
-        *args,
-        loc="lower right",
-        handlelength=3.2,
-        frameon=True,
-        facecolor=ax.get_facecolor(),
-        edgecolor="none",
-        framealpha=0.8,
-    )
-
-
 def name_rows(
     ax: Axes, names: Sequence[str], *, up: float = 0.0, gap_pt: float = _MARK_PT
 ) -> None:
-    """Name rows 0, 1 … inside the Axes, above each: there is no room beside.
+    """Name rows y = 0, 1 … inside the Axes, above each: there is no room beside.
 
-    Parameters
-    ----------
-    ax
-        With rows at y = 0, 1 …
-    names
-        From the top.
-    up
-        How far above its row a name stands, in rows.
-    gap_pt
-        And above that, in points: a mark's height, where there are marks.
+    A name stands `up` rows and `gap_pt` points, a mark's height, above its row.
     """
     for y, name in enumerate(names):
         ax.annotate(
@@ -170,21 +214,33 @@ def name_rows(
     ax.grid(visible=False, axis="y")
 
 
+def law_entry(rows: pd.DataFrame, lang: str) -> list[Line2D]:
+    """Give the legend's entry of the dashed lines, if a law is known."""
+    laws = [name for name in rows if "law" in str(name).split("_")]
+    if rows[laws].isna().all(axis=None):
+        return []
+    return [Line2D([], [], color="grey", linestyle="--", label=say("law", lang))]
+
+
+def legend_below(ax: Axes, *args: Any) -> None:  # noqa: ANN401 - as of Axes.legend
+    """Put a legend where curves that rise leave room; behind it they are pale."""
+    ax.legend(
+        *args,
+        loc="lower right",
+        handlelength=3.2,
+        frameon=True,
+        facecolor=ax.get_facecolor(),
+        edgecolor="none",
+        framealpha=0.8,
+    )
+
+
 def legend_above(
     ax: Axes, rows: int, *, handles: Sequence[Artist], columns: int
 ) -> None:
-    """Leave room above rows 0, 1 … for a legend, and put it there.
+    """Leave room above rows y = 0, 1 … for a legend, and put it there.
 
-    Parameters
-    ----------
-    ax
-        With rows at y = 0, 1 …
-    rows
-        How many.
-    handles
-        What the legend shows.
-    columns
-        Entries beside each other where the figure is wide.
+    It has that many columns where the figure is wide, else two.
     """
     ax.set_ylim(rows - 0.4, -0.7 - ROOM * rows)
     figure = ax.get_figure(root=True)

@@ -1,12 +1,12 @@
-"""One update's life: written once, and seen by each pod in its turn.
+"""When each pod sees one and the same update.
 
-``timeline``: what happens to one update.
+The named figure ``timeline``.
 """
 # ruff: noqa: RUF001 - Chinese punctuation is as it should be
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,23 +17,96 @@ from cmhot.clock import NS_PER_S
 from cmhot.errors import UsageError
 from cmhot.plots.figure import (
     NamedFigure,
-    Telling,
-    distinct_names,
-    most_telling,
+    Subject,
+    describe,
     populations,
+    with_most_pods,
 )
 from cmhot.plots.style import ROOM, axes_or_new, colour, ink, marker, need, note_origin
-from cmhot.plots.words import say, seconds
+from cmhot.plots.words import Pair, in_both, say, seconds
 from cmhot.runs.delays import delays, pool
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from cmhot.plots.figure import Material, Source
+    from cmhot.plots.figure import Description, Material, Source
 
 
 _STAMPS = ("planned_ns", "sent_ns", "acked_ns")
 _MS_PER_S = 1000
+
+
+def _read(material: Material) -> Subject:
+    """Take the update of a table, or choose one of a run.
+
+    It is one that all pods of a setting saw, of the setting with most pods; of
+    several runs the first is taken. A table has a row per pod, with the columns
+    ``node, pod, consumer, configmap, seq, published_ns``, and in each
+    ``planned_ns, sent_ns, acked_ns`` of the update.
+    """
+    table = material.table
+    if table is None:
+        return _chosen(material)
+    (seq,) = table["seq"].unique()
+    written = table[["configmap", "seq", *_STAMPS]].drop_duplicates()
+    (acked_ns,) = written["acked_ns"]
+    seen_s = sorted((table["published_ns"] - acked_ns) / NS_PER_S)
+    setting, source = material.named_setting, material.source
+    return _subject(written, table, int(seq), seen_s, setting=setting, source=source)
+
+
+def _chosen(material: Material) -> Subject:
+    """Choose the update in the middle of those that all pods of a setting saw."""
+    run = material.runs[0]
+    found = [
+        (row, own)
+        for row, own in populations(delays(run))
+        if (own["status"] == "observed").any()
+    ]
+    if not found:
+        msg = "timeline needs a run in which a pod saw an update, and none did"
+        raise UsageError(msg)
+    row, own = with_most_pods(found)
+    observed = own["status"] == "observed"
+    seen = own.loc[observed, "seq"].unique()
+    whole = np.setdiff1d(seen, own.loc[~observed, "seq"].unique())
+    seqs = np.sort(whole if whole.size else seen)
+    seq = int(seqs[len(seqs) // 2])
+    published = run.publications[
+        run.publications["pod"].isin(own["pod"].unique())
+        & (run.publications["consumer"] == row["consumer"])
+    ]
+    updates = run.updates[run.updates["configmap"].isin(own["configmap"].unique())]
+    rows = own[(own["seq"] == seq) & observed]
+    seen_s = sorted(rows["delay_s"].astype(float))
+    source = material.source_of(pool({str(run.meta["run_id"]): rows}))
+    setting = in_both(row)
+    return _subject(updates, published, seq, seen_s, setting=setting, source=source)
+
+
+def _subject(
+    updates: pd.DataFrame,
+    publications: pd.DataFrame,
+    seq: int,
+    seen_s: list[float],
+    *,
+    setting: Pair,
+    source: Source,
+) -> Subject:
+    planned, sent = _since_ack_ms(updates[updates["seq"] == seq].iloc[0])
+    numbers = {
+        "setting": setting.en,
+        "seq": seq,
+        "planned_s": None if planned is None else planned / _MS_PER_S,
+        "sent_s": None if sent is None else sent / _MS_PER_S,
+        "seen_s": seen_s,
+    }
+    return Subject(
+        source=source,
+        draw=partial(update_timeline, updates, publications, seq=seq),
+        numbers=numbers,
+        describe=partial(_describe, numbers, setting, source),
+    )
 
 
 def update_timeline(
@@ -108,7 +181,7 @@ def update_timeline(
     ax.axvline(0, color=ink(), linewidth=1.2)
     room = max(1.0, ROOM * len(seen))
     ax.annotate(
-        _written(own, acked_ns, lang),
+        _written(own, lang),
         (0.015, 0.985),
         xycoords="axes fraction",
         va="top",
@@ -127,13 +200,7 @@ def update_timeline(
 
 
 def _seen(publications: pd.DataFrame, seq: int, acked_ns: int) -> pd.DataFrame:
-    """Give when each pod first had an update, in seconds since it was acknowledged.
-
-    Returns
-    -------
-    DataFrame
-        ``node``, ``since_s``, ascending, and ``turn``, from 1.
-    """
+    """Give ``node`` and ``since_s``, when a pod first had an update, and its turn."""
     enough = publications[publications["seq"] >= seq]
     keys = ["node", "pod", "consumer"]
     first = enough.groupby(keys, observed=True)["published_ns"].min().sort_values()
@@ -143,166 +210,71 @@ def _seen(publications: pd.DataFrame, seq: int, acked_ns: int) -> pd.DataFrame:
     )
 
 
-def _written(own: pd.DataFrame, acked_ns: int, lang: str) -> str:
-    """Say when an update was planned and sent, before it was acknowledged."""
-    found = {}
-    for name in ("planned", "sent"):
-        stamp = own[f"{name}_ns"].iloc[0]
-        if pd.isna(stamp):
-            found[name] = say("none such", lang)
-            continue
-        ms = (acked_ns - int(stamp)) / NS_PER_S * _MS_PER_S
-        key = "minus ms" if ms > 0 else "ms"
-        found[name] = say(key, lang, value=abs(ms))
-    return say("write", lang, **found)
+def _written(own: pd.DataFrame, lang: str) -> str:
+    """Write when an update was planned and sent, before it was acknowledged."""
+    said = []
+    for ms in _since_ack_ms(own.iloc[0]):
+        if ms is None:
+            said.append(say("none such", lang))
+        else:
+            said.append(say("minus ms" if ms < 0 else "ms", lang, value=abs(ms)))
+    return say("write", lang, planned=said[0], sent=said[1])
 
 
-_WRITTEN = ("planned_ns", "sent_ns", "acked_ns")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Timeline:
-    """The update in the middle of a run, in the pods of one setting."""
-
-    updates: pd.DataFrame
-    publications: pd.DataFrame
-    seq: int
-    seen_s: list[float]
-    written_ms: tuple[float | None, float | None]
-    setting: dict[str, str]
-    source: Source
-
-    @classmethod
-    def of(cls, material: Material) -> _Timeline:
-        """Take the update of a table, or choose one of a run.
-
-        It is one that all pods of a setting saw, of the setting with most pods; of
-        several runs the first is taken. A table has a row per pod, with the columns
-        ``node, pod, consumer, configmap, seq, published_ns``, and in each
-        ``planned_ns, sent_ns, acked_ns`` of the update.
-        """
-        if material.table is not None:
-            return cls._of_table(material.table, material.source)
-        return cls._chosen(material)
-
-    @classmethod
-    def _of_table(cls, table: pd.DataFrame, source: Source) -> _Timeline:
-        named = source.setting or ""
-        (seq,) = table["seq"].unique()
-        written = table[["configmap", "seq", *_WRITTEN]].drop_duplicates()
-        (acked_ns,) = written["acked_ns"]
-        return cls(
-            updates=written,
-            publications=table,
-            seq=int(seq),
-            seen_s=sorted((table["published_ns"] - acked_ns) / NS_PER_S),
-            written_ms=_before_ms(written.iloc[0]),
-            setting={"en": named, "zh": named},
-            source=source,
-        )
-
-    @classmethod
-    def _chosen(cls, material: Material) -> _Timeline:
-        run = material.runs[0]
-        every = delays(run)
-        found = [
-            (row, own)
-            for row, own in populations(every)
-            if (own["status"] == "observed").any()
-        ]
-        if not found:
-            msg = "timeline needs a run in which a pod saw an update, and none did"
-            raise UsageError(msg)
-        row, own = most_telling(found)
-        missed = own.loc[own["status"] != "observed", "seq"].unique()
-        seen = own.loc[own["status"] == "observed", "seq"].unique()
-        whole = np.setdiff1d(seen, missed)
-        seqs = np.sort(whole if whole.size else seen)
-        seq = int(seqs[len(seqs) // 2])
-        pods, configmaps = own["pod"].unique(), own["configmap"].unique()
-        published = run.publications[
-            run.publications["pod"].isin(pods)
-            & (run.publications["consumer"] == row["consumer"])
-        ]
-        updates = run.updates[run.updates["configmap"].isin(configmaps)]
-        of_it = updates[updates["seq"] == seq].iloc[0]
-        rows = own[(own["seq"] == seq) & (own["status"] == "observed")]
-        return cls(
-            updates=updates,
-            publications=published,
-            seq=seq,
-            seen_s=sorted(rows["delay_s"].astype(float)),
-            written_ms=_before_ms(of_it),
-            setting={lang: distinct_names([row], lang)[0] for lang in ("en", "zh")},
-            source=material.source_of(pool({str(run.meta["run_id"]): rows})),
-        )
-
-    def draw(self, ax: Axes, lang: str) -> object:
-        """Draw the update, and each pod's publication of it."""
-        return update_timeline(
-            self.updates,
-            self.publications,
-            seq=self.seq,
-            ax=ax,
-            modelled=self.source.modelled,
-            lang=lang,
-        )
-
-    def numbers(self) -> dict[str, Any]:
-        """Give when each pod had it."""
-        planned, sent = self.written_ms
-        return {
-            "setting": self.setting["en"],
-            "seq": self.seq,
-            "planned_s": None if planned is None else planned / 1000,
-            "sent_s": None if sent is None else sent / 1000,
-            "seen_s": self.seen_s,
-        }
-
-    def tell(self, lang: str) -> Telling:
-        """Say when the first, the middle and the last pod had it."""
-        first, last = self.seen_s[0], self.seen_s[-1]
-        middle = float(np.median(self.seen_s))
-        pods = len(self.seen_s)
-        source = self.source.sentence(lang)
-        sent = self.written_ms[1]
-        if lang == "zh":
-            wrote = "" if sent is None else f"写请求耗时 {-sent:.0f} 毫秒；"
-            return Telling(
-                title="一次更新的时间线",
-                alt=f"时间线：{wrote}首个 Pod 在 {seconds(first, lang)}后看到更新，"
-                f"中间的在 {seconds(middle, lang)}，最后一个在 {seconds(last, lang)}。",
-                caption=f"第 {self.seq} 次更新：自 API server 确认起，{pods} 个 Pod "
-                f"各自看到更新的时刻。{self.setting[lang]}。{source}",
-                paragraph=f"{wrote}此后没有任何通知到达 Pod：每个 Pod 等待 kubelet "
-                f"下一次同步。{pods} 个 Pod 中，首个等了 {seconds(first, lang)}，"
-                f"一半在 {seconds(middle, lang)}内，最后一个等了 "
-                f"{seconds(last, lang)}。",
-            )
-        wrote = "" if sent is None else f"The write took {-sent:.0f} ms. "
-        return Telling(
-            title="One update, from its write to the last pod",
-            alt=f"Timeline of one update. {wrote}The first pod had it after "
-            f"{seconds(first)}, the middle one after {seconds(middle)}, the last of "
-            f"{pods} after {seconds(last)}.",
-            caption=f"Update {self.seq}: when each of {pods} pods had it, in seconds "
-            "since the API server acknowledged the write. "
-            f"{self.setting['en']}. {source}",
-            paragraph=f"{wrote}After it no message reaches a pod: each waits for its "
-            f"kubelet's next sync. Of {pods} pods the first waited {seconds(first)}, "
-            f"half of them up to {seconds(middle)}, the last {seconds(last)}.",
-        )
-
-
-def _before_ms(written: pd.Series[Any]) -> tuple[float | None, float | None]:
-    """Say when a write was planned and sent, as of its acknowledgement."""
+def _since_ack_ms(update: pd.Series[Any]) -> tuple[float | None, float | None]:
+    """Give when a write was planned and sent, as of its acknowledgement."""
     planned, sent = (
         None
-        if pd.isna(written[name])
-        else (int(written[name]) - int(written["acked_ns"])) / NS_PER_S * 1000
+        if pd.isna(update[name])
+        else (int(update[name]) - int(update["acked_ns"])) / NS_PER_S * _MS_PER_S
         for name in ("planned_ns", "sent_ns")
     )
     return planned, sent
+
+
+_WORDS = {
+    "title": Pair("One update, from its write to the last pod", "一次更新的时间线"),
+    "alt": Pair(
+        "Timeline of one update. {wrote}The first pod had it after {first}, the middle "
+        "one after {middle}, the last of {pods} after {last}.",
+        "时间线：{wrote}首个 Pod 在 {first}后看到更新，中间的在 {middle}，"
+        "最后一个在 {last}。",
+    ),
+    "caption": Pair(
+        "Update {seq}: when each of {pods} pods had it, in seconds since the API "
+        "server acknowledged the write. {setting}. {source}",
+        "第 {seq} 次更新：自 API server 确认起，{pods} 个 Pod 各自看到更新的时刻。"
+        "{setting}。{source}",
+    ),
+    "paragraph": Pair(
+        "{wrote}After it no message reaches a pod: each waits for its kubelet's next "
+        "sync. Of {pods} pods the first waited {first}, half of them up to {middle}, "
+        "the last {last}.",
+        "{wrote}此后没有任何通知到达 Pod：每个 Pod 等待 kubelet 下一次同步。"
+        "{pods} 个 Pod 中，首个等了 {first}，一半在 {middle}内，最后一个等了 {last}。",
+    ),
+}
+_WROTE = Pair("The write took {ms:.0f} ms. ", "写请求耗时 {ms:.0f} 毫秒；")
+
+
+def _describe(
+    numbers: dict[str, Any], setting: Pair, source: Source, lang: str
+) -> Description:
+    """Say when the first, the middle and the last pod had it."""
+    seen_s, sent_s = numbers["seen_s"], numbers["sent_s"]
+    took = "" if sent_s is None else say(_WROTE, lang, ms=-sent_s * _MS_PER_S)
+    return describe(
+        _WORDS,
+        lang,
+        seq=numbers["seq"],
+        wrote=took,
+        first=seconds(seen_s[0], lang),
+        middle=seconds(float(np.median(seen_s)), lang),
+        last=seconds(seen_s[-1], lang),
+        pods=len(seen_s),
+        setting=say(setting, lang),
+        source=source.sentence(lang),
+    )
 
 
 FIGURE = NamedFigure(
@@ -312,5 +284,5 @@ FIGURE = NamedFigure(
         "zh": "同一次更新，各 Pod 分别何时看到？",
     },
     needs="a run in which a pod saw an update",
-    read=_Timeline.of,
+    read=_read,
 )

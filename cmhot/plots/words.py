@@ -1,12 +1,9 @@
-"""Words on figures, in English and in Chinese.
-
-Numbers and lists in sentences, in English and in Chinese.
-"""
+"""Words on figures and in sentences about them, in English and in Chinese."""
 # ruff: noqa: RUF001 - Chinese punctuation is as it should be
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
@@ -15,13 +12,22 @@ from cmhot.kubelet.settings import Strategy
 from cmhot.runs import schema
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from cmhot.statistics.summary import SettingSummary, Summary
 
 
+class Pair(NamedTuple):
+    """A text, or a template as `str.format` has it, in each of `LANGUAGES`."""
+
+    en: str
+    zh: str
+
+
 LANGUAGES = ("en", "zh")
 """English and simplified Chinese."""
+VOLUME = "volume"
+"""The consumer that the law is about."""
 WORDS = {
     # axes
     "delay": ("delay, s", "延迟（秒）"),
@@ -73,6 +79,10 @@ WORDS = {
     "p90": ("p90", "p90"),
     "p95": ("p95", "p95"),
     "p99": ("p99", "p99"),
+    "quantiles": (
+        "{name}: median {p50}, 99 % {p99}",
+        "{name}：中位数 {p50}，99 % {p99}",
+    ),
     # one update
     "write": (
         "update planned {planned}, sent {sent},\nacknowledged 0 ms",
@@ -133,8 +143,10 @@ WORDS = {
 }
 
 
-def say(key: str, lang: str, **values: Any) -> str:  # noqa: ANN401 - as str.format has it
-    """Give a word or phrase in a language; what is not known is given as it is.
+def say(words: str | tuple[str, str], lang: str, **values: Any) -> str:  # noqa: ANN401 - as str.format has it
+    """Give a pair, or that of a key of `WORDS`, in a language, with its blanks filled.
+
+    A key that is not known is given as it is: names are not translated.
 
     Raises
     ------
@@ -145,51 +157,31 @@ def say(key: str, lang: str, **values: Any) -> str:  # noqa: ANN401 - as str.for
         known = ", ".join(LANGUAGES)
         msg = f"figures speak no {lang!r}: choose one of {known}"
         raise UsageError(msg)
-    text = WORDS[key][LANGUAGES.index(lang)] if key in WORDS else key
+    if isinstance(words, str):
+        words = WORDS.get(words, (words, words))
+    text = words[LANGUAGES.index(lang)]
     return text.format(**values) if values else text
 
 
-def setting_name(row: Mapping[str, Any], lang: str) -> str:
-    """Name the setting in a row: ``10 s, Watch``."""
-    sync_s = row["sync_frequency_s"]
-    if pd.isna(sync_s):
-        return say("unknown setting", lang)
-    seconds = say("s", lang, value=float(sync_s))
-    if pd.isna(row["strategy"]):
-        return say("inferred", lang, name=seconds)
-    return say("with", lang, name=seconds, more=strategy_name(row, lang))
-
-
-def strategy_name(row: Mapping[str, Any], lang: str) -> str:
-    """Name the change detection in a row: ``Cache (TTL 15 s)``."""
-    setting = schema.setting_of(row)
-    if setting is None:
-        return say("unknown setting", lang)
-    name = setting.strategy.value
-    if setting.strategy is not Strategy.CACHE or setting.ttl_s is None:
-        return name
-    return say("ttl", lang, name=name, value=setting.ttl_s)
-
-
-def way_name(row: Mapping[str, Any], lang: str) -> str:
-    """Name the way of measuring in a row: ``closed loop, pause of 5 s``."""
-    seconds, pause = row.get("seconds"), row.get("pause_s")
-    known = {} if seconds is None or pd.isna(seconds) else {"value": seconds}
-    name = say(str(row["method"]), lang, **known)
-    if pause is None or pd.isna(pause):
-        return name
-    return say("with", lang, name=name, more=say("pause", lang, value=pause))
-
-
-VOLUME = "volume"
-"""The consumer that the law is about."""
+# numbers and lists in sentences
 
 
 def seconds(value: float | None, lang: str = "en") -> str:
     """Write seconds to a tenth: ``12.9 s``."""
     if value is None:
-        return "unknown" if lang == "en" else "未知"
-    return f"{value:.1f} s" if lang == "en" else f"{value:.1f} 秒"
+        return say(("unknown", "未知"), lang)
+    return say("tenths of s", lang, value=value)
+
+
+def percent(share: float) -> str:
+    """Write a share in whole percent: ``71 %``."""
+    return f"{share * 100:.0f} %"
+
+
+def counted(number: float | None, thing: str, lang: str = "en") -> str:
+    """Write a number of things: ``1 pod``, ``2 pods``; in Chinese the number alone."""
+    said = "–" if number is None else f"{number:g}"
+    return f"{said} {thing}{'' if number == 1 else 's'}" if lang == "en" else said
 
 
 def listing(parts: Sequence[str], lang: str = "en") -> str:
@@ -205,40 +197,79 @@ def listing(parts: Sequence[str], lang: str = "en") -> str:
     return f"{comma.join(parts[:-1])}{and_}{parts[-1]}"
 
 
-def percent(share: float) -> str:
-    """Write a share in whole percent: ``71 %``."""
-    return f"{share * 100:.0f} %"
+def semicolons(parts: Iterable[str], lang: str) -> str:
+    """Join parts that have commas of their own: ``a; b; c``."""
+    return say(("; ", "；"), lang).join(parts)
 
 
-def counted(number: float | None, thing: str) -> str:
-    """Write a number of things: ``1 pod``, ``2 pods``."""
-    said = "–" if number is None else f"{number:g}"
-    return f"{said} {thing}{'' if number == 1 else 's'}"
-
-
-def joined(sentences: Sequence[str], lang: str = "en") -> str:
+def joined(sentences: Iterable[str], lang: str) -> str:
     """Make a paragraph of sentences."""
-    return (" " if lang == "en" else "").join(sentences)
+    return say((" ", ""), lang).join(sentences)
+
+
+# names of settings and of ways of measuring
+
+
+def setting_name(row: Mapping[str, Any], lang: str) -> str:
+    """Name the setting in a row: ``10 s, Watch``."""
+    sync_s = row["sync_frequency_s"]
+    if pd.isna(sync_s):
+        return say("unknown setting", lang)
+    name = say("s", lang, value=float(sync_s))
+    if pd.isna(row["strategy"]):
+        return say("inferred", lang, name=name)
+    return say("with", lang, name=name, more=_strategy_name(row, lang))
+
+
+def _strategy_name(row: Mapping[str, Any], lang: str) -> str:
+    """Name the change detection in a row: ``Cache (TTL 15 s)``."""
+    setting = schema.setting_of(row)
+    if setting is None:
+        return say("unknown setting", lang)
+    name = setting.strategy.value
+    if setting.strategy is not Strategy.CACHE or setting.ttl_s is None:
+        return name
+    return say("ttl", lang, name=name, value=setting.ttl_s)
+
+
+def in_both(row: Mapping[str, Any]) -> Pair:
+    """Name the setting in a row in both languages."""
+    return Pair(setting_name(row, "en"), setting_name(row, "zh"))
+
+
+def distinct_names(rows: Sequence[Mapping[str, Any]], lang: str) -> list[str]:
+    """Name settings, with the consumer where there are several."""
+    names = [setting_name(row, lang) for row in rows]
+    if len({row["consumer"] for row in rows}) == 1:
+        return names
+    return [
+        say("with", lang, name=name, more=row["consumer"])
+        for name, row in zip(names, rows, strict=True)
+    ]
 
 
 def name_of(own: SettingSummary, summary: Summary, lang: str = "en") -> str:
     """Name a setting: ``10 s, Watch``; with its consumer where there are several."""
     name = own.name if lang == "en" else setting_name(own.population, lang)
     consumers = {one.population["consumer"] for one in summary.settings}
-    several = len(consumers) > 1
-    comma = ", " if lang == "en" else "，"
-    return f"{name}{comma}{own.population['consumer']}" if several else name
-
-
-def names_of(summary: Summary, lang: str = "en") -> str:
-    """List the settings of a summary, each once."""
-    names = [name_of(own, summary, lang) for own in summary.settings]
-    return ("; " if lang == "en" else "；").join(dict.fromkeys(names))
+    if len(consumers) == 1:
+        return name
+    return say("with", lang, name=name, more=own.population["consumer"])
 
 
 def sync_of(population: Mapping[str, Any], lang: str = "en") -> str:
     """Name the `syncFrequency` in a row: ``10 s``."""
     sync_s = population["sync_frequency_s"]
     if sync_s is None:
-        return "an unknown one" if lang == "en" else "未知"
-    return f"{sync_s:g} s" if lang == "en" else f"{sync_s:g} 秒"
+        return say(("an unknown one", "未知"), lang)
+    return say("s", lang, value=sync_s)
+
+
+def way_name(row: Mapping[str, Any], lang: str) -> str:
+    """Name the way of measuring in a row: ``closed loop, pause of 5 s``."""
+    every_s, pause_s = row.get("seconds"), row.get("pause_s")
+    known = {} if every_s is None or pd.isna(every_s) else {"value": every_s}
+    name = say(str(row["method"]), lang, **known)
+    if pause_s is None or pd.isna(pause_s):
+        return name
+    return say("with", lang, name=name, more=say("pause", lang, value=pause_s))

@@ -1,39 +1,46 @@
-"""The wrong ways of measuring beside the right one.
+"""What one finds who measures the delay wrongly, beside the right way.
 
-``wrong-ways``: what one finds who measures wrongly.
+The named figure ``wrong-ways``.
 """
 # ruff: noqa: RUF001 - Chinese punctuation is as it should be
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cmhot.errors import UsageError
 from cmhot.plots.figure import (
     NamedFigure,
-    Telling,
-    distinct_names,
-    most_telling,
+    Subject,
+    describe,
     populations,
-    reads_each_sync,
+    reading_each_sync,
     records,
+    with_most_pods,
 )
 from cmhot.plots.style import (
     axes_or_new,
     behind,
     colour,
+    column,
+    draw_estimates,
     ink,
-    marker,
     name_rows,
     need,
     note_origin,
-    rows_of,
 )
-from cmhot.plots.sweep import column
-from cmhot.plots.words import listing, say, seconds, way_name
+from cmhot.plots.words import (
+    Pair,
+    in_both,
+    listing,
+    say,
+    seconds,
+    semicolons,
+    way_name,
+)
 from cmhot.statistics import mistakes
 from cmhot.statistics.mistakes import CLOSED, OPEN
 
@@ -41,10 +48,31 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from cmhot.plots.figure import Material, Source
+    from cmhot.plots.figure import Description, Material, Source
 
 
-_RIGHT = "open loop"
+def _read(material: Material) -> Subject:
+    """Take the table that is given, or try the wrong ways on what was measured."""
+    table, source, setting = material.table, material.source, material.named_setting
+    if table is None:
+        found = reading_each_sync(material.refresh)
+        if not found:
+            msg = (
+                "wrong-ways needs a run at a setting under which each sync reads what "
+                "there is (Watch, Get, or Cache without a TTL), and there is none"
+            )
+            raise UsageError(msg)
+        row, own = with_most_pods(found)
+        (seen,) = (rows for key, rows in populations(material.delays) if key == row)
+        setting = in_both(row)
+        source = material.source_of(own)
+        table = mistakes.wrong_ways(own, delays=seen, kubernetes=source.kubernetes)
+    return Subject(
+        source=source,
+        draw=partial(wrong_ways, table),
+        numbers={"setting": setting.en, "ways": records(table)},
+        describe=partial(_describe, table, setting, source),
+    )
 
 
 def wrong_ways(
@@ -83,22 +111,12 @@ def wrong_ways(
     ax = axes_or_new(ax)
     y = np.arange(len(table), dtype=np.float64)
     mean = column(table, "mean_s")
-    low, high = (
-        np.where(np.isnan(end), mean, end)
-        for end in (column(table, name) for name in ("low_s", "high_s"))
-    )
-    right = (table["method"] == _RIGHT).to_numpy()
-    for number, rows in enumerate((right, ~right)):
-        ax.errorbar(
-            mean[rows],
-            y[rows],
-            xerr=np.abs(np.array([mean - low, high - mean]))[:, rows],
-            color=colour(ax, 2 if number == 0 else 1),
-            linestyle="none",
-            marker=marker(number),
-            markersize=8,
-            capsize=4,
-        )
+    low, high = (column(table, name, mean) for name in ("low_s", "high_s"))
+    right = (table["method"] == OPEN).to_numpy()
+    for number, (rows, hue) in enumerate(((right, 2), (~right, 1))):
+        found = (mean[rows], low[rows], high[rows])
+        look = {"color": colour(ax, hue), "zorder": 2}
+        draw_estimates(ax, number, y[rows], found, upright=False, **look)
     for place, value, end in zip(y, mean, high, strict=True):
         ax.annotate(
             say("tenths of s", lang, value=value),
@@ -117,7 +135,7 @@ def wrong_ways(
         textcoords="offset points",
         va="center",
     )
-    name_rows(ax, [way_name(row, lang) for row in rows_of(table)])
+    name_rows(ax, [way_name(row, lang) for row in records(table)])
     ax.set_ylim(len(table) - 0.5, -1.0)
     ax.set_xlim(0, float(np.nanmax(high)) * 1.2)
     ax.set_xlabel(say("mean delay", lang))
@@ -125,116 +143,80 @@ def wrong_ways(
     return ax
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _WrongWays:
-    """The mean delay as each way of measuring has it."""
+_WORDS = {
+    "title": Pair("What one finds who measures wrongly", "错误的测量方法会得到什么"),
+    "alt": Pair(
+        "Point chart: a row for each way of measuring, mean delay in seconds; the "
+        "truth, {truth}, is dashed. {points}.",
+        "点图：每种测量方法一行，横轴为平均延迟（秒），虚线为真值 {truth}。{points}。",
+    ),
+    "caption": Pair(
+        "Mean delay as each way of measuring has it, with 95 % confidence intervals; "
+        "dashed: the true mean, over all instants, by the intervals between syncs. "
+        "The open loop is the mean of the updates that were sent. "
+        "{replayed}{setting}. {source}",
+        "各种测量方法得到的平均延迟及其 95 % 置信区间；"
+        "虚线为由同步间隔算出的所有时刻的真实平均值，"
+        "开环为实际发出的更新的平均值。{replayed}{setting}。{source}",
+    ),
+    "paragraph": Pair(
+        "By the intervals between syncs an update at any instant waits {truth} on "
+        "average{sent}. {loops}The way that is furthest off, {worst}, finds "
+        "{factor:.1f} times the truth.",
+        "由同步间隔可知，任意时刻的更新平均等待 {truth}{sent}。{loops}"
+        "偏差最大的方法（{worst}）得到真值的 {factor:.1f} 倍。",
+    ),
+}
+_POINT = Pair("{name}: {mean}", "{name}：{mean}")
+_RUN = Pair("Closed loops were really run. ", "闭环确实执行过。")
+_REPLAYED = Pair(
+    "Closed loops were replayed on the syncs that were recorded. ",
+    "闭环在测得的同步时刻上重放。",
+)
+_SENT = Pair(
+    "; those that were sent, at instants drawn beforehand, waited {means}",
+    "，实际发出的更新平均等待 {means}",
+)
+_LOOPS = Pair(
+    "“Patch, wait until seen, pause, patch again” finds {means}, depending on the "
+    "pause, since each of its updates follows a sync. ",
+    "“修改、等到看见、停一会儿、再改”的闭环得到 {means}，取决于停多久，"
+    "因为每次修改都紧跟在一次同步之后。",
+)
 
-    table: pd.DataFrame
-    setting: dict[str, str]
-    source: Source
 
-    @classmethod
-    def of(cls, material: Material) -> _WrongWays:
-        """Take the table that is given, or try the wrong ways on what was measured."""
-        if material.table is not None:
-            named = material.source.setting or ""
-            setting = {"en": named, "zh": named}
-            return cls(material.table, setting, material.source)
-        found = [
-            (row, own)
-            for row, own in populations(material.refresh)
-            if reads_each_sync(row)
-        ]
-        if not found:
-            msg = (
-                "wrong-ways needs a run at a setting under which each sync reads what "
-                "there is (Watch, Get, or Cache without a TTL), and there is none"
-            )
-            raise UsageError(msg)
-        row, own = most_telling(found)
-        names = {lang: distinct_names([row], lang)[0] for lang in ("en", "zh")}
-        (seen,) = (rows for key, rows in populations(material.delays) if key == row)
-        source = material.source_of(own)
-        table = mistakes.wrong_ways(own, delays=seen, kubernetes=source.kubernetes)
-        return cls(table, names, source)
-
-    def draw(self, ax: Axes, lang: str) -> object:
-        """Draw each way's mean, and the true one."""
-        return wrong_ways(self.table, ax=ax, modelled=self.source.modelled, lang=lang)
-
-    def numbers(self) -> dict[str, Any]:
-        """Give a row for each way."""
-        return {"setting": self.setting["en"], "ways": records(self.table)}
-
-    def tell(self, lang: str) -> Telling:
-        """Say how far off each way is."""
-        rows = records(self.table)
-        truth = rows[0]["truth_s"]
-        wrong = [row for row in rows if row["method"] != OPEN]
-        closed = [row["mean_s"] for row in wrong if row["method"] == CLOSED]
-        worst = max(wrong, key=lambda row: abs(row["mean_s"] - truth))
-        colon = ": " if lang == "en" else "："
-        points = [
-            f"{way_name(row, lang)}{colon}{seconds(row['mean_s'], lang)}"
-            for row in rows
-        ]
-        opened = [row["mean_s"] for row in rows if row["method"] == OPEN]
-        executed = any(row.get("executed") for row in wrong if row["method"] == CLOSED)
-        source = self.source.sentence(lang)
-        factor = worst["mean_s"] / truth
-        loops = [seconds(one, lang) for one in closed]
-        sent = [seconds(one, lang) for one in opened]
-        if lang == "zh":
-            how = "确实执行过" if executed else "在测得的同步时刻上重放"
-            replayed = f"闭环{how}。" if loops else ""
-            really = f"，实际发出的更新平均等待 {listing(sent, lang)}" if sent else ""
-            loop = (
-                "“修改、等到看见、停一会儿、再改”的闭环得到 "
-                f"{listing(loops, lang)}，取决于停多久，"
-                "因为每次修改都紧跟在一次同步之后。"
-                if loops
-                else ""
-            )
-            return Telling(
-                title="错误的测量方法会得到什么",
-                alt="点图：每种测量方法一行，横轴为平均延迟（秒），虚线为真值 "
-                f"{seconds(truth, lang)}。{'；'.join(points)}。",
-                caption="各种测量方法得到的平均延迟及其 95 % 置信区间；"
-                "虚线为由同步间隔算出的所有时刻的真实平均值，"
-                "开环为实际发出的更新的平均值。"
-                f"{replayed}{self.setting[lang]}。{source}",
-                paragraph="由同步间隔可知，任意时刻的更新平均等待 "
-                f"{seconds(truth, lang)}{really}。{loop}偏差最大的方法"
-                f"（{way_name(worst, lang)}）得到真值的 {factor:.1f} 倍。",
-            )
-        how = "really run" if executed else "replayed on the syncs that were recorded"
-        replayed = f"Closed loops were {how}. " if loops else ""
-        really = (
-            f"; those that were sent, at instants drawn beforehand, waited "
-            f"{listing(sent)}"
-            if sent
-            else ""
-        )
-        loop = (
-            "“Patch, wait until seen, pause, patch again” finds "
-            f"{listing(loops)}, depending on the pause, since each of its updates "
-            "follows a sync. "
-            if loops
-            else ""
-        )
-        return Telling(
-            title="What one finds who measures wrongly",
-            alt="Point chart: a row for each way of measuring, mean delay in seconds; "
-            f"the truth, {seconds(truth)}, is dashed. {'; '.join(points)}.",
-            caption="Mean delay as each way of measuring has it, with 95 % confidence "
-            "intervals; dashed: the true mean, over all instants, by the intervals "
-            "between syncs. The open loop is the mean of the updates that were sent. "
-            f"{replayed}{self.setting['en']}. {source}",
-            paragraph="By the intervals between syncs an update at any instant waits "
-            f"{seconds(truth)} on average{really}. {loop}"
-            f"The way that is furthest off, {way_name(worst, lang)}, finds "
-            f"{factor:.1f} times the truth.",
-        )
+def _describe(
+    table: pd.DataFrame, setting: Pair, source: Source, lang: str
+) -> Description:
+    """Say how far off each way is."""
+    rows = records(table)
+    truth = rows[0]["truth_s"]
+    opened = [row for row in rows if row["method"] == OPEN]
+    closed = [row for row in rows if row["method"] == CLOSED]
+    wrong = [row for row in rows if row["method"] != OPEN]
+    worst = max(wrong, key=lambda row: abs(row["mean_s"] - truth))
+    sent, loops = (
+        listing([seconds(row["mean_s"], lang) for row in some], lang)
+        for some in (opened, closed)
+    )
+    points = [
+        say(_POINT, lang, name=way_name(row, lang), mean=seconds(row["mean_s"], lang))
+        for row in rows
+    ]
+    replayed = _RUN if any(row.get("executed") for row in closed) else _REPLAYED
+    return describe(
+        _WORDS,
+        lang,
+        truth=seconds(truth, lang),
+        points=semicolons(points, lang),
+        replayed=say(replayed, lang) if closed else "",
+        setting=say(setting, lang),
+        sent=say(_SENT, lang, means=sent) if opened else "",
+        loops=say(_LOOPS, lang, means=loops) if closed else "",
+        worst=way_name(worst, lang),
+        factor=worst["mean_s"] / truth,
+        source=source.sentence(lang),
+    )
 
 
 FIGURE = NamedFigure(
@@ -244,5 +226,5 @@ FIGURE = NamedFigure(
         "zh": "用错误的方法测量延迟会得到什么？",
     },
     needs="a run under Watch, Get, or Cache without a TTL",
-    read=_WrongWays.of,
+    read=_read,
 )

@@ -10,7 +10,7 @@ import pytest
 
 from cmhot import plots
 from cmhot.errors import UsageError
-from cmhot.plots.words import LANGUAGES, WORDS, say, setting_name
+from cmhot.plots.words import LANGUAGES, WORDS, listing, say, setting_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +62,21 @@ def test_settings_have_names(
     row = dict(zip(["sync_frequency_s", "strategy", "ttl_s"], setting, strict=True))
 
     assert [setting_name(row, lang) for lang in LANGUAGES] == [english, chinese]
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        (["slow"], "slow"),
+        (["slow", "usual"], "slow 和 usual"),
+        (["1.20", "1.26", "1.37"], "1.20、1.26 和 1.37"),
+        (["5.0 秒", "6.0 秒"], "5.0 秒和 6.0 秒"),
+        (["卷", "环境变量"], "卷和环境变量"),
+    ],
+)
+def test_latin_words_have_room_in_chinese(parts: list[str], said: str) -> None:
+    """Between a Chinese character and a Latin letter or figure there is a space."""
+    assert listing(parts, "zh") == said
 
 
 TABLES: list[tuple[Callable[..., Axes], str, str]] = [

@@ -20,19 +20,11 @@ from tests.unit.plots.tables import delays, summary
 from tests.unit.plots.test_rows import trials
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     import pandas as pd
     from matplotlib.axes import Axes
-
-
-@pytest.fixture(autouse=True)
-def close_figures() -> Iterator[None]:
-    """Draw without a window, and leave no figure open."""
-    mpl.use("Agg")
-    yield
-    plt.close("all")
 
 
 def with_font(lang: str) -> str:

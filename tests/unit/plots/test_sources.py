@@ -115,18 +115,20 @@ def test_phases_of_more_than_eight_nodes_are_counted(
 
     subject = named("phase").read(Material(paths=(run.path,)))
 
-    assert len(subject.numbers()["nodes"]) == 8
-    telling = subject.tell("en")
-    assert "a row for each node" in telling.alt
-    assert "publications on 8 of 10 nodes" in telling.caption
-    assert "10 \u4e2a\u8282\u70b9\u4e2d\u7684 8 \u4e2a" in subject.tell("zh").caption
+    assert len(subject.numbers["nodes"]) == 8
+    said = subject.describe("en")
+    assert "a row for each node" in said.alt
+    assert "publications on 8 of 10 nodes" in said.caption
+    assert (
+        "10 \u4e2a\u8282\u70b9\u4e2d\u7684 8 \u4e2a" in subject.describe("zh").caption
+    )
 
 
 def test_limits_are_promised_where_there_can_be_some(
     two: tuple[Path, ...],
 ) -> None:
     """Of a fleet as large as all pods there is one group only."""
-    caption = named("fleet").read(Material(paths=two)).tell("en").caption
+    caption = named("fleet").read(Material(paths=two)).describe("en").caption
 
     assert "with 95 % confidence intervals where there are groups enough" in caption
 
@@ -137,13 +139,13 @@ def test_a_short_run_has_wrong_ways(simulate_run: SimulateRun) -> None:
 
     subject = named("wrong-ways").read(Material(paths=(run.path,)))
 
-    methods = [row["method"] for row in subject.numbers()["ways"]]
+    methods = [row["method"] for row in subject.numbers["ways"]]
     assert methods[0] == "open loop"
     assert "closed loop" not in methods
-    for telling in (subject.tell("en"), subject.tell("zh")):
-        assert "replayed" not in telling.caption
-        assert "\u95ed\u73af" not in telling.caption + telling.paragraph
-    assert "Patch" not in subject.tell("en").paragraph
+    for said in (subject.describe("en"), subject.describe("zh")):
+        assert "replayed" not in said.caption
+        assert "\u95ed\u73af" not in said.caption + said.paragraph
+    assert "Patch" not in subject.describe("en").paragraph
 
 
 def test_the_open_loop_is_told_beside_the_truth(simulate_run: SimulateRun) -> None:
@@ -151,9 +153,9 @@ def test_the_open_loop_is_told_beside_the_truth(simulate_run: SimulateRun) -> No
     run = simulate_run("r", settings=("sync=10s",), pods=8, window_s=120)
 
     subject = named("wrong-ways").read(Material(paths=(run.path,)))
-    first = subject.numbers()["ways"][0]
+    first = subject.numbers["ways"][0]
 
     assert first["mean_s"] != first["truth_s"]
     assert first["low_s"] < first["truth_s"] < first["high_s"]
-    assert "by the intervals between syncs" in subject.tell("en").caption
-    assert f"waited {first['mean_s']:.1f} s" in subject.tell("en").paragraph
+    assert "by the intervals between syncs" in subject.describe("en").caption
+    assert f"waited {first['mean_s']:.1f} s" in subject.describe("en").paragraph

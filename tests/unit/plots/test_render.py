@@ -151,7 +151,7 @@ def test_shipped_data_are_enough(name: str) -> None:
     """Figures of runs and of tables are told from what comes with the package."""
     material = shipped(name)
 
-    telling = named(name).read(material).tell("en")
+    said = named(name).read(material).describe("en")
 
-    assert "Measured on kubelet v1." in telling.caption
+    assert "Measured on kubelet v1." in said.caption
     assert not material.source.modelled

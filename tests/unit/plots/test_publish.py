@@ -156,7 +156,7 @@ def test_both_languages_have_the_same_numbers(
         given=KNOWN if name in TABLES else None,
     )
     subject = named(name).read(material)
-    english, chinese = subject.tell("en"), subject.tell("zh")
+    english, chinese = subject.describe("en"), subject.describe("zh")
 
     assert "\u5b9e\u6d4b" in chinese.caption
     numbers = {word for word in _numbers(english.alt) if "." in word}
@@ -222,11 +222,11 @@ def test_looks_into_an_environment_are_no_updates() -> None:
     figure = named("environment-or-volume")
     subject = figure.read(Material(table=LOOKS, given=KNOWN))
 
-    assert subject.tell("en").paragraph.startswith(
+    assert subject.describe("en").paragraph.startswith(
         "Of 2 looks into an environment (one per pod and update) 0 saw the update, in "
         "62 pod-seconds of watching: it never changes"
     )
-    chinese = subject.tell("zh").paragraph
+    chinese = subject.describe("zh").paragraph
     assert "2 \u6b21\uff08\u6bcf\u4e2a Pod \u6bcf\u6b21\u66f4\u65b0" in chinese
     assert "62 Pod\u00b7\u79d2" in chinese
 
