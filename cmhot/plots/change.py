@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cmhot.plots.style import (
-    LINES,
-    axes_or_new,
-    colour,
-    label_shares,
-    need,
-    note_origin,
-)
+from cmhot.plots import style
 from cmhot.plots.words import say
 
 if TYPE_CHECKING:
@@ -37,12 +30,9 @@ def before_and_after(
         As `report.comparison_page.Change.curves` gives it: ``when`` is ``before`` or
         ``after``, ``setting`` its name, ``share`` the pods that have the update after
         ``delay_s`` seconds, ``low`` and ``high`` its 95 % limits (NaN: none).
-    ax
-        Where to draw; None: new Axes.
-    modelled
-        Whether the numbers come from the model; the figure then says so.
-    lang
-        Language of the words, ``en`` or ``zh``.
+    ax, modelled, lang
+        Where to draw (None: new Axes), whether the figure is to say that its numbers
+        come from the model, and the language of its words, ``en`` or ``zh``.
 
     Returns
     -------
@@ -54,11 +44,11 @@ def before_and_after(
     UsageError
         When the table lacks a column, or has no row.
     """
-    need(table, _COLUMNS, of="cmhot.report.comparison_page.Change.curves")
-    ax = axes_or_new(ax)
+    style.need(table, _COLUMNS, of="cmhot.report.comparison_page.Change.curves")
+    ax = style.axes_or_new(ax)
     for when, number in (("after", 0), ("before", 1)):  # the broken line on the other
         own = table[table["when"] == when]
-        hue = colour(ax, number)
+        hue = style.colour(ax, number)
         x = own["delay_s"].to_numpy()
         ax.fill_between(x, own["low"], own["high"], color=hue, alpha=0.2, linewidth=0)
         ax.plot(
@@ -66,11 +56,11 @@ def before_and_after(
             own["share"],
             color=hue,
             linewidth=2.2,
-            linestyle=LINES[number],
+            linestyle=style.LINES[number],
             label=say(when, lang, name=str(own["setting"].iloc[0])),
         )
-    label_shares(ax, float(table["delay_s"].max()) * 1.02, lang=lang)
+    style.label_shares(ax, float(table["delay_s"].max()) * 1.02, lang=lang)
     lines, labels = ax.get_legend_handles_labels()
     ax.legend(lines[::-1], labels[::-1], loc="lower right")
-    note_origin(ax, modelled=modelled, lang=lang)
+    style.note_origin(ax, modelled=modelled, lang=lang)
     return ax

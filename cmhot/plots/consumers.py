@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from matplotlib.patches import Rectangle
 
 from cmhot.errors import UsageError
+from cmhot.plots import style
 from cmhot.plots.figure import NamedFigure, Subject, describe, records
-from cmhot.plots.style import axes_or_new, colour, need, note_origin
 from cmhot.plots.words import Pair, listing, say
 
 if TYPE_CHECKING:
@@ -62,12 +62,9 @@ def consumer_matrix(
     ----------
     table
         One row per cell: ``consumer``, ``event`` and ``sees``, one of `SEES` or null.
-    ax
-        Where to draw; None: new Axes.
-    modelled
-        Whether the cells come from the model; the figure then says so.
-    lang
-        Language of the words, ``en`` or ``zh``.
+    ax, modelled, lang
+        Where to draw (None: new Axes), whether the figure is to say that its numbers
+        come from the model, and the language of its words, ``en`` or ``zh``.
 
     Returns
     -------
@@ -79,12 +76,14 @@ def consumer_matrix(
     UsageError
         When the table lacks a column, or a cell says something else.
     """
-    need(table, ["consumer", "event", "sees"], of="cells: consumer, event and sees")
+    style.need(
+        table, ["consumer", "event", "sees"], of="cells: consumer, event and sees"
+    )
     unknown = set(table["sees"].dropna()) - set(SEES)
     if unknown:
         msg = f"a cell says {min(unknown)!r}: it has to be one of {', '.join(SEES)}"
         raise UsageError(msg)
-    ax = axes_or_new(ax)
+    ax = style.axes_or_new(ax)
     consumers = [str(one) for one in table["consumer"].unique()]
     events = [str(one) for one in table["event"].unique()]
     for cell in records(table):
@@ -98,7 +97,7 @@ def consumer_matrix(
                 (x - 0.48, y - 0.45),
                 0.96,
                 0.9,
-                facecolor=(colour(ax, number), tint),
+                facecolor=(style.colour(ax, number), tint),
                 linewidth=0,
             )
         )
@@ -110,7 +109,7 @@ def consumer_matrix(
     ax.grid(visible=False)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    note_origin(ax, modelled=modelled, lang=lang)
+    style.note_origin(ax, modelled=modelled, lang=lang)
     return ax
 
 

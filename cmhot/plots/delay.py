@@ -16,17 +16,8 @@ from matplotlib.patches import Patch
 
 from cmhot.errors import UsageError
 from cmhot.kubelet.settings import Strategy
+from cmhot.plots import style
 from cmhot.plots.figure import NamedFigure, Subject, describe, reads_each_sync
-from cmhot.plots.style import (
-    axes_or_new,
-    colour,
-    draw_law,
-    label_shares,
-    legend_below,
-    marked_curve,
-    need,
-    note_origin,
-)
 from cmhot.plots.words import (
     VOLUME,
     Pair,
@@ -113,8 +104,9 @@ def delay_distribution(
     ----------
     delays
         As `cmhot.runs.delays.delays` gives it.
-    ax
-        Where to draw; None: new Axes.
+    ax, modelled, lang
+        Where to draw (None: new Axes), whether the figure is to say that its numbers
+        come from the model, and the language of its words, ``en`` or ``zh``.
     laws
         Whether to draw the law over each curve, where one is known.
     band
@@ -123,10 +115,6 @@ def delay_distribution(
         or where something was waited for in vain.
     kubernetes
         Version of the kubelets, which decides what a TTL does; None: current.
-    modelled
-        Whether the delays come from the model; the figure then says so.
-    lang
-        Language of the words, ``en`` or ``zh``.
 
     Returns
     -------
@@ -139,23 +127,23 @@ def delay_distribution(
         When the table lacks a column,
         or has no delay that was observed or waited for.
     """
-    ax = axes_or_new(ax)
+    ax = style.axes_or_new(ax)
     curves = list(_curves(delays, band=band, kubernetes=kubernetes, lang=lang))
     end_s = max(curve.end_s for curve in curves)
     for number, curve in enumerate(curves):
-        _draw_band(ax, curve, colour(ax, number), lang)
+        _draw_band(ax, curve, style.colour(ax, number), lang)
         ax.step(
             *_prolonged(curve, end_s),
             where="post",
             linewidth=2.2,
             label=curve.label,
-            **marked_curve(ax, number, of=len(curves)),
+            **style.marked_curve(ax, number, of=len(curves)),
         )
     for curve in curves if laws else []:
         if curve.law is not None:
-            draw_law(ax, *curve.law.knots(), label=say("law", lang))
-    label_shares(ax, end_s * 1.02, lang=lang)
-    note_origin(ax, modelled=modelled, lang=lang)
+            style.draw_law(ax, *curve.law.knots(), label=say("law", lang))
+    style.label_shares(ax, end_s * 1.02, lang=lang)
+    style.note_origin(ax, modelled=modelled, lang=lang)
     _legend(ax, several=len(curves) > 1, lang=lang)
     return ax
 
@@ -178,10 +166,10 @@ def _curves(
     delays: pd.DataFrame, *, band: bool, kubernetes: str | None, lang: str
 ) -> Iterator[_Curve]:
     """Give what is drawn of each setting and consumer."""
-    need(delays, _NEEDED, of=_TABLE)
+    style.need(delays, _NEEDED, of=_TABLE)
     lost = delays["status"].isin(schema.DEAD_ENDS)
     more = [*_WAITED] if lost.any() else ["acked_ns"] if band else []
-    need(delays, more, of=_TABLE)
+    style.need(delays, more, of=_TABLE)
     more += [name for name in delays if name == "modelled"]  # never mixed
     drawn = lost | (delays["status"] == "observed")
     kept = delays[[*_NEEDED, *more]]
@@ -274,7 +262,7 @@ def _legend(ax: Axes, *, several: bool, lang: str) -> None:
     if band is not None:  # the last entry, of no curve's colour if it is of several
         grey = Patch(color="grey", alpha=0.4, linewidth=0)
         once[say("band", lang)] = grey if several else band
-    legend_below(ax, once.values(), once.keys())
+    style.legend_below(ax, once.values(), once.keys())
 
 
 _WORDS = {

@@ -14,9 +14,9 @@ import numpy as np
 from cmhot.errors import UsageError
 from cmhot.kubelet.settings import Setting
 from cmhot.law import law_for
+from cmhot.plots import style
 from cmhot.plots.delay import delay_distribution
 from cmhot.plots.figure import NamedFigure, Subject, describe, records
-from cmhot.plots.style import axes_or_new, colour, ink, marker, need
 from cmhot.plots.words import Pair, in_both, percent, say, seconds
 from cmhot.runs import schema
 from cmhot.statistics.agreement import expected_law
@@ -91,12 +91,9 @@ def environment_or_volume(
     delays
         Rows as of `cmhot.runs.delays.delays`, of volumes and of others
         (``env``, ``envFrom`` or ``subPath``).
-    ax
-        Where to draw; None: new Axes.
-    modelled
-        Whether the rows come from the model; the figure then says so.
-    lang
-        Language of the words, ``en`` or ``zh``.
+    ax, modelled, lang
+        Where to draw (None: new Axes), whether the figure is to say that its numbers
+        come from the model, and the language of its words, ``en`` or ``zh``.
 
     Returns
     -------
@@ -108,12 +105,12 @@ def environment_or_volume(
     UsageError
         When the table lacks a column, or has no volume that saw an update.
     """
-    need(
+    style.need(
         delays,
         ["consumer", "status", "delay_s", "waited_s"],
         of="cmhot.runs.delays.delays",
     )
-    ax = axes_or_new(ax)
+    ax = style.axes_or_new(ax)
     kept_out = delays["consumer"].isin(schema.NEVER_UPDATED)
     volumes = delays[~kept_out]
     if not (volumes["status"] == "observed").any():
@@ -125,7 +122,7 @@ def environment_or_volume(
     ax.plot(
         t,
         share,
-        color=ink(),
+        color=style.ink(),
         linestyle=":",
         linewidth=1.4,
         label=say("default law", lang),
@@ -136,14 +133,14 @@ def environment_or_volume(
         ax.plot(
             np.array([0.0, delays.loc[kept_out, "waited_s"].max()]),
             [seen, seen],
-            color=colour(ax, 1),
+            color=style.colour(ax, 1),
             linewidth=2.2,
-            marker=marker(1),
+            marker=style.marker(1),
             markevery=[1],
             clip_on=False,
             label=say("environment", lang),
         )
-    ax.axvline(FOLKLORE_S, color=ink(), linewidth=0.9, alpha=0.6)
+    ax.axvline(FOLKLORE_S, color=style.ink(), linewidth=0.9, alpha=0.6)
     ax.annotate(
         say("about 10 s", lang),
         (FOLKLORE_S, 0.02),

@@ -13,6 +13,7 @@ import numpy as np
 
 from cmhot import statistics
 from cmhot.errors import UsageError
+from cmhot.plots import style
 from cmhot.plots.figure import (
     NamedFigure,
     Subject,
@@ -21,15 +22,6 @@ from cmhot.plots.figure import (
     quantile_point,
     records,
     with_most_pods,
-)
-from cmhot.plots.style import (
-    axes_or_new,
-    colour,
-    column,
-    draw_estimates,
-    law_entry,
-    need,
-    note_origin,
 )
 from cmhot.plots.words import Pair, counted, in_both, say, seconds, semicolons
 
@@ -82,12 +74,9 @@ def fleet_maximum(
     ----------
     table
         As `cmhot.statistics.fleet_maximum` gives it.
-    ax
-        Where to draw; None: new Axes.
-    modelled
-        Whether the numbers come from the model; the figure then says so.
-    lang
-        Language of the words, ``en`` or ``zh``.
+    ax, modelled, lang
+        Where to draw (None: new Axes), whether the figure is to say that its numbers
+        come from the model, and the language of its words, ``en`` or ``zh``.
 
     Returns
     -------
@@ -99,22 +88,24 @@ def fleet_maximum(
     UsageError
         When the table lacks a column, or has no row.
     """
-    need(
+    style.need(
         table,
         ["pods", *(f"{name}_s" for name in _QUANTILES)],
         of="cmhot.statistics.fleet_maximum",
     )
-    ax = axes_or_new(ax)
+    ax = style.axes_or_new(ax)
     rows = table.sort_values("pods", kind="stable")
     pods = rows["pods"].to_numpy(dtype=np.float64)
     for number, name in enumerate(_QUANTILES):
-        value = column(rows, f"{name}_s")
-        low, high = (column(rows, f"{name}_{end}_s", value) for end in ("low", "high"))
+        value = style.column(rows, f"{name}_s")
+        low, high = (
+            style.column(rows, f"{name}_{end}_s", value) for end in ("low", "high")
+        )
         label = say(name, lang)
-        draw_estimates(ax, number, pods, (value, low, high), label=label)
-        law = column(rows, f"{name}_law_s")
+        style.draw_estimates(ax, number, pods, (value, low, high), label=label)
+        law = style.column(rows, f"{name}_law_s")
         if not np.isnan(law).all():
-            hue = colour(ax, number)
+            hue = style.colour(ax, number)
             ax.plot(pods, law, color=hue, linewidth=1.2, linestyle="--")
     ax.set_xscale("log")
     ticks = _apart(pods.tolist())
@@ -123,9 +114,9 @@ def fleet_maximum(
     ax.set_ylim(0, None)
     ax.set_xlabel(say("fleet size", lang))
     ax.set_ylabel(say("until all N", lang))
-    note_origin(ax, modelled=modelled, lang=lang)
+    style.note_origin(ax, modelled=modelled, lang=lang)
     handles, _ = ax.get_legend_handles_labels()
-    ax.legend(handles=[*handles[::-1], *law_entry(rows, lang)], loc="lower right")
+    ax.legend(handles=[*handles[::-1], *style.law_entry(rows, lang)], loc="lower right")
     return ax
 
 

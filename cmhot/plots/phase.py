@@ -13,16 +13,8 @@ import numpy as np
 
 from cmhot.clock import NS_PER_S
 from cmhot.errors import UsageError
+from cmhot.plots import style
 from cmhot.plots.figure import NamedFigure, Subject, describe, records
-from cmhot.plots.style import (
-    axes_or_new,
-    colour,
-    ink,
-    legend_above,
-    name_rows,
-    need,
-    note_origin,
-)
 from cmhot.plots.words import Pair, listing, percent, say, semicolons
 from cmhot.statistics import phase_coherence
 
@@ -96,12 +88,9 @@ def publication_phase(
     publications
         With columns ``node`` and ``published_ns``: publications of a run,
         or its refresh intervals.
-    ax
-        Where to draw; None: new Axes.
-    modelled
-        Whether the run is of the model; the figure then says so.
-    lang
-        Language of the words, ``en`` or ``zh``.
+    ax, modelled, lang
+        Where to draw (None: new Axes), whether the figure is to say that its numbers
+        come from the model, and the language of its words, ``en`` or ``zh``.
 
     Returns
     -------
@@ -113,8 +102,8 @@ def publication_phase(
     UsageError
         When the table lacks a column, or has no row.
     """
-    need(publications, ["node", "published_ns"], of="a run's publications")
-    ax = axes_or_new(ax)
+    style.need(publications, ["node", "published_ns"], of="a run's publications")
+    ax = style.axes_or_new(ax)
     edges = np.linspace(0, 1, _BINS + 1)
     shown, nodes = nodes_shown(publications), publications["node"].nunique()
     by_node = dict(iter(publications.groupby("node", observed=True)["published_ns"]))
@@ -123,13 +112,13 @@ def publication_phase(
     names = []
     for y, (row, share) in enumerate(zip(records(shown), shares, strict=True)):
         height = share / top * _HEIGHT
-        ax.stairs(y - height, edges, baseline=y, fill=True, color=colour(ax, 0))
-        ax.hlines(y, 0, 1, color=ink(), linewidth=0.8)
+        ax.stairs(y - height, edges, baseline=y, fill=True, color=style.colour(ax, 0))
+        ax.hlines(y, 0, 1, color=style.ink(), linewidth=0.8)
         ax.hlines(
             y - _HEIGHT / _BINS / top,
             0,
             1,
-            color=ink(),
+            color=style.ink(),
             linewidth=1,
             linestyle="--",
             label="" if y else say("even", lang),
@@ -138,15 +127,15 @@ def publication_phase(
             say("coherence", lang, name=str(row["node"]), value=row["coherence"])
         )
     ax.set_xlim(0, 1)
-    name_rows(ax, names, up=_HEIGHT, gap_pt=1)
+    style.name_rows(ax, names, up=_HEIGHT, gap_pt=1)
     ax.set_xlabel(say("phase", lang))
     ax.set_ylabel(say("rows of phases", lang, top=100 * top))
     if len(shown) < nodes:
         some = say("some of", lang, some=len(shown), all=nodes)
         ax.set_title(some, loc="left")
-    note_origin(ax, modelled=modelled, lang=lang)
+    style.note_origin(ax, modelled=modelled, lang=lang)
     handles, _ = ax.get_legend_handles_labels()
-    legend_above(ax, len(shown), handles=handles, columns=1)
+    style.legend_above(ax, len(shown), handles=handles, columns=1)
     ax.set_ylim(bottom=len(shown) - 0.85)
     return ax
 

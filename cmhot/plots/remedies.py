@@ -13,16 +13,8 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from cmhot.errors import UsageError
+from cmhot.plots import style
 from cmhot.plots.figure import NamedFigure, Subject, describe, records
-from cmhot.plots.style import (
-    axes_or_new,
-    colour,
-    ink,
-    marker,
-    name_rows,
-    need,
-    note_origin,
-)
 from cmhot.plots.words import Pair, counted, joined, say, seconds, semicolons
 
 if TYPE_CHECKING:
@@ -80,12 +72,9 @@ def remedies(
         One row per trial: ``method`` (``nothing``, ``annotate``, ``rollout``,
         ``recreate``), ``seconds`` until all pods had the update, ``restarted`` (pods),
         ``min_ready_share`` (0 … 1, the least meanwhile) and ``requests``.
-    ax
-        Where to draw; None: new Axes.
-    modelled
-        Whether the numbers come from the model; the figure then says so.
-    lang
-        Language of the words, ``en`` or ``zh``.
+    ax, modelled, lang
+        Where to draw (None: new Axes), whether the figure is to say that its numbers
+        come from the model, and the language of its words, ``en`` or ``zh``.
 
     Returns
     -------
@@ -97,8 +86,8 @@ def remedies(
     UsageError
         When the table lacks a column, or has no row.
     """
-    need(table, ["method", "seconds", *_COSTS], of="trials of cmhot refresh")
-    ax = axes_or_new(ax)
+    style.need(table, ["method", "seconds", *_COSTS], of="trials of cmhot refresh")
+    ax = style.axes_or_new(ax)
     methods = [str(one) for one in table["method"].unique()]
     names = []
     for y, method in enumerate(methods):
@@ -108,25 +97,25 @@ def remedies(
         ax.plot(
             seconds,
             places,
-            color=colour(ax, y),
+            color=style.colour(ax, y),
             linestyle="none",
-            marker=marker(y),
+            marker=style.marker(y),
             markersize=5,
             alpha=0.7,
             label=method,
         )
         median = float(np.median(seconds))
         if len(own) > 1:
-            ax.vlines(median, y, y + 2 * _BELOW, color=ink(), linewidth=2)
+            ax.vlines(median, y, y + 2 * _BELOW, color=style.ink(), linewidth=2)
         names.append(_name(method, own, median, lang))
     ax.set_xscale("log")
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    name_rows(ax, names)
+    style.name_rows(ax, names)
     ax.set_ylim(len(methods) - 0.4, -0.75)
     ax.set_xlabel(say("until all", lang))
-    note_origin(ax, modelled=modelled, lang=lang)
+    style.note_origin(ax, modelled=modelled, lang=lang)
     return ax
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from cmhot.errors import UsageError
 from cmhot.kubelet.settings import Strategy
+from cmhot.plots import style
 from cmhot.plots.figure import (
     NamedFigure,
     Subject,
@@ -21,17 +22,6 @@ from cmhot.plots.figure import (
     quantile_values,
     reads_each_sync,
     records,
-)
-from cmhot.plots.style import (
-    axes_or_new,
-    column,
-    draw_estimates,
-    estimates,
-    ink,
-    legend_above,
-    name_rows,
-    need,
-    note_origin,
 )
 from cmhot.plots.sweep import SHOWN_QUANTILES
 from cmhot.plots.words import Pair, distinct_names, joined, say, seconds, setting_name
@@ -89,12 +79,9 @@ def change_detection(
     table
         As `cmhot.statistics.summary.Summary.table` gives it.
         Consumers that never update are left out.
-    ax
-        Where to draw; None: new Axes.
-    modelled
-        Whether the numbers come from the model; the figure then says so.
-    lang
-        Language of the words, ``en`` or ``zh``.
+    ax, modelled, lang
+        Where to draw (None: new Axes), whether the figure is to say that its numbers
+        come from the model, and the language of its words, ``en`` or ``zh``.
 
     Returns
     -------
@@ -106,12 +93,12 @@ def change_detection(
     UsageError
         When the table lacks a column, or has nothing to be drawn.
     """
-    need(
+    style.need(
         table,
         [*GROUP, *(f"{name}_s" for name in SHOWN_QUANTILES)],
         of="Summary.table()",
     )
-    ax = axes_or_new(ax)
+    ax = style.axes_or_new(ax)
     rows = table[table["p50_s"].notna() & ~table["consumer"].isin(schema.NEVER_UPDATED)]
     if rows.empty:
         msg = "no delay to draw: the table has no consumer that saw an update"
@@ -120,13 +107,13 @@ def change_detection(
     y = np.arange(len(rows), dtype=np.float64)
     end = np.zeros(len(rows))
     for number, name in enumerate(SHOWN_QUANTILES):
-        found, label = estimates(rows, name), say(name, lang)
-        draw_estimates(ax, number, y, found, upright=False, label=label)
-        law = column(rows, f"law_{name}_s")
+        found, label = style.estimates(rows, name), say(name, lang)
+        style.draw_estimates(ax, number, y, found, upright=False, label=label)
+        law = style.column(rows, f"law_{name}_s")
         ax.plot(
             law,
             y,
-            color=ink(),
+            color=style.ink(),
             linestyle="none",
             marker="|",
             markersize=14,
@@ -134,13 +121,13 @@ def change_detection(
             zorder=4,
         )
         end = np.fmax(end, found[2])
-    ax.hlines(y, 0, end, color=ink(), alpha=0.25, linewidth=1.0, zorder=1)
-    name_rows(ax, [setting_name(row, lang) for row in records(rows)])
+    ax.hlines(y, 0, end, color=style.ink(), alpha=0.25, linewidth=1.0, zorder=1)
+    style.name_rows(ax, [setting_name(row, lang) for row in records(rows)])
     ax.set_xlim(0, None)
     ax.set_xlabel(say("delay", lang))
-    note_origin(ax, modelled=modelled, lang=lang)
+    style.note_origin(ax, modelled=modelled, lang=lang)
     handles, _ = ax.get_legend_handles_labels()  # the law comes first, as a line
-    legend_above(ax, len(rows), handles=[*handles[1:], handles[0]], columns=4)
+    style.legend_above(ax, len(rows), handles=[*handles[1:], handles[0]], columns=4)
     return ax
 
 

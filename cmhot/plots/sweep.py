@@ -15,6 +15,7 @@ import pandas as pd
 from cmhot.errors import UsageError
 from cmhot.kubelet.eras import TICK_S
 from cmhot.law import QUANTILES, ContinuousLaw
+from cmhot.plots import style
 from cmhot.plots.figure import (
     NamedFigure,
     Subject,
@@ -24,21 +25,6 @@ from cmhot.plots.figure import (
     reading_each_sync,
     reads_each_sync,
     records,
-)
-from cmhot.plots.style import (
-    axes_or_new,
-    colour,
-    column,
-    draw_estimates,
-    draw_law,
-    estimates,
-    ink,
-    label_shares,
-    law_entry,
-    legend_below,
-    marked_curve,
-    need,
-    note_origin,
 )
 from cmhot.plots.words import (
     Pair,
@@ -112,12 +98,9 @@ def delay_by_sync_frequency(
     table
         As `cmhot.statistics.summary.Summary.table` gives it. Settings under which a
         sync may read old content, and consumers that never update, are left out.
-    ax
-        Where to draw; None: new Axes.
-    modelled
-        Whether the numbers come from the model; the figure then says so.
-    lang
-        Language of the words, ``en`` or ``zh``.
+    ax, modelled, lang
+        Where to draw (None: new Axes), whether the figure is to say that its numbers
+        come from the model, and the language of its words, ``en`` or ``zh``.
 
     Returns
     -------
@@ -129,8 +112,8 @@ def delay_by_sync_frequency(
     UsageError
         When the table lacks a column, or has nothing to be drawn.
     """
-    need(table, [*GROUP, *(f"{name}_s" for name in SHOWN_QUANTILES)], of=_TABLE)
-    ax = axes_or_new(ax)
+    style.need(table, [*GROUP, *(f"{name}_s" for name in SHOWN_QUANTILES)], of=_TABLE)
+    ax = style.axes_or_new(ax)
     rows = _comparable(table)
     if rows.empty:
         msg = (
@@ -140,18 +123,18 @@ def delay_by_sync_frequency(
         raise UsageError(msg)
     s = rows["sync_frequency_s"].to_numpy(dtype=np.float64)
     for number, name in enumerate(SHOWN_QUANTILES):
-        found, label = estimates(rows, name), say(name, lang)
-        draw_estimates(ax, number, s, found, label=label)
-        _law_line(ax, rows, f"law_{name}_s", hue=colour(ax, number))
-    _law_line(ax, rows, "law_max_s", label=say("longest", lang), style=":")
+        found, label = style.estimates(rows, name), say(name, lang)
+        style.draw_estimates(ax, number, s, found, label=label)
+        _law_line(ax, rows, f"law_{name}_s", hue=style.colour(ax, number))
+    _law_line(ax, rows, "law_max_s", label=say("longest", lang), linestyle=":")
     ax.set_xlim(0, s.max() * 1.08)
     ax.set_ylim(0, None)
     ax.set_xticks(np.unique(s))
     ax.set_xlabel(say("sync frequency", lang))
     ax.set_ylabel(say("delay", lang))
-    note_origin(ax, modelled=modelled, lang=lang)
+    style.note_origin(ax, modelled=modelled, lang=lang)
     handles, _ = ax.get_legend_handles_labels()
-    ax.legend(handles=[*handles[::-1], *law_entry(rows, lang)], loc="upper left")
+    ax.legend(handles=[*handles[::-1], *style.law_entry(rows, lang)], loc="upper left")
     return ax
 
 
@@ -162,16 +145,16 @@ def _law_line(
     *,
     hue: str | None = None,
     label: str | None = None,
-    style: str = "--",
+    linestyle: str = "--",
 ) -> None:
-    known = rows.assign(law=column(rows, name)).dropna(subset="law")
+    known = rows.assign(law=style.column(rows, name)).dropna(subset="law")
     if not known.empty:
         ax.plot(
             known["sync_frequency_s"],
             known["law"],
-            color=ink() if hue is None else hue,
+            color=style.ink() if hue is None else hue,
             linewidth=1.2,
-            linestyle=style,
+            linestyle=linestyle,
             label=label,
         )
 
@@ -318,14 +301,11 @@ def collapse(
     refresh
         As `cmhot.runs.delays.refresh_intervals` gives it, of any number of settings.
         Those under which a sync may read old content are left out.
-    ax
-        Where to draw; None: new Axes.
+    ax, modelled, lang
+        Where to draw (None: new Axes), whether the figure is to say that its numbers
+        come from the model, and the language of its words, ``en`` or ``zh``.
     laws
         Whether to draw the law.
-    modelled
-        Whether the refreshes come from the model; the figure then says so.
-    lang
-        Language of the words, ``en`` or ``zh``.
 
     Returns
     -------
@@ -337,12 +317,12 @@ def collapse(
     UsageError
         When the table lacks a column, or has nothing to be drawn.
     """
-    need(
+    style.need(
         refresh,
         [*GROUP, "least_s", "most_s"],
         of="cmhot.runs.delays.refresh_intervals",
     )
-    ax = axes_or_new(ax)
+    ax = style.axes_or_new(ax)
     end = 1.55
     fresh = reading_each_sync(refresh)
     for number, (row, own) in enumerate(fresh):
@@ -353,7 +333,7 @@ def collapse(
             share,
             linewidth=2.0,
             label=setting_name(row, lang),
-            **marked_curve(ax, number, of=len(fresh)),
+            **style.marked_curve(ax, number, of=len(fresh)),
         )
     if not fresh:
         msg = (
@@ -363,10 +343,10 @@ def collapse(
         raise UsageError(msg)
     if laws:
         t = np.linspace(0, end, _POINTS)
-        draw_law(ax, t, _LIMIT.cdf(t), label=say("limit law", lang))
-    label_shares(ax, end, along="scaled delay", lang=lang)
-    note_origin(ax, modelled=modelled, lang=lang)
-    legend_below(ax)
+        style.draw_law(ax, t, _LIMIT.cdf(t), label=say("limit law", lang))
+    style.label_shares(ax, end, along="scaled delay", lang=lang)
+    style.note_origin(ax, modelled=modelled, lang=lang)
+    style.legend_below(ax)
     return ax
 
 

@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from cmhot.clock import NS_PER_S
 from cmhot.errors import UsageError
+from cmhot.plots import style
 from cmhot.plots.figure import (
     NamedFigure,
     Subject,
@@ -22,7 +23,6 @@ from cmhot.plots.figure import (
     populations,
     with_most_pods,
 )
-from cmhot.plots.style import ROOM, axes_or_new, colour, ink, marker, need, note_origin
 from cmhot.plots.words import Pair, in_both, say, seconds
 from cmhot.runs.delays import delays, pool
 
@@ -128,12 +128,9 @@ def update_timeline(
         As `cmhot.runs.rundir.Run` has them.
     seq
         Number of the update.
-    ax
-        Where to draw; None: new Axes.
-    modelled
-        Whether the run is of the model; the figure then says so.
-    lang
-        Language of the words, ``en`` or ``zh``.
+    ax, modelled, lang
+        Where to draw (None: new Axes), whether the figure is to say that its numbers
+        come from the model, and the language of its words, ``en`` or ``zh``.
 
     Returns
     -------
@@ -146,8 +143,8 @@ def update_timeline(
         When a table lacks a column, or there is no such update,
         or it was not acknowledged, or no pod published it.
     """
-    need(updates, ["seq", *_STAMPS], of="cmhot.runs.rundir.read_run(…).updates")
-    need(
+    style.need(updates, ["seq", *_STAMPS], of="cmhot.runs.rundir.read_run(…).updates")
+    style.need(
         publications,
         ["node", "pod", "consumer", "seq", "published_ns"],
         of="cmhot.runs.rundir.read_run(…).publications",
@@ -164,22 +161,22 @@ def update_timeline(
     if seen.empty:
         msg = f"no pod published update {seq}: choose an earlier one"
         raise UsageError(msg)
-    ax = axes_or_new(ax)
+    ax = style.axes_or_new(ax)
     groups = seen.groupby("node", observed=True)
     for number, (node, rows) in enumerate(groups):
-        hue = colour(ax, number)
+        hue = style.colour(ax, number)
         ax.hlines(rows["turn"], 0, rows["since_s"], color=hue, alpha=0.35, linewidth=1)
         ax.plot(
             rows["since_s"],
             rows["turn"],
             color=hue,
             linestyle="none",
-            marker=marker(number),
+            marker=style.marker(number),
             markersize=6,
             label=str(node),
         )
-    ax.axvline(0, color=ink(), linewidth=1.2)
-    room = max(1.0, ROOM * len(seen))
+    ax.axvline(0, color=style.ink(), linewidth=1.2)
+    room = max(1.0, style.ROOM * len(seen))
     ax.annotate(
         _written(own, lang),
         (0.015, 0.985),
@@ -193,9 +190,9 @@ def update_timeline(
     ax.set_yticks([tick for tick in ticks if 1 <= tick <= len(seen)])
     ax.set_xlabel(say("since", lang))
     ax.set_ylabel(say("pods by turn", lang))
-    note_origin(ax, modelled=modelled, lang=lang)
+    style.note_origin(ax, modelled=modelled, lang=lang)
     if len(groups) > 1:
-        ax.legend(loc="upper right", bbox_to_anchor=(1.0, 1.0 - ROOM))
+        ax.legend(loc="upper right", bbox_to_anchor=(1.0, 1.0 - style.ROOM))
     return ax
 
 

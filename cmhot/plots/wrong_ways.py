@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cmhot.errors import UsageError
+from cmhot.plots import style
 from cmhot.plots.figure import (
     NamedFigure,
     Subject,
@@ -20,17 +21,6 @@ from cmhot.plots.figure import (
     reading_each_sync,
     records,
     with_most_pods,
-)
-from cmhot.plots.style import (
-    axes_or_new,
-    behind,
-    colour,
-    column,
-    draw_estimates,
-    ink,
-    name_rows,
-    need,
-    note_origin,
 )
 from cmhot.plots.words import (
     Pair,
@@ -90,12 +80,9 @@ def wrong_ways(
         One row per way: ``method`` (``open loop``, ``closed loop``), ``mean_s`` and
         ``truth_s``; where known ``pause_s``, between seeing one update and sending
         the next, and ``low_s`` and ``high_s``, the interval of the mean.
-    ax
-        Where to draw; None: new Axes.
-    modelled
-        Whether the numbers come from the model; the figure then says so.
-    lang
-        Language of the words, ``en`` or ``zh``.
+    ax, modelled, lang
+        Where to draw (None: new Axes), whether the figure is to say that its numbers
+        come from the model, and the language of its words, ``en`` or ``zh``.
 
     Returns
     -------
@@ -107,16 +94,16 @@ def wrong_ways(
     UsageError
         When the table lacks a column, or has no row.
     """
-    need(table, ["method", "mean_s", "truth_s"], of="ways of measuring")
-    ax = axes_or_new(ax)
+    style.need(table, ["method", "mean_s", "truth_s"], of="ways of measuring")
+    ax = style.axes_or_new(ax)
     y = np.arange(len(table), dtype=np.float64)
-    mean = column(table, "mean_s")
-    low, high = (column(table, name, mean) for name in ("low_s", "high_s"))
+    mean = style.column(table, "mean_s")
+    low, high = (style.column(table, name, mean) for name in ("low_s", "high_s"))
     right = (table["method"] == OPEN).to_numpy()
     for number, (rows, hue) in enumerate(((right, 2), (~right, 1))):
         found = (mean[rows], low[rows], high[rows])
-        look = {"color": colour(ax, hue), "zorder": 2}
-        draw_estimates(ax, number, y[rows], found, upright=False, **look)
+        look = {"color": style.colour(ax, hue), "zorder": 2}
+        style.draw_estimates(ax, number, y[rows], found, upright=False, **look)
     for place, value, end in zip(y, mean, high, strict=True):
         ax.annotate(
             say("tenths of s", lang, value=value),
@@ -124,10 +111,10 @@ def wrong_ways(
             xytext=(9, 0),
             textcoords="offset points",
             va="center",
-            bbox=behind(ax),
+            bbox=style.behind(ax),
         )
-    truth = float(column(table, "truth_s")[0])
-    ax.axvline(truth, color=ink(), linestyle="--", linewidth=1.2, zorder=1)
+    truth = float(style.column(table, "truth_s")[0])
+    ax.axvline(truth, color=style.ink(), linestyle="--", linewidth=1.2, zorder=1)
     ax.annotate(
         say("truth", lang, value=truth),
         (truth, -0.75),
@@ -135,11 +122,11 @@ def wrong_ways(
         textcoords="offset points",
         va="center",
     )
-    name_rows(ax, [way_name(row, lang) for row in records(table)])
+    style.name_rows(ax, [way_name(row, lang) for row in records(table)])
     ax.set_ylim(len(table) - 0.5, -1.0)
     ax.set_xlim(0, float(np.nanmax(high)) * 1.2)
     ax.set_xlabel(say("mean delay", lang))
-    note_origin(ax, modelled=modelled, lang=lang)
+    style.note_origin(ax, modelled=modelled, lang=lang)
     return ax
 
 
