@@ -1,9 +1,8 @@
 """How a result looks: as text, as HTML in JupyterLab, as Markdown elsewhere.
 
 A result says what is on its page; `Shown` turns that into each form, and escapes it:
-names of pods, keys and contents are other people's.
-
-Something that changes while one watches: one display in a notebook, or lines.
+names of pods, keys and contents are other people's. What changes while one watches
+is shown on a `Board`: one display in a notebook, or lines.
 """
 
 from __future__ import annotations
@@ -22,26 +21,13 @@ if TYPE_CHECKING:
     from cmhot.clock import Clock
 
 
-_SPECIAL = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_{}[]<>#|~&"})
-
-
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What is to be seen of a result.
+    """What is to be seen of a result."""
 
-    Attributes
-    ----------
-    heading
-        One sentence.
-    rows
-        Of the table, each from the same column names to what is in the cells.
-    notes
-        Sentences below the table.
-    """
-
-    heading: str
-    rows: Sequence[Mapping[str, str]] = ()
-    notes: Sequence[str] = ()
+    heading: str  # one sentence
+    rows: Sequence[Mapping[str, str]] = ()  # a table: cells by the same column names
+    notes: Sequence[str] = ()  # sentences below the table
 
     def to_text(self) -> str:
         """Write it with aligned columns."""
@@ -121,13 +107,12 @@ def _cell(text: str) -> str:
     return f'<td style="text-align: left">{html.escape(text)}</td>'
 
 
+_SPECIAL = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_{}[]<>#|~&"})
+
+
 def _plain(text: str) -> str:
     """Take the meaning off what Markdown and HTML would read."""
     return " ".join(text.split()).translate(_SPECIAL)
-
-
-EVERY_S = 0.25
-"""A notebook's display changes no more often: each change is a message to a browser."""
 
 
 class Board(Protocol):
@@ -145,15 +130,10 @@ class Silence:
 
 
 class Terminal:
-    """A board of lines: what happened, one after the other, and the end.
-
-    Parameters
-    ----------
-    out
-        Where to write; None: the standard output, as it is at that time.
-    """
+    """A board of lines: what happened, one after the other, and the end."""
 
     def __init__(self, out: TextIO | None = None) -> None:
+        """Write there; None: to the standard output, as it is at that time."""
         self._out = out
         self._has_begun = False
 
@@ -169,16 +149,15 @@ class Terminal:
         out.flush()
 
 
-class Notebook:
-    """A board that is one display, changed in place.
+EVERY_S = 0.25
+"""A notebook's display changes no more often: each change is a message to a browser."""
 
-    Parameters
-    ----------
-    clock
-        By which it is not changed too often: not the model's, but the viewer's.
-    """
+
+class Notebook:
+    """A board that is one display, changed in place."""
 
     def __init__(self, clock: Clock | None = None) -> None:
+        """Change it not too often by a clock: not the model's, but the viewer's."""
         self._clock = SystemClock() if clock is None else clock
         self._handle: Any = None
         self._next = 0.0
