@@ -60,16 +60,16 @@ def _read(material: Material) -> Subject:
 
     What is said is of the settings that are drawn.
     """
-    rows, summary = material.table, material.summary
+    rows, summary, source = material.table, material.summary, material.source
     if rows is None:
         rows = material.delays
     else:
         summary = _of_what_is_in(rows, summary)
     return Subject(
-        source=material.source,
-        draw=partial(delay_distribution, rows, kubernetes=material.kubernetes),
+        source=source,
+        draw=partial(delay_distribution, rows, kubernetes=source.kubernetes),
         numbers=summary.to_dict(),
-        describe=partial(_describe, summary, material.source),
+        describe=partial(_describe, summary, source),
     )
 
 

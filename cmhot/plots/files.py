@@ -134,20 +134,15 @@ def chinese_font() -> str:
     HostError
         When there is none; the message names what to install.
     """
-    known = set(font_manager.get_font_names())
-    found = [name for name in CJK_FONTS if name in known]
-    if not found:
-        # matplotlib's list may be older than the font
-        new = set(font_manager.findSystemFonts()) - {
-            str(entry.fname) for entry in font_manager.fontManager.ttflist
-        }
-        for path in sorted(new):
+    found = _installed()
+    if not found:  # matplotlib's list may be older than the font
+        listed = {str(entry.fname) for entry in font_manager.fontManager.ttflist}
+        for path in sorted(set(font_manager.findSystemFonts()) - listed):
             try:
                 font_manager.fontManager.addfont(path)
             except (OSError, RuntimeError):  # a font that cannot be read is no font
                 continue
-        known = set(font_manager.get_font_names())
-        found = [name for name in CJK_FONTS if name in known]
+        found = _installed()
     if not found:
         msg = (
             "no font with Chinese characters is installed, and a figure in Chinese "
@@ -157,6 +152,12 @@ def chinese_font() -> str:
         )
         raise HostError(msg)
     return found[0]
+
+
+def _installed() -> list[str]:
+    """Give those of `CJK_FONTS` that matplotlib knows."""
+    known = set(font_manager.get_font_names())
+    return [name for name in CJK_FONTS if name in known]
 
 
 def save_figure(fig: Figure, stem: Path) -> tuple[Path, Path]:

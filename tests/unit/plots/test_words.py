@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -10,7 +11,8 @@ import pytest
 
 from cmhot import plots
 from cmhot.errors import UsageError
-from cmhot.plots.words import LANGUAGES, WORDS, listing, say, setting_name
+from cmhot.plots.publishing import FIGURES
+from cmhot.plots.words import LANGUAGES, WORDS, Pair, listing, say, setting_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,12 +23,46 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("key", WORDS)
 def test_a_phrase_has_the_same_blanks_in_each_language(key: str) -> None:
     """A number that the English figure says, the Chinese one says too."""
-    english, chinese = (
-        sorted(name for _, name, _, _ in string.Formatter().parse(text) if name)
-        for text in WORDS[key]
-    )
+    english, chinese = blanks(WORDS[key])
 
     assert english == chinese
+
+
+ONE_SAYS_MORE = {
+    "phase.paragraph": ({"shares"}, {"listed"}),
+    "remedies._TRIED": ({"trials"}, set()),
+    "timeline.alt": ({"pods"}, set()),
+}
+"""Blanks that one language only has."""
+
+
+@pytest.mark.parametrize(
+    "figure", sorted({one.read.__module__ for one in FIGURES.values()})
+)
+def test_a_description_has_the_same_blanks_in_each_language(figure: str) -> None:
+    """A number of the English caption, text or paragraph is in the Chinese one too."""
+    module = figure.rpartition(".")[2]
+    found: dict[str, tuple[str, str]] = {}
+    for name, value in vars(import_module(figure)).items():
+        if isinstance(value, Pair):
+            found[f"{module}.{name}"] = value
+        elif isinstance(value, dict) and "title" in value:
+            found |= {f"{module}.{key}": pair for key, pair in value.items()}
+
+    assert len(found) > 3
+    for name, pair in found.items():
+        english, chinese = (set(one) for one in blanks(pair))
+        assert (english - chinese, chinese - english) == ONE_SAYS_MORE.get(
+            name, (set(), set())
+        ), name
+
+
+def blanks(pair: tuple[str, str]) -> list[list[str]]:
+    """Give the names of the blanks in each of two templates."""
+    return [
+        sorted(name for _, name, _, _ in string.Formatter().parse(text) if name)
+        for text in pair
+    ]
 
 
 def test_what_is_not_known_is_given_as_it_is() -> None:
