@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cmhot.plots import style
+from cmhot.plots import drawing
 from cmhot.plots.words import say
 
 if TYPE_CHECKING:
@@ -44,11 +44,11 @@ def before_and_after(
     UsageError
         When the table lacks a column, or has no row.
     """
-    style.need(table, _COLUMNS, of="cmhot.report.comparison_page.Change.curves")
-    ax = style.axes_or_new(ax)
+    drawing.need(table, _COLUMNS, of="cmhot.report.comparison_page.Change.curves")
+    ax = drawing.axes_or_new(ax)
     for when, number in (("after", 0), ("before", 1)):  # the broken line on the other
         own = table[table["when"] == when]
-        hue = style.colour(ax, number)
+        hue = drawing.colour(ax, number)
         x = own["delay_s"].to_numpy()
         ax.fill_between(x, own["low"], own["high"], color=hue, alpha=0.2, linewidth=0)
         ax.plot(
@@ -56,11 +56,11 @@ def before_and_after(
             own["share"],
             color=hue,
             linewidth=2.2,
-            linestyle=style.LINES[number],
+            linestyle=drawing.LINES[number],
             label=say(when, lang, name=str(own["setting"].iloc[0])),
         )
-    style.label_shares(ax, float(table["delay_s"].max()) * 1.02, lang=lang)
+    drawing.label_shares(ax, float(table["delay_s"].max()) * 1.02, lang=lang)
     lines, labels = ax.get_legend_handles_labels()
     ax.legend(lines[::-1], labels[::-1], loc="lower right")
-    style.note_origin(ax, modelled=modelled, lang=lang)
+    drawing.note_origin(ax, modelled=modelled, lang=lang)
     return ax

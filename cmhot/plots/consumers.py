@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from matplotlib.patches import Rectangle
 
 from cmhot.errors import UsageError
-from cmhot.plots import style
+from cmhot.plots import drawing
 from cmhot.plots.figure import NamedFigure, Subject, describe, records
 from cmhot.plots.words import Pair, listing, say
 
@@ -76,14 +76,14 @@ def consumer_matrix(
     UsageError
         When the table lacks a column, or a cell says something else.
     """
-    style.need(
+    drawing.need(
         table, ["consumer", "event", "sees"], of="cells: consumer, event and sees"
     )
     unknown = set(table["sees"].dropna()) - set(SEES)
     if unknown:
         msg = f"a cell says {min(unknown)!r}: it has to be one of {', '.join(SEES)}"
         raise UsageError(msg)
-    ax = style.axes_or_new(ax)
+    ax = drawing.axes_or_new(ax)
     consumers = [str(one) for one in table["consumer"].unique()]
     events = [str(one) for one in table["event"].unique()]
     for cell in records(table):
@@ -97,7 +97,7 @@ def consumer_matrix(
                 (x - 0.48, y - 0.45),
                 0.96,
                 0.9,
-                facecolor=(style.colour(ax, number), tint),
+                facecolor=(drawing.colour(ax, number), tint),
                 linewidth=0,
             )
         )
@@ -109,7 +109,7 @@ def consumer_matrix(
     ax.grid(visible=False)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    style.note_origin(ax, modelled=modelled, lang=lang)
+    drawing.note_origin(ax, modelled=modelled, lang=lang)
     return ax
 
 

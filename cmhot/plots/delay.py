@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 
 from cmhot.errors import UsageError
 from cmhot.kubelet.settings import Strategy
-from cmhot.plots import style
+from cmhot.plots import drawing
 from cmhot.plots.figure import NamedFigure, Subject, describe, reads_each_sync
 from cmhot.plots.words import (
     VOLUME,
@@ -127,23 +127,23 @@ def delay_distribution(
         When the table lacks a column,
         or has no delay that was observed or waited for.
     """
-    ax = style.axes_or_new(ax)
+    ax = drawing.axes_or_new(ax)
     curves = list(_curves(delays, band=band, kubernetes=kubernetes, lang=lang))
     end_s = max(curve.end_s for curve in curves)
     for number, curve in enumerate(curves):
-        _draw_band(ax, curve, style.colour(ax, number), lang)
+        _draw_band(ax, curve, drawing.colour(ax, number), lang)
         ax.step(
             *_prolonged(curve, end_s),
             where="post",
             linewidth=2.2,
             label=curve.label,
-            **style.marked_curve(ax, number, of=len(curves)),
+            **drawing.marked_curve(ax, number, of=len(curves)),
         )
     for curve in curves if laws else []:
         if curve.law is not None:
-            style.draw_law(ax, *curve.law.knots(), label=say("law", lang))
-    style.label_shares(ax, end_s * 1.02, lang=lang)
-    style.note_origin(ax, modelled=modelled, lang=lang)
+            drawing.draw_law(ax, *curve.law.knots(), label=say("law", lang))
+    drawing.label_shares(ax, end_s * 1.02, lang=lang)
+    drawing.note_origin(ax, modelled=modelled, lang=lang)
     _legend(ax, several=len(curves) > 1, lang=lang)
     return ax
 
@@ -166,10 +166,10 @@ def _curves(
     delays: pd.DataFrame, *, band: bool, kubernetes: str | None, lang: str
 ) -> Iterator[_Curve]:
     """Give what is drawn of each setting and consumer."""
-    style.need(delays, _NEEDED, of=_TABLE)
+    drawing.need(delays, _NEEDED, of=_TABLE)
     lost = delays["status"].isin(schema.DEAD_ENDS)
     more = [*_WAITED] if lost.any() else ["acked_ns"] if band else []
-    style.need(delays, more, of=_TABLE)
+    drawing.need(delays, more, of=_TABLE)
     more += [name for name in delays if name == "modelled"]  # never mixed
     drawn = lost | (delays["status"] == "observed")
     kept = delays[[*_NEEDED, *more]]
@@ -262,7 +262,7 @@ def _legend(ax: Axes, *, several: bool, lang: str) -> None:
     if band is not None:  # the last entry, of no curve's colour if it is of several
         grey = Patch(color="grey", alpha=0.4, linewidth=0)
         once[say("band", lang)] = grey if several else band
-    style.legend_below(ax, once.values(), once.keys())
+    drawing.legend_below(ax, once.values(), once.keys())
 
 
 _WORDS = {

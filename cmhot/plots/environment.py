@@ -14,7 +14,7 @@ import numpy as np
 from cmhot.errors import UsageError
 from cmhot.kubelet.settings import Setting
 from cmhot.law import law_for
-from cmhot.plots import style
+from cmhot.plots import drawing
 from cmhot.plots.delay import delay_distribution
 from cmhot.plots.figure import NamedFigure, Subject, describe, records
 from cmhot.plots.words import Pair, in_both, percent, say, seconds
@@ -105,12 +105,12 @@ def environment_or_volume(
     UsageError
         When the table lacks a column, or has no volume that saw an update.
     """
-    style.need(
+    drawing.need(
         delays,
         ["consumer", "status", "delay_s", "waited_s"],
         of="cmhot.runs.delays.delays",
     )
-    ax = style.axes_or_new(ax)
+    ax = drawing.axes_or_new(ax)
     kept_out = delays["consumer"].isin(schema.NEVER_UPDATED)
     volumes = delays[~kept_out]
     if not (volumes["status"] == "observed").any():
@@ -122,7 +122,7 @@ def environment_or_volume(
     ax.plot(
         t,
         share,
-        color=style.ink(),
+        color=drawing.ink(),
         linestyle=":",
         linewidth=1.4,
         label=say("default law", lang),
@@ -133,14 +133,14 @@ def environment_or_volume(
         ax.plot(
             np.array([0.0, delays.loc[kept_out, "waited_s"].max()]),
             [seen, seen],
-            color=style.colour(ax, 1),
+            color=drawing.colour(ax, 1),
             linewidth=2.2,
-            marker=style.marker(1),
+            marker=drawing.marker(1),
             markevery=[1],
             clip_on=False,
             label=say("environment", lang),
         )
-    ax.axvline(FOLKLORE_S, color=style.ink(), linewidth=0.9, alpha=0.6)
+    ax.axvline(FOLKLORE_S, color=drawing.ink(), linewidth=0.9, alpha=0.6)
     ax.annotate(
         say("about 10 s", lang),
         (FOLKLORE_S, 0.02),

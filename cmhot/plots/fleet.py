@@ -13,7 +13,7 @@ import numpy as np
 
 from cmhot import statistics
 from cmhot.errors import UsageError
-from cmhot.plots import style
+from cmhot.plots import drawing
 from cmhot.plots.figure import (
     NamedFigure,
     Subject,
@@ -88,24 +88,24 @@ def fleet_maximum(
     UsageError
         When the table lacks a column, or has no row.
     """
-    style.need(
+    drawing.need(
         table,
         ["pods", *(f"{name}_s" for name in _QUANTILES)],
         of="cmhot.statistics.fleet_maximum",
     )
-    ax = style.axes_or_new(ax)
+    ax = drawing.axes_or_new(ax)
     rows = table.sort_values("pods", kind="stable")
     pods = rows["pods"].to_numpy(dtype=np.float64)
     for number, name in enumerate(_QUANTILES):
-        value = style.column(rows, f"{name}_s")
+        value = drawing.column(rows, f"{name}_s")
         low, high = (
-            style.column(rows, f"{name}_{end}_s", value) for end in ("low", "high")
+            drawing.column(rows, f"{name}_{end}_s", value) for end in ("low", "high")
         )
         label = say(name, lang)
-        style.draw_estimates(ax, number, pods, (value, low, high), label=label)
-        law = style.column(rows, f"{name}_law_s")
+        drawing.draw_estimates(ax, number, pods, (value, low, high), label=label)
+        law = drawing.column(rows, f"{name}_law_s")
         if not np.isnan(law).all():
-            hue = style.colour(ax, number)
+            hue = drawing.colour(ax, number)
             ax.plot(pods, law, color=hue, linewidth=1.2, linestyle="--")
     ax.set_xscale("log")
     ticks = _apart(pods.tolist())
@@ -114,9 +114,11 @@ def fleet_maximum(
     ax.set_ylim(0, None)
     ax.set_xlabel(say("fleet size", lang))
     ax.set_ylabel(say("until all N", lang))
-    style.note_origin(ax, modelled=modelled, lang=lang)
+    drawing.note_origin(ax, modelled=modelled, lang=lang)
     handles, _ = ax.get_legend_handles_labels()
-    ax.legend(handles=[*handles[::-1], *style.law_entry(rows, lang)], loc="lower right")
+    ax.legend(
+        handles=[*handles[::-1], *drawing.law_entry(rows, lang)], loc="lower right"
+    )
     return ax
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from cmhot.clock import NS_PER_S
 from cmhot.errors import UsageError
-from cmhot.plots import style
+from cmhot.plots import drawing
 from cmhot.plots.figure import NamedFigure, Subject, describe, records
 from cmhot.plots.words import Pair, listing, percent, say, semicolons
 from cmhot.statistics import phase_coherence
@@ -102,8 +102,8 @@ def publication_phase(
     UsageError
         When the table lacks a column, or has no row.
     """
-    style.need(publications, ["node", "published_ns"], of="a run's publications")
-    ax = style.axes_or_new(ax)
+    drawing.need(publications, ["node", "published_ns"], of="a run's publications")
+    ax = drawing.axes_or_new(ax)
     edges = np.linspace(0, 1, _BINS + 1)
     shown, nodes = nodes_shown(publications), publications["node"].nunique()
     by_node = dict(iter(publications.groupby("node", observed=True)["published_ns"]))
@@ -112,13 +112,13 @@ def publication_phase(
     names = []
     for y, (row, share) in enumerate(zip(records(shown), shares, strict=True)):
         height = share / top * _HEIGHT
-        ax.stairs(y - height, edges, baseline=y, fill=True, color=style.colour(ax, 0))
-        ax.hlines(y, 0, 1, color=style.ink(), linewidth=0.8)
+        ax.stairs(y - height, edges, baseline=y, fill=True, color=drawing.colour(ax, 0))
+        ax.hlines(y, 0, 1, color=drawing.ink(), linewidth=0.8)
         ax.hlines(
             y - _HEIGHT / _BINS / top,
             0,
             1,
-            color=style.ink(),
+            color=drawing.ink(),
             linewidth=1,
             linestyle="--",
             label="" if y else say("even", lang),
@@ -127,15 +127,15 @@ def publication_phase(
             say("coherence", lang, name=str(row["node"]), value=row["coherence"])
         )
     ax.set_xlim(0, 1)
-    style.name_rows(ax, names, up=_HEIGHT, gap_pt=1)
+    drawing.name_rows(ax, names, up=_HEIGHT, gap_pt=1)
     ax.set_xlabel(say("phase", lang))
     ax.set_ylabel(say("rows of phases", lang, top=100 * top))
     if len(shown) < nodes:
         some = say("some of", lang, some=len(shown), all=nodes)
         ax.set_title(some, loc="left")
-    style.note_origin(ax, modelled=modelled, lang=lang)
+    drawing.note_origin(ax, modelled=modelled, lang=lang)
     handles, _ = ax.get_legend_handles_labels()
-    style.legend_above(ax, len(shown), handles=handles, columns=1)
+    drawing.legend_above(ax, len(shown), handles=handles, columns=1)
     ax.set_ylim(bottom=len(shown) - 0.85)
     return ax
 

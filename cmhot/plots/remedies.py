@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from cmhot.errors import UsageError
-from cmhot.plots import style
+from cmhot.plots import drawing
 from cmhot.plots.figure import NamedFigure, Subject, describe, records
 from cmhot.plots.words import Pair, counted, joined, say, seconds, semicolons
 
@@ -86,8 +86,8 @@ def remedies(
     UsageError
         When the table lacks a column, or has no row.
     """
-    style.need(table, ["method", "seconds", *_COSTS], of="trials of cmhot refresh")
-    ax = style.axes_or_new(ax)
+    drawing.need(table, ["method", "seconds", *_COSTS], of="trials of cmhot refresh")
+    ax = drawing.axes_or_new(ax)
     methods = [str(one) for one in table["method"].unique()]
     names = []
     for y, method in enumerate(methods):
@@ -97,25 +97,25 @@ def remedies(
         ax.plot(
             seconds,
             places,
-            color=style.colour(ax, y),
+            color=drawing.colour(ax, y),
             linestyle="none",
-            marker=style.marker(y),
+            marker=drawing.marker(y),
             markersize=5,
             alpha=0.7,
             label=method,
         )
         median = float(np.median(seconds))
         if len(own) > 1:
-            ax.vlines(median, y, y + 2 * _BELOW, color=style.ink(), linewidth=2)
+            ax.vlines(median, y, y + 2 * _BELOW, color=drawing.ink(), linewidth=2)
         names.append(_name(method, own, median, lang))
     ax.set_xscale("log")
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    style.name_rows(ax, names)
+    drawing.name_rows(ax, names)
     ax.set_ylim(len(methods) - 0.4, -0.75)
     ax.set_xlabel(say("until all", lang))
-    style.note_origin(ax, modelled=modelled, lang=lang)
+    drawing.note_origin(ax, modelled=modelled, lang=lang)
     return ax
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from cmhot.errors import UsageError
 from cmhot.kubelet.settings import Strategy
-from cmhot.plots import style
+from cmhot.plots import drawing
 from cmhot.plots.figure import (
     NamedFigure,
     Subject,
@@ -93,12 +93,12 @@ def change_detection(
     UsageError
         When the table lacks a column, or has nothing to be drawn.
     """
-    style.need(
+    drawing.need(
         table,
         [*GROUP, *(f"{name}_s" for name in SHOWN_QUANTILES)],
         of="Summary.table()",
     )
-    ax = style.axes_or_new(ax)
+    ax = drawing.axes_or_new(ax)
     rows = table[table["p50_s"].notna() & ~table["consumer"].isin(schema.NEVER_UPDATED)]
     if rows.empty:
         msg = "no delay to draw: the table has no consumer that saw an update"
@@ -107,13 +107,13 @@ def change_detection(
     y = np.arange(len(rows), dtype=np.float64)
     end = np.zeros(len(rows))
     for number, name in enumerate(SHOWN_QUANTILES):
-        found, label = style.estimates(rows, name), say(name, lang)
-        style.draw_estimates(ax, number, y, found, upright=False, label=label)
-        law = style.column(rows, f"law_{name}_s")
+        found, label = drawing.estimates(rows, name), say(name, lang)
+        drawing.draw_estimates(ax, number, y, found, upright=False, label=label)
+        law = drawing.column(rows, f"law_{name}_s")
         ax.plot(
             law,
             y,
-            color=style.ink(),
+            color=drawing.ink(),
             linestyle="none",
             marker="|",
             markersize=14,
@@ -121,13 +121,13 @@ def change_detection(
             zorder=4,
         )
         end = np.fmax(end, found[2])
-    ax.hlines(y, 0, end, color=style.ink(), alpha=0.25, linewidth=1.0, zorder=1)
-    style.name_rows(ax, [setting_name(row, lang) for row in records(rows)])
+    ax.hlines(y, 0, end, color=drawing.ink(), alpha=0.25, linewidth=1.0, zorder=1)
+    drawing.name_rows(ax, [setting_name(row, lang) for row in records(rows)])
     ax.set_xlim(0, None)
     ax.set_xlabel(say("delay", lang))
-    style.note_origin(ax, modelled=modelled, lang=lang)
+    drawing.note_origin(ax, modelled=modelled, lang=lang)
     handles, _ = ax.get_legend_handles_labels()  # the law comes first, as a line
-    style.legend_above(ax, len(rows), handles=[*handles[1:], handles[0]], columns=4)
+    drawing.legend_above(ax, len(rows), handles=[*handles[1:], handles[0]], columns=4)
     return ax
 
 

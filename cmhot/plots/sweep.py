@@ -15,7 +15,7 @@ import pandas as pd
 from cmhot.errors import UsageError
 from cmhot.kubelet.eras import TICK_S
 from cmhot.law import QUANTILES, ContinuousLaw
-from cmhot.plots import style
+from cmhot.plots import drawing
 from cmhot.plots.figure import (
     NamedFigure,
     Subject,
@@ -112,8 +112,8 @@ def delay_by_sync_frequency(
     UsageError
         When the table lacks a column, or has nothing to be drawn.
     """
-    style.need(table, [*GROUP, *(f"{name}_s" for name in SHOWN_QUANTILES)], of=_TABLE)
-    ax = style.axes_or_new(ax)
+    drawing.need(table, [*GROUP, *(f"{name}_s" for name in SHOWN_QUANTILES)], of=_TABLE)
+    ax = drawing.axes_or_new(ax)
     rows = _comparable(table)
     if rows.empty:
         msg = (
@@ -123,18 +123,20 @@ def delay_by_sync_frequency(
         raise UsageError(msg)
     s = rows["sync_frequency_s"].to_numpy(dtype=np.float64)
     for number, name in enumerate(SHOWN_QUANTILES):
-        found, label = style.estimates(rows, name), say(name, lang)
-        style.draw_estimates(ax, number, s, found, label=label)
-        _law_line(ax, rows, f"law_{name}_s", hue=style.colour(ax, number))
+        found, label = drawing.estimates(rows, name), say(name, lang)
+        drawing.draw_estimates(ax, number, s, found, label=label)
+        _law_line(ax, rows, f"law_{name}_s", hue=drawing.colour(ax, number))
     _law_line(ax, rows, "law_max_s", label=say("longest", lang), linestyle=":")
     ax.set_xlim(0, s.max() * 1.08)
     ax.set_ylim(0, None)
     ax.set_xticks(np.unique(s))
     ax.set_xlabel(say("sync frequency", lang))
     ax.set_ylabel(say("delay", lang))
-    style.note_origin(ax, modelled=modelled, lang=lang)
+    drawing.note_origin(ax, modelled=modelled, lang=lang)
     handles, _ = ax.get_legend_handles_labels()
-    ax.legend(handles=[*handles[::-1], *style.law_entry(rows, lang)], loc="upper left")
+    ax.legend(
+        handles=[*handles[::-1], *drawing.law_entry(rows, lang)], loc="upper left"
+    )
     return ax
 
 
@@ -147,12 +149,12 @@ def _law_line(
     label: str | None = None,
     linestyle: str = "--",
 ) -> None:
-    known = rows.assign(law=style.column(rows, name)).dropna(subset="law")
+    known = rows.assign(law=drawing.column(rows, name)).dropna(subset="law")
     if not known.empty:
         ax.plot(
             known["sync_frequency_s"],
             known["law"],
-            color=style.ink() if hue is None else hue,
+            color=drawing.ink() if hue is None else hue,
             linewidth=1.2,
             linestyle=linestyle,
             label=label,
@@ -317,12 +319,12 @@ def collapse(
     UsageError
         When the table lacks a column, or has nothing to be drawn.
     """
-    style.need(
+    drawing.need(
         refresh,
         [*GROUP, "least_s", "most_s"],
         of="cmhot.runs.delays.refresh_intervals",
     )
-    ax = style.axes_or_new(ax)
+    ax = drawing.axes_or_new(ax)
     end = 1.55
     fresh = reading_each_sync(refresh)
     for number, (row, own) in enumerate(fresh):
@@ -333,7 +335,7 @@ def collapse(
             share,
             linewidth=2.0,
             label=setting_name(row, lang),
-            **style.marked_curve(ax, number, of=len(fresh)),
+            **drawing.marked_curve(ax, number, of=len(fresh)),
         )
     if not fresh:
         msg = (
@@ -343,10 +345,10 @@ def collapse(
         raise UsageError(msg)
     if laws:
         t = np.linspace(0, end, _POINTS)
-        style.draw_law(ax, t, _LIMIT.cdf(t), label=say("limit law", lang))
-    style.label_shares(ax, end, along="scaled delay", lang=lang)
-    style.note_origin(ax, modelled=modelled, lang=lang)
-    style.legend_below(ax)
+        drawing.draw_law(ax, t, _LIMIT.cdf(t), label=say("limit law", lang))
+    drawing.label_shares(ax, end, along="scaled delay", lang=lang)
+    drawing.note_origin(ax, modelled=modelled, lang=lang)
+    drawing.legend_below(ax)
     return ax
 
 

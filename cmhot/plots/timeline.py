@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from cmhot.clock import NS_PER_S
 from cmhot.errors import UsageError
-from cmhot.plots import style
+from cmhot.plots import drawing
 from cmhot.plots.figure import (
     NamedFigure,
     Subject,
@@ -143,8 +143,8 @@ def update_timeline(
         When a table lacks a column, or there is no such update,
         or it was not acknowledged, or no pod published it.
     """
-    style.need(updates, ["seq", *_STAMPS], of="cmhot.runs.rundir.read_run(…).updates")
-    style.need(
+    drawing.need(updates, ["seq", *_STAMPS], of="cmhot.runs.rundir.read_run(…).updates")
+    drawing.need(
         publications,
         ["node", "pod", "consumer", "seq", "published_ns"],
         of="cmhot.runs.rundir.read_run(…).publications",
@@ -161,22 +161,22 @@ def update_timeline(
     if seen.empty:
         msg = f"no pod published update {seq}: choose an earlier one"
         raise UsageError(msg)
-    ax = style.axes_or_new(ax)
+    ax = drawing.axes_or_new(ax)
     groups = seen.groupby("node", observed=True)
     for number, (node, rows) in enumerate(groups):
-        hue = style.colour(ax, number)
+        hue = drawing.colour(ax, number)
         ax.hlines(rows["turn"], 0, rows["since_s"], color=hue, alpha=0.35, linewidth=1)
         ax.plot(
             rows["since_s"],
             rows["turn"],
             color=hue,
             linestyle="none",
-            marker=style.marker(number),
+            marker=drawing.marker(number),
             markersize=6,
             label=str(node),
         )
-    ax.axvline(0, color=style.ink(), linewidth=1.2)
-    room = max(1.0, style.ROOM * len(seen))
+    ax.axvline(0, color=drawing.ink(), linewidth=1.2)
+    room = max(1.0, drawing.ROOM * len(seen))
     ax.annotate(
         _written(own, lang),
         (0.015, 0.985),
@@ -190,9 +190,9 @@ def update_timeline(
     ax.set_yticks([tick for tick in ticks if 1 <= tick <= len(seen)])
     ax.set_xlabel(say("since", lang))
     ax.set_ylabel(say("pods by turn", lang))
-    style.note_origin(ax, modelled=modelled, lang=lang)
+    drawing.note_origin(ax, modelled=modelled, lang=lang)
     if len(groups) > 1:
-        ax.legend(loc="upper right", bbox_to_anchor=(1.0, 1.0 - style.ROOM))
+        ax.legend(loc="upper right", bbox_to_anchor=(1.0, 1.0 - drawing.ROOM))
     return ax
 
 

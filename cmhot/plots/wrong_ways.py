@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cmhot.errors import UsageError
-from cmhot.plots import style
+from cmhot.plots import drawing
 from cmhot.plots.figure import (
     NamedFigure,
     Subject,
@@ -94,16 +94,16 @@ def wrong_ways(
     UsageError
         When the table lacks a column, or has no row.
     """
-    style.need(table, ["method", "mean_s", "truth_s"], of="ways of measuring")
-    ax = style.axes_or_new(ax)
+    drawing.need(table, ["method", "mean_s", "truth_s"], of="ways of measuring")
+    ax = drawing.axes_or_new(ax)
     y = np.arange(len(table), dtype=np.float64)
-    mean = style.column(table, "mean_s")
-    low, high = (style.column(table, name, mean) for name in ("low_s", "high_s"))
+    mean = drawing.column(table, "mean_s")
+    low, high = (drawing.column(table, name, mean) for name in ("low_s", "high_s"))
     right = (table["method"] == OPEN).to_numpy()
     for number, (rows, hue) in enumerate(((right, 2), (~right, 1))):
         found = (mean[rows], low[rows], high[rows])
-        look = {"color": style.colour(ax, hue), "zorder": 2}
-        style.draw_estimates(ax, number, y[rows], found, upright=False, **look)
+        look = {"color": drawing.colour(ax, hue), "zorder": 2}
+        drawing.draw_estimates(ax, number, y[rows], found, upright=False, **look)
     for place, value, end in zip(y, mean, high, strict=True):
         ax.annotate(
             say("tenths of s", lang, value=value),
@@ -111,10 +111,10 @@ def wrong_ways(
             xytext=(9, 0),
             textcoords="offset points",
             va="center",
-            bbox=style.behind(ax),
+            bbox=drawing.behind(ax),
         )
-    truth = float(style.column(table, "truth_s")[0])
-    ax.axvline(truth, color=style.ink(), linestyle="--", linewidth=1.2, zorder=1)
+    truth = float(drawing.column(table, "truth_s")[0])
+    ax.axvline(truth, color=drawing.ink(), linestyle="--", linewidth=1.2, zorder=1)
     ax.annotate(
         say("truth", lang, value=truth),
         (truth, -0.75),
@@ -122,11 +122,11 @@ def wrong_ways(
         textcoords="offset points",
         va="center",
     )
-    style.name_rows(ax, [way_name(row, lang) for row in records(table)])
+    drawing.name_rows(ax, [way_name(row, lang) for row in records(table)])
     ax.set_ylim(len(table) - 0.5, -1.0)
     ax.set_xlim(0, float(np.nanmax(high)) * 1.2)
     ax.set_xlabel(say("mean delay", lang))
-    style.note_origin(ax, modelled=modelled, lang=lang)
+    drawing.note_origin(ax, modelled=modelled, lang=lang)
     return ax
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from cmhot.errors import UsageError
 from cmhot.plots import delay_distribution
-from cmhot.plots.style import colour, marker
+from cmhot.plots.drawing import colour, marker
 from cmhot.statistics import cdf_bounds, confidence, delay_blocks, survival_curve
 from tests.unit.plots.tables import curves, delays, legend
 
