@@ -141,7 +141,7 @@ def delay_distribution(
         )
     for curve in curves if laws else []:
         if curve.law is not None:
-            drawing.draw_law(ax, *curve.law.knots(), label=say("law", lang))
+            drawing.draw_law(ax, curve.law.t, curve.law.share, label=say("law", lang))
     drawing.label_shares(ax, end_s * 1.02, lang=lang)
     drawing.note_origin(ax, modelled=modelled, lang=lang)
     _legend(ax, several=len(curves) > 1, lang=lang)

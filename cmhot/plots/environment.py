@@ -118,7 +118,7 @@ def environment_or_volume(
         raise UsageError(msg)
     delay_distribution(volumes, ax=ax, modelled=modelled, lang=lang)
     law = _default_law()
-    t, share = law.knots()
+    t, share = law.t, law.share
     ax.plot(
         t,
         share,
