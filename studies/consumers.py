@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 import click
 
 from cmhot.cluster.targets import connect
-from cmhot.experiments.consumer_matrix import EVENTS, Matrix
+from cmhot.experiments.matrix import EVENTS, Matrix
 from cmhot.experiments.stage import Stage, choose_node
 from cmhot.kubelet.settings import Setting
 from studies import pages
 
 if TYPE_CHECKING:
-    from cmhot.experiments.consumer_matrix import Cell
+    from cmhot.experiments.matrix import Cell
 
 
 def page(cells: list[Cell], kubernetes: str, setting: Setting) -> str:

@@ -11,7 +11,7 @@ import json
 import click
 
 from cmhot.cluster.targets import connect
-from cmhot.experiments.blog_post import begin, set_stage, timed, widen
+from cmhot.experiments.blog_post import scale, set_stage, start, time_updates
 from cmhot.plots.figure import records
 from studies.pages import DOCS
 
@@ -32,9 +32,9 @@ def main(target: str, updates: int, pods: int) -> None:
     stage = set_stage(cluster)
     stage.open()
     try:
-        begin(stage)
-        widen(stage, pods)
-        rows = timed(stage, updates=updates, pods=pods, tell=click.echo)
+        start(stage)
+        scale(stage, pods)
+        rows = time_updates(stage, updates=updates, pods=pods, report=click.echo)
     finally:
         stage.close()
     content = {

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from cmhot.cluster.targets import connect
-from cmhot.experiments.forcing import NOTHING, compare
+from cmhot.experiments.forcing import NOTHING, compare_methods
 
 PODS, TRIALS = 10, 50
 
@@ -26,7 +26,7 @@ def main(target: str, out: Path) -> None:
     def tell(line: str) -> None:
         click.echo(line, err=True)
 
-    table = compare(cluster, repeats=TRIALS, pods=PODS, tell=tell)
+    table = compare_methods(cluster, repeats=TRIALS, pods=PODS, report=tell)
     trials = table[table["method"] != NOTHING]
     found = {
         "kubernetes": cluster.version(),

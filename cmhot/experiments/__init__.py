@@ -1,1 +1,87 @@
-"""What do the live notebooks do on a cluster, step by step."""
+"""What the notebooks do live, step by step, and the runs that they need.
+
+Names are imported when they are first used, so that one loads no other.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cmhot.experiments import blog_post
+    from cmhot.experiments.closed_loop import closed_loops
+    from cmhot.experiments.forcing import compare_methods
+    from cmhot.experiments.loading import (
+        ANY_RUN,
+        FRESH_READS,
+        SEVERAL_PODS,
+        SEVERAL_STRATEGIES,
+        SEVERAL_SYNCS,
+        Need,
+        connect_for,
+        load_runs,
+    )
+    from cmhot.experiments.matrix import consumer_matrix
+    from cmhot.experiments.parameters import above_zero, at_least
+    from cmhot.experiments.stage import Stage, choose_node, one_update, spread_syncs
+
+__all__ = [
+    "ANY_RUN",
+    "FRESH_READS",
+    "SEVERAL_PODS",
+    "SEVERAL_STRATEGIES",
+    "SEVERAL_SYNCS",
+    "Need",
+    "Stage",
+    "above_zero",
+    "at_least",
+    "blog_post",
+    "choose_node",
+    "closed_loops",
+    "compare_methods",
+    "connect_for",
+    "consumer_matrix",
+    "load_runs",
+    "one_update",
+    "spread_syncs",
+]
+
+_HOMES = {
+    "ANY_RUN": "loading",
+    "FRESH_READS": "loading",
+    "SEVERAL_PODS": "loading",
+    "SEVERAL_STRATEGIES": "loading",
+    "SEVERAL_SYNCS": "loading",
+    "Need": "loading",
+    "Stage": "stage",
+    "above_zero": "parameters",
+    "at_least": "parameters",
+    "choose_node": "stage",
+    "closed_loops": "closed_loop",
+    "compare_methods": "forcing",
+    "connect_for": "loading",
+    "consumer_matrix": "matrix",
+    "load_runs": "loading",
+    "one_update": "stage",
+    "spread_syncs": "stage",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from the module that defines it."""
+    if name in _HOMES:
+        home = importlib.import_module(f"cmhot.experiments.{_HOMES[name]}")
+        value: object = getattr(home, name)
+    elif name in __all__:
+        value = importlib.import_module(f"cmhot.experiments.{name}")
+    else:
+        msg = f"module 'cmhot.experiments' has no attribute {name!r}"
+        raise AttributeError(msg)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, also those not imported yet."""
+    return __all__

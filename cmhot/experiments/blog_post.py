@@ -1,4 +1,4 @@
-"""The experiment that all this began with, as it was; `timing` then times it.
+"""The experiment that all this began with, as it was; `time_updates` then times it.
 
 A blog post of 2019 (Kubernetes 1.9.6, nginx:1.10) gave a ConfigMap to one Deployment as
 environment and another one to a second Deployment as a volume, looked into a pod of
@@ -20,21 +20,23 @@ import numpy as np
 import pandas as pd
 
 from cmhot.clock import NS_PER_S
-from cmhot.cluster.port import DEPLOYMENT, POD
+from cmhot.cluster.port import DEPLOYMENT
 from cmhot.experiments.parameters import at_least
 from cmhot.experiments.stage import (
+    FOLDER,
     Stage,
     choose_node,
     config_map,
     origin,
     publications,
+    spread_syncs,
     text_of,
     variables,
 )
 from cmhot.kubelet.settings import Setting
-from cmhot.law import equilibrium, law_for, longest_interval_s, mean_interval_s
+from cmhot.law import law_for, longest_interval_s, mean_interval_s
 from cmhot.propagation.changes import patch
-from cmhot.propagation.workload import TOUCHED, is_rolled_out
+from cmhot.propagation.workload import is_rolled_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +50,6 @@ ENV, VOLUME = "env-config", "special-config"
 """The two ConfigMaps."""
 BY_ENV, BY_VOLUME = "my-nginx", "my-nginx-2"
 """The two Deployments."""
-FOLDER = "/etc/config"
 KEY = "log_level"
 NGINX = "docker.io/library/nginx:1.28"
 """Successor of the post's nginx:1.10, where a registry can be reached."""
@@ -115,14 +116,14 @@ def _spec(stage: Stage, **uses: object) -> dict[str, Any]:
     return spec
 
 
-def begin(stage: Stage, *, pods: int = 1, level: str = "INFO") -> None:
+def start(stage: Stage, *, pods: int = 1, level: str = "INFO") -> None:
     """Apply both pairs, and wait until the pods are Ready."""
     stage.apply(*manifests(stage, pods=pods, level=level))
     for name in (BY_ENV, BY_VOLUME):
         stage.await_pods(name, pods)
 
 
-def widen(stage: Stage, pods: int) -> None:
+def scale(stage: Stage, pods: int) -> None:
     """Give both Deployments more pods, and wait until they are Ready."""
     at_least(1, pods=pods)
     for name in (BY_ENV, BY_VOLUME):
@@ -133,7 +134,7 @@ def widen(stage: Stage, pods: int) -> None:
         stage.await_pods(name, pods)
 
 
-def looks(stage: Stage) -> pd.DataFrame:
+def read_pods(stage: Stage) -> pd.DataFrame:
     """Look into a pod of each Deployment, as the post did by `kubectl exec`.
 
     Returns
@@ -225,55 +226,19 @@ def _service(name: str) -> dict[str, Any]:
     }
 
 
-def scramble(stage: Stage, part: str, setting: Setting, *, seed: int) -> None:
-    """Touch each pod once, and wait until all are as if they had run for long.
-
-    A touch syncs a pod and sets its timer anew. At instants that are drawn from the
-    equilibrium law, every pod is stationary as of the longest interval after the
-    first of them (Feller, An Introduction to Probability Theory, volume II, XI.4).
-    So it takes as long as the longest interval, one and a half times `syncFrequency`.
-
-    Parameters
-    ----------
-    stage
-        Where.
-    part
-        Whose pods.
-    setting
-        Of their kubelet.
-    seed
-        Of the instants.
-    """
-    clock = stage.cluster.clock
-    pods = [
-        pod for pod in stage.pods(part) if "deletionTimestamp" not in pod["metadata"]
-    ]
-    begin_s = clock.monotonic()
-    due_s = np.sort(equilibrium(setting, np.random.default_rng(seed), len(pods)))
-    for pod, at_s in zip(pods, due_s.tolist(), strict=True):
-        clock.sleep(begin_s + at_s - clock.monotonic())
-        stage.cluster.patch(
-            POD,
-            pod["metadata"]["name"],
-            {"metadata": {"annotations": {TOUCHED: str(clock.utc_ns())}}},
-            namespace=stage.namespace,
-        )
-    clock.sleep(begin_s + longest_interval_s(setting) - clock.monotonic())
-
-
 ABOUT_S = 10.0
 """ "After about 10 s", as every later post repeats."""
 SLACK_S = 2.0
 """Beyond the longest delay: the watch, the volume loops, and a busy machine."""
 
 
-def timed(
+def time_updates(
     stage: Stage,
     *,
     updates: int = 6,
     pods: int = 10,
     seed: int = 1,
-    tell: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> pd.DataFrame:
     """Time the post's experiment: change both maps again and again, look into all pods.
 
@@ -285,14 +250,14 @@ def timed(
     Parameters
     ----------
     stage
-        Open, with a node of known setting; `widen` has been called with `pods`.
+        Open, with a node of known setting; `scale` has been called with `pods`.
     updates
         How many.
     pods
         Of each Deployment.
     seed
         Of the gaps.
-    tell
+    report
         Takes a line after each update.
 
     Returns
@@ -307,7 +272,7 @@ def timed(
     at_least(1, updates=updates, pods=pods)
     node, setting = _known(stage.node)
     rng = np.random.default_rng(seed)
-    scramble(stage, BY_VOLUME, setting, seed=seed)
+    spread_syncs(stage, BY_VOLUME, setting, seed=seed)
     rows: list[dict[str, Any]] = []
     for seq in range(1, updates + 1):
         gap_s = float(rng.uniform(0.0, mean_interval_s(setting)))
@@ -326,7 +291,7 @@ def timed(
         }
         rows += [{**own, **row} for row in _turned(stage, by_volume, level, pods)]
         rows += [{**own, **row} for row in _unturned(stage, by_env, level, pods)]
-        tell(f"update {seq} of {updates}")
+        report(f"update {seq} of {updates}")
     table = pd.DataFrame(rows)
     table.attrs.update(origin(stage.cluster, node))
     return table
@@ -416,7 +381,7 @@ def shares_by(
     Parameters
     ----------
     table
-        From `timed`.
+        From `time_updates`.
     setting
         Of the node.
     within_s

@@ -22,9 +22,9 @@ from cmhot.errors import CheckError, UsageError
 from cmhot.experiments.parameters import at_least
 from cmhot.experiments.stage import (
     EXPERIMENT_LABEL,
+    FOLDER,
     Stage,
     choose_node,
-    config_map,
     origin,
     publications,
 )
@@ -258,7 +258,6 @@ class _AttendingClock:
 
 
 NAME = "remedies"
-FOLDER = "/etc/v"
 NOTHING = "nothing"
 METHODS = tuple(Method)
 SETTLE_S = 5.0
@@ -302,12 +301,7 @@ class Trial:
 
 def start(stage: Stage, pods: int) -> None:
     """Make the ConfigMap and a Deployment that mounts it; wait until it is Ready."""
-    mounts = [{"name": "v", "mountPath": FOLDER}]
-    spec = stage.pod_spec(
-        stage.container(volumeMounts=mounts),
-        volumes=[{"name": "v", "configMap": {"name": NAME}}],
-    )
-    stage.apply(config_map(NAME, seq="0"), stage.deployment(NAME, pods=pods, spec=spec))
+    stage.apply(*stage.mounted_config_map(NAME, pods=pods, data={"seq": "0"}))
     stage.await_pods(NAME, pods)
 
 
@@ -387,7 +381,7 @@ def capacity(looks: Sequence[Look], replicas: int) -> tuple[float, float]:
     return 1 - max(missing) / replicas, lost
 
 
-def compare(
+def compare_methods(
     cluster: Cluster,
     *,
     methods: Sequence[str] = METHODS,
@@ -396,7 +390,7 @@ def compare(
     node: str = "",
     namespace: str = "",
     image: str = "",
-    tell: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> pd.DataFrame:
     """Try each method again and again, in turn, on one Deployment.
 
@@ -414,7 +408,7 @@ def compare(
         Where they run; empty: the first one of the longest `syncFrequency`.
     namespace, image
         As of `Stage`.
-    tell
+    report
         Takes a line after each trial.
 
     Returns
@@ -448,7 +442,7 @@ def compare(
                 seq = number * len(methods) + place
                 seen = trial(stage, method=method, seq=seq)
                 rows.append(row_of(seen, number))
-                tell(
+                report(
                     f"{number} of {repeats}, {method}: {seen.last_s:.2f} s, "
                     f"{seen.min_ready_share:.0%} ready at least"
                 )

@@ -61,7 +61,7 @@ def _fresh(pods: Sequence[Setting | None]) -> bool:
     return any(setting and reads_at_every_sync(setting) for setting in pods)
 
 
-ANY = Need("a run", lambda _: True)
+ANY_RUN = Need("a run", lambda _: True)
 SEVERAL_SYNCS = Need("nodes of two or more syncFrequency", _several_syncs)
 SEVERAL_STRATEGIES = Need(
     "two or more change-detection strategies, or TTLs, at one syncFrequency",
@@ -74,7 +74,7 @@ SEVERAL_STRATEGIES = Need(
     ),
 )
 SEVERAL_PODS = Need("two or more pods on nodes of one known setting", _several_pods)
-FRESH = Need(
+FRESH_READS = Need(
     "a known setting under which each sync reads what there is: Watch, Get, "
     "or Cache without a TTL",
     _fresh,

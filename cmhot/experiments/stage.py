@@ -10,15 +10,22 @@ import secrets
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+import numpy as np
+import pandas as pd
+
+from cmhot.clock import NS_PER_S
 from cmhot.cluster.nodes import observe_settings, probe_image
 from cmhot.cluster.port import MANAGED_BY, NAMESPACE, POD, SERVICE_ACCOUNT
 from cmhot.cluster.probe import CONTAINER, epoch_ns
 from cmhot.cluster.workspace import KINDS, await_ready, labelled, run_of, taken
 from cmhot.collector.clock_offsets import ask
 from cmhot.errors import ClusterError, NotFoundError, UsageError
+from cmhot.experiments.parameters import at_least
 from cmhot.kubelet.settings import Strategy
 from cmhot.kubelet.view import read_environ
+from cmhot.law import equilibrium, longest_interval_s
 from cmhot.propagation.changes import apply
+from cmhot.propagation.workload import TOUCHED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,10 +33,14 @@ if TYPE_CHECKING:
 
     from cmhot.cluster.nodes import ObservedNode
     from cmhot.cluster.port import Cluster
+    from cmhot.kubelet.settings import Setting
     from cmhot.kubelet.uses import Kind
+    from cmhot.propagation.changes import Update
 
     Object = dict[str, Any]
 
+FOLDER = "/etc/config"
+"""Where a container of an experiment mounts its ConfigMap."""
 EXPERIMENT_LABEL = "cmhot.dev/experiment"
 """On every pod of an experiment; its value is the namespace-wide name of its part."""
 ACCOUNT_S = 30.0
@@ -80,6 +91,11 @@ class Stage:
         In a label of everything that is made here.
     image, pull_policy
         Of the containers.
+
+    Raises
+    ------
+    UsageError
+        Nobody can look into the target's containers.
     """
 
     def __init__(
@@ -281,6 +297,21 @@ class Stage:
             },
         }
 
+    def mounted_config_map(
+        self, name: str, *, pods: int, data: Mapping[str, str]
+    ) -> list[Object]:
+        """Describe a ConfigMap and a Deployment of its name that mounts it.
+
+        The volume is at `FOLDER`, and `publications` and `one_update` read it there.
+        """
+        at_least(1, pods=pods)
+        mounts = [{"name": "config", "mountPath": FOLDER}]
+        spec = self.pod_spec(
+            self.container(volumeMounts=mounts),
+            volumes=[{"name": "config", "configMap": {"name": name}}],
+        )
+        return [config_map(name, **data), self.deployment(name, pods=pods, spec=spec)]
+
 
 def config_map(name: str, **data: str) -> Object:
     """Describe a ConfigMap."""
@@ -430,6 +461,73 @@ def _ahead_ns(stage: Stage, pod: str, container: str) -> int:
     if row is None or abs(row["offset_ns"]) <= row["bound_ns"]:
         return 0
     return int(row["offset_ns"])
+
+
+def one_update(stage: Stage, update: Update) -> pd.DataFrame:
+    """Read in each pod of `Stage.mounted_config_map` when it got an update.
+
+    Returns
+    -------
+    DataFrame
+        One row per pod, in the order of their publications: ``node, pod, consumer,
+        configmap, seq, published_ns``, and ``delay_s`` from the acknowledgement on;
+        ``planned_ns, sent_ns, acked_ns`` of the update are the same in each.
+    """
+    pods = stage.pods(update.configmap)
+    homes = {one["metadata"]["name"]: one["spec"]["nodeName"] for one in pods}
+    written = {
+        name: getattr(update, name)
+        for name in ("configmap", "planned_ns", "sent_ns", "acked_ns")
+    }
+    rows = [
+        {
+            **written,
+            "node": homes[pod],
+            "pod": pod,
+            "consumer": "volume",
+            "seq": 1,
+            "published_ns": at_ns,
+            "delay_s": (at_ns - update.acked_ns) / NS_PER_S,
+        }
+        for pod, at_ns in publications(stage, pods, FOLDER).items()
+    ]
+    return pd.DataFrame(rows).sort_values("published_ns", ignore_index=True)
+
+
+def spread_syncs(stage: Stage, part: str, setting: Setting, *, seed: int) -> None:
+    """Touch each pod once, and wait until all are as if they had run for long.
+
+    A touch syncs a pod and sets its timer anew. At instants that are drawn from the
+    equilibrium law, every pod is stationary as of the longest interval after the
+    first of them (Feller, An Introduction to Probability Theory, volume II, XI.4).
+    So it takes as long as the longest interval, one and a half times `syncFrequency`.
+
+    Parameters
+    ----------
+    stage
+        Where.
+    part
+        Whose pods.
+    setting
+        Of their kubelet.
+    seed
+        Of the instants.
+    """
+    clock = stage.cluster.clock
+    pods = [
+        pod for pod in stage.pods(part) if "deletionTimestamp" not in pod["metadata"]
+    ]
+    begin_s = clock.monotonic()
+    due_s = np.sort(equilibrium(setting, np.random.default_rng(seed), len(pods)))
+    for pod, at_s in zip(pods, due_s.tolist(), strict=True):
+        clock.sleep(begin_s + at_s - clock.monotonic())
+        stage.cluster.patch(
+            POD,
+            pod["metadata"]["name"],
+            {"metadata": {"annotations": {TOUCHED: str(clock.utc_ns())}}},
+            namespace=stage.namespace,
+        )
+    clock.sleep(begin_s + longest_interval_s(setting) - clock.monotonic())
 
 
 def variables(stage: Stage, pod: str, *, container: str = CONTAINER) -> dict[str, str]:

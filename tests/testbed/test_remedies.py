@@ -12,7 +12,7 @@ from cmhot.cluster.port import DEPLOYMENT
 from cmhot.cluster.testbed import layout
 from cmhot.cluster.testbed.image import IMAGE_NAME
 from cmhot.experiments import forcing
-from cmhot.experiments.consumer_matrix import EVENTS, Matrix, cases
+from cmhot.experiments.matrix import EVENTS, Matrix, cases
 from cmhot.experiments.stage import Stage, choose_node
 from cmhot.propagation.changes import patch
 from cmhot.propagation.explain import explain

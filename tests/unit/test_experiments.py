@@ -14,9 +14,16 @@ from cmhot.cluster.port import DEPLOYMENT, NAMESPACE, POD
 from cmhot.cluster.probe import RUN_LABEL
 from cmhot.collector.cleanup import find_leftovers
 from cmhot.errors import CheckError, ClusterError, NotFoundError, UsageError
-from cmhot.experiments import blog_post, one_update
-from cmhot.experiments.blog_post import scramble, shares_by, timed
-from cmhot.experiments.consumer_matrix import (
+from cmhot.experiments import blog_post
+from cmhot.experiments.blog_post import shares_by, time_updates
+from cmhot.experiments.forcing import (
+    Attended,
+    Look,
+    capacity,
+    compare_methods,
+    first_ready,
+)
+from cmhot.experiments.matrix import (
     FIXED,
     LATER,
     MAP,
@@ -24,8 +31,13 @@ from cmhot.experiments.consumer_matrix import (
     cases,
     consumer_matrix,
 )
-from cmhot.experiments.forcing import Attended, Look, capacity, compare, first_ready
-from cmhot.experiments.stage import Stage, choose_node, config_map
+from cmhot.experiments.stage import (
+    Stage,
+    choose_node,
+    config_map,
+    one_update,
+    spread_syncs,
+)
 from cmhot.kubelet.settings import Setting, Strategy
 from cmhot.kubelet.uses import CONFIG_MAP
 from cmhot.propagation.changes import patch
@@ -38,6 +50,12 @@ if TYPE_CHECKING:
     from cmhot.kubelet.uses import Kind
 
 FAST = (Setting(5), Setting(10))
+NAME = "start-here"
+
+
+def hello(stage: Stage, *, pods: int) -> list[dict[str, Any]]:
+    """Describe a ConfigMap and the pods that mount it."""
+    return stage.mounted_config_map(NAME, pods=pods, data={"greeting": "hello"})
 
 
 @pytest.fixture
@@ -123,8 +141,8 @@ def test_a_stage_leaves_nothing(cluster: ModelCluster) -> None:
 
     def experiment() -> None:
         with stage:
-            stage.apply(*one_update.manifests(stage, pods=2))
-            stage.await_pods(one_update.NAME, 2)
+            stage.apply(*hello(stage, pods=2))
+            stage.await_pods(NAME, 2)
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -141,11 +159,11 @@ def test_a_namespace_of_others_is_kept(cluster: ModelCluster) -> None:
     cluster.apply(namespace)
     cluster.apply(config_map("theirs", a="1"), namespace="n")
     with Stage(cluster, namespace="n") as stage:
-        stage.apply(*one_update.manifests(stage, pods=1))
-        stage.await_pods(one_update.NAME, 1)
+        stage.apply(*hello(stage, pods=1))
+        stage.await_pods(NAME, 1)
         left = stage.left()
 
-    assert left == [f"configmaps/{one_update.NAME}", f"deployments/{one_update.NAME}"]
+    assert left == [f"configmaps/{NAME}", f"deployments/{NAME}"]
     assert stage.left() == []
     assert namespaces(cluster) == 1
     names = [one["metadata"]["name"] for one in cluster.list(CONFIG_MAP)[0]]
@@ -183,7 +201,7 @@ def test_what_others_made_is_not_taken_over(cluster: ModelCluster) -> None:
             r"give another namespace",
         ),
     ):
-        blog_post.begin(stage)
+        blog_post.start(stage)
 
     assert contents(cluster) == {blog_post.VOLUME: {"mine": "precious"}}
     assert contents(cluster, DEPLOYMENT) == {}
@@ -226,16 +244,16 @@ def test_what_another_experiment_left_is_said_to_be(cluster: ModelCluster) -> No
     shared(cluster)
     killed = Stage(cluster, namespace="n").open()
     atexit.unregister(killed.close)
-    killed.apply(*one_update.manifests(killed, pods=1))
+    killed.apply(*hello(killed, pods=1))
 
     with (
         Stage(cluster, namespace="n") as stage,
         pytest.raises(UsageError, match=f"{RUN_LABEL}={killed.run_id}"),
     ):
-        stage.apply(*one_update.manifests(stage, pods=1))
+        stage.apply(*hello(stage, pods=1))
 
     left = killed.left()
-    assert left == [f"configmaps/{one_update.NAME}", f"deployments/{one_update.NAME}"]
+    assert left == [f"configmaps/{NAME}", f"deployments/{NAME}"]
 
 
 @pytest.mark.parametrize("namespace", ["", "n"])
@@ -245,13 +263,13 @@ def test_what_a_killed_stage_left_is_found(namespace: str) -> None:
     shared(cluster, config_map("theirs", a="1"))
     stage = Stage(cluster, namespace=namespace).open()
     atexit.unregister(stage.close)
-    stage.apply(*one_update.manifests(stage, pods=1))
+    stage.apply(*hello(stage, pods=1))
 
     found = find_leftovers(cluster)
 
     assert {one.run_id for one in found} == {stage.run_id}
     assert [f"{one.kind.plural}/{one.name}" for one in found] == (
-        [f"deployments/{one_update.NAME}", f"configmaps/{one_update.NAME}"]
+        [f"deployments/{NAME}", f"configmaps/{NAME}"]
         if namespace
         else [f"namespaces/{stage.namespace}"]
     )
@@ -333,12 +351,12 @@ def test_a_node_that_is_not_there_is_refused(cluster: ModelCluster) -> None:
 def test_the_first_update_reaches_each_pod(cluster: ModelCluster) -> None:
     """Its publications are those of the update, in their order."""
     with Stage(cluster, node=choose_node(cluster)) as stage:
-        stage.apply(*one_update.manifests(stage, pods=4))
-        stage.await_pods(one_update.NAME, 4)
+        stage.apply(*hello(stage, pods=4))
+        stage.await_pods(NAME, 4)
         where = {"namespace": stage.namespace}
-        update = patch(cluster, one_update.NAME, {"greeting": "hi"}, **where)
+        update = patch(cluster, NAME, {"greeting": "hi"}, **where)
         cluster.clock.sleep(17)
-        found = one_update.one_update(stage, update)
+        found = one_update(stage, update)
 
     assert len(found) == 4
     assert found["delay_s"].is_monotonic_increasing
@@ -351,12 +369,12 @@ def test_the_first_update_reaches_each_pod(cluster: ModelCluster) -> None:
 def test_scrambled_pods_are_as_if_they_had_run_for_long(cluster: ModelCluster) -> None:
     """Each is touched once; it takes the longest interval, 16.2 s at S = 10 s."""
     with Stage(cluster, node=choose_node(cluster)) as stage:
-        stage.apply(*one_update.manifests(stage, pods=5))
-        stage.await_pods(one_update.NAME, 5)
+        stage.apply(*hello(stage, pods=5))
+        stage.await_pods(NAME, 5)
         began = cluster.clock.monotonic()
-        scramble(stage, one_update.NAME, Setting(10), seed=1)
+        spread_syncs(stage, NAME, Setting(10), seed=1)
         took = cluster.clock.monotonic() - began
-        pods = stage.pods(one_update.NAME)
+        pods = stage.pods(NAME)
 
     # a last request of 5 ms may come after it
     assert took == pytest.approx(16.2, abs=0.01)
@@ -370,13 +388,13 @@ def test_scrambled_pods_are_as_if_they_had_run_for_long(cluster: ModelCluster) -
 def test_the_post_as_it_was(cluster: ModelCluster) -> None:
     """INFO and INFO; INFO, and DEBUG sooner or later; DEBUG and DEBUG."""
     with blog_post.set_stage(cluster) as stage:
-        blog_post.begin(stage)
-        seen = [list(blog_post.looks(stage)["printed"])]
+        blog_post.start(stage)
+        seen = [list(blog_post.read_pods(stage)["printed"])]
         blog_post.edit(stage, "DEBUG")
         cluster.clock.sleep(17)
-        seen.append(list(blog_post.looks(stage)["printed"]))
+        seen.append(list(blog_post.read_pods(stage)["printed"]))
         blog_post.roll_out(stage)
-        seen.append(list(blog_post.looks(stage)["printed"]))
+        seen.append(list(blog_post.read_pods(stage)["printed"]))
 
     assert seen == [["INFO", "INFO"], ["INFO", "DEBUG"], ["DEBUG", "DEBUG"]]
 
@@ -396,9 +414,9 @@ def test_a_pod_knows_the_services_of_its_start(cluster: ModelCluster) -> None:
 def test_timed_the_volume_follows_the_law(cluster: ModelCluster) -> None:
     """And the environment never changes: each look says how long it was watched."""
     with blog_post.set_stage(cluster, node="model-1") as stage:
-        blog_post.begin(stage)
-        blog_post.widen(stage, 20)
-        table = timed(stage, updates=30, pods=20)
+        blog_post.start(stage)
+        blog_post.scale(stage, 20)
+        table = time_updates(stage, updates=30, pods=20)
 
     volume = table[table["consumer"] == "volume"]
     env = table[table["consumer"] == "envFrom"]
@@ -475,7 +493,7 @@ def test_a_pod_is_ready_from_its_first_look_on() -> None:
 def test_each_remedy_has_its_price(cluster: ModelCluster) -> None:
     """To annotate replaces nobody, rollout keeps three quarters, recreate nothing."""
     told: list[str] = []
-    table = compare(cluster, repeats=2, pods=8, tell=told.append)
+    table = compare_methods(cluster, repeats=2, pods=8, report=told.append)
 
     by = table.groupby("method")
     assert by.size().to_dict() == dict.fromkeys(
@@ -532,7 +550,7 @@ def test_what_cannot_be_compared_makes_nothing(
     before = cluster._store.version
 
     with pytest.raises(UsageError, match=message):
-        compare(cluster, **values)  # type: ignore[arg-type]
+        compare_methods(cluster, **values)  # type: ignore[arg-type]
 
     assert cluster._store.version == before
 

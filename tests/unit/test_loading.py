@@ -9,8 +9,8 @@ import pytest
 
 from cmhot.errors import RunError, UsageError
 from cmhot.experiments.loading import (
-    ANY,
-    FRESH,
+    ANY_RUN,
+    FRESH_READS,
     SEVERAL_PODS,
     SEVERAL_STRATEGIES,
     SEVERAL_SYNCS,
@@ -64,8 +64,8 @@ def write(
 @pytest.mark.parametrize(
     ("need", "settings", "fits"),
     [
-        (ANY, [], True),
-        (ANY, ["sync=60s"], True),
+        (ANY_RUN, [], True),
+        (ANY_RUN, ["sync=60s"], True),
         (SEVERAL_SYNCS, ["sync=5s", "sync=5s,strategy=Get"], False),
         (SEVERAL_SYNCS, ["sync=5s", "sync=10s"], True),
         (SEVERAL_SYNCS, ["sync=5s", "sync=10s,strategy=Cache,ttl=60"], False),
@@ -78,8 +78,8 @@ def write(
         ),
         (SEVERAL_PODS, ["sync=5s", "sync=10s"], False),
         (SEVERAL_PODS, ["sync=5s", "sync=5s"], True),
-        (FRESH, ["sync=10s,strategy=Cache,ttl=60"], False),
-        (FRESH, ["sync=10s,strategy=Cache"], True),
+        (FRESH_READS, ["sync=10s,strategy=Cache,ttl=60"], False),
+        (FRESH_READS, ["sync=10s,strategy=Cache"], True),
     ],
 )
 def test_what_a_question_needs(need: Need, settings: list[str], fits: bool) -> None:  # noqa: FBT001
@@ -95,7 +95,7 @@ def test_unknown_settings_answer_nothing(need: Need) -> None:
 
 def test_needs_name_nodes_that_have_it() -> None:
     """What a testbed is to be started with would do."""
-    for need in (ANY, SEVERAL_SYNCS, SEVERAL_STRATEGIES, FRESH):
+    for need in (ANY_RUN, SEVERAL_SYNCS, SEVERAL_STRATEGIES, FRESH_READS):
         assert need.fits(need.nodes)
 
 
@@ -115,7 +115,7 @@ def test_a_run_that_does_not_list_its_pods(tmp_path: Path) -> None:
     """Somebody else's run is taken, too: its nodes have several pods each."""
     run = write(tmp_path, "a", "sync=5s", pods=None)
 
-    assert load(tmp_path, ANY, run) == [run]
+    assert load(tmp_path, ANY_RUN, run) == [run]
     assert load(tmp_path, SEVERAL_PODS, run) == [run]
     with pytest.raises(RunError, match="needs nodes of two or more syncFrequency"):
         load(tmp_path, SEVERAL_SYNCS, run)

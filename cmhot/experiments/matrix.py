@@ -324,7 +324,7 @@ class Matrix:
         self._patience_s = longest + SLACK_S
 
     def run(
-        self, rounds: int = 1, tell: Callable[[str], None] = lambda _: None
+        self, rounds: int = 1, report: Callable[[str], None] = lambda _: None
     ) -> list[Cell]:
         """Go through all events again and again, and compare.
 
@@ -347,7 +347,7 @@ class Matrix:
             for event in EVENTS:
                 began_ns = self._happen(event, value)
                 self._look_at_all(cells, event, value, began_ns)
-            tell(f"round {number} of {rounds}")
+            report(f"round {number} of {rounds}")
         return list(cells.values())
 
     def _happen(self, event: str, value: str) -> int:
@@ -526,7 +526,7 @@ def consumer_matrix(
     node: str = "",
     namespace: str = "",
     image: str = "",
-    tell: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> pd.DataFrame:
     """Try each way to use an object against each event, again and again.
 
@@ -542,7 +542,7 @@ def consumer_matrix(
         Where they run; empty: the first one of the shortest `syncFrequency`.
     namespace, image
         As of `Stage`; the image has ``sh`` and ``cat``.
-    tell
+    report
         Takes a line after each round.
 
     Returns
@@ -565,7 +565,7 @@ def consumer_matrix(
     assert chosen.setting is not None, "choose_node knows the setting"  # noqa: S101
     with Stage(cluster, node=chosen, namespace=namespace, image=image) as stage:
         matrix = Matrix(stage, setting=chosen.setting, copies=copies)
-        cells = matrix.run(rounds, tell)
+        cells = matrix.run(rounds, report)
     table = pd.DataFrame([cell.row() for cell in cells], columns=list(COLUMNS))
     table.attrs.update(origin(cluster, chosen))
     return table
