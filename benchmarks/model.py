@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.common import CLOCK, Result, publish
-from cmhot.cluster.model import Kubelet, simulate, sync_instants
-from cmhot.cluster.model.virtual_kubelet import History, ns
+from cmhot.clock import ns
+from cmhot.cluster.model import Kubelet, simulate
+from cmhot.cluster.model.virtual_kubelet import History
 from cmhot.kubelet.settings import Setting, Strategy
+from studies.syncs import sync_instants
 
 if TYPE_CHECKING:
     from collections.abc import Callable

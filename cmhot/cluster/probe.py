@@ -42,6 +42,8 @@ DEFAULT_IMAGE = (
 """On clusters that can pull, with the digest of the multi-architecture index
 as public repositories pin it;
 the testbed and ``--probe-image`` bring their own."""
+HEAD_START_S = 2.0
+"""From when probes run to the first annotation: their start-up syncs are over."""
 RUN_LABEL = "cmhot.dev/run"
 GROUP_LABEL = "cmhot.dev/group"
 SCRAMBLE_ANNOTATION = "cmhot.dev/scramble"

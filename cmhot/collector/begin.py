@@ -47,10 +47,6 @@ if TYPE_CHECKING:
     from cmhot.runs.rundir import Run
 
 
-HEAD_START_S = 2.0
-"""From the last pod Ready to the first annotation: its start-up syncs are over."""
-
-
 def collect(
     cluster: Cluster,
     plan: Plan,
@@ -157,7 +153,7 @@ def _await_probes(
     meta |= circumstances(setup.cluster, name_by_pods(list(observed), ready))
     meta["pods"] = [_pod_entry(pod) for pod in ready]
     clock = SteadyClock(setup.cluster.clock)
-    meta["begin_ns"] = clock.utc_ns() + ns(HEAD_START_S)
+    meta["begin_ns"] = clock.utc_ns() + ns(probe.HEAD_START_S)
     schedule = schedule_of(meta)
     meta |= {
         "measure_from_ns": schedule.measure_from_ns,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from cmhot.cluster import probe
 from cmhot.cluster.nodes import observe_settings, probe_image
 from cmhot.cluster.port import DEPLOYMENT, MANAGED_BY, NAMESPACE
+from cmhot.cluster.rights import PROBE_CONFIG_MAP
 from cmhot.cluster.workspace import await_ready
 from cmhot.collector.circumstances import circumstances
 from cmhot.errors import ClusterError, NotFoundError, UsageError
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from cmhot.runs.plan import Plan
 
 
-CONFIG_MAP_NAME = "cmhot-probe"
+CONFIG_MAP_NAME = PROBE_CONFIG_MAP
 NOT_OURS = {409, 422}
 """HTTP statuses of a Deployment that others made: its fields are theirs, or they did
 it as we do, and its selector, which holds the run, cannot change."""

@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
-from cmhot.clock import NS_PER_S, VirtualClock
+from cmhot.clock import NS_PER_S, VirtualClock, ns
 from cmhot.cluster.model.virtual_kubelet import (
     READ_AFTER_S,
     make_nodes,
     node_object,
-    ns,
     version_text,
 )
 from cmhot.cluster.model.workloads import Inside, Store, World, kind_of, status_of

@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from cmhot.clock import NS_PER_S, VirtualClock
+from cmhot.clock import NS_PER_S, VirtualClock, ns
 from cmhot.cluster import probe
 from cmhot.cluster.model.virtual_kubelet import (
     READ_AFTER_S,
     History,
     make_nodes,
-    ns,
     ttl_s,
     version_text,
 )
+from cmhot.cluster.rights import PROBE_CONFIG_MAP
 from cmhot.errors import UsageError
 from cmhot.kubelet.eras import TYPICAL
 from cmhot.law import equilibrium
@@ -98,9 +98,6 @@ def published(
     )
 
 
-CONFIG_MAP_NAME = "cmhot-probe"
-HEAD_START_S = 2.0
-"""From the pods' creation to the first annotation: their start-up syncs are over."""
 EPOCH_NS = VirtualClock().utc_ns()
 """The instant at which the model starts."""
 
@@ -247,7 +244,7 @@ class _Agenda:
     ) -> _Agenda:
         """Draw all instants before anything is known of their outcome."""
         rng = np.random.default_rng(plan.seed)
-        begin = from_ns = ns(HEAD_START_S)
+        begin = from_ns = ns(probe.HEAD_START_S)
         touched = begin + (equilibrium(setting, rng, pods) * NS_PER_S).astype(np.int64)
         if pods:
             late = float(rng.random())
@@ -287,7 +284,7 @@ def _pod_entry(node: str, number: int) -> dict[str, str]:
         "uid": f"uid-{pod}",
         "container": probe.CONTAINER,
         "consumer": "volume",
-        "configmap": CONFIG_MAP_NAME,
+        "configmap": PROBE_CONFIG_MAP,
     }
 
 
@@ -298,7 +295,7 @@ def _updates(agenda: _Agenda) -> pd.DataFrame:
     purposes = ["scramble", "trial"]
     columns = {
         "seq": np.arange(1, rows + 1),
-        "configmap": CONFIG_MAP_NAME,
+        "configmap": PROBE_CONFIG_MAP,
         "planned_ns": at_ns,
         "sent_ns": at_ns,
         "acked_ns": at_ns,

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cmhot.clock import NS_PER_S
+from cmhot.clock import NS_PER_S, ns
 from cmhot.errors import UsageError
 from cmhot.kubelet.eras import (
     CURRENT,
@@ -253,11 +253,6 @@ FORGETS = {
     Invalidation.NEW_POD: {ADDED},
 }
 """What the API server says of a pod that makes its kubelet forget cached entries."""
-
-
-def ns(seconds: float) -> int:
-    """Give seconds in whole nanoseconds."""
-    return round(seconds * NS_PER_S)
 
 
 TICK_NS, LOOP_NS, LOOPS_NS, RELIST_NS = map(ns, (TICK_S, LOOP_S, LOOPS_S, RELIST_S))

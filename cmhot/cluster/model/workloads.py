@@ -40,8 +40,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from cmhot.clock import NS_PER_S
-from cmhot.cluster.model.virtual_kubelet import History, ns
+from cmhot.clock import NS_PER_S, ns
+from cmhot.cluster.model.virtual_kubelet import History
 from cmhot.cluster.port import (
     DEPLOYMENT,
     FIELD_MANAGER,
@@ -67,8 +67,6 @@ if TYPE_CHECKING:
 
     from cmhot.cluster.model.virtual_kubelet import ModelNode, ModelPod, Volume
     from cmhot.kubelet.uses import Kind, Reference, Use
-
-    Content = Mapping[str, bytes]
 
 Object = dict[str, Any]
 KINDS = {
@@ -310,7 +308,6 @@ RESTART_S = 2.5
 it, and the sync that starts it has read the volumes before."""
 NOT_FOUND = 1
 """Exit code of a program that does not find its file."""
-LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 
 
 @dataclass(slots=True, eq=False)
@@ -486,7 +483,12 @@ class Inside:
     """
 
     def __init__(
-        self, pod: Running, contents: Sequence[Content], *, at_ns: int, epoch_ns: int
+        self,
+        pod: Running,
+        contents: Sequence[Mapping[str, bytes]],
+        *,
+        at_ns: int,
+        epoch_ns: int,
     ) -> None:
         self._pod = pod
         self._contents = contents
@@ -587,7 +589,7 @@ class Inside:
         shown = {"spec": self._pod.spec, "metadata": {"name": self._pod.name}}
         return [use for use in uses_of(shown, reference) if use.container == container]
 
-    def _content(self, reference: Reference, use: Use) -> Content:
+    def _content(self, reference: Reference, use: Use) -> Mapping[str, bytes]:
         """Give what a container has of an object: now, or as of its start."""
         volume = self._pod.held[reference]
         at = self._pod.started_ns[use.container] if use.way.is_fixed else self._at_ns

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from cmhot.clock import NS_PER_S
-from cmhot.cluster.model.virtual_kubelet import History, Kubelet, ns
+from cmhot.clock import NS_PER_S, ns
+from cmhot.cluster.model.virtual_kubelet import History, Kubelet
 from cmhot.kubelet.eras import CURRENT, IDEAL
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cmhot.clock import ns
 from cmhot.cluster.model import ModelCluster, simulate
-from cmhot.cluster.model.virtual_kubelet import History, Kubelet, ns
+from cmhot.cluster.model.virtual_kubelet import History, Kubelet
 from cmhot.collector.begin import collect
 from cmhot.errors import UsageError
 from cmhot.kubelet.eras import TYPICAL

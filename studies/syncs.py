@@ -1,4 +1,4 @@
-"""Instants of very many syncs at once, for studies that need no events.
+"""Draw the instants of very many syncs at once, where no events are needed.
 
 Where each sync reads what there is, a pod is a renewal process and nothing else:
 its instants are sums of independent intervals.
@@ -52,7 +52,7 @@ def sync_instants(
     rng
         Three uniform numbers are drawn per sync; without loops one.
     timing
-        Its ``sync_s`` and ``has_loops`` count here; the rest in `delays_at`.
+        Only its ``sync_s`` and ``has_loops`` count.
 
     Returns
     -------
@@ -105,31 +105,3 @@ def _add_loops(part: Floats, rng: np.random.Generator) -> None:
     both += loops[1]
     both *= LOOP_S
     part += both
-
-
-def delays_at(instants: Floats, updates: Floats, *, timing: Timing = TYPICAL) -> Floats:
-    """Give the delay of each update in each pod.
-
-    Parameters
-    ----------
-    instants
-        From `sync_instants`; shape (pods, syncs).
-    updates
-        Instants of the updates, seconds, 0.2 s or later; shape (updates,).
-    timing
-        As there.
-
-    Returns
-    -------
-    array
-        Seconds; infinite where the pod's syncs end before; shape (pods, updates).
-    """
-    shift = timing.staleness_s
-    padded = np.pad(instants, ((0, 0), (0, 1)), constant_values=np.inf)
-    found = np.empty((len(instants), updates.size))
-    for row, own in zip(found, padded, strict=True):
-        # the infinite instant is found by what comes after all others
-        row[:] = own[np.searchsorted(own[:-1], updates + shift)]
-    found -= updates
-    found += timing.write_s
-    return found
