@@ -1,20 +1,21 @@
-"""Wait until pods are Ready, and say why one is not.
+"""A namespace for one run: opened, labelled as the run's, waited in, and removed.
 
-Whose an object is, by its labels: an experiment changes and removes its own only.
+What is its own in a namespace of others, each user finds by itself, as its rights are:
+a collection lists Deployments, a closed loop reads none, an experiment one by one.
 """
 
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cmhot.cluster.port import DEPLOYMENT, MANAGED_BY, POD, SERVICE
-from cmhot.cluster.probe import RUN_LABEL
-from cmhot.errors import ClusterError, NotFoundError, UsageError
-from cmhot.kubelet.uses import CONFIG_MAP, SECRET
+from cmhot.cluster.port import MANAGED_BY, NAMESPACE, POD
+from cmhot.cluster.probe import RUN_LABEL, namespace_of
+from cmhot.errors import ClusterError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from cmhot.cluster.port import Cluster
     from cmhot.kubelet.uses import Kind
@@ -26,61 +27,104 @@ AGAIN_S = 1.0
 """Between two watches, should a cluster end them at once."""
 
 
-def await_ready(
-    cluster: Cluster,
-    wanted: int,
-    *,
-    namespace: str,
-    labels: Mapping[str, str],
-    tell: Callable[[float], None],
-) -> list[dict[str, Any]]:
-    """Watch pods until as many as wanted are Ready.
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A namespace for one run: its own, which goes at the end, or a given one."""
 
-    Parameters
-    ----------
-    cluster
-        Where.
-    wanted
-        How many.
-    namespace, labels
-        Which.
-    tell
-        Called at each change with the seconds that are left.
+    cluster: Cluster
+    run_id: str
+    namespace: str
+    is_own: bool
 
-    Returns
-    -------
-    list of dict
-        The Ready pods, in the order of their names.
+    @classmethod
+    def of(cls, cluster: Cluster, run_id: str, given: str | None) -> Workspace:
+        """Take the given namespace, or else one that is named after the run."""
+        return cls(cluster, run_id, given or namespace_of(run_id), not given)
 
-    Raises
-    ------
-    ClusterError
-        When the time is over; it says what the last pod waits for.
-    """
-    clock = cluster.clock
-    until = clock.monotonic() + READY_TIMEOUT_S
-    ready: dict[str, dict[str, Any]] = {}
-    last: dict[str, Any] | None = None
-    while clock.monotonic() < until:
-        pods, version = cluster.list(POD, namespace=namespace, labels=labels)
-        changes = cluster.watch(
-            POD, namespace=namespace, labels=labels, resource_version=version
+    @property
+    def labels(self) -> dict[str, str]:
+        """What the run's pods are found by."""
+        return {RUN_LABEL: self.run_id}
+
+    def open(self) -> None:
+        """Make the namespace, or see that the given one exists."""
+        if not self.is_own:
+            self.cluster.get(NAMESPACE, self.namespace)
+            return
+        meta = {"name": self.namespace}
+        manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": meta}
+        self.cluster.apply(labelled(manifest, self.run_id))
+
+    def await_ready(
+        self,
+        wanted: int,
+        *,
+        labels: Mapping[str, str] | None = None,
+        report: Callable[[float], None] = lambda _: None,
+    ) -> list[dict[str, Any]]:
+        """Watch pods, the run's or those with the labels, until so many are Ready.
+
+        At each change the seconds that are left are reported. Returns the Ready pods
+        by name; an error after `READY_TIMEOUT_S` says what the last pod waits for.
+        """
+        labels = self.labels if labels is None else labels
+        clock = self.cluster.clock
+        until = clock.monotonic() + READY_TIMEOUT_S
+        ready: dict[str, dict[str, Any]] = {}
+        last: dict[str, Any] | None = None
+        where: dict[str, Any] = {"namespace": self.namespace, "labels": labels}
+        while clock.monotonic() < until:
+            pods, version = self.cluster.list(POD, **where)
+            changes = self.cluster.watch(POD, **where, resource_version=version)
+            for pod in itertools.chain(pods, changes):
+                last = pod
+                if is_pod_ready(pod):
+                    ready[pod["metadata"]["uid"]] = pod
+                report(until - clock.monotonic())
+                if len(ready) >= wanted:
+                    return sorted(ready.values(), key=_name_of)
+                if clock.monotonic() > until:
+                    break
+            clock.sleep(AGAIN_S)
+        msg = (
+            f"only {len(ready)} of {wanted} probe pods became Ready within "
+            f"{READY_TIMEOUT_S:.0f} s; {_why_not_ready(last)}"
         )
-        for pod in itertools.chain(pods, changes):
-            last = pod
-            if is_pod_ready(pod):
-                ready[pod["metadata"]["uid"]] = pod
-            tell(until - clock.monotonic())
-            if len(ready) >= wanted:
-                return sorted(ready.values(), key=lambda one: one["metadata"]["name"])
-            if clock.monotonic() > until:
-                break
-        clock.sleep(AGAIN_S)
-    msg = (
-        f"only {len(ready)} of {wanted} probe pods became Ready within "
-        f"{READY_TIMEOUT_S:.0f} s; {why_not_ready(last)}"
-    )
-    raise ClusterError(msg)
+        raise ClusterError(msg)
+
+    def remove(
+        self, objects: Iterable[tuple[Kind, str]]
+    ) -> list[tuple[str, ClusterError]]:
+        """Delete the run's own namespace, or these objects of a given one.
+
+        Returns what could not be deleted, and why.
+        """
+        left = []
+        for kind, name in [(NAMESPACE, self.namespace)] if self.is_own else objects:
+            where = self.namespace if kind.namespaced else None
+            try:
+                self.cluster.delete(kind, name, namespace=where)
+            except ClusterError as error:
+                left.append((name, error))
+        return left
+
+
+def labelled(manifest: Mapping[str, Any], run_id: str) -> dict[str, Any]:
+    """Copy a manifest, with the labels by which `cmhot clean` finds the object."""
+    meta = manifest["metadata"]
+    own = {**MANAGED_BY, RUN_LABEL: run_id}
+    labels = {**(meta.get("labels") or {}), **own}
+    return {**manifest, "metadata": {**meta, "labels": labels}}
+
+
+def run_of(found: Mapping[str, Any]) -> str | None:
+    """Read from its label which run an object belongs to; None: to none."""
+    labels: Mapping[str, str] = found["metadata"].get("labels") or {}
+    return labels.get(RUN_LABEL)
+
+
+def _name_of(pod: Mapping[str, Any]) -> str:
+    return str(pod["metadata"]["name"])
 
 
 def is_pod_ready(pod: dict[str, Any]) -> bool:
@@ -93,7 +137,7 @@ def is_pod_ready(pod: dict[str, Any]) -> bool:
     )
 
 
-def why_not_ready(pod: dict[str, Any] | None) -> str:
+def _why_not_ready(pod: dict[str, Any] | None) -> str:
     """Say what a pod's status tells of its waiting."""
     if pod is None:
         return "the cluster created none: look at the events of the namespace"
@@ -107,53 +151,3 @@ def why_not_ready(pod: dict[str, Any] | None) -> str:
         if condition["status"] == "False" and condition.get("message"):
             return f"{name}: {condition['message']}"
     return f"{name} is {status.get('phase', 'unknown')}"
-
-
-KINDS: dict[str, Kind] = {
-    "ConfigMap": CONFIG_MAP,
-    "Deployment": DEPLOYMENT,
-    "Pod": POD,
-    "Secret": SECRET,
-    "Service": SERVICE,
-}
-"""What an experiment makes, and has to remove from a namespace that is not its own."""
-
-
-def labelled(manifest: Mapping[str, Any], run_id: str) -> dict[str, Any]:
-    """Copy a manifest, with the labels by which `cmhot clean` finds the object."""
-    meta = manifest["metadata"]
-    own = {**MANAGED_BY, RUN_LABEL: run_id}
-    labels = {**(meta.get("labels") or {}), **own}
-    return {**manifest, "metadata": {**meta, "labels": labels}}
-
-
-def run_of(cluster: Cluster, kind: Kind, name: str, *, namespace: str) -> str | None:
-    """Read which run an object is of; empty: none, None: there is no such object."""
-    try:
-        found = cluster.get(kind, name, namespace=namespace)
-    except NotFoundError:
-        return None
-    return str((found["metadata"].get("labels") or {}).get(RUN_LABEL, ""))
-
-
-def taken(kind: Kind, name: str, *, namespace: str, run_id: str) -> UsageError:
-    """Say that an object is there already, and what to do.
-
-    Parameters
-    ----------
-    kind, name, namespace
-        Which.
-    run_id
-        Whose it is; empty: no run's.
-    """
-    said = f"{kind.plural}/{name} in namespace {namespace} is there already, and "
-    if not run_id:
-        return UsageError(
-            f"{said}this experiment makes one of that name: give another namespace, or "
-            "none, and it makes one of its own"
-        )
-    kinds = ",".join(one.plural for one in KINDS.values())
-    return UsageError(
-        f"{said}is of run {run_id}: wait until that has ended, or remove what it left, "
-        f"kubectl delete {kinds} -n {namespace} -l {RUN_LABEL}={run_id}"
-    )

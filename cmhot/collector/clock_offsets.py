@@ -134,3 +134,16 @@ def ask(
             raise ClusterError(msg) from error
         bounds = bounds.at_least(there - after).at_most(there + JIFFY_NS - before)
     return bounds
+
+
+def ahead_ns(
+    cluster: Cluster, pod: str, *, namespace: str, container: str = CONTAINER
+) -> int:
+    """Ask how far a pod's node's clock is ahead; 0 where asking takes longer."""
+    if cluster.modelled or cluster.target == "testbed":
+        return 0  # one clock
+    bounds = ask(cluster, cluster.clock, pod, namespace=namespace, container=container)
+    row = bounds.row("", 0)
+    if row is None or abs(row["offset_ns"]) <= row["bound_ns"]:
+        return 0
+    return int(row["offset_ns"])

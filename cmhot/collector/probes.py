@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from cmhot.cluster import probe
 from cmhot.cluster.nodes import observe_settings, probe_image
-from cmhot.cluster.port import DEPLOYMENT, MANAGED_BY, NAMESPACE
+from cmhot.cluster.port import DEPLOYMENT
 from cmhot.cluster.rights import PROBE_CONFIG_MAP
-from cmhot.cluster.workspace import await_ready
+from cmhot.cluster.workspace import Workspace, run_of
 from cmhot.collector.circumstances import circumstances
 from cmhot.errors import ClusterError, NotFoundError, UsageError
 from cmhot.kubelet.uses import CONFIG_MAP
@@ -31,15 +31,7 @@ it as we do, and its selector, which holds the run, cannot change."""
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """The objects of one run.
-
-    Attributes
-    ----------
-    cluster, plan, run_id
-        Whose.
-    groups
-        The settings that are measured; a Deployment for each.
-    """
+    """The objects of one run: a ConfigMap, and a Deployment for each group of nodes."""
 
     cluster: Cluster
     plan: Plan
@@ -47,19 +39,22 @@ class Setup:
     groups: Sequence[Group]
 
     @property
-    def namespace(self) -> str:
+    def workspace(self) -> Workspace:
         """Where they are."""
-        return self.plan.namespace or probe.namespace_of(self.run_id)
+        return Workspace.of(self.cluster, self.run_id, self.plan.namespace)
+
+    @property
+    def namespace(self) -> str:
+        """Name of the namespace."""
+        return self.workspace.namespace
 
     @property
     def labels(self) -> dict[str, str]:
         """What its pods are found by."""
-        return {probe.RUN_LABEL: self.run_id}
+        return self.workspace.labels
 
     def check(self) -> None:
-        """See that the namespace that was asked for exists, and that nobody is in it.
-
-        A namespace of the run's own is nobody else's.
+        """See that a given namespace exists, and that no other run is in it.
 
         Raises
         ------
@@ -68,39 +63,27 @@ class Setup:
         ClusterError
             When the namespace does not exist, or may not be looked into.
         """
-        if self.plan.namespace is None:
+        if self.workspace.is_own:
             return
-        self.cluster.get(NAMESPACE, self.plan.namespace)
+        self.workspace.open()
         for kind in (CONFIG_MAP, DEPLOYMENT):
             for one in self._standing(kind):
-                if _run_of(one) != self.run_id:
+                if run_of(one) != self.run_id:
                     raise self._taken(kind, one)
 
     def create(self) -> None:
-        """Make them.
+        """Make them; `remove` takes away what was made should that fail.
 
         Raises
         ------
         UsageError
             When another run began in the namespace since `check`; nothing of it
-            is lost, and `remove` takes away what was made.
+            is lost.
         """
-        if self.plan.namespace is None:
-            self.cluster.apply(
-                {
-                    "apiVersion": "v1",
-                    "kind": "Namespace",
-                    "metadata": {
-                        "name": self.namespace,
-                        "labels": {**MANAGED_BY, **self.labels},
-                    },
-                }
-            )
+        if self.workspace.is_own:
+            self.workspace.open()
         image, pull_policy = probe_image(self.cluster, self.plan.probe_image)
-        self.cluster.apply(
-            probe.config_map(CONFIG_MAP_NAME, run_id=self.run_id),
-            namespace=self.namespace,
-        )
+        self._apply(probe.config_map(CONFIG_MAP_NAME, run_id=self.run_id))
         for group in self.groups:
             made = probe.deployment(
                 _deployment_name(group),
@@ -114,21 +97,19 @@ class Setup:
                 placement=self.plan.placement,
             )
             try:
-                self.cluster.apply(made, namespace=self.namespace)
+                self._apply(made)
             except ClusterError as error:
                 if error.status in NOT_OURS:
                     self._yield_to_others(error)
                 raise
 
-    def await_pods(self, tell: Callable[[float], None]) -> list[dict[str, Any]]:
+    def _apply(self, manifest: Mapping[str, Any]) -> None:
+        self.cluster.apply(manifest, namespace=self.namespace)
+
+    def await_pods(self, report: Callable[[float], None]) -> list[dict[str, Any]]:
         """Wait until all probes are Ready."""
-        return await_ready(
-            self.cluster,
-            self.plan.pods * len(self.groups),
-            namespace=self.namespace,
-            labels=self.labels,
-            tell=tell,
-        )
+        wanted = self.plan.pods * len(self.groups)
+        return self.workspace.await_ready(wanted, report=report)
 
     def circumstances(self) -> dict[str, Any]:
         """Say which versions and settings there are now, as run.json has them."""
@@ -141,10 +122,10 @@ class Setup:
         """Delete them; return what could not be deleted, and why.
 
         In a namespace that others use as well, what does not carry the label of this
-        run (any more) is not ours: it stays, and is nothing to tell.
+        run (any more) is not ours: it stays, and is not reported.
         """
-        if self.plan.namespace is None:
-            return self._delete(NAMESPACE, self.namespace)
+        if self.workspace.is_own:
+            return [(name, str(error)) for name, error in self.workspace.remove(())]
         left = []
         names = {
             DEPLOYMENT: [_deployment_name(group) for group in self.groups],
@@ -156,19 +137,13 @@ class Setup:
             except ClusterError as error:
                 left += [(name, str(error)) for name in names[kind]]
                 continue
-            for one in standing:
-                if _run_of(one) == self.run_id:
-                    left += self._delete(kind, one["metadata"]["name"])
+            ours = [
+                (kind, one["metadata"]["name"])
+                for one in standing
+                if run_of(one) == self.run_id
+            ]
+            left += [(name, str(error)) for name, error in self.workspace.remove(ours)]
         return left
-
-    def _delete(self, kind: Kind, name: str) -> list[tuple[str, str]]:
-        """Delete an object; return it with the reason if that could not be."""
-        where = self.namespace if kind.namespaced else None
-        try:
-            self.cluster.delete(kind, name, namespace=where)
-        except ClusterError as error:
-            return [(name, str(error))]
-        return []
 
     def _standing(self, kind: Kind) -> list[dict[str, Any]]:
         """Find what there is of our names, whoever made it."""
@@ -191,26 +166,18 @@ class Setup:
         Selectors hold a run's label and cannot change: of two runs whose `check` found
         nothing, one has the Deployment. That one goes on, with the ConfigMap, which
         carries the label of who applied it last.
-
-        Raises
-        ------
-        UsageError
-            When a Deployment of our names is not ours.
         """
         for one in self._standing(DEPLOYMENT):
-            other = _run_of(one)
+            other = run_of(one)
             if other == self.run_id:
                 continue
             if other is not None:
-                self.cluster.apply(
-                    probe.config_map(CONFIG_MAP_NAME, run_id=other),
-                    namespace=self.namespace,
-                )
+                self._apply(probe.config_map(CONFIG_MAP_NAME, run_id=other))
             raise self._taken(DEPLOYMENT, one) from refused
 
     def _taken(self, kind: Kind, one: Mapping[str, Any]) -> UsageError:
         """Say whose an object is that stands where ours would."""
-        run_id, name = _run_of(one), one["metadata"]["name"]
+        run_id, name = run_of(one), one["metadata"]["name"]
         said = f"{kind.plural}/{name} in namespace {self.namespace} belongs to "
         if run_id is None:
             said += "no run of cmhot: measure in another --namespace, or rename it"
@@ -224,9 +191,3 @@ class Setup:
 
 def _deployment_name(group: Group) -> str:
     return f"cmhot-{group.name}"
-
-
-def _run_of(one: Mapping[str, Any]) -> str | None:
-    """Read which run an object belongs to; None: none."""
-    labels: Mapping[str, str] = one["metadata"].get("labels") or {}
-    return labels.get(probe.RUN_LABEL)

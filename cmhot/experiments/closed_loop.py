@@ -14,10 +14,10 @@ import pandas as pd
 
 from cmhot.clock import NS_PER_S
 from cmhot.cluster import nodes, probe
-from cmhot.cluster.port import DEPLOYMENT, MANAGED_BY, NAMESPACE
-from cmhot.cluster.workspace import await_ready
+from cmhot.cluster.port import DEPLOYMENT
+from cmhot.cluster.workspace import Workspace
 from cmhot.collector.circumstances import new_run_id
-from cmhot.collector.clock_offsets import ask
+from cmhot.collector.clock_offsets import ahead_ns
 from cmhot.collector.loop import Progress
 from cmhot.errors import ClusterError, UsageError
 from cmhot.kubelet.uses import CONFIG_MAP
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from cmhot.cluster.nodes import Group
     from cmhot.cluster.port import Cluster
     from cmhot.kubelet.settings import Setting
-    from cmhot.kubelet.uses import Kind
 
 
 LOOK_EVERY_S = 0.5
@@ -152,7 +151,7 @@ def closed_loops(
         for turn, share in enumerate(pauses)
         for number in range(pods)
     ]
-    rig = _Rig(cluster, group, run_id, namespace, probe_image)
+    rig = _Rig(Workspace.of(cluster, run_id, namespace), group, probe_image)
     try:
         rig.create(loops)
         now_s = cluster.clock.monotonic()
@@ -207,35 +206,31 @@ def _follow(
 
 @dataclass(frozen=True, slots=True)
 class _Rig:
-    """What the loops put on a cluster, and do there."""
+    """What the loops put into a workspace, and do there."""
 
-    cluster: Cluster
+    workspace: Workspace
     group: Group
-    run_id: str
-    given: str | None
     image: str | None
 
     @property
+    def cluster(self) -> Cluster:
+        return self.workspace.cluster
+
+    @property
     def namespace(self) -> str:
-        return self.given or probe.namespace_of(self.run_id)
+        return self.workspace.namespace
 
     def create(self, loops: list[_Loop]) -> None:
         """Start a probe for each loop, and find out where it runs."""
-        labels = {probe.RUN_LABEL: self.run_id}
-        if self.given is None:
-            meta = {"name": self.namespace, "labels": {**MANAGED_BY, **labels}}
-            self.cluster.apply(
-                {"apiVersion": "v1", "kind": "Namespace", "metadata": meta}
-            )
-        else:
-            self.cluster.get(NAMESPACE, self.given)
+        self.workspace.open()
         image, pull_policy = nodes.probe_image(self.cluster, self.image)
+        run_id = self.workspace.run_id
         for loop in loops:
             manifests = (
-                probe.config_map(loop.name, run_id=self.run_id),
+                probe.config_map(loop.name, run_id=run_id),
                 probe.deployment(
                     loop.name,
-                    run_id=self.run_id,
+                    run_id=run_id,
                     group=loop.name,
                     configmap=loop.name,
                     nodes=self.group.nodes,
@@ -246,13 +241,7 @@ class _Rig:
             )
             for manifest in manifests:
                 self.cluster.apply(manifest, namespace=self.namespace)
-        ready = await_ready(
-            self.cluster,
-            len(loops),
-            namespace=self.namespace,
-            labels=labels,
-            tell=lambda _: None,
-        )
+        ready = self.workspace.await_ready(len(loops))
         pods = {pod["metadata"]["labels"][probe.GROUP_LABEL]: pod for pod in ready}
         offsets: dict[str, int] = {}
         for loop in loops:
@@ -264,19 +253,10 @@ class _Rig:
 
     def _offset_ns(self, pod: str) -> int:
         """Ask a node for its time; where that is not allowed, it is taken for ours."""
-        if self.cluster.modelled:
-            return 0
         try:
-            bounds = ask(
-                self.cluster, self.cluster.clock, pod, namespace=self.namespace
-            )
+            return ahead_ns(self.cluster, pod, namespace=self.namespace)
         except ClusterError:
             return 0
-        row = bounds.row("", 0)
-        # what the stamps of one clock differ by is the request's time, no offset
-        if row is None or abs(row["offset_ns"]) <= row["bound_ns"]:
-            return 0
-        return int(row["offset_ns"])
 
     def patch(self, loop: _Loop, patience_s: float) -> None:
         """Write the next number."""
@@ -325,12 +305,5 @@ class _Rig:
 
     def remove(self, loops: list[_Loop]) -> None:
         """Delete all of it; what cannot be deleted, `cmhot clean` finds."""
-        ours: list[tuple[Kind, str, str | None]] = [(NAMESPACE, self.namespace, None)]
-        if self.given is not None:
-            kinds = (DEPLOYMENT, CONFIG_MAP)
-            ours = [(kind, one.name, self.given) for one in loops for kind in kinds]
-        for kind, name, namespace in ours:
-            try:
-                self.cluster.delete(kind, name, namespace=namespace)
-            except ClusterError:
-                continue
+        kinds = (DEPLOYMENT, CONFIG_MAP)
+        self.workspace.remove((kind, one.name) for one in loops for kind in kinds)

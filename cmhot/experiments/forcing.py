@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 
@@ -33,228 +34,87 @@ from cmhot.propagation.changes import patch
 from cmhot.propagation.refresh import Method, refresh
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from cmhot.clock import Clock
-    from cmhot.cluster.port import Captured, Cluster
+    from cmhot.cluster.port import Cluster
     from cmhot.kubelet.settings import Setting
-    from cmhot.kubelet.uses import Kind
     from cmhot.propagation.refresh import Refreshed
 
 
-LOOK_EVERY_S = 0.2
-"""Between two looks, seconds: as well as an instant of readiness is known."""
+SAMPLE_EVERY_S = 0.2
+"""Between two samples, seconds: as well as an instant of readiness is known."""
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """Who was Ready at one instant.
+class ReadySample:
+    """Which pods were Ready at one instant."""
 
-    Attributes
-    ----------
-    at_s
-        Of the monotonic clock, when the answer was there.
-    ready
-        Uids of the pods that were Ready and not going.
-    """
-
-    at_s: float
-    ready: frozenset[str]
+    at_s: float  # of the monotonic clock, when the answer was there
+    ready: frozenset[str]  # uids of the pods that were Ready and not going
 
 
-class Attended:
-    """A cluster whose requests are counted and whose pods are looked at.
+class RequestCounter:
+    """A cluster whose requests are counted, lists of several pages once.
 
-    Parameters
-    ----------
-    cluster, door
-        Behind it.
-    namespace, labels
-        Of the pods.
-    every_s
-        Between two looks.
-
-    Attributes
-    ----------
-    requests
-        That were asked for, lists of several pages once; looks at pods are left out.
-    looks
-        In order.
+    While somebody sleeps on its clock, samples are taken of the pods' readiness, whose
+    own requests are not counted.
     """
 
     def __init__(
         self,
         cluster: Cluster,
-        door: Cluster,
         *,
         namespace: str,
         labels: Mapping[str, str],
-        every_s: float = LOOK_EVERY_S,
+        every_s: float = SAMPLE_EVERY_S,
     ) -> None:
-        self.target, self.modelled = cluster.target, cluster.modelled
-        self.local_image = cluster.local_image
         self.requests = 0
-        self.looks: list[Look] = []
-        self.clock: Clock = _AttendingClock(self, cluster.clock, every_s)
-        self._cluster, self._door = cluster, door
-        self._namespace, self._labels = namespace, dict(labels)
-        self._lock = threading.Lock()
-
-    def look(self) -> None:
-        """See who is Ready."""
-        pods, _ = self._cluster.list(
-            POD, namespace=self._namespace, labels=self._labels
+        self.samples: list[ReadySample] = []
+        self.clock = _SamplingClock(self.sample, cluster.clock, every_s)
+        self._cluster, self._lock = cluster, threading.Lock()
+        self._list_pods = partial(
+            cluster.list, POD, namespace=namespace, labels=dict(labels)
         )
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a cluster has
+        """Give what the cluster has; calls of its methods are counted."""
+        found = getattr(self._cluster, name)
+        if not callable(found):
+            return found
+
+        @wraps(found)
+        def counted(*args: object, **named: object) -> object:
+            with self._lock:
+                self.requests += 1
+            return found(*args, **named)
+
+        return counted
+
+    def sample(self) -> None:
+        """See which pods are Ready."""
+        pods, _ = self._list_pods()
         ready = frozenset(one["metadata"]["uid"] for one in pods if is_pod_ready(one))
         at_s = self._cluster.clock.monotonic()
         with self._lock:
-            self.looks.append(Look(at_s, ready))
+            self.samples.append(ReadySample(at_s, ready))
 
-    def _count(self) -> None:
-        with self._lock:
-            self.requests += 1
 
-    def version(self) -> str:
-        """As behind it."""
-        self._count()
-        return self._cluster.version()
+class _SamplingClock:
+    """A clock that takes samples while somebody sleeps on it."""
 
-    def sources(self) -> dict[str, Any] | None:
-        """As behind it."""
-        return self._cluster.sources()
-
-    def get(
-        self, kind: Kind, name: str, *, namespace: str | None = None
-    ) -> dict[str, Any]:
-        """As behind it."""
-        self._count()
-        return self._cluster.get(kind, name, namespace=namespace)
-
-    def list(
-        self,
-        kind: Kind,
-        *,
-        namespace: str | None = None,
-        labels: Mapping[str, str] | None = None,
-    ) -> tuple[list[dict[str, Any]], str]:
-        """As behind it."""
-        self._count()
-        return self._cluster.list(kind, namespace=namespace, labels=labels)
-
-    def pages(
-        self,
-        kind: Kind,
-        *,
-        namespace: str | None = None,
-        labels: Mapping[str, str] | None = None,
-    ) -> Iterator[Sequence[dict[str, Any]]]:
-        """As behind it."""
-        self._count()
-        return self._door.pages(kind, namespace=namespace, labels=labels)
-
-    def names(self, kind: Kind, *, namespace: str) -> Sequence[str]:
-        """As behind it."""
-        self._count()
-        return self._door.names(kind, namespace=namespace)
-
-    def watch(
-        self,
-        kind: Kind,
-        *,
-        namespace: str,
-        labels: Mapping[str, str],
-        resource_version: str,
-    ) -> Iterator[dict[str, Any]]:
-        """As behind it."""
-        self._count()
-        return self._cluster.watch(
-            kind, namespace=namespace, labels=labels, resource_version=resource_version
-        )
-
-    def apply(
-        self, manifest: Mapping[str, Any], *, namespace: str | None = None
-    ) -> dict[str, Any]:
-        """As behind it."""
-        self._count()
-        return self._cluster.apply(manifest, namespace=namespace)
-
-    def patch(
-        self,
-        kind: Kind,
-        name: str,
-        body: Mapping[str, Any],
-        *,
-        namespace: str | None = None,
-    ) -> dict[str, Any]:
-        """As behind it."""
-        self._count()
-        return self._cluster.patch(kind, name, body, namespace=namespace)
-
-    def delete(self, kind: Kind, name: str, *, namespace: str | None = None) -> None:
-        """As behind it."""
-        self._count()
-        self._cluster.delete(kind, name, namespace=namespace)
-
-    def log(
-        self, pod: str, *, namespace: str, container: str, since_ns: int | None = None
-    ) -> str:
-        """As behind it."""
-        self._count()
-        return self._cluster.log(
-            pod, namespace=namespace, container=container, since_ns=since_ns
-        )
-
-    def run_in(
-        self, pod: str, command: Sequence[str], *, namespace: str, container: str
-    ) -> str:
-        """As behind it."""
-        self._count()
-        return self._cluster.run_in(
-            pod, command, namespace=namespace, container=container
-        )
-
-    def capture(
-        self, pod: str, command: Sequence[str], *, namespace: str, container: str
-    ) -> Captured:
-        """As behind it."""
-        self._count()
-        return self._door.capture(
-            pod, command, namespace=namespace, container=container
-        )
-
-    def add_ephemeral(
-        self, pod: str, container: Mapping[str, Any], *, namespace: str
+    def __init__(
+        self, sample: Callable[[], None], clock: Clock, every_s: float
     ) -> None:
-        """As behind it."""
-        self._count()
-        self._door.add_ephemeral(pod, container, namespace=namespace)
-
-    def kubelet_configuration(self, node: str) -> dict[str, Any]:
-        """As behind it."""
-        self._count()
-        return self._cluster.kubelet_configuration(node)
-
-
-class _AttendingClock:
-    """A clock that looks at the pods while somebody sleeps on it."""
-
-    def __init__(self, attended: Attended, clock: Clock, every_s: float) -> None:
-        self._attended, self._clock, self._every_s = attended, clock, every_s
-
-    def utc_ns(self) -> int:
-        """As behind it."""
-        return self._clock.utc_ns()
-
-    def monotonic(self) -> float:
-        """As behind it."""
-        return self._clock.monotonic()
+        self._sample, self._clock, self._every_s = sample, clock, every_s
+        self.utc_ns, self.monotonic = clock.utc_ns, clock.monotonic
 
     def sleep(self, seconds: float) -> None:
-        """Sleep, and look again and again; a look may end it a little late."""
+        """Sleep, and sample again and again; a sample may end it a little late."""
         until = self._clock.monotonic() + seconds
         while (left := until - self._clock.monotonic()) > 0:
             self._clock.sleep(min(left, self._every_s))
-            self._attended.look()
+            self._sample()
 
 
 NAME = "remedies"
@@ -279,7 +139,7 @@ class Trial:
     first_s, last_s
         From the call until the first and the last pod had it: to the publication
         (mtime of ``..data``) where pods stay; to the look that found the pod Ready
-        where they are new, `cmhot.experiments.forcing.LOOK_EVERY_S` late at most.
+        where they are new, `SAMPLE_EVERY_S` late at most.
     replaced
         Pods that are others than before.
     min_ready_share
@@ -308,29 +168,29 @@ def start(stage: Stage, pods: int) -> None:
 def trial(stage: Stage, *, method: str, seq: int) -> Trial:
     """Update the ConfigMap, refresh at once, and see when each pod had it."""
     cluster = stage.cluster
-    attended = Attended(
-        cluster,
-        stage.door,
-        namespace=stage.namespace,
-        labels={EXPERIMENT_LABEL: NAME},
+    counter = RequestCounter(
+        cluster, namespace=stage.namespace, labels={EXPERIMENT_LABEL: NAME}
     )
-    attended.look()
-    known = attended.looks[0].ready
+    counter.sample()
+    known = counter.samples[0].ready
     patch(cluster, NAME, {"seq": str(seq)}, namespace=stage.namespace)
     called_ns, called_s = cluster.clock.utc_ns(), cluster.clock.monotonic()
     done = refresh(
-        attended, f"deployment/{NAME}", method=method, namespace=stage.namespace
+        cast("Cluster", counter),
+        f"deployment/{NAME}",
+        method=method,
+        namespace=stage.namespace,
     )
-    requests = attended.requests
-    attended.look()
+    requests = counter.requests
+    counter.sample()
     pods = stage.await_pods(NAME, done.pods)
     stay = [one for one in pods if one["metadata"]["uid"] in known]
     new = {one["metadata"]["uid"] for one in pods} - known
-    had = [at_s - called_s for at_s in first_ready(attended.looks, new)]
+    had = [at_s - called_s for at_s in first_ready(counter.samples, new)]
     if stay:
         published = publications(stage, stay, FOLDER).values()
         had += [(at - called_ns) / NS_PER_S for at in published]
-    least, lost = capacity(attended.looks, done.pods)
+    least, lost = capacity(counter.samples, done.pods)
     return Trial(
         refreshed=done,
         first_s=min(had),
@@ -342,17 +202,11 @@ def trial(stage: Stage, *, method: str, seq: int) -> Trial:
     )
 
 
-def first_ready(looks: Sequence[Look], uids: set[str]) -> list[float]:
-    """Give for each pod the instant of the look that first found it Ready.
-
-    Raises
-    ------
-    CheckError
-        One was never Ready.
-    """
+def first_ready(samples: Sequence[ReadySample], uids: set[str]) -> list[float]:
+    """Give for each pod the instant of the sample that first found it Ready."""
     found = []
     for uid in sorted(uids):
-        at = next((look.at_s for look in looks if uid in look.ready), None)
+        at = next((one.at_s for one in samples if uid in one.ready), None)
         if at is None:
             msg = f"pod {uid} was not seen to be Ready: the refresh was not complete"
             raise CheckError(msg)
@@ -360,23 +214,15 @@ def first_ready(looks: Sequence[Look], uids: set[str]) -> list[float]:
     return found
 
 
-def capacity(looks: Sequence[Look], replicas: int) -> tuple[float, float]:
+def capacity(samples: Sequence[ReadySample], replicas: int) -> tuple[float, float]:
     """Give the least share that was Ready, and the pod-seconds that were missing.
 
-    What was seen at a look counts until the next one; more than the replicas
-    count as the replicas.
-
-    Parameters
-    ----------
-    looks
-        In order, one at least.
-    replicas
-        That there should be.
+    A sample counts until the next one; more than the replicas count as the replicas.
     """
-    missing = [max(replicas - len(look.ready), 0) for look in looks]
+    missing = [max(replicas - len(one.ready), 0) for one in samples]
     lost = sum(
         gone * (after.at_s - before.at_s)
-        for gone, before, after in zip(missing, looks, looks[1:], strict=False)
+        for gone, before, after in zip(missing, samples, samples[1:], strict=False)
     )
     return 1 - max(missing) / replicas, lost
 

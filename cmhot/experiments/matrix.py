@@ -382,7 +382,7 @@ class Matrix:
 
     def _holds(self, case: Case, number: int, value: str) -> tuple[bool, int]:
         """Look into a container; say when."""
-        answer = self.stage.door.capture(
+        answer = self.stage.cluster.capture(
             case.pod_name(number),
             ["cat", case.look],
             namespace=self.stage.namespace,
@@ -410,7 +410,7 @@ class Matrix:
         for case, number in added:
             assert case.ephemeral is not None, "chosen so"  # noqa: S101
             container = container_of(self.stage, case.ephemeral)
-            self.stage.door.add_ephemeral(
+            self.stage.cluster.add_ephemeral(
                 case.pod_name(number), container, namespace=self.stage.namespace
             )
         self._until(lambda: all(self._runs(*one) for one in added))
@@ -466,7 +466,7 @@ class Matrix:
 
         def end(one: tuple[Case, int]) -> None:
             case, number = one
-            self.stage.door.capture(
+            self.stage.cluster.capture(
                 case.pod_name(number),
                 ["kill", "1"],
                 namespace=self.stage.namespace,

@@ -15,13 +15,21 @@ import pandas as pd
 
 from cmhot.clock import NS_PER_S
 from cmhot.cluster.nodes import observe_settings, probe_image
-from cmhot.cluster.port import MANAGED_BY, NAMESPACE, POD, SERVICE_ACCOUNT
-from cmhot.cluster.probe import CONTAINER, epoch_ns
-from cmhot.cluster.workspace import KINDS, await_ready, labelled, run_of, taken
-from cmhot.collector.clock_offsets import ask
+from cmhot.cluster.port import (
+    DEPLOYMENT,
+    MANAGED_BY,
+    NAMESPACE,
+    POD,
+    SERVICE,
+    SERVICE_ACCOUNT,
+)
+from cmhot.cluster.probe import CONTAINER, RUN_LABEL, epoch_ns
+from cmhot.cluster.workspace import Workspace, labelled, run_of
+from cmhot.collector.clock_offsets import ahead_ns
 from cmhot.errors import ClusterError, NotFoundError, UsageError
 from cmhot.experiments.parameters import at_least
 from cmhot.kubelet.settings import Strategy
+from cmhot.kubelet.uses import CONFIG_MAP, SECRET
 from cmhot.kubelet.view import read_environ
 from cmhot.law import equilibrium, longest_interval_s
 from cmhot.propagation.changes import apply
@@ -39,6 +47,14 @@ if TYPE_CHECKING:
 
     Object = dict[str, Any]
 
+KINDS: dict[str, Kind] = {
+    "ConfigMap": CONFIG_MAP,
+    "Deployment": DEPLOYMENT,
+    "Pod": POD,
+    "Secret": SECRET,
+    "Service": SERVICE,
+}
+"""What an experiment makes, and has to remove from a namespace that is not its own."""
 FOLDER = "/etc/config"
 """Where a container of an experiment mounts its ConfigMap."""
 EXPERIMENT_LABEL = "cmhot.dev/experiment"
@@ -60,7 +76,7 @@ LEAST = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 
 class Stage:
-    """A namespace with an experiment in it; used by `with`, or by `open` and `close`.
+    """A workspace with an experiment in it; used by `with`, or by `open` and `close`.
 
     Whoever opens it in a notebook closes it in another cell; should that cell never
     run, the end of the kernel closes it. What even that leaves carries the label of
@@ -78,24 +94,6 @@ class Stage:
         empty or None: one of our own.
     image
         Of the containers; empty or None: as `cmhot.cluster.nodes.probe_image` has it.
-
-    Attributes
-    ----------
-    cluster, door
-        Where, and how to look into its containers.
-    node
-        As given.
-    namespace
-        Where everything is.
-    run_id
-        In a label of everything that is made here.
-    image, pull_policy
-        Of the containers.
-
-    Raises
-    ------
-    UsageError
-        Nobody can look into the target's containers.
     """
 
     def __init__(
@@ -106,13 +104,13 @@ class Stage:
         namespace: str | None = None,
         image: str | None = None,
     ) -> None:
-        self.cluster = cluster
-        self.door: Cluster = cluster
-        self.node = node
-        self.is_own = not namespace
+        self.cluster, self.node = cluster, node
         self.run_id = f"cmhot-live-{secrets.token_hex(3)}"
         self.namespace = namespace or self.run_id
         self.image, self.pull_policy = probe_image(cluster, image or None)
+        self._workspace = Workspace(
+            cluster, self.run_id, self.namespace, is_own=not namespace
+        )
         self._made: list[tuple[Kind, str]] = []
         self._is_open = False
 
@@ -126,17 +124,12 @@ class Stage:
         ClusterError
             The new one is not usable in time.
         """
-        if not self.is_own:
-            self.cluster.get(NAMESPACE, self.namespace)
-            self._is_open = True
-            atexit.register(self.close)
-            return self
-        made = {"apiVersion": "v1", "kind": "Namespace"}
-        meta = {"metadata": {"name": self.namespace}}
-        self.cluster.apply(labelled({**made, **meta}, self.run_id))
+        self._workspace.open()
         self._is_open = True
         atexit.register(self.close)
-        if not self.until(self._has_account, within_s=ACCOUNT_S):
+        if self._workspace.is_own and not self.until(
+            self._has_account, within_s=ACCOUNT_S
+        ):
             self.close()
             msg = f"namespace {self.namespace} got no account within {ACCOUNT_S:g} s"
             raise ClusterError(msg)
@@ -154,28 +147,27 @@ class Stage:
             return
         self._is_open = False
         atexit.unregister(self.close)
-        if self.is_own:
-            self.cluster.delete(NAMESPACE, self.namespace)
-        refused: ClusterError | None = None
-        for kind, name in reversed(self._made if not self.is_own else []):
-            try:
-                # an apply that was refused has made nothing: it may be another's
-                if self._run_of(kind, name) == self.run_id:
-                    self.cluster.delete(kind, name, namespace=self.namespace)
-            except ClusterError as error:
-                refused = refused or error
-        if refused is not None:
-            raise refused
+        if self._workspace.is_own:
+            refused = [error for _, error in self._workspace.remove(())]
+        else:
+            refused = []
+            for made in reversed(self._made):
+                try:
+                    # an apply that was refused has made nothing: it may be another's
+                    own = [made] if self._run_of(*made) == self.run_id else []
+                except ClusterError as error:
+                    refused.append(error)
+                else:
+                    refused += [error for _, error in self._workspace.remove(own)]
+        if refused:
+            raise refused[0]
         self.until(lambda: not self.left(), within_s=GONE_S)
 
     def left(self) -> list[str]:
         """Name what is still there of the experiment."""
-        if self.is_own:
-            try:
-                self.cluster.get(NAMESPACE, self.namespace)
-            except NotFoundError:
-                return []
-            return [f"namespaces/{self.namespace}"]
+        if self._workspace.is_own:
+            is_there = self._run_of(NAMESPACE, self.namespace) is not None
+            return [f"namespaces/{self.namespace}"] if is_there else []
         return [
             f"{kind.plural}/{name}"
             for kind, name in self._made
@@ -215,28 +207,43 @@ class Stage:
         return stored
 
     def refuse_taken(self, kind: Kind, name: str) -> None:
-        """See that a name is free, or that of something that was made here.
-
-        Raises
-        ------
-        UsageError
-            It is another's.
-        """
-        if self.is_own:
+        """Refuse a name that is another's: of another run, or of none."""
+        if self._workspace.is_own:
             return
         run_id = self._run_of(kind, name)
-        if run_id not in {None, self.run_id}:
-            raise taken(kind, name, namespace=self.namespace, run_id=run_id or "")
+        if run_id is None or run_id == self.run_id:
+            return
+        said = f"{kind.plural}/{name} in namespace {self.namespace} is there already, "
+        if not run_id:
+            msg = (
+                f"{said}and this experiment makes one of that name: give another "
+                "namespace, or none, and it makes one of its own"
+            )
+            raise UsageError(msg)
+        kinds = ",".join(one.plural for one in KINDS.values())
+        msg = (
+            f"{said}and is of run {run_id}: wait until that has ended, or remove what "
+            f"it left, kubectl delete {kinds} -n {self.namespace} "
+            f"-l {RUN_LABEL}={run_id}"
+        )
+        raise UsageError(msg)
+
+    def _run_of(self, kind: Kind, name: str) -> str | None:
+        """Read which run an object is of; empty: of none, None: it is not there."""
+        where = self.namespace if kind.namespaced else None
+        try:
+            found = self.cluster.get(kind, name, namespace=where)
+        except NotFoundError:
+            return None
+        return run_of(found) or ""
+
+    def _has_account(self) -> bool:
+        return self._run_of(SERVICE_ACCOUNT, "default") is not None
 
     def await_pods(self, part: str, number: int) -> list[Object]:
         """Wait until so many pods of a part of the experiment are Ready; sorted."""
-        return await_ready(
-            self.cluster,
-            number,
-            namespace=self.namespace,
-            labels={EXPERIMENT_LABEL: part},
-            tell=lambda _: None,
-        )
+        labels = {EXPERIMENT_LABEL: part}
+        return self._workspace.await_ready(number, labels=labels)
 
     def pods(self, part: str) -> list[Object]:
         """List the pods of a part of the experiment, as they are."""
@@ -252,12 +259,6 @@ class Stage:
                 return False
             clock.sleep(POLL_S)
         return True
-
-    def _has_account(self) -> bool:
-        return self._run_of(SERVICE_ACCOUNT, "default") is not None
-
-    def _run_of(self, kind: Kind, name: str) -> str | None:
-        return run_of(self.cluster, kind, name, namespace=self.namespace)
 
     def container(self, **more: object) -> Object:
         """Describe a container that does nothing until it is told to end."""
@@ -428,39 +429,24 @@ def publications(
     """
     homes = {one["metadata"]["name"]: one["spec"]["nodeName"] for one in pods}
     first = {node: pod for pod, node in homes.items()}
-    ahead_ns = {node: _ahead_ns(stage, pod, container) for node, pod in first.items()}
+    where = {"namespace": stage.namespace, "container": container}
+    offsets_ns = {
+        node: ahead_ns(stage.cluster, pod, **where) for node, pod in first.items()
+    }
 
     def one(pod: str) -> int:
         path = f"{folder.rstrip('/')}/..data"
-        answer = stage.door.capture(
+        answer = stage.cluster.capture(
             pod,
             ["stat", "-c", "%y", path],
-            namespace=stage.namespace,
-            container=container,
+            **where,
         )
         if answer.code != 0:
             msg = f"pod {pod} does not tell of {path}: {answer.complaint}"
             raise ClusterError(msg)
-        return epoch_ns(answer.output.decode().strip()) - ahead_ns[homes[pod]]
+        return epoch_ns(answer.output.decode().strip()) - offsets_ns[homes[pod]]
 
     return dict(zip(homes, together(stage, one, list(homes)), strict=True))
-
-
-def _ahead_ns(stage: Stage, pod: str, container: str) -> int:
-    """Bound how far a node's clock is ahead; 0 where that is within the bound."""
-    if stage.cluster.modelled or stage.cluster.target == "testbed":
-        return 0  # one clock
-    bounds = ask(
-        stage.cluster,
-        stage.cluster.clock,
-        pod,
-        namespace=stage.namespace,
-        container=container,
-    )
-    row = bounds.row("", 0)
-    if row is None or abs(row["offset_ns"]) <= row["bound_ns"]:
-        return 0
-    return int(row["offset_ns"])
 
 
 def one_update(stage: Stage, update: Update) -> pd.DataFrame:
@@ -532,7 +518,7 @@ def spread_syncs(stage: Stage, part: str, setting: Setting, *, seed: int) -> Non
 
 def variables(stage: Stage, pod: str, *, container: str = CONTAINER) -> dict[str, str]:
     """Read the environment that a container's first process was started with."""
-    answer = stage.door.capture(
+    answer = stage.cluster.capture(
         pod, ["cat", "/proc/1/environ"], namespace=stage.namespace, container=container
     )
     found = read_environ(answer.output)
@@ -543,7 +529,7 @@ def text_of(
     stage: Stage, pod: str, path: str, *, container: str = CONTAINER
 ) -> str | None:
     """Read a file in a container; None: it is not there."""
-    answer = stage.door.capture(
+    answer = stage.cluster.capture(
         pod, ["cat", path], namespace=stage.namespace, container=container
     )
     return answer.output.decode(errors="replace") if answer.code == 0 else None

@@ -17,8 +17,8 @@ from cmhot.errors import CheckError, ClusterError, NotFoundError, UsageError
 from cmhot.experiments import blog_post
 from cmhot.experiments.blog_post import shares_by, time_updates
 from cmhot.experiments.forcing import (
-    Attended,
-    Look,
+    ReadySample,
+    RequestCounter,
     capacity,
     compare_methods,
     first_ready,
@@ -127,9 +127,9 @@ def namespaces(cluster: ModelCluster) -> int:
     return len(cluster.list(NAMESPACE)[0])
 
 
-def looks(*ready: str) -> list[Look]:
-    """Make looks a second apart; each letter is a pod that was Ready."""
-    return [Look(float(at), frozenset(pods)) for at, pods in enumerate(ready)]
+def samples(*ready: str) -> list[ReadySample]:
+    """Make samples a second apart; each letter is a pod that was Ready."""
+    return [ReadySample(float(at), frozenset(pods)) for at, pods in enumerate(ready)]
 
 
 # the stage
@@ -471,19 +471,19 @@ def test_nginx_runs_as_it_is(cluster: ModelCluster) -> None:
 
 def test_capacity_is_what_was_missing() -> None:
     """Of 4 replicas: 2 missing for a second, 4 for one, then all are there."""
-    found = capacity(looks("abcd", "ab", "", "efgh", "efgh"), 4)
+    found = capacity(samples("abcd", "ab", "", "efgh", "efgh"), 4)
 
     assert found == (0.0, 6.0)
 
 
 def test_more_than_the_replicas_are_no_gain() -> None:
     """A surge makes up for nothing."""
-    assert capacity(looks("abcdef", "abc", "abcd"), 4) == (0.75, 1.0)
+    assert capacity(samples("abcdef", "abc", "abcd"), 4) == (0.75, 1.0)
 
 
 def test_a_pod_is_ready_from_its_first_look_on() -> None:
     """One that was never Ready is an error, since the refresh had said it was."""
-    seen = looks("a", "ab", "abc")
+    seen = samples("a", "ab", "abc")
 
     assert first_ready(seen, {"b", "c"}) == [1.0, 2.0]
     with pytest.raises(CheckError, match="pod d was not seen"):
@@ -523,13 +523,13 @@ def test_looks_are_not_counted(cluster: ModelCluster) -> None:
     """What is asked for through it is; a sleep of a second looks five times."""
     with Stage(cluster) as stage:
         labels = {"a": "b"}
-        attended = Attended(cluster, cluster, namespace=stage.namespace, labels=labels)
-        attended.get(NAMESPACE, stage.namespace)
+        counter = RequestCounter(cluster, namespace=stage.namespace, labels=labels)
+        counter.get(NAMESPACE, stage.namespace)
         # each look takes a request of 5 ms of the second
-        attended.clock.sleep(1.0)
+        counter.clock.sleep(1.0)
 
-    assert attended.requests == 1
-    assert len(attended.looks) == 5
+    assert counter.requests == 1
+    assert len(counter.samples) == 5
 
 
 @pytest.mark.parametrize(

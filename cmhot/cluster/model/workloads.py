@@ -774,7 +774,7 @@ class World:
 
     def start(
         self,
-        template: Object,
+        template: Mapping[str, Any],
         names: Sequence[str],
         namespace: str | None,
         *,
@@ -847,7 +847,9 @@ class World:
         pod.start(container, at_ns=begun, services=self.services(pod.namespace))
         self._hear_of(pod, begun)
 
-    def add_ephemeral(self, pod: Running, container: Object, *, at_ns: int) -> None:
+    def add_ephemeral(
+        self, pod: Running, container: Mapping[str, Any], *, at_ns: int
+    ) -> None:
         """Start an ephemeral container, which syncs the pod."""
 
         def mount(reference: Reference) -> Volume:
