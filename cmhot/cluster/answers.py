@@ -1,8 +1,6 @@
-"""What a refused request was for, and which command prints the right for it.
+"""Turn answers of the API server, or their absence, into errors with a remedy.
 
-What an answer of the API server means, or that there was none: as one of our errors.
-
-Each is a sentence with its remedy; nobody else looks at HTTP statuses.
+Nobody else looks at HTTP statuses.
 """
 
 from __future__ import annotations
@@ -22,99 +20,19 @@ if TYPE_CHECKING:
     from cmhot.cluster.rights import Right
 
 
-def purpose_of(method: str, path: str) -> str | None:
-    """Say what a request to the API server was for.
-
-    Parameters
-    ----------
-    method, path
-        Of the request: ``PATCH``, ``/api/v1/namespaces/n/configmaps/cmhot-probe``.
-
-    Returns
-    -------
-    str or None
-        None when it is none of ours. A request of several commands has a purpose
-        for each.
-    """
-    purposes = dict.fromkeys(right.purpose for right in asked_by(method, path))
-    return "; or ".join(purposes) or None
-
-
-def printed_by(method: str, path: str) -> str:
-    """Name the command that prints the right for a request."""
-    asked = asked_by(method, path)
-    commands = dict.fromkeys(one for right in asked for one in right.commands)
-    printed = [] if asked and all(right.commands for right in asked) else ["cmhot rbac"]
-    if commands:
-        printed.append(f"cmhot rbac --for {'|'.join(commands)}")
-    return " or ".join(f"`{one}`" for one in printed)
-
-
-def asked_by(method: str, path: str) -> tuple[Right, ...]:
-    """List the rights of which a request needs one; none when it is none of ours.
-
-    Objects that have our names are a collection's, others are those of commands
-    for somebody else's workloads.
-
-    Parameters
-    ----------
-    method, path
-        As of `purpose_of`.
-    """
-    match = _PATH.fullmatch(path)
-    if match is None:
-        return ()
-    group, resource = match["group"] or "", match["resource"]
-    name, sub = match["name"], match["sub"]
-    if resource is None:  # /namespaces/NAME is an object, not a place
-        resource, name = "namespaces", match["namespace"]
-    verb = _VERBS.get(method, "get")
-    if verb == "get" and name is None:
-        verb = "list"
-    # behind nodes/proxy there is any path
-    sub = "proxy" if sub and sub.startswith("proxy") else sub
-    wanted = (verb, group, resource if sub is None else f"{resource}/{sub}")
-    found = [
-        right
-        for right in ALL
-        if (right.verb, right.group, right.resource) == wanted
-        and right.name in (None, name)
-    ]
-    if name is not None:
-        ours = name.startswith(OURS)
-        found = [right for right in found if ours != bool(right.commands)] or found
-    return tuple(found)
-
-
+EXCERPT = 300
+"""Characters of a foreign text that an error message quotes."""
 _PATH = re.compile(
     r"/apis?/((?P<group>[^/]+)/)?v\d\w*(/namespaces/(?P<namespace>[^/]+))?"
     r"(/(?P<resource>[^/]+)(/(?P<name>[^/]+)(/(?P<sub>.+))?)?)?"
 )
 _VERBS = {"GET": "get", "PATCH": "patch", "DELETE": "delete", "POST": "create"}
-EXCERPT = 300
-"""Characters of a foreign text that an error message quotes."""
-
-
-def shorten(text: str) -> str:
-    """Quote the beginning of a foreign text."""
-    return text.strip()[:EXCERPT]
-
-
-def shorten_to_cause(text: str) -> str:
-    """Quote the end of a text in which each layer put its words before the cause."""
-    whole = text.strip()
-    return whole if len(whole) <= EXCERPT else f"…{whole[-EXCERPT:]}"
 
 
 def explain(status: int, text: str, method: str, path: str) -> ClusterError:
     """Turn an HTTP answer that is no success into an error.
 
-    Parameters
-    ----------
-    status, text
-        Of the answer; a text that is a Status has its message in it.
-    method, path
-        Of the request.
+    The text may be a Status: then its message is quoted.
     """
     asked = f"{method} {path}"
     try:
@@ -144,15 +62,7 @@ def explain(status: int, text: str, method: str, path: str) -> ClusterError:
 
 
 def no_answer(error: Exception, *, host: str, proxy: str | None) -> UnreachableError:
-    """Say what stood between us and the API server.
-
-    Parameters
-    ----------
-    error
-        Of urllib3.
-    host, proxy
-        Address of the API server, and of the proxy before it; None: there is none.
-    """
+    """Say what stood between us and the API server, by an error of urllib3."""
     if isinstance(error, urllib3.exceptions.SSLError):
         return UnreachableError(
             f"the API server at {host} and this kubeconfig do not trust "
@@ -173,7 +83,7 @@ def no_answer(error: Exception, *, host: str, proxy: str | None) -> UnreachableE
 def refused_stream(error: Exception, path: str) -> ClusterError:
     """Find the answer to a stream's request below what the client makes of it.
 
-    The client tells of any failure as a status of 0, and prose;
+    The client reports any failure as a status of 0, and prose;
     what happened is the exception that it was handling.
     """
     refusal = error.__context__
@@ -187,13 +97,7 @@ def refused_stream(error: Exception, path: str) -> ClusterError:
 
 
 def how_it_ended(verdict: bytes) -> tuple[int | None, str]:
-    """Read the Status that ends an exec: exit code, or None and why it never started.
-
-    Parameters
-    ----------
-    verdict
-        What the stream's error channel carried.
-    """
+    """Read an exit code from an exec's error channel; None, and why: it never began."""
     try:
         status = json.loads(verdict)
         if status["status"] == "Success":
@@ -209,3 +113,65 @@ def how_it_ended(verdict: bytes) -> tuple[int | None, str]:
 def without_password(url: str | None) -> str:
     """Name a proxy without the credentials that its address may carry."""
     return urllib3.util.parse_url(url or "")._replace(auth=None).url
+
+
+def shorten(text: str) -> str:
+    """Quote the beginning of a foreign text."""
+    return text.strip()[:EXCERPT]
+
+
+def shorten_to_cause(text: str) -> str:
+    """Quote the end of a text in which each layer put its words before the cause."""
+    whole = text.strip()
+    return whole if len(whole) <= EXCERPT else f"…{whole[-EXCERPT:]}"
+
+
+def purpose_of(method: str, path: str) -> str | None:
+    """Say what a request was for, by `asked_by`; None when it is none of ours.
+
+    The method and path are as in ``PATCH /api/v1/namespaces/n/configmaps/cmhot-probe``.
+    A request of several commands has a purpose for each.
+    """
+    purposes = dict.fromkeys(right.purpose for right in asked_by(method, path))
+    return "; or ".join(purposes) or None
+
+
+def printed_by(method: str, path: str) -> str:
+    """Name the command that prints the right for a request."""
+    asked = asked_by(method, path)
+    commands = dict.fromkeys(one for right in asked for one in right.commands)
+    printed = [] if asked and all(right.commands for right in asked) else ["cmhot rbac"]
+    if commands:
+        printed.append(f"cmhot rbac --for {'|'.join(commands)}")
+    return " or ".join(f"`{one}`" for one in printed)
+
+
+def asked_by(method: str, path: str) -> tuple[Right, ...]:
+    """List the rights of which a request needs one; none when it is none of ours.
+
+    Objects that have our names are a collection's, others are those of commands
+    for somebody else's workloads.
+    """
+    match = _PATH.fullmatch(path)
+    if match is None:
+        return ()
+    group, resource = match["group"] or "", match["resource"]
+    name, sub = match["name"], match["sub"]
+    if resource is None:  # /namespaces/NAME is an object, not a place
+        resource, name = "namespaces", match["namespace"]
+    verb = _VERBS.get(method, "get")
+    if verb == "get" and name is None:
+        verb = "list"
+    # behind nodes/proxy there is any path
+    sub = "proxy" if sub and sub.startswith("proxy") else sub
+    wanted = (verb, group, resource if sub is None else f"{resource}/{sub}")
+    found = [
+        right
+        for right in ALL
+        if (right.verb, right.group, right.resource) == wanted
+        and right.name in (None, name)
+    ]
+    if name is not None:
+        ours = name.startswith(OURS)
+        found = [right for right in found if ours != bool(right.commands)] or found
+    return tuple(found)

@@ -1,4 +1,4 @@
-"""The door to real clusters: the only module that imports the `kubernetes` client.
+"""Reach a real cluster; nothing else imports the `kubernetes` client.
 
 Bodies and answers stay plain dicts: the client's models would refuse or drop
 what they do not know, and their construction costs more than a request.
@@ -91,16 +91,8 @@ ws_client.WebSocket = _Socket  # type: ignore[attr-defined]
 class Kube:
     """A cluster behind a kubeconfig; implements `cmhot.cluster.port.Cluster`.
 
-    Parameters
-    ----------
-    api
-        A configured client.
-    target
-        How the user named the cluster.
-    sources
-        Where its programs came from, for a testbed.
-    local_image
-        An image that is on every node already, for a testbed.
+    ``target`` is how the user named it; ``sources`` and ``local_image`` are a
+    testbed's: where its programs came from, and an image that is on every node.
     """
 
     modelled = False
@@ -164,26 +156,8 @@ class Kube:
             raise UnreachableError(msg) from error
         return answer
 
-    def _request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, Any] | None = None,
-        body: object = None,
-        content_type: str = "application/json",
-        accept: str = JSON,
-        read_timeout_s: float = READ_TIMEOUT_S,
-    ) -> bytes:
-        answer = self._open(
-            method,
-            path,
-            query=query,
-            body=body,
-            content_type=content_type,
-            accept=accept,
-            read_timeout_s=read_timeout_s,
-        )
+    def _request(self, method: str, path: str, **options: Any) -> bytes:  # noqa: ANN401 - as of `_open`
+        answer = self._open(method, path, **options)
         try:
             return answer.read()
         except urllib3.exceptions.HTTPError as error:
@@ -192,19 +166,8 @@ class Kube:
         finally:
             answer.release_conn()
 
-    def _json(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, Any] | None = None,
-        body: object = None,
-        content_type: str = "application/json",
-    ) -> dict[str, Any]:
-        text = self._request(
-            method, path, query=query, body=body, content_type=content_type
-        )
-        decoded: dict[str, Any] = json.loads(text)
+    def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401
+        decoded: dict[str, Any] = json.loads(self._request(method, path, **options))
         return decoded
 
     @staticmethod
@@ -515,14 +478,8 @@ class Kube:
         Kubernetes 1.33 or later that can be reached from here,
         and a certificate of it that the cluster's authority signed.
 
-        Raises
-        ------
-        ForbiddenError
-            When neither is allowed.
-        ClusterError
-            When this kubelet did not answer, or with something else.
-        UnreachableError
-            When the API server did not.
+        A `ForbiddenError` says that neither is allowed, an `UnreachableError` that the
+        API server did not answer, any other that this kubelet did not.
         """
         path = f"/api/v1/nodes/{quote(node, safe='')}/proxy/configz"
         try:
@@ -652,19 +609,9 @@ def _no_kubelet(node: str, way: str, error: Exception) -> ClusterError:
 def _stop_behind(
     error: BaseException, *, handled: BaseException | None
 ) -> BaseException | None:
-    """Find the Ctrl-C that the client made an error of its own of.
+    """Find the Ctrl-C that the client made another error of; None: there was none.
 
-    Parameters
-    ----------
-    error
-        Of the client.
-    handled
-        What was being handled when the client was called: that is no news.
-
-    Returns
-    -------
-    BaseException or None
-        None when the user did not stop us.
+    What was being handled already when the client was called is no news.
     """
     behind = error.__context__
     while behind is not None and behind is not handled:
@@ -686,18 +633,9 @@ def connect(
     sources: dict[str, Any] | None = None,
     local_image: str | None = None,
 ) -> Kube:
-    """Connect by a kubeconfig.
+    """Connect by a kubeconfig: the given one, or that of ``KUBECONFIG`` or `DEFAULT`.
 
-    Parameters
-    ----------
-    target
-        How the user named the cluster.
-    context
-        Name of the context; None takes the file's only one (a testbed's).
-    kubeconfig
-        The file; None for ``KUBECONFIG`` or ``~/.kube/config``.
-    sources, local_image
-        Provenance and image of a testbed.
+    Context None takes the file's only one (a testbed's).
 
     Raises
     ------
@@ -742,13 +680,7 @@ def connect(
 
 
 class _Listener(logging.Handler):
-    """Keeps what is logged while it listens: the client only logs why a plugin failed.
-
-    Attributes
-    ----------
-    said
-        The messages.
-    """
+    """Keeps what is logged meanwhile: the client only logs why a plugin failed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -772,11 +704,6 @@ def connect_in_cluster() -> Kube:
     """Connect with the service account of the pod that this runs in.
 
     The token is read again every minute, since the kubelet renews it.
-
-    Raises
-    ------
-    UsageError
-        This is no pod, or one without a service account's token.
     """
     settings = client.Configuration()
     try:

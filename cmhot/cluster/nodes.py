@@ -110,21 +110,11 @@ class ObservedNode:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Nodes of one setting, measured together.
+    """Nodes of one setting, measured together."""
 
-    Attributes
-    ----------
-    name
-        The setting's label value.
-    setting
-        None when it is not known.
-    nodes
-        Host names; none: wherever the scheduler puts the probes.
-    """
-
-    name: str
-    setting: Setting | None
-    nodes: tuple[str, ...]
+    name: str  # the setting's label value
+    setting: Setting | None  # None: it is not known
+    nodes: tuple[str, ...]  # host names; none: wherever the scheduler puts the probes
 
 
 def setting_from_configz(
@@ -132,12 +122,7 @@ def setting_from_configz(
 ) -> Setting:
     """Read the three knobs from a kubelet's configuration and its node's annotations.
 
-    Parameters
-    ----------
-    configuration
-        ``kubeletconfig`` of /configz, where durations are Go strings.
-    annotations
-        Of the Node.
+    The configuration is ``kubeletconfig`` of /configz, where durations are Go strings.
     """
     ttl = annotations.get(TTL_ANNOTATION)
     return Setting(
@@ -297,14 +282,9 @@ def _hostname(meta: dict[str, Any]) -> str:
 def name_by_pods(
     observed: list[ObservedNode], pods: Sequence[dict[str, Any]]
 ) -> list[ObservedNode]:
-    """Name the nodes by the pods that run on them, where they may not be listed.
+    """Name the nodes by the probes that run on them, where nodes may not be listed.
 
-    Parameters
-    ----------
-    observed
-        From `observe_settings`; returned as it is where nodes could be listed.
-    pods
-        Probes, as the API server sends them, after they were scheduled.
+    Nodes of `observe_settings` that could be listed are returned as they are.
     """
     if [node.name for node in observed] != [UNLISTED]:
         return observed
@@ -313,13 +293,7 @@ def name_by_pods(
 
 
 def group_by_setting(nodes: list[ObservedNode]) -> list[Group]:
-    """Put nodes of one setting together, in the order of their settings.
-
-    Raises
-    ------
-    UsageError
-        When there is no node that takes pods.
-    """
+    """Put nodes of one setting together, in the order of their settings."""
     if not nodes:
         msg = (
             "the cluster has no schedulable node for probes: uncordon one, allow a "
@@ -344,13 +318,9 @@ def group_by_setting(nodes: list[ObservedNode]) -> list[Group]:
 
 
 def probe_image(cluster: Cluster, wanted: str | None) -> tuple[str, str]:
-    """Choose the probes' image and whether nodes may pull it.
+    """Choose the probes' image, and its ``imagePullPolicy``.
 
-    Returns
-    -------
-    tuple
-        Reference and ``imagePullPolicy``.
-        A testbed's image is on its nodes already and in no registry.
+    A testbed's image is on its nodes already and in no registry.
     """
     if wanted is not None:
         return wanted, "IfNotPresent"
@@ -363,16 +333,8 @@ EVENT = "setting_contradicted"
 
 
 @dataclass(frozen=True, slots=True)
-class Contradiction:
-    """A kubelet whose word is another than the user's; the kubelet's counts.
-
-    Attributes
-    ----------
-    node
-        Its name.
-    kubelet, given
-        The two settings.
-    """
+class SettingConflict:
+    """A kubelet that reports another setting than was given; the kubelet's counts."""
 
     node: str
     kubelet: Setting
@@ -388,17 +350,17 @@ class Contradiction:
         }
 
 
-def contradictions(
+def setting_conflicts(
     observed: Sequence[ObservedNode], given: Setting | None
-) -> list[Contradiction]:
-    """List the kubelets that say something else than was given.
+) -> list[SettingConflict]:
+    """List the kubelets that report something else than was given.
 
     A TTL matters under Cache alone.
     """
     if given is None:
         return []
     return [
-        Contradiction(node.name, node.setting, given)
+        SettingConflict(node.name, node.setting, given)
         for node in observed
         # what no kubelet said is what was given, or nothing
         if node.setting is not None and _effective(node.setting) != _effective(given)
@@ -410,10 +372,10 @@ def _effective(setting: Setting) -> tuple[float, Strategy, float | None]:
     return setting.sync_frequency_s, setting.strategy, ttl_s
 
 
-def warning(against: Sequence[Contradiction]) -> str:
+def conflict_warning(conflicts: Sequence[SettingConflict]) -> str:
     """Say it in a sentence, however many nodes there are."""
-    given = against[0].given
-    counts = Counter(one.kubelet for one in against)
+    given = conflicts[0].given
+    counts = Counter(one.kubelet for one in conflicts)
     said = "; ".join(
         f"{setting} on {count} node{'s' * (count != 1)}"
         for setting, count in sorted(counts.items())

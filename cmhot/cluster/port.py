@@ -2,7 +2,7 @@
 
 Objects are plain dicts, as the API server sends them.
 `cmhot.cluster.client` stands behind it with the official client,
-`cmhot.cluster.model` with virtual kubelets; who uses the port cannot tell.
+`cmhot.cluster.model` with virtual kubelets; who uses the port cannot know.
 """
 
 from __future__ import annotations
@@ -33,21 +33,11 @@ SERVICE_ACCOUNT = Kind("v1", "serviceaccounts")
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """What a command in a container did.
+    """What a command in a container did."""
 
-    Attributes
-    ----------
-    code
-        Its exit code; None: it could not be started, or did not end in time.
-    output
-        Its standard output, byte by byte.
-    complaint
-        Its standard error, or why it could not be started.
-    """
-
-    code: int | None
+    code: int | None  # None: it could not be started, or did not end in time
     output: bytes
-    complaint: str
+    complaint: str  # standard error, or why it could not be started
 
 
 class Cluster(Protocol):

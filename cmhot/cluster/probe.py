@@ -1,7 +1,5 @@
 """The probe: pods that note each publication of a ConfigMap, and how to read them.
 
-What has been read of one probe's log, and what is new in it.
-
 A log only grows, and its lines are in the order of their stamps.
 Where the last line known is no longer in it (the runtime rotated the file,
 or the container started again), what stood between is lost: that is a gap.
@@ -92,24 +90,8 @@ def deployment(
     It satisfies the Pod Security standard *restricted*,
     asks for little and is held to little,
     and keeps sidecar injectors away, whose containers would add syncs.
-
-    Parameters
-    ----------
-    name
-        Name of the Deployment.
-    run_id, group
-        Label values.
-    configmap
-        The shared ConfigMap.
-    nodes
-        Host names of the nodes on which the probes may run, spread evenly over them;
-        none: wherever the scheduler puts them.
-    replicas
-        Number of probes.
-    image, pull_policy
-        The image has ``sh``, ``stat`` and ``mkfifo``.
-    placement
-        Node selector, tolerations and pull secret.
+    The image has ``sh``, ``stat`` and ``mkfifo``. Probes are spread evenly over the
+    nodes of these host names; none: wherever the scheduler puts them.
     """
     labels = {**MANAGED_BY, RUN_LABEL: run_id, GROUP_LABEL: group}
     container = {
@@ -192,37 +174,17 @@ def deployment(
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a probe's log.
+    """One line of a probe's log; instants are of the node's clock, UTC epoch ns."""
 
-    Attributes
-    ----------
-    kind
-        ``start``, ``publication``, ``gap`` or ``unsupported``.
-    read_ns
-        When the runtime took the line, node clock, UTC epoch nanoseconds.
-    seq
-        Number that appeared (publications only); None: something else, not ours.
-    published_ns
-        lstat mtime of ``..data``, node clock, UTC epoch ns (publications only).
-    detail
-        The rest of the line.
-    """
-
-    kind: str
-    read_ns: int
-    seq: int | None = None
-    published_ns: int | None = None
-    detail: str = ""
+    kind: str  # start, publication, gap or unsupported
+    read_ns: int  # when the runtime took the line
+    seq: int | None = None  # number that appeared (publications only); None: not ours
+    published_ns: int | None = None  # lstat mtime of ..data (publications only)
+    detail: str = ""  # the rest of the line
 
 
 def epoch_ns(text: str) -> int:
-    """Read an instant with up to nine decimals exactly.
-
-    Raises
-    ------
-    ValueError
-        When it is none.
-    """
+    """Read an instant with up to nine decimals exactly; ValueError when it is none."""
     match = _UTC.fullmatch(text)
     if match is None:
         return int(pd.Timestamp(text).as_unit("ns").value)
@@ -275,19 +237,15 @@ _HIDDEN = "somebody else's content was published between"
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What a look brought that earlier looks had not, in the order of the log.
+    """What a reading brought that earlier ones had not, in the order of the log.
 
     Who writes it down in this order may be killed anywhere: what is on record
     ends at one line of the log, and `ProbeLog.restore` goes on after that.
-
-    Attributes
-    ----------
-    entries
-        Rows of publications.jsonl; of an event its instant (node clock, UTC epoch ns;
-        None: now), kind and detail.
     """
 
     entries: list[Row | Told] = field(default_factory=list)
+    """Rows of publications.jsonl; of an event its instant (node's clock, UTC epoch ns;
+    None: now), kind and detail."""
 
     @property
     def publications(self) -> list[Row]:
@@ -317,50 +275,25 @@ class News:
 
 @dataclass(slots=True)
 class ProbeLog:
-    """A probe pod, and how much of its log is known.
-
-    Attributes
-    ----------
-    node, pod, uid
-        Which pod, and where.
-    configmap
-        What it consumes.
-    last_ns
-        Stamp of the last line read, node clock, UTC epoch ns; None: none yet.
-    last_seq
-        Number last published; numbers only grow.
-    read_ns
-        When the log was last read, collector's clock, UTC epoch ns; None: never.
-    supported
-        Whether its volume can be measured.
-    gone
-        Whether the pod is there no more.
-    """
+    """A probe pod, and how much of its log is known."""
 
     node: str
     pod: str
     uid: str
-    configmap: str
-    last_ns: int | None = None
-    last_seq: int = 0
-    read_ns: int | None = None
-    supported: bool = True
-    gone: bool = False
+    configmap: str  # what it consumes
+    last_ns: int | None = None  # stamp of the last line read, node's clock
+    last_seq: int = 0  # number last published; numbers only grow
+    read_ns: int | None = None  # when it was last read, collector's clock
+    supported: bool = True  # whether its volume can be measured
+    gone: bool = False  # whether the pod is there no more
     _at_last: set[str] = field(default_factory=set)
     _foreign_ns: int | None = None
 
     def take(self, text: str, *, at_ns: int, highest: int) -> News:
-        """Read a log, the whole of it or its end; lines known already are no news.
+        """Read a log, whole or from the last known line's second on; give what is new.
 
-        Parameters
-        ----------
-        text
-            As the API server gives it; from the last known line's second on,
-            or more.
-        at_ns
-            When it was asked for, collector's clock, UTC epoch ns.
-        highest
-            The highest number that we may have written by then.
+        It was asked for at ``at_ns`` (collector's clock, UTC epoch ns), by when we may
+        have written numbers up to ``highest``.
         """
         news = News()
         lines = list(parse_log(text))

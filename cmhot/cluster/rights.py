@@ -1,16 +1,10 @@
-"""What `cmhot` asks of a cluster, request by request, as data.
+"""What `cmhot` asks of a cluster, request by request, and the least roles for it.
 
-`cmhot rbac` writes Roles of it, `cmhot doctor` asks the API server for each,
-and the errors of `cmhot.cluster.client` say by it what a refused request was for.
-Who adds a request to a collection adds its line here:
-a test runs a collection and compares.
+`cmhot rbac` writes Roles of the table, `cmhot doctor` asks the API server for each
+right, and errors say by it what a refused request was for. Who adds a request to a
+collection adds its line here: a test runs a collection and compares.
 
 RBAC: https://kubernetes.io/docs/reference/access-authn-authz/rbac/
-
-Roles that hold just the rights of a collection, and how they are printed.
-
-Whoever may grant rights reads them before granting them:
-each rule has its reason above it, as a YAML comment.
 """
 
 from __future__ import annotations
@@ -36,34 +30,18 @@ Verb = Literal["explain", "wait", "refresh"]
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """One verb on one resource, and what it is needed for.
+    """One verb on one resource, and what it is needed for."""
 
-    Attributes
-    ----------
-    verb
-        As RBAC names it: ``get``, ``create`` …
-    resource
-        Plural, with its subresource: ``pods/log``.
-    purpose
-        What is not possible without it.
-    group
-        API group; empty: the core.
-    name
-        The one object that it is needed for; None: any.
-        For namespaces in a Role, see `in_namespace`.
-    cluster_wide
-        Whether it is about objects outside namespaces.
-    commands
-        Of `cmhot`, that need it on objects that are not ours; none: a collection does.
-    """
-
-    verb: str
-    resource: str
-    purpose: str
-    group: str = ""
+    verb: str  # as RBAC names it: get, create …
+    resource: str  # plural, with its subresource: pods/log
+    purpose: str  # what is not possible without it
+    group: str = ""  # API group; empty: the core
     name: str | None = None
-    cluster_wide: bool = False
+    """The one object that it is needed for; None: any.
+    For namespaces in a Role, see `in_namespace`."""
+    cluster_wide: bool = False  # whether it is about objects outside namespaces
     commands: tuple[Verb, ...] = ()
+    """That need it on objects that are not ours; none: a collection does."""
 
     def __str__(self) -> str:
         """Say it as `kubectl auth can-i` takes it: ``patch configmaps/cmhot-probe``."""
@@ -310,12 +288,7 @@ def rules(rights: Iterable[Right]) -> list[dict[str, Any]]:
 def reasons(rule: Mapping[str, Any], *, command: Verb | None = None) -> list[str]:
     """Say of a rule that `rules` wrote what each verb is for.
 
-    Parameters
-    ----------
-    rule
-        Of a Role.
-    command
-        What the Role is for; None: a collection.
+    The command is what the Role is for; None: a collection.
     """
     (group,), (resource,) = rule["apiGroups"], rule["resources"]
     matching = [
@@ -354,35 +327,15 @@ def roles(
     verb: Verb | None = None,
     ephemeral: bool = False,
 ) -> list[dict[str, Any]]:
-    """Make the account, and the least roles for a whole collection, or for a command.
+    """Make the account, and the least roles for a collection, or for a command (verb).
 
-    Parameters
-    ----------
-    namespace
-        Where the account lives, and, unless it may create namespaces, where the
-        collection works. It must exist.
-    account
-        Name of the service account.
-    create_namespace
-        Collections may make namespaces of their own.
-        What they need in there must then be granted in every namespace.
-    nodes
-        They may list nodes.
-    configz
-        They may read the kubelets' settings, by this way; includes `nodes`.
-    clean
-        `cmhot clean` may look for what was left.
-    verb
-        Not for a collection, but for ``explain``, ``wait`` or ``refresh`` of what is
-        in the namespace.
-    ephemeral
-        `cmhot wait` may start ephemeral containers.
+    The account lives in the namespace, which must exist. Collections work in it, unless
+    they may make namespaces of their own: then what they need in there is granted in
+    every namespace. ``configz`` is the way to the kubelets' settings, and includes
+    ``nodes``.
 
-    Returns
-    -------
-    list of dict
-        Manifests, in the order in which they can be applied.
-        What is granted in the whole cluster has a ClusterRole for each purpose.
+    Returns manifests, in the order in which they can be applied; what is granted in the
+    whole cluster has a ClusterRole for each purpose.
     """
     manifests: list[dict[str, Any]] = [
         {
@@ -450,14 +403,9 @@ class _Dumper(yaml.SafeDumper):
 
 
 def to_yaml(manifests: Sequence[dict[str, Any]], *, verb: Verb | None = None) -> str:
-    """Write manifests as `kubectl apply` reads them, rules of roles with reasons.
+    """Write manifests of `roles` as `kubectl apply` reads them, rules with reasons.
 
-    Parameters
-    ----------
-    manifests
-        From `roles`.
-    verb
-        As of `roles`.
+    Whoever may grant rights reads them first: each rule has its reasons above it.
     """
     return "---\n".join(_document(manifest, verb) for manifest in manifests)
 

@@ -11,11 +11,11 @@ from cmhot.clock import SteadyClock, ns
 from cmhot.cluster import probe
 from cmhot.cluster.nodes import (
     Group,
-    contradictions,
+    conflict_warning,
     group_by_setting,
     name_by_pods,
     observe_settings,
-    warning,
+    setting_conflicts,
 )
 from cmhot.cluster.port import POD
 from cmhot.cluster.probe import ProbeLog
@@ -103,11 +103,11 @@ def collect(
     meta = first_meta(cluster, plan, observed, run_id=setup.run_id)
     setup.check()
     with RunWriter.create(out, meta=meta) as writer:
-        against = contradictions(observed, plan.given_setting)
+        against = setting_conflicts(observed, plan.given_setting)
         for said in against:
             writer.append_event(said.row(at_ns=cluster.clock.utc_ns()))
         if against:
-            tell(warning(against))
+            tell(conflict_warning(against))
         _create_probes(setup, observed, meta, writer, progress).run()
     return writer.path
 

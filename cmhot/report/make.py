@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from cmhot.clock import SystemClock
 from cmhot.cluster.nodes import (
-    contradictions,
+    conflict_warning,
     group_by_setting,
     observe_settings,
-    warning,
+    setting_conflicts,
 )
 from cmhot.cluster.targets import connect
 from cmhot.collector.circumstances import new_run_id, utc_text
@@ -272,9 +272,9 @@ def _look_around(order: Order, telling: Telling) -> tuple[Plan, Pace]:
     cluster = connect(order.target)
     given = order.given_setting
     observed = observe_settings(cluster, given=given)
-    against = contradictions(observed, given)
+    against = setting_conflicts(observed, given)
     if against:
-        telling.line(warning(against))
+        telling.line(conflict_warning(against))
     groups = group_by_setting(observed)
     settings = [group.setting or Setting(DEFAULT_SYNC_S) for group in groups]
     plan = order.plan(settings)

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from cmhot.cli import cli
-from cmhot.cluster.nodes import ObservedNode, contradictions, warning
+from cmhot.cluster.nodes import ObservedNode, conflict_warning, setting_conflicts
 from cmhot.kubelet.settings import Setting, Strategy
 from cmhot.runs.rundir import read_run
 
@@ -43,7 +43,7 @@ def test_the_kubelets_word_against_the_users(
     setting: Setting | None, source: str, given: Setting | None, named: list[str]
 ) -> None:
     """Only what a kubelet itself says contradicts; a TTL only under Cache."""
-    found = contradictions([node("a", setting, source)], given)
+    found = setting_conflicts([node("a", setting, source)], given)
 
     assert [one.node for one in found] == list(named)
 
@@ -52,7 +52,7 @@ def test_a_thousand_nodes_are_one_sentence() -> None:
     """Nodes are counted by what they say."""
     nodes = [node(f"n{k}", Setting(10)) for k in range(999)] + [node("m", Setting(5))]
 
-    said = warning(contradictions(nodes, Setting(20)))
+    said = conflict_warning(setting_conflicts(nodes, Setting(20)))
 
     assert said.startswith(
         "--setting gives 20 s, Watch, but kubelets say 5 s, Watch on 1 node; "

@@ -1,9 +1,6 @@
-"""The log of a modelled probe, as the kubelet would give it.
+"""Virtual kubelets behind the port, with time that is virtual as well.
 
-Virtual kubelets behind the cluster port: for tests, and where no testbed can run.
-
-Time is virtual: a collection of minutes takes a second.
-Whatever is made from it must say "modelled".
+A collection of minutes takes a second. Whatever is made from it must say "modelled".
 """
 
 from __future__ import annotations
@@ -40,61 +37,10 @@ if TYPE_CHECKING:
     from cmhot.kubelet.uses import Kind
 
 
-NUMBER = "seq"
-"""The key that a probe prints (`cmhot.cluster.probe`)."""
-
-
-def printed(
-    volume: Volume,
-    contents: Sequence[Mapping[str, bytes]],
-    *,
-    at_ns: int,
-    epoch_ns: int,
-    since_ns: int | None,
-) -> str:
-    """Write the lines that the probe has printed since an instant, and no others.
-
-    As the kubelet does, it starts at the whole second.
-
-    Parameters
-    ----------
-    volume
-        That the probe watches.
-    contents
-        What each number of a publication stands for.
-    at_ns
-        Now, nanoseconds since the model's start.
-    epoch_ns
-        The model's start, UTC epoch nanoseconds.
-    since_ns
-        Leave out older lines, UTC epoch nanoseconds; None: none are.
-    """
-    instants, late = volume.instants_ns, ns(READ_AFTER_S)
-    first = 0
-    if since_ns is not None:
-        second_ns = since_ns // NS_PER_S * NS_PER_S
-        first = bisect_left(instants, second_ns - epoch_ns - late)
-    until = bisect_right(instants, at_ns - late)
-    if first >= until:
-        return ""
-    published_ns = np.array(instants[first:until]) + epoch_ns
-    read = np.datetime_as_string((published_ns + late).view("M8[ns]"))
-    published = np.datetime_as_string(published_ns.view("M8[ns]"))
-    lines = [
-        f"{stamp}Z publication {contents[number].get(NUMBER, b'').decode()} "
-        f"{modified.replace('T', ' ')} +0000\n"
-        for stamp, number, modified in zip(
-            read.tolist(),
-            volume.numbers[first:until],
-            published.tolist(),
-            strict=True,
-        )
-    ]
-    return "".join(lines)
-
-
 Asked = ParamSpec("Asked")
 Answer = TypeVar("Answer")
+NUMBER = "seq"
+"""The key that a probe prints (`cmhot.cluster.probe`)."""
 REQUEST_S = 0.005
 """Time a request takes, seconds: about what the testbed's API server needs."""
 REFERENCES = {CONFIG_MAP: "configmap", SECRET: "secret"}
@@ -119,21 +65,9 @@ def _one_at_a_time(
 class ModelCluster:
     """A modelled cluster; implements `cmhot.cluster.port.Cluster`.
 
-    Parameters
-    ----------
-    settings
-        One node is made for each.
-    seed
-        Of the kubelets' jitter and phases.
-    kubernetes
-        Version of the kubelets, such as ``v1.28.15``; None: current.
-    timing
-        What the kubelets' work costs.
-
-    Raises
-    ------
-    UsageError
-        For a version of which no behaviour is known.
+    One node is made for each setting; ``seed`` is of the kubelets' jitter and phases,
+    ``kubernetes`` their version, such as ``v1.28.15`` (None: current; a `UsageError`
+    where no behaviour is known), ``timing`` what their work costs.
     """
 
     target = "model"
@@ -365,7 +299,7 @@ class ModelCluster:
         known.node.kubelet.run(now)
         if not known.inside.volumes:
             return ""
-        return printed(
+        return _printed(
             known.inside.volumes[0],
             self._world.contents,
             at_ns=now,
@@ -421,6 +355,44 @@ class ModelCluster:
         known = self._pod(pod, namespace)
         known.node.kubelet.run(now)
         self._world.add_ephemeral(known, container, at_ns=now)
+
+
+def _printed(
+    volume: Volume,
+    contents: Sequence[Mapping[str, bytes]],
+    *,
+    at_ns: int,
+    epoch_ns: int,
+    since_ns: int | None,
+) -> str:
+    """Write what a probe has printed of a volume since an instant, from its second on.
+
+    That is how the kubelet gives a log. ``contents`` says what each number of a
+    publication stands for; ``at_ns`` is now, since the model's start, which is
+    ``epoch_ns`` in UTC, as ``since_ns`` is.
+    """
+    instants, late = volume.instants_ns, ns(READ_AFTER_S)
+    first = 0
+    if since_ns is not None:
+        second_ns = since_ns // NS_PER_S * NS_PER_S
+        first = bisect_left(instants, second_ns - epoch_ns - late)
+    until = bisect_right(instants, at_ns - late)
+    if first >= until:
+        return ""
+    published_ns = np.array(instants[first:until]) + epoch_ns
+    read = np.datetime_as_string((published_ns + late).view("M8[ns]"))
+    published = np.datetime_as_string(published_ns.view("M8[ns]"))
+    lines = [
+        f"{stamp}Z publication {contents[number].get(NUMBER, b'').decode()} "
+        f"{modified.replace('T', ' ')} +0000\n"
+        for stamp, number, modified in zip(
+            read.tolist(),
+            volume.numbers[first:until],
+            published.tolist(),
+            strict=True,
+        )
+    ]
+    return "".join(lines)
 
 
 def _absent(kind: Kind, name: str, namespace: str | None) -> NotFoundError:

@@ -1,6 +1,4 @@
-"""From what modelled kubelets did to the tables of a run, without rows in between.
-
-The collector's experiment on modelled kubelets, straight to a run in memory.
+"""Collect from modelled kubelets, straight to the tables of a run in memory.
 
 No port, no requests, no logs and no disk lie between: for studies of many runs.
 """
@@ -45,57 +43,6 @@ if TYPE_CHECKING:
     from cmhot.runs.schema import Table
 
     Integers = npt.NDArray[np.int64]
-
-
-def frame_of(columns: Mapping[str, Any], table: Table, *, rows: int) -> pd.DataFrame:
-    """Make a table of whole columns: all that the schema has, with its dtypes.
-
-    Parameters
-    ----------
-    columns
-        By name: an array of as many values as there are rows, or one text for all.
-        What is absent is null.
-    table
-        Which table.
-    rows
-        How many.
-    """
-    typed: dict[str, pd.Series[Any]] = {}
-    for column in table.columns:
-        value = columns.get(column.name)
-        if value is None or isinstance(value, str):
-            value = repeated([value], [rows])
-        typed[column.name] = pd.Series(value, dtype=column.dtype)
-    return pd.DataFrame(typed)
-
-
-def repeated(names: Sequence[str | None], sizes: Sequence[int] | Integers) -> Any:  # noqa: ANN401
-    """Repeat names, each as often as its size says; an array of pandas' texts."""
-    return pd.array(names, dtype="str").repeat(sizes)
-
-
-def published(
-    volumes: Sequence[Volume], *, until_ns: int
-) -> tuple[Integers, Integers, Integers]:
-    """Put the publications of volumes one behind the other, up to an instant.
-
-    Returns
-    -------
-    sizes
-        How many each volume has; shape (volumes,).
-    numbers, instants_ns
-        Of each publication: what it brought, and when since the model's start.
-    """
-    sizes = [bisect_right(volume.instants_ns, until_ns) for volume in volumes]
-    numbers, instants = array("q"), array("q")
-    for volume, size in zip(volumes, sizes, strict=True):
-        numbers += volume.numbers[:size]
-        instants += volume.instants_ns[:size]
-    return (
-        np.array(sizes, dtype=np.int64),
-        np.frombuffer(numbers, dtype=np.int64),
-        np.frombuffer(instants, dtype=np.int64),
-    )
 
 
 EPOCH_NS = VirtualClock().utc_ns()
@@ -151,14 +98,9 @@ def simulate(
     Run
         With the columns of `cmhot.runs.schema`; its path leads nowhere.
 
-    Raises
-    ------
-    UsageError
-        For numbers that cannot be, or a version of which nothing is known.
-
     Examples
     --------
-    >>> from cmhot.settings import Setting
+    >>> from cmhot.kubelet.settings import Setting
     >>> run = simulate(Setting(10), pods=2, duration_s=60)
     >>> run.meta["modelled"], run.publications["pod"].nunique()
     (True, 2)
@@ -170,22 +112,22 @@ def simulate(
     made = make_nodes(
         [setting] * nodes, seed=seed, kubernetes=kubernetes, timing=timing
     )
-    agenda = _Agenda.draw(
+    schedule = _Schedule.draw(
         setting,
         plan,
         pods=pods * nodes if scrambled else 0,
         kubernetes=kubernetes,
     )
     history = History()
-    for number, at_ns in enumerate([0, *agenda.written_ns.tolist()]):
+    for number, at_ns in enumerate([0, *schedule.written_ns.tolist()]):
         history.write(number, at_ns=at_ns)
     for turn, node in enumerate(made):
         added = node.kubelet.add([[history]] * pods, at_ns=0)
         # with fewer annotations than pods there are none
-        touched_ns = agenda.touched_ns[turn::nodes].tolist()
+        touched_ns = schedule.touched_ns[turn::nodes].tolist()
         for pod, at_ns in zip(added, touched_ns, strict=False):
             node.kubelet.update(pod, at_ns=at_ns)
-        node.kubelet.run(agenda.end_ns)
+        node.kubelet.run(schedule.end_ns)
     version = version_text(kubernetes)
     listed = [_pod_entry(node.name, number) for node in made for number in range(pods)]
     meta: dict[str, Any] = {
@@ -200,40 +142,29 @@ def simulate(
         "kubelets": {node.name: version for node in made},
         "settings": {node.name: _setting_entry(node) for node in made},
         "pods": listed,
-        "measure_from_ns": EPOCH_NS + agenda.from_ns,
-        "measure_until_ns": EPOCH_NS + agenda.until_ns,
-        "observed_until_ns": EPOCH_NS + agenda.end_ns,
-        "planned_updates": agenda.trials,
+        "measure_from_ns": EPOCH_NS + schedule.from_ns,
+        "measure_until_ns": EPOCH_NS + schedule.until_ns,
+        "observed_until_ns": EPOCH_NS + schedule.end_ns,
+        "planned_updates": schedule.trials,
     }
     return Run(
         path=Path(run_id),
         meta=meta,
-        updates=_updates(agenda),
-        publications=_publications(made, listed, agenda.end_ns),
+        updates=_updates(schedule),
+        publications=_publications(made, listed, schedule.end_ns),
         events=frame([], schema.EVENTS),
         clock=frame([], schema.CLOCK),
     )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Agenda:
-    """What is done when, in nanoseconds since the model's start.
+class _Schedule:
+    """What is done when, in nanoseconds since the model's start."""
 
-    Attributes
-    ----------
-    touched_ns
-        When each pod is annotated; shape (pods,), or (0,).
-    written_ns
-        When each number from 1 on is written: one with each annotation, then trials.
-    trials
-        How many numbers are trials.
-    from_ns, until_ns, end_ns
-        The measuring window, and the end of observation.
-    """
-
-    touched_ns: Integers
+    touched_ns: Integers  # when each pod is annotated; shape (pods,), or (0,)
     written_ns: Integers
-    trials: int
+    """When each number from 1 on is written: one with each annotation, then trials."""
+    trials: int  # how many numbers are trials
     from_ns: int
     until_ns: int
     end_ns: int
@@ -241,7 +172,7 @@ class _Agenda:
     @classmethod
     def draw(
         cls, setting: Setting, plan: Plan, *, pods: int, kubernetes: str | None
-    ) -> _Agenda:
+    ) -> _Schedule:
         """Draw all instants before anything is known of their outcome."""
         rng = np.random.default_rng(plan.seed)
         begin = from_ns = ns(probe.HEAD_START_S)
@@ -288,10 +219,10 @@ def _pod_entry(node: str, number: int) -> dict[str, str]:
     }
 
 
-def _updates(agenda: _Agenda) -> pd.DataFrame:
+def _updates(schedule: _Schedule) -> pd.DataFrame:
     """Make the table of updates; a write without a request is acknowledged at once."""
-    rows = agenda.written_ns.size
-    at_ns = EPOCH_NS + agenda.written_ns
+    rows = schedule.written_ns.size
+    at_ns = EPOCH_NS + schedule.written_ns
     purposes = ["scramble", "trial"]
     columns = {
         "seq": np.arange(1, rows + 1),
@@ -300,7 +231,7 @@ def _updates(agenda: _Agenda) -> pd.DataFrame:
         "sent_ns": at_ns,
         "acked_ns": at_ns,
         "status": "acked",
-        "purpose": repeated(purposes, [rows - agenda.trials, agenda.trials]),
+        "purpose": repeated(purposes, [rows - schedule.trials, schedule.trials]),
     }
     return frame_of(columns, schema.UPDATES, rows=rows)
 
@@ -327,4 +258,44 @@ def _publications(
         {**columns, **constant, "seq": numbers, **instants},
         schema.PUBLICATIONS,
         rows=numbers.size,
+    )
+
+
+def frame_of(columns: Mapping[str, Any], table: Table, *, rows: int) -> pd.DataFrame:
+    """Make a table of whole columns: all that the schema has, with its dtypes.
+
+    A column is an array of as many values as there are rows, or one text for all;
+    what is absent is null.
+    """
+    typed: dict[str, pd.Series[Any]] = {}
+    for column in table.columns:
+        value = columns.get(column.name)
+        if value is None or isinstance(value, str):
+            value = repeated([value], [rows])
+        typed[column.name] = pd.Series(value, dtype=column.dtype)
+    return pd.DataFrame(typed)
+
+
+def repeated(names: Sequence[str | None], sizes: Sequence[int] | Integers) -> Any:  # noqa: ANN401
+    """Repeat names, each as often as its size says; an array of pandas' texts."""
+    return pd.array(names, dtype="str").repeat(sizes)
+
+
+def published(
+    volumes: Sequence[Volume], *, until_ns: int
+) -> tuple[Integers, Integers, Integers]:
+    """Put the publications of volumes one behind the other, up to an instant.
+
+    Returns how many each volume has, what each publication brought, and when since the
+    model's start.
+    """
+    sizes = [bisect_right(volume.instants_ns, until_ns) for volume in volumes]
+    numbers, instants = array("q"), array("q")
+    for volume, size in zip(volumes, sizes, strict=True):
+        numbers += volume.numbers[:size]
+        instants += volume.instants_ns[:size]
+    return (
+        np.array(sizes, dtype=np.int64),
+        np.frombuffer(numbers, dtype=np.int64),
+        np.frombuffer(instants, dtype=np.int64),
     )
