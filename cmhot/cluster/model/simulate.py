@@ -69,34 +69,10 @@ def simulate(
     number written at the same instant; after the burn-in the updates follow,
     at instants drawn beforehand, and then the drain.
 
-    Parameters
-    ----------
-    setting
-        Of every kubelet.
-    pods
-        Per node.
-    duration_s
-        Length of the measuring window, seconds.
-    gap_s
-        Mean gap between updates, seconds; None: as `Plan` has it.
-    seed
-        Of everything that is random.
-    nodes
-        How many, each with a kubelet of its own.
-    kubernetes
-        Version of the kubelets; None: current.
-    timing
-        What the kubelets' work costs.
-    scrambled
-        False leaves out the annotations and the burn-in, as one would who does not
-        know better: the window begins at once, with all pods of a node in phase.
-    run_id
-        Name of the run.
-
-    Returns
-    -------
-    Run
-        With the columns of `cmhot.runs.schema`; its path leads nowhere.
+    There are so many pods on each of the nodes. ``gap_s`` is the mean gap between
+    updates (None: as `Plan` has it). Without ``scrambled`` there are no annotations and
+    no burn-in: the window begins at once, with all pods of a node in phase, as with one
+    who does not know better. The path of the run leads nowhere.
 
     Examples
     --------

@@ -1,17 +1,10 @@
-"""What a kubelet finds when it looks at a ConfigMap, by its strategy.
+"""One kubelet in virtual time: which event syncs a pod when, and what is published.
 
-All instants are whole nanoseconds since the model's start, so that ties are exact.
-
-A pod as the modelled kubelet knows it: its volumes, its timer, its worker.
-
-A kubelet in virtual time: which event syncs a pod when, and what is then published.
-
-Events are taken in their order from an agenda. The work queue is a calendar:
-a tick stands on the agenda once, however many pods are due at it,
+Events are taken in their order from a schedule. The work queue is a calendar:
+a tick stands on the schedule once, however many pods are due at it,
 and pods that a tick starts together are carried through their looks together.
+All instants are whole nanoseconds since the model's start, so that ties are exact.
 Constants and differences between versions come from `cmhot.kubelet.eras`.
-
-Modelled nodes: a kubelet each, and how they name their version.
 """
 
 from __future__ import annotations
@@ -57,13 +50,6 @@ class History:
     """What a ConfigMap contained, and from when on: the API server's side.
 
     A content is its number: two contents are equal when their numbers are.
-
-    Attributes
-    ----------
-    instants_ns
-        When each write was acknowledged, ascending.
-    numbers
-        What each of them wrote.
     """
 
     __slots__ = ("instants_ns", "numbers")
@@ -83,16 +69,8 @@ class Content:
 
     So it is under Watch, whose store is late by the watch's latency,
     under Get, and under Cache where the TTL is without effect,
-    whose requests find what was written some milliseconds before.
-
-    Looks come in the order of their instants.
-
-    Parameters
-    ----------
-    history
-        The ConfigMap.
-    staleness_ns
-        How old a write must be to be found.
+    whose requests find what was written some milliseconds before: a write must be
+    ``staleness_ns`` old to be found. Looks come in the order of their instants.
     """
 
     __slots__ = ("_history", "_staleness_ns", "_written")
@@ -117,16 +95,10 @@ class Content:
 class CachedContent(Content):
     """A ConfigMap in the Cache strategy's store: fetched again when its TTL is over.
 
-    One entry serves all pods of the node. A look fetches if and only if the TTL
-    has passed since the last fetch ended (`isObjectFresh`,
+    One entry serves all pods of the node. A look fetches if and only if the TTL, above
+    0, has passed since the last fetch ended (`isObjectFresh`,
     pkg/kubelet/util/manager/cache_based_manager.go), or the entry was forgotten.
-
-    Parameters
-    ----------
-    history, staleness_ns
-        As of `Content`; a fetch takes as long as a write needs to be found.
-    ttl_ns
-        Time to live, above 0.
+    A fetch takes as long as a write needs to be found.
     """
 
     __slots__ = ("_fetched_ns", "_found", "_ttl_ns")
@@ -160,20 +132,10 @@ pkg/kubelet/kubelet.go)."""
 
 @dataclass(slots=True, eq=False)
 class Volume:
-    """A mounted ConfigMap, and what was published in it.
-
-    Attributes
-    ----------
-    content
-        The ConfigMap as the pod's kubelet has it.
-    shown
-        Number on the disk; None: nothing yet.
-    numbers, instants_ns
-        Of each publication, in order: 16 bytes in all.
-    """
+    """A mounted ConfigMap, and what was published in it: 16 bytes a publication."""
 
     content: Content
-    shown: int | None = None
+    shown: int | None = None  # number on the disk; None: nothing yet
     numbers: array[int] = field(default_factory=lambda: array("q"))
     instants_ns: array[int] = field(default_factory=lambda: array("q"))
 
@@ -186,18 +148,10 @@ class Volume:
 
 @dataclass(slots=True, eq=False)
 class CrashLoop:
-    """The back-off of a container that dies as soon as it starts.
-
-    Attributes
-    ----------
-    died_ns
-        When it died last.
-    backoff_ns
-        How long it then may not be started; 0: it may be at once.
-    """
+    """The back-off of a container that dies as soon as it starts."""
 
     died_ns: int
-    backoff_ns: int = 0
+    backoff_ns: int = 0  # how long it then may not be started
 
     def left_ns(self, at_ns: int) -> int:
         """Tell how long the back-off lasts yet; 0: a sync starts the container."""
@@ -211,31 +165,15 @@ class CrashLoop:
 
 @dataclass(slots=True, eq=False)
 class ModelPod:
-    """A pod on a modelled kubelet.
+    """A pod on a modelled kubelet."""
 
-    Attributes
-    ----------
-    volumes
-        Its ConfigMap volumes, all refreshed by each sync.
-    due
-        Tick at which the work queue will have it ready; `NOT_DUE`: none.
-    ended_ns
-        When its last sync ended or the one under way will have ended:
-        until then its worker is busy.
-    is_pending
-        Whether its busy worker has a request left to do. It keeps the last one only.
-    crash_loop
-        None: its containers run.
-    is_gone
-        Whether it was deleted, and its kubelet does nothing for it any more.
-    """
-
-    volumes: tuple[Volume, ...]
-    due: int = NOT_DUE
+    volumes: tuple[Volume, ...]  # all are refreshed by each sync
+    due: int = NOT_DUE  # tick at which the work queue has it ready
     ended_ns: int = NEVER
-    is_pending: bool = False
-    crash_loop: CrashLoop | None = None
-    is_gone: bool = False
+    """When its last sync ended, or the one under way will have: its worker is busy."""
+    is_pending: bool = False  # whether its busy worker keeps a request
+    crash_loop: CrashLoop | None = None  # None: its containers run
+    is_gone: bool = False  # it was deleted: its kubelet does nothing for it
 
     def start_anew(self) -> None:
         """Forget what a kubelet keeps in memory; volumes and containers stay."""
@@ -266,51 +204,8 @@ def ttl_s(setting: Setting) -> float:
 class Kubelet:
     """One kubelet and its pods.
 
-    Inputs are put on its agenda, at instants from now on; `run` lets time pass.
-    Every instant is in nanoseconds since the model's start.
-
-    Parameters
-    ----------
-    setting
-        Its configuration.
-    rng
-        Of its phases, jitter and loops.
-    era
-        How its version behaves.
-    timing
-        What its work costs.
-
-    Attributes
-    ----------
-    pods
-        That have come so far, in their order.
-    syncs
-        How many syncs have begun.
+    Inputs are put on its schedule, at instants from now on; `run` lets time pass.
     """
-
-    __slots__ = (
-        "_agenda",
-        "_bins",
-        "_contents",
-        "_era",
-        "_forgotten_for",
-        "_gaps",
-        "_has_loops",
-        "_jitter_ns",
-        "_looks",
-        "_now_ns",
-        "_number",
-        "_phase_ns",
-        "_relist_phase_ns",
-        "_rng",
-        "_s_ns",
-        "_staleness_ns",
-        "_sync_ns",
-        "_ttl_ns",
-        "_write_ns",
-        "pods",
-        "syncs",
-    )
 
     def __init__(
         self,
@@ -320,8 +215,8 @@ class Kubelet:
         era: Era = CURRENT,
         timing: Timing = TYPICAL,
     ) -> None:
-        self.pods: list[ModelPod] = []
-        self.syncs = 0
+        self.pods: list[ModelPod] = []  # that have come so far, in order
+        self.syncs = 0  # that have begun
         self._era, self._rng = era, rng
         self._forgotten_for = FORGETS[era.invalidation]
         self._s_ns = ns(setting.sync_frequency_s)
@@ -333,7 +228,7 @@ class Kubelet:
         self._write_ns = ns(timing.write_s)
         self._has_loops = timing.has_loops
         self._contents: dict[History, Content] = {}
-        self._agenda: list[tuple[int, int, Act, Any]] = []
+        self._schedule: list[tuple[int, int, Act, Any]] = []
         self._number = count()
         self._now_ns = 0
         self._gaps: list[int] = []
@@ -343,15 +238,7 @@ class Kubelet:
     # inputs
 
     def add(self, mounts: Iterable[Sequence[History]], *, at_ns: int) -> list[ModelPod]:
-        """Take new pods, all at once.
-
-        Parameters
-        ----------
-        mounts
-            The ConfigMaps of each pod.
-        at_ns
-            When.
-        """
+        """Take new pods, all at once, by the ConfigMaps that each mounts."""
         pods = [ModelPod(tuple(self._volume(one) for one in own)) for own in mounts]
         self._take(at_ns, self._admit, pods)
         return pods
@@ -370,14 +257,6 @@ class Kubelet:
         """Change the pod's labels or annotations at the API server."""
         self._take(at_ns + self._staleness_ns, self._update, pod)
 
-    def echo_status(self, pod: ModelPod, *, at_ns: int) -> None:
-        """Change the pod's status at the API server: the kubelet hears its own echo."""
-        self._take(at_ns + self._staleness_ns, self._echo, pod)
-
-    def change_readiness(self, pod: ModelPod, *, at_ns: int) -> None:
-        """Let the result of a readiness probe change."""
-        self._take(at_ns, self._hear_probe, pod)
-
     def restart_container(self, pod: ModelPod, *, at_ns: int) -> None:
         """Let a container die, which is then started again."""
         self._take(at_ns, self._die, pod)
@@ -392,13 +271,13 @@ class Kubelet:
 
     def run(self, until_ns: int) -> None:
         """Let time pass, up to and including an instant."""
-        agenda = self._agenda
-        while agenda and agenda[0][0] <= until_ns:
-            at, _, act, subject = heapq.heappop(agenda)
+        schedule = self._schedule
+        while schedule and schedule[0][0] <= until_ns:
+            at, _, act, subject = heapq.heappop(schedule)
             act(subject, at)
         self._now_ns = max(self._now_ns, until_ns)
 
-    # the agenda
+    # the schedule
 
     def _take(self, at_ns: int, act: Act, subject: object) -> None:
         if at_ns < self._now_ns:
@@ -410,7 +289,7 @@ class Kubelet:
         self._put(at_ns, act, subject)
 
     def _put(self, at_ns: int, act: Act, subject: object) -> None:
-        heapq.heappush(self._agenda, (at_ns, next(self._number), act, subject))
+        heapq.heappush(self._schedule, (at_ns, next(self._number), act, subject))
 
     def _inputs(self) -> tuple[Act, ...]:
         """List what comes from outside, and outlives the kubelet's process."""
@@ -419,7 +298,6 @@ class Kubelet:
             self._leave,
             self._update,
             self._echo,
-            self._hear_probe,
             self._die,
             self._fail,
             self._restart,
@@ -429,8 +307,8 @@ class Kubelet:
         """Begin the tickers anew, with an empty work queue."""
         inputs = self._inputs()
         # in place, since `run` is going through it
-        self._agenda[:] = [event for event in self._agenda if event[2] in inputs]
-        heapq.heapify(self._agenda)
+        self._schedule[:] = [event for event in self._schedule if event[2] in inputs]
+        heapq.heapify(self._schedule)
         self._bins: dict[int, list[ModelPod]] = {}
         self._phase_ns = int(self._rng.integers(TICK_NS))
         self._relist_phase_ns = int(self._rng.integers(RELIST_NS))
@@ -462,13 +340,8 @@ class Kubelet:
         self._request([pod], at)
 
     def _echo(self, pod: ModelPod, _: int) -> None:
-        """Take note of a status; nothing is synced for it."""
+        """Take note of a status that came back; nothing is synced for it."""
         self._forget(pod, STATUS)
-
-    def _hear_probe(self, pod: ModelPod, at: int) -> None:
-        if self._era.probes_sync:
-            self._request([pod], at)
-        self._tell_status(pod, at)
 
     def _die(self, pod: ModelPod, at: int) -> None:
         self._put(self._relist_after(at), self._hear_death, pod)
@@ -489,7 +362,7 @@ class Kubelet:
             for volume in pod.volumes:
                 volume.content.forget()
 
-    def _tell_status(self, pod: ModelPod, at: int) -> None:
+    def _report_status(self, pod: ModelPod, at: int) -> None:
         """Report a new status; its echo is back after a request and the watch."""
         if STATUS in self._forgotten_for:
             self._put(at + 2 * self._staleness_ns, self._echo, pod)
@@ -504,17 +377,17 @@ class Kubelet:
     def _hear_start(self, pods: Sequence[ModelPod], at: int) -> None:
         self._request(pods, at)
         for pod in pods:
-            self._tell_status(pod, at)
+            self._report_status(pod, at)
 
     def _hear_death(self, pod: ModelPod, at: int) -> None:
         """Sync the pod, which starts the container; the next relist finds that."""
         self._request([pod], at)
-        self._tell_status(pod, at)
+        self._report_status(pod, at)
         self._put(self._relist_after(at + self._sync_ns), self._hear_start, [pod])
 
     def _hear_failure(self, pod: ModelPod, at: int) -> None:
         self._request([pod], at)
-        self._tell_status(pod, at)
+        self._report_status(pod, at)
 
     # the pod workers
 
@@ -681,17 +554,7 @@ READ_AFTER_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class ModelNode:
-    """A node of the model.
-
-    Attributes
-    ----------
-    name
-        ``model-1`` and so on.
-    setting
-        Of its kubelet.
-    kubelet
-        On which its pods run.
-    """
+    """A node of the model, ``model-1`` and so on."""
 
     name: str
     setting: Setting
@@ -725,13 +588,7 @@ def node_object(node: ModelNode, version: str) -> dict[str, Any]:
 def make_nodes(
     settings: Sequence[Setting], *, seed: int, kubernetes: str | None, timing: Timing
 ) -> list[ModelNode]:
-    """Make a node for each setting; their phases and jitter are independent.
-
-    Raises
-    ------
-    UsageError
-        For a version of which nothing is known.
-    """
+    """Make a node for each setting; their phases and jitter are independent."""
     era = era_of(kubernetes)
     seeds = np.random.SeedSequence(seed).spawn(len(settings))
     return [

@@ -1,29 +1,10 @@
-"""The objects of the modelled API server, and how a write changes them.
+"""What surrounds the modelled kubelets: stored objects, running pods, Deployments.
 
-Pods are not among them: they live on nodes (`cmhot.cluster.model.workloads`).
-
-Variables that a Service puts into the environment of its namespace's pods.
-
-As upstream's `envvars.FromServices` (pkg/kubelet/envvars/envvars.go) makes them, in the
-form of Docker's links; a container gets those of the Services that there are when it
-starts.
-
-A pod as the modelled API server shows it, and what its containers hold.
-
-What a volume holds is what the modelled kubelet has published in it. An environment and
-a subPath are made when their container starts, of what the kubelet has then; so they
-stay what they were until it starts anew.
-
-What a Deployment's controller does next: which pods it makes, and which it ends.
-
-As upstream's `rolling.go` and `recreate.go` do, with one ReplicaSet for each template
-(pkg/controller/deployment); a pod counts as available as soon as it is Ready.
-
-What goes on in the model by itself: pods start, end and are replaced.
-
-The kubelets of `virtual_kubelet` bring content into the pods; here is what stands
-around them. Nobody checks whether a pod may start: one whose ConfigMap does not
-exist yet starts without it, as if it were optional.
+A write changes an object in `Store`; `World` then starts, ends and replaces pods, as
+the Deployment's controller decides (`next_steps`). What a container holds is what its
+kubelet has published in a volume; an environment and a subPath are made when it starts,
+and stay. Nobody checks whether a pod may start: one whose ConfigMap does not exist yet
+starts without it, as if it were optional.
 """
 
 from __future__ import annotations
@@ -87,13 +68,7 @@ FIRST_ADDRESS = 2
 
 
 def kind_of(manifest: Mapping[str, Any]) -> Kind:
-    """Find the kind of a manifest.
-
-    Raises
-    ------
-    UsageError
-        For one that the model does not have.
-    """
+    """Find the kind of a manifest; the model has no others than `KINDS`."""
     try:
         return KINDS[manifest["kind"]]
     except KeyError:
@@ -122,16 +97,10 @@ def merged(old: Any, new: Any) -> Any:  # noqa: ANN401 - JSON values
 
 
 class Store:
-    """Objects by kind, namespace and name.
-
-    Attributes
-    ----------
-    version
-        Of the last write; each has its own.
-    """
+    """Objects by kind, namespace and name; pods are not among them."""
 
     def __init__(self) -> None:
-        self.version = 1
+        self.version = 1  # of the last write; each has its own
         self._objects: dict[Kind, dict[tuple[str | None, str], Object]] = {}
         self._born = 0
 
@@ -191,10 +160,8 @@ class Store:
     ) -> Object | None:
         """Merge-patch an object; None: there is none.
 
-        Raises
-        ------
-        ClusterError
-            Its content cannot change (422), or it is not of that version (409).
+        An error says that its content cannot change (422), or that it is not of that
+        version (409).
         """
         old = self.find(kind, name, namespace)
         if old is None:
@@ -260,12 +227,10 @@ API_SERVER: dict[str, Any] = {
 
 
 def variables_of(service: Mapping[str, Any]) -> dict[str, str]:
-    """Give the variables of one Service; one without an address has none.
+    """Give the variables that a Service puts into its namespace's containers.
 
-    Parameters
-    ----------
-    service
-        As the API server stores it.
+    As upstream's `envvars.FromServices` (pkg/kubelet/envvars/envvars.go) makes them, in
+    the form of Docker's links. A Service without an address has none.
     """
     spec = service["spec"]
     address, ports = spec.get("clusterIP"), spec.get("ports") or []
@@ -312,48 +277,24 @@ NOT_FOUND = 1
 
 @dataclass(slots=True, eq=False)
 class Running:
-    """A pod on a node.
-
-    Attributes
-    ----------
-    name, namespace, uid
-        Of the pod.
-    meta
-        Labels, annotations and owner.
-    spec
-        Its specification.
-    node
-        Where it runs.
-    inside
-        The pod as its kubelet knows it.
-    held
-        By object that it refers to: what the kubelet has brought of it.
-    born_ns, ready_ns
-        When it was created, and when its containers ran.
-    leaving_ns
-        When its deletion began; None: it stays.
-    started_ns
-        When each container started last.
-    restarts
-        How often each was started again.
-    services
-        Variables of the namespace's Services, as of each container's start.
-    """
+    """A pod on a node; instants are since the model's start."""
 
     name: str
     namespace: str | None
     uid: str
-    meta: dict[str, Any]
+    meta: dict[str, Any]  # labels, annotations and owner
     spec: dict[str, Any]
     node: ModelNode
-    inside: ModelPod
-    held: dict[Reference, Volume]
-    born_ns: int
-    ready_ns: int
-    leaving_ns: int | None = None
+    inside: ModelPod  # the pod as its kubelet knows it
+    held: dict[Reference, Volume]  # what the kubelet has brought of it
+    born_ns: int  # when it was created
+    ready_ns: int  # when its containers ran
+    leaving_ns: int | None = None  # when its deletion began; None: it stays
     started_ns: dict[str, int] = field(default_factory=dict)
     restarts: dict[str, int] = field(default_factory=dict)
+    """How often each container was started again."""
     services: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Variables of the namespace's Services, as of each container's start."""
 
     def is_ready(self, at_ns: int) -> bool:
         """Tell whether all its containers run, and it is not going away."""
@@ -370,15 +311,7 @@ class Running:
         return float(self.spec.get("terminationGracePeriodSeconds", GRACE_S))
 
     def shown(self, at_ns: int, epoch_ns: int) -> dict[str, Any]:
-        """Write it as the API server sends it.
-
-        Parameters
-        ----------
-        at_ns
-            Now, since the model's start.
-        epoch_ns
-            The model's start, UTC epoch nanoseconds.
-        """
+        """Write it as the API server sends it; the model began at ``epoch_ns``, UTC."""
         ready = self.is_ready(at_ns)
         leaving = self.leaving_ns is not None
         return {
@@ -438,19 +371,7 @@ class Running:
         services: dict[str, str],
         mount: Callable[[Reference], Volume],
     ) -> None:
-        """Start an ephemeral container.
-
-        Parameters
-        ----------
-        container
-            Its specification.
-        at_ns
-            Now.
-        services
-            Variables of the namespace's Services.
-        mount
-            Brings an object that the pod did not refer to.
-        """
+        """Start an ephemeral container; ``mount`` brings what the pod did not use."""
         others = self.spec.get("ephemeralContainers") or []
         self.spec = {**self.spec, "ephemeralContainers": [*others, dict(container)]}
         for reference in references_of({"spec": self.spec}) - set(self.held):
@@ -468,19 +389,7 @@ class Running:
 
 
 class Inside:
-    """What can be seen in a pod's container at an instant.
-
-    Parameters
-    ----------
-    pod
-        Whose.
-    contents
-        What each number of a publication stands for.
-    at_ns
-        Now.
-    epoch_ns
-        The model's start.
-    """
+    """What can be seen in a pod's container at an instant."""
 
     def __init__(
         self,
@@ -605,15 +514,7 @@ QUARTER = "25%"
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """What is to be done now.
-
-    Attributes
-    ----------
-    make
-        How many pods of the present template.
-    end
-        Which pods.
-    """
+    """How many pods of the present template to make now, and which to end."""
 
     make: int
     end: tuple[Running, ...]
@@ -628,16 +529,10 @@ def template_hash(template: Mapping[str, Any]) -> str:
 def next_steps(
     deployment: Mapping[str, Any], pods: Sequence[Running], *, at_ns: int
 ) -> Steps:
-    """Decide as the controller would.
+    """Decide as the controller would, by who is Ready, and so available, now.
 
-    Parameters
-    ----------
-    deployment
-        With its ``spec``.
-    pods
-        Of the Deployment, those that are ending as well.
-    at_ns
-        Now: who is Ready by then is available.
+    As upstream's `rolling.go` and `recreate.go` do (pkg/controller/deployment), with
+    one ReplicaSet for each template. Pods that are ending count as well.
     """
     spec = deployment["spec"]
     wanted = int(spec.get("replicas", 1))
@@ -699,33 +594,16 @@ def _share(limit: int | str, wanted: int) -> float:
 
 
 class World:
-    """Pods, what they use, and when something happens next.
-
-    Every instant is in nanoseconds since the model's start.
-
-    Parameters
-    ----------
-    nodes
-        Where pods run.
-    store
-        Objects of the API server.
-
-    Attributes
-    ----------
-    pods
-        By namespace and name, in the order of their creation.
-    contents
-        What each number of a `History` stands for.
-    """
+    """Pods, what they use, and when something happens next."""
 
     def __init__(self, nodes: Sequence[ModelNode], store: Store) -> None:
         self.pods: dict[tuple[str | None, str], Running] = {}
-        self.contents: list[Mapping[str, bytes]] = []
+        self.contents: list[Mapping[str, bytes]] = []  # by numbers of a `History`
         self._nodes = nodes
         self._store = store
         self._numbers: dict[tuple[tuple[str, bytes], ...], int] = {}
         self._histories: dict[tuple[Reference, str | None], History] = {}
-        self._agenda: list[tuple[int, int, Callable[[int], None]]] = []
+        self._schedule: list[tuple[int, int, Callable[[int], None]]] = []
         self._order = count()
         self._born: dict[str, int] = {}
         self._heard: set[tuple[str | None, str | None, int]] = set()
@@ -736,12 +614,12 @@ class World:
 
     def run(self, until_ns: int) -> None:
         """Let happen what is due, up to and including an instant."""
-        while self._agenda and self._agenda[0][0] <= until_ns:
-            at, _, act = heapq.heappop(self._agenda)
+        while self._schedule and self._schedule[0][0] <= until_ns:
+            at, _, act = heapq.heappop(self._schedule)
             act(at)
 
     def _put(self, at_ns: int, act: Callable[[int], None]) -> None:
-        heapq.heappush(self._agenda, (at_ns, next(self._order), act))
+        heapq.heappush(self._schedule, (at_ns, next(self._order), act))
 
     # content
 
@@ -810,7 +688,7 @@ class World:
                         services=self.services(namespace),
                     )
                 self.pods[namespace, name] = made
-                self._hear_of(made, begun)
+                self._notice(made, begun)
 
     def _work(self, node: ModelNode, at_ns: int, takes_s: float) -> int:
         """Let a node do something when it is free; give when that is."""
@@ -845,7 +723,7 @@ class World:
         pod.node.kubelet.restart_container(pod.inside, at_ns=at_ns)
         begun = at_ns + ns(RESTART_S)
         pod.start(container, at_ns=begun, services=self.services(pod.namespace))
-        self._hear_of(pod, begun)
+        self._notice(pod, begun)
 
     def add_ephemeral(
         self, pod: Running, container: Mapping[str, Any], *, at_ns: int
@@ -915,7 +793,7 @@ class World:
         for pod in steps.end:
             self.end(pod, at_ns=at_ns)
 
-    def _hear_of(self, pod: Running, at_ns: int) -> None:
+    def _notice(self, pod: Running, at_ns: int) -> None:
         """Let the controller act when a pod has become Ready.
 
         It acts once for all that become so at the same time: thousands do.

@@ -146,34 +146,6 @@ def test_whether_a_new_pod_brings_new_content(make_lab: MakeLab, era: Era) -> No
         assert lab.pods[0].volumes[0].numbers[-1] == 20_000
 
 
-@pytest.mark.parametrize("era", ERAS, ids=NAMES)
-def test_whether_a_status_echo_forgets(make_lab: MakeLab, era: Era) -> None:
-    """Up to 1.23 the next sync after an echo fetches; nothing is synced for it."""
-    lab = make_lab(caching(2, 500), era=era)
-    lab.run(100)
-    lab.kubelet.echo_status(lab.pods[0], at_ns=100_000_000_000)
-    lab.run(109)
-
-    forgets = {12: True, 21: True, 24: False, 29: False, 35: False}[era.since]
-    seen = lab.published(since_s=100)
-    if era.ttl_works:
-        assert seen.size == forgets
-    assert not forgets or 100 < seen[0] <= 103
-
-
-@pytest.mark.parametrize("era", LASTING, ids=LASTING_NAMES)
-def test_a_probe_result_forgets_by_its_status(make_lab: MakeLab, era: Era) -> None:
-    """A readiness change is a status change: up to 1.23 the next sync fetches."""
-    timing = Timing(sync_s=0.01, staleness_s=0.005, has_loops=False)
-    lab = make_lab(caching(2, 500), era=era, timing=timing)
-    lab.run(100)
-    lab.kubelet.change_readiness(lab.pods[0], at_ns=100_000_000_000)
-    lab.run(109)
-
-    expected = {12: 1, 21: 1, 29: 0, 35: 0}[era.since]
-    assert lab.published(since_s=STARTED_S).size == expected
-
-
 @pytest.mark.parametrize("era", LASTING, ids=LASTING_NAMES)
 def test_a_restart_of_the_kubelet_empties_the_cache(
     make_lab: MakeLab, era: Era

@@ -191,7 +191,7 @@ def test_a_publication_takes_sixteen_bytes() -> None:
     size = sys.getsizeof(volume.numbers) + sys.getsizeof(volume.instants_ns)
     assert len(volume.numbers) > 1900
     assert size / len(volume.numbers) < 18.5
-    assert len(kubelet._agenda) <= 2
+    assert len(kubelet._schedule) <= 2
     assert len(kubelet._bins) == 1
 
 

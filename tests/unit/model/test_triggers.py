@@ -119,26 +119,6 @@ def test_a_waiting_worker_is_busy(make_lab: MakeLab) -> None:
     assert seconds(lab.published(since_s=5)) == expected
 
 
-def test_a_status_echo_does_not_sync(make_lab: MakeLab) -> None:
-    """The kubelet hears of a status that it reported itself, and does nothing."""
-    lab = make_lab(RARE)
-    lab.kubelet.echo_status(lab.pods[0], at_ns=10_000_000_000)
-    lab.run(100)
-
-    assert lab.published(since_s=5).size == 0
-
-
-@pytest.mark.parametrize("era", ERAS, ids=NAMES)
-def test_a_probe_result_syncs_since_1_21(make_lab: MakeLab, era: Era) -> None:
-    """A readiness change syncs at once, in the versions that do so."""
-    lab = make_lab(RARE, era=era)
-    lab.kubelet.change_readiness(lab.pods[0], at_ns=10_000_000_000)
-    lab.run(100)
-
-    expected = {12: [], 21: [10.0], 24: [10.0], 29: [10.0], 35: [10.0]}[era.since]
-    assert seconds(lab.published(since_s=5)) == expected
-
-
 def test_a_container_restart_syncs_twice(make_lab: MakeLab) -> None:
     """A relist finds it dead, and the next one finds it started."""
     lab = make_lab(RARE)
