@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cmhot.cluster.port import NODE
-from cmhot.cluster.probe import DEFAULT_IMAGE
+from cmhot.cluster.probe import DEFAULT_IMAGE, HOSTNAME_LABEL
 from cmhot.errors import (
     ClusterError,
     ForbiddenError,
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from cmhot.runs.plan import Placement
 
 
-HOSTNAME_LABEL = "kubernetes.io/hostname"
 UNLISTED = "*"
 """Name of the one entry that stands for all nodes where nodes may not be listed."""
 RECORDED_LABELS = (

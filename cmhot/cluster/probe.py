@@ -40,6 +40,16 @@ DEFAULT_IMAGE = (
 """On clusters that can pull, with the digest of the multi-architecture index
 as public repositories pin it;
 the testbed and ``--probe-image`` bring their own."""
+HOSTNAME_LABEL = "kubernetes.io/hostname"
+RESTRICTED = {
+    "runAsNonRoot": True,
+    "runAsUser": 65532,
+    "runAsGroup": 65532,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+"""Of a pod that the Pod Security standard *restricted* lets start."""
+LEAST = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+"""The same, of its containers."""
 HEAD_START_S = 2.0
 """From when probes run to the first annotation: their start-up syncs are over."""
 RUN_LABEL = "cmhot.dev/run"
@@ -93,7 +103,8 @@ def deployment(
     The image has ``sh``, ``stat`` and ``mkfifo``. Probes are spread evenly over the
     nodes of these host names; none: wherever the scheduler puts them.
     """
-    labels = {**MANAGED_BY, RUN_LABEL: run_id, GROUP_LABEL: group}
+    selected = {"matchLabels": {RUN_LABEL: run_id, GROUP_LABEL: group}}
+    labels = {**MANAGED_BY, **selected["matchLabels"]}
     container = {
         "name": CONTAINER,
         "image": image,
@@ -103,29 +114,12 @@ def deployment(
             "requests": {"cpu": "2m", "memory": "4Mi"},
             "limits": {"cpu": "100m", "memory": "32Mi"},
         },
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": dict(LEAST),
         "volumeMounts": [{"name": "config", "mountPath": FOLDER, "readOnly": True}],
     }
-    affinity = {
-        "nodeAffinity": {
-            "requiredDuringSchedulingIgnoredDuringExecution": {
-                "nodeSelectorTerms": [
-                    {
-                        "matchExpressions": [
-                            {
-                                "key": "kubernetes.io/hostname",
-                                "operator": "In",
-                                "values": list(nodes),
-                            }
-                        ]
-                    }
-                ]
-            }
-        }
-    }
+    hosts = {"key": HOSTNAME_LABEL, "operator": "In", "values": list(nodes)}
+    terms = {"nodeSelectorTerms": [{"matchExpressions": [hosts]}]}
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": terms}
     pod = {
         "metadata": {
             "labels": labels,
@@ -138,24 +132,17 @@ def deployment(
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
             "terminationGracePeriodSeconds": 1,
-            **({"affinity": affinity} if nodes else {}),
+            **({"affinity": {"nodeAffinity": required}} if nodes else {}),
             **placement.to_pod_spec(),
             "topologySpreadConstraints": [
                 {
                     "maxSkew": 1,
-                    "topologyKey": "kubernetes.io/hostname",
+                    "topologyKey": HOSTNAME_LABEL,
                     "whenUnsatisfiable": "ScheduleAnyway",
-                    "labelSelector": {
-                        "matchLabels": {RUN_LABEL: run_id, GROUP_LABEL: group}
-                    },
+                    "labelSelector": selected,
                 }
             ],
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": 65532,
-                "runAsGroup": 65532,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
+            "securityContext": dict(RESTRICTED),
             "containers": [container],
             "volumes": [{"name": "config", "configMap": {"name": configmap}}],
         },
@@ -166,7 +153,7 @@ def deployment(
         "metadata": {"name": name, "labels": labels},
         "spec": {
             "replicas": replicas,
-            "selector": {"matchLabels": {RUN_LABEL: run_id, GROUP_LABEL: group}},
+            "selector": selected,
             "template": pod,
         },
     }

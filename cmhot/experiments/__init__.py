@@ -48,23 +48,19 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ANY_RUN": "loading",
-    "FRESH_READS": "loading",
-    "SEVERAL_PODS": "loading",
-    "SEVERAL_STRATEGIES": "loading",
-    "SEVERAL_SYNCS": "loading",
-    "Need": "loading",
-    "Stage": "stage",
-    "above_zero": "parameters",
-    "at_least": "parameters",
-    "choose_node": "stage",
-    "closed_loops": "closed_loop",
-    "compare_methods": "forcing",
-    "connect_for": "loading",
-    "consumer_matrix": "matrix",
-    "load_runs": "loading",
-    "one_update": "stage",
-    "spread_syncs": "stage",
+    name: module
+    for module, names in {
+        "closed_loop": ("closed_loops",),
+        "forcing": ("compare_methods",),
+        "loading": (
+            *("ANY_RUN", "FRESH_READS", "SEVERAL_PODS", "SEVERAL_STRATEGIES"),
+            *("SEVERAL_SYNCS", "Need", "connect_for", "load_runs"),
+        ),
+        "matrix": ("consumer_matrix",),
+        "parameters": ("above_zero", "at_least"),
+        "stage": ("Stage", "choose_node", "one_update", "spread_syncs"),
+    }.items()
+    for name in names
 }
 
 

@@ -1,15 +1,8 @@
-"""The experiment that all this began with, as it was; `time_updates` then times it.
+"""The experiment that all this began with, step by step, and timed.
 
 A blog post of 2019 (Kubernetes 1.9.6, nginx:1.10) gave a ConfigMap to one Deployment as
 environment and another one to a second Deployment as a volume, looked into a pod of
 each, changed ``log_level`` from INFO to DEBUG, and looked again "after about 10 s".
-
-Give pods that were made together phases of their own, as a collection does.
-
-The blog post's experiment, timed: how long until each pod sees an edit.
-
-In the volume that is the instant of a publication; an environment is looked at after
-the longest time that a volume may take, and does not change.
 """
 
 from __future__ import annotations
@@ -41,7 +34,7 @@ from cmhot.propagation.workload import is_rolled_out
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cmhot.cluster.nodes import ObservedNode
+    from cmhot.clock import Clock
     from cmhot.cluster.port import Cluster
     from cmhot.propagation.changes import Update
 
@@ -60,18 +53,10 @@ PATIENCE_S = 300.0
 def set_stage(
     cluster: Cluster, *, node: str = "", namespace: str = "", image: str = ""
 ) -> Stage:
-    """Make a place for the experiment; open it before use.
+    """Make a stage on a node for the experiment; open it before use.
 
-    Parameters
-    ----------
-    cluster
-        Where.
-    node
-        On which the pods run; empty: the first one of the longest `syncFrequency`.
-    namespace
-        As of `Stage`.
-    image
-        Of the containers; empty: what is on every node already, else `NGINX`.
+    The node is by default the first one of the longest `syncFrequency`, the image what
+    is on every node already, else `NGINX`.
     """
     if not image and cluster.local_image is None:
         image = NGINX
@@ -80,17 +65,7 @@ def set_stage(
 
 
 def manifests(stage: Stage, *, pods: int = 1, level: str = "INFO") -> list[Any]:
-    """Describe the post's two ConfigMaps and two Deployments.
-
-    Parameters
-    ----------
-    stage
-        Where.
-    pods
-        Of each Deployment.
-    level
-        Value of ``log_level``.
-    """
+    """Describe the post's two ConfigMaps and two Deployments."""
     at_least(1, pods=pods)
     taken = [{"configMapRef": {"name": ENV}}]
     mounts = [{"name": "config", "mountPath": FOLDER}]
@@ -137,11 +112,8 @@ def scale(stage: Stage, pods: int) -> None:
 def read_pods(stage: Stage) -> pd.DataFrame:
     """Look into a pod of each Deployment, as the post did by `kubectl exec`.
 
-    Returns
-    -------
-    DataFrame
-        By Deployment: ``pod``, ``command`` and what it ``printed`` of ``log_level``;
-        None: nothing.
+    Returns by Deployment the ``pod``, the ``command``, and what it ``printed`` of
+    ``log_level`` (None: nothing).
     """
     by_env, by_volume = (
         stage.await_pods(name, 1)[0]["metadata"]["name"] for name in (BY_ENV, BY_VOLUME)
@@ -190,13 +162,9 @@ def service_variables(stage: Stage, *, service: str = "later") -> pd.DataFrame:
     """Add a Service, and compare the environments of pods from before and after.
 
     A pod gets a variable for each Service that there is in its namespace when its
-    container starts: "environment of pods in a namespace accumulates".
-
-    Returns
-    -------
-    DataFrame
-        One row per variable of a Service's name: ``variable``, and what it is in a pod
-        started ``before`` and ``after``; None: it is not there.
+    container starts: "environment of pods in a namespace accumulates". Returns one row
+    per variable of a Service's name: ``variable``, and what it is in a pod started
+    ``before`` and ``after`` (None: it is not there).
     """
     spec = stage.pod_spec(stage.container())
     if stage.image.rpartition("/")[2].startswith("nginx"):
@@ -242,6 +210,9 @@ def time_updates(
 ) -> pd.DataFrame:
     """Time the post's experiment: change both maps again and again, look into all pods.
 
+    In the volume an edit is timed by its publication; an environment is looked at after
+    the longest time that a volume may take, and does not change.
+
     Pods that were made together are synced together; so each is touched once before, at
     a random instant, as a collection does. The gaps are longer than the longest delay,
     by a random time: no update knows anything of the syncs, and each has a publication
@@ -270,18 +241,19 @@ def time_updates(
         old content; ``attrs`` as of `cmhot.experiments.stage.origin`.
     """
     at_least(1, updates=updates, pods=pods)
-    node, setting = _known(stage.node)
+    node, clock = stage.node, stage.cluster.clock
+    assert node is not None, "a blog stage has a node"  # noqa: S101
+    assert node.setting is not None, "choose_node knows the setting"  # noqa: S101
+    setting, law = node.setting, law_for(node.setting)
+    longest_s = longest_interval_s(setting) if law is None else law.max_s
     rng = np.random.default_rng(seed)
     spread_syncs(stage, BY_VOLUME, setting, seed=seed)
     rows: list[dict[str, Any]] = []
     for seq in range(1, updates + 1):
-        gap_s = float(rng.uniform(0.0, mean_interval_s(setting)))
-        stage.cluster.clock.sleep(gap_s)
+        clock.sleep(float(rng.uniform(0.0, mean_interval_s(setting))))
         level = f"DEBUG-{seq}"
         by_env, by_volume = edit(stage, level)
-        law = law_for(setting)
-        longest_s = longest_interval_s(setting) if law is None else law.max_s
-        stage.cluster.clock.sleep(longest_s + SLACK_S)
+        clock.sleep(longest_s + SLACK_S)
         own = {
             "seq": seq,
             "node": node.name,
@@ -289,109 +261,51 @@ def time_updates(
             "sync_frequency_s": setting.sync_frequency_s,
             "ttl_s": setting.ttl_s,
         }
-        rows += [{**own, **row} for row in _turned(stage, by_volume, level, pods)]
-        rows += [{**own, **row} for row in _unturned(stage, by_env, level, pods)]
+        found = stage.await_pods(BY_VOLUME, pods)
+        for pod, at_ns in publications(stage, found, FOLDER).items():
+            has_it = text_of(stage, pod, f"{FOLDER}/{KEY}") == level
+            row = _row(by_volume, pod, "volume", at_ns if has_it else None, clock)
+            rows.append({**own, **row})
+        for one in stage.await_pods(BY_ENV, pods):
+            pod = one["metadata"]["name"]
+            # when an environment changed, nothing says
+            has_it = variables(stage, pod).get(KEY) == level
+            at = clock.utc_ns() if has_it else None
+            row = _row(by_env, pod, "envFrom", at, clock)
+            rows.append({**own, **row})
         report(f"update {seq} of {updates}")
     table = pd.DataFrame(rows)
     table.attrs.update(origin(stage.cluster, node))
     return table
 
 
-def _known(node: ObservedNode | None) -> tuple[ObservedNode, Setting]:
-    assert node is not None, "a blog stage has a node"  # noqa: S101
-    assert node.setting is not None, "choose_node knows the setting"  # noqa: S101
-    return node, node.setting
-
-
-def _turned(
-    stage: Stage, update: Update, level: str, pods: int
-) -> list[dict[str, Any]]:
-    """Time the volume in each pod, by the instant of its publication."""
-    found = stage.await_pods(BY_VOLUME, pods)
-    rows = []
-    for pod, at_ns in publications(stage, found, FOLDER).items():
-        is_seen = text_of(stage, pod, f"{FOLDER}/{KEY}") == level
-        rows.append(
-            _row(
-                update,
-                pod,
-                consumer="volume",
-                at_ns=at_ns,
-                delay_s=(at_ns - update.acked_ns) / NS_PER_S if is_seen else None,
-                waited_s=_since(stage, update),
-            )
-        )
-    return rows
-
-
-def _unturned(
-    stage: Stage, update: Update, level: str, pods: int
-) -> list[dict[str, Any]]:
-    """Look whether the environment of any pod has changed: when is not known."""
-    rows = []
-    for pod in stage.await_pods(BY_ENV, pods):
-        name = pod["metadata"]["name"]
-        is_seen = variables(stage, name).get(KEY) == level
-        waited_s = _since(stage, update)
-        rows.append(
-            _row(
-                update,
-                name,
-                consumer="envFrom",
-                at_ns=stage.cluster.clock.utc_ns(),
-                delay_s=waited_s if is_seen else None,
-                waited_s=waited_s,
-            )
-        )
-    return rows
-
-
-def _since(stage: Stage, update: Update) -> float:
-    return (stage.cluster.clock.utc_ns() - update.acked_ns) / NS_PER_S
-
-
 def _row(
-    update: Update,
-    pod: str,
-    *,
-    consumer: str,
-    at_ns: int,
-    delay_s: float | None,
-    waited_s: float,
+    update: Update, pod: str, consumer: str, at_ns: int | None, clock: Clock
 ) -> dict[str, Any]:
-    is_seen = delay_s is not None
+    """Give the row of an update that a pod had at an instant; None: not until now."""
+    nan = float("nan")
+    until_ns = clock.utc_ns() if at_ns is None else at_ns
+    seconds = (until_ns - update.acked_ns) / NS_PER_S
     return {
         "configmap": update.configmap,
         "pod": pod,
         "consumer": consumer,
         "sent_ns": update.sent_ns,
         "acked_ns": update.acked_ns,
-        "published_ns": at_ns if is_seen else pd.NA,
-        "delay_s": delay_s if is_seen else float("nan"),
-        "waited_s": float("nan") if is_seen else waited_s,
-        "status": "observed" if is_seen else "timeout",
+        "published_ns": pd.NA if at_ns is None else at_ns,
+        "delay_s": nan if at_ns is None else seconds,
+        "waited_s": seconds if at_ns is None else nan,
+        "status": "timeout" if at_ns is None else "observed",
     }
 
 
 def shares_by(
     table: pd.DataFrame, setting: Setting, *, within_s: float = ABOUT_S
 ) -> pd.Series[float]:
-    """Say which share of the pods has an update after so many seconds.
+    """Say which share of the pods has an update so long after its acknowledgement.
 
-    Parameters
-    ----------
-    table
-        From `time_updates`.
-    setting
-        Of the node.
-    within_s
-        How many, from the acknowledged update on.
-
-    Returns
-    -------
-    Series
-        ``measured`` (volumes), ``by the law`` at this setting, ``by the law at the
-        default`` of a kubelet, and ``environment``.
+    Returns ``measured`` (volumes), ``by the law`` at this setting, ``by the law at the
+    default`` of a kubelet, and ``environment``.
     """
     own = table[table["consumer"] == "volume"]["delay_s"]
     env = table[table["consumer"] == "envFrom"]["delay_s"]

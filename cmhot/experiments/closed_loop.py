@@ -1,6 +1,6 @@
 """The wrong way to measure, really done: patch, wait until seen, pause, patch again.
 
-Each update then follows a sync by the pause, so the delays tell of the pause.
+Each update then follows a sync by the pause, so the delays show the pause.
 For the notebook about it and nothing else: `cmhot.collect` measures.
 """
 
@@ -43,43 +43,19 @@ COLUMNS = ("pod", "node", "pause_s", "age_s", "sent_ns", "acked_ns", "delay_s")
 
 @dataclass(slots=True)
 class _Loop:
-    """One pod with a ConfigMap of its own, and where its loop is.
+    """One pod with a ConfigMap of its own, and where its loop is."""
 
-    Attributes
-    ----------
-    name
-        Of ConfigMap and Deployment.
-    pause_s
-        From seeing an update to the next one.
-    due_s
-        When it is its turn, on the monotonic clock.
-    pod, node
-        Of the probe.
-    offset_ns
-        Clock of the node less the collector's.
-    seq
-        Number last written.
-    sent_ns, acked_ns
-        Of the update that is waited for; None: it is pausing.
-    until_s
-        When that is given up.
-    published_ns
-        When the update before was published, collector's clock; None: never.
-    rows
-        Its trials.
-    """
-
-    name: str
-    pause_s: float
-    due_s: float = 0.0
+    name: str  # of ConfigMap and Deployment
+    pause_s: float  # from seeing an update to the next one
+    due_s: float = 0.0  # when it is its turn, on the monotonic clock
     pod: str = ""
     node: str = ""
-    offset_ns: int = 0
-    seq: int = 0
+    offset_ns: int = 0  # clock of the node less the collector's
+    seq: int = 0  # number last written
     sent_ns: int = 0
-    acked_ns: int | None = None
-    until_s: float = 0.0
-    published_ns: int | None = None
+    acked_ns: int | None = None  # of the update that is waited for; None: it is pausing
+    until_s: float = 0.0  # when that is given up
+    published_ns: int | None = None  # of the update before, collector's clock
     rows: list[dict[str, Any]] = field(default_factory=list)
 
 

@@ -1,10 +1,8 @@
-"""A cluster seen through an account of what is asked of it, and of who is Ready.
+"""Compare the methods of `cmhot refresh` on the same pods: seconds, and what they cost.
 
-A remedy waits most of its time. `Attended` is the cluster that a remedy is given: it
-counts the requests, and its clock looks at the pods while it sleeps, so that no second
-thread is needed and it works in virtual time as well. Its own looks are not counted.
-
-Rollout, recreate and annotate on the same pods: seconds, and what they cost.
+A refresh waits most of its time. It is given a `RequestCounter` as its cluster, which
+samples the pods' readiness while it sleeps: so no second thread is needed, and it works
+in virtual time as well.
 """
 
 from __future__ import annotations
@@ -130,33 +128,18 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One method on all pods.
+    """One method on all pods."""
 
-    Attributes
-    ----------
-    refreshed
-        What `cmhot refresh` says.
-    first_s, last_s
-        From the call until the first and the last pod had it: to the publication
-        (mtime of ``..data``) where pods stay; to the look that found the pod Ready
-        where they are new, `SAMPLE_EVERY_S` late at most.
-    replaced
-        Pods that are others than before.
-    min_ready_share
-        Least share of the replicas that was Ready meanwhile, as far as was looked.
-    pod_seconds_lost
-        Replicas that were not Ready, times how long.
-    requests
-        Asked of the API server by the refresh, its looks into pods among them.
-    """
-
-    refreshed: Refreshed
+    refreshed: Refreshed  # what `cmhot refresh` says
     first_s: float
     last_s: float
-    replaced: int
-    min_ready_share: float
-    pod_seconds_lost: float
-    requests: int
+    """From the call until the first and the last pod had it: to the publication (mtime
+    of ``..data``) where pods stay; to the sample that found the pod Ready where they
+    are new, `SAMPLE_EVERY_S` late at most."""
+    replaced: int  # pods that are others than before
+    min_ready_share: float  # least share of the replicas that was Ready, as sampled
+    pod_seconds_lost: float  # replicas that were not Ready, times how long
+    requests: int  # of the refresh, its looks into pods among them
 
 
 def start(stage: Stage, pods: int) -> None:

@@ -25,22 +25,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What a question needs of a run.
+    """What a question needs of a run."""
 
-    Attributes
-    ----------
-    words
-        It, to go on after "needs".
-    fits
-        Tells whether pods of these settings have it: one entry for each pod.
-    nodes
-        Settings of nodes that have it: those of the model, and what a testbed
-        is to be started with.
-    """
-
-    words: str
+    words: str  # it, to go on after "needs"
     fits: Callable[[Sequence[Setting | None]], bool]
+    """Whether pods of these settings, one each, have it."""
     nodes: tuple[Setting, ...] = DEFAULT_SETTINGS
+    """That have it: of the model, and what a testbed is to be started with."""
 
 
 def _several_syncs(pods: Sequence[Setting | None]) -> bool:

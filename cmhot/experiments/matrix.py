@@ -13,11 +13,11 @@ import pandas as pd
 
 from cmhot.clock import NS_PER_S
 from cmhot.cluster.port import MANAGED_BY, POD
+from cmhot.cluster.probe import LEAST
 from cmhot.errors import ClusterError
 from cmhot.experiments.parameters import at_least
 from cmhot.experiments.stage import (
     EXPERIMENT_LABEL,
-    LEAST,
     Stage,
     choose_node,
     config_map,
@@ -48,33 +48,16 @@ OUT = [{"name": "out", "mountPath": "/out"}]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One way to use an object, in a pod of its own.
+    """One way to use an object, in a pod of its own."""
 
-    Attributes
-    ----------
-    name
-        Of its pods, before their number.
-    title
-        For people.
-    reference
-        The object.
-    container
-        Which container uses it.
-    look
-        What is read in the main container (in the ephemeral one for its own).
-    spec
-        Of the pod, over the common one.
-    ephemeral
-        A container that is added to the running pod.
-    """
-
-    name: str
-    title: str
-    reference: str
-    container: str
-    look: str
-    spec: dict[str, Any]
+    name: str  # of its pods, before their number
+    title: str  # for people
+    reference: str  # the object
+    container: str  # which container uses it
+    look: str  # what is read in the main container, or in the ephemeral one
+    spec: dict[str, Any]  # of the pod, over the common one
     ephemeral: dict[str, Any] | None = None
+    """Container that is added to the running pod."""
 
     @property
     def seen_in(self) -> str:
@@ -203,19 +186,8 @@ def pod_of(stage: Stage, case: Case, number: int) -> dict[str, Any]:
 def write_objects(stage: Stage, value: str, *, first: bool) -> None:
     """Write a value into all objects; the immutable one is removed and made anew.
 
-    Parameters
-    ----------
-    stage
-        Where.
-    value
-        Of the one key of each.
-    first
-        Whether this is before there are pods: then the optional one is not made.
-
-    Raises
-    ------
-    UsageError
-        One is there already, and not the experiment's: before any is made.
+    At first, before there are pods, the optional one is not made, and an object of one
+    of the names that is not the experiment's is refused before any is made.
     """
     if first:
         stage.refuse_taken(SECRET, HIDDEN)
@@ -247,28 +219,14 @@ COLUMNS = (
 
 @dataclass(slots=True)
 class Cell:
-    """What was predicted of a case and an event, and what was seen.
-
-    Attributes
-    ----------
-    case
-        Which.
-    event
-        Of `EVENTS`.
-    predicted
-        Whether the container holds the new content then; None: there is none such.
-    seen, looks
-        How often it did, of how many looks.
-    watched_s
-        From the event to the look, seconds, all looks together.
-    """
+    """What was predicted of a case and an event, and what was seen."""
 
     case: Case
-    event: str
-    predicted: bool | None
-    seen: int = 0
-    looks: int = 0
-    watched_s: float = 0.0
+    event: str  # of `EVENTS`
+    predicted: bool | None  # whether it holds the new content; None: no such case
+    seen: int = 0  # how often it did
+    looks: int = 0  # of how many looks
+    watched_s: float = 0.0  # from the events to the looks, seconds, all together
 
     @property
     def observed(self) -> bool | None:
@@ -303,17 +261,7 @@ class Cell:
 
 
 class Matrix:
-    """All cases on one node, and what is done to them.
-
-    Parameters
-    ----------
-    stage
-        Where; it has a node.
-    setting
-        Of its kubelet.
-    copies
-        Pods of each case.
-    """
+    """All cases on one node, and what is done to them: ``copies`` pods of each case."""
 
     def __init__(self, stage: Stage, *, setting: Setting, copies: int = 1) -> None:
         self.stage = stage
@@ -326,13 +274,7 @@ class Matrix:
     def run(
         self, rounds: int = 1, report: Callable[[str], None] = lambda _: None
     ) -> list[Cell]:
-        """Go through all events again and again, and compare.
-
-        Raises
-        ------
-        ClusterError
-            Something did not happen in time, or an immutable object was changed.
-        """
+        """Go through all events again and again, and compare."""
         write_objects(self.stage, "0", first=True)
         self._start()
         self._refuse_change()
@@ -351,7 +293,7 @@ class Matrix:
         return list(cells.values())
 
     def _happen(self, event: str, value: str) -> int:
-        """Bring an event about, and wait for what it does; tell when it began."""
+        """Bring an event about, and wait for what it does; return when it began."""
         clock = self.stage.cluster.clock
         began_ns = clock.utc_ns()
         if event == "update":

@@ -1,4 +1,4 @@
-"""Whether values are such as a notebook's parameters can take, said in their names."""
+"""Check values of a notebook's parameters, and say in their names what cannot be."""
 
 from __future__ import annotations
 
@@ -50,20 +50,8 @@ def check_types(
 ) -> None:
     """Compare values with the annotations of the parameters that they are for.
 
-    Parameters
-    ----------
-    given
-        Values by name.
-    annotations
-        Of all parameters there are, in order; one of another type takes anything.
-    of
-        What has these parameters, in words: ``notebook 02-collect``.
-
-    Raises
-    ------
-    UsageError
-        For a name that there is not, or a value of another type;
-        the message names all parameters.
+    An unknown name or a value of another type is refused, with all parameters that
+    ``of`` (``notebook 02-collect``) has; an annotation not in `_FITS` takes anything.
     """
     unknown = sorted(set(given) - set(annotations))
     if unknown:
@@ -86,24 +74,12 @@ def listed(annotations: Mapping[str, str]) -> str:
 
 
 def above_zero(**values: float) -> None:
-    """Refuse numbers that are not above 0, by the names of their parameters.
-
-    Raises
-    ------
-    UsageError
-        For the first of them.
-    """
+    """Refuse numbers that are not above 0, by the names of their parameters."""
     _refuse(values, lambda value: value > 0, "it must be above 0")
 
 
 def at_least(least: float, **values: float) -> None:
-    """Refuse numbers that are below a bound, by the names of their parameters.
-
-    Raises
-    ------
-    UsageError
-        For the first of them.
-    """
+    """Refuse numbers that are below a bound, by the names of their parameters."""
     _refuse(values, lambda value: value >= least, f"it must be at least {least:g}")
 
 

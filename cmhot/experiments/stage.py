@@ -1,7 +1,4 @@
-"""A place on a cluster for one experiment: a namespace, a node, an image, an end.
-
-What pods hold, and since when: read in them, one command each.
-"""
+"""A place on a cluster for one experiment, and how to read what its pods hold."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ from cmhot.cluster.port import (
     SERVICE,
     SERVICE_ACCOUNT,
 )
-from cmhot.cluster.probe import CONTAINER, RUN_LABEL, epoch_ns
+from cmhot.cluster.probe import CONTAINER, LEAST, RESTRICTED, RUN_LABEL, epoch_ns
 from cmhot.cluster.workspace import Workspace, labelled, run_of
 from cmhot.collector.clock_offsets import ahead_ns
 from cmhot.errors import ClusterError, NotFoundError, UsageError
@@ -64,15 +61,6 @@ ACCOUNT_S = 30.0
 GONE_S = 90.0
 """How long the end waits for the pods to go: a node takes away some three a second."""
 POLL_S = 0.25
-RESTRICTED = {
-    "runAsNonRoot": True,
-    "runAsUser": 65532,
-    "runAsGroup": 65532,
-    "seccompProfile": {"type": "RuntimeDefault"},
-}
-"""Of a pod that the Pod Security standard *restricted* lets start."""
-LEAST = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-"""The same, of its containers."""
 
 
 class Stage:
@@ -188,11 +176,7 @@ class Stage:
     def apply(self, *manifests: Mapping[str, Any]) -> list[Object]:
         """Apply objects with the run's label, and remember them for the end.
 
-        Raises
-        ------
-        UsageError
-            The namespace is not our own, and something of such a name is in it that
-            was not made here; nothing of these objects was applied.
+        A name that is another's is refused before any of these objects is applied.
         """
         entries = [(KINDS[one["kind"]], one["metadata"]["name"]) for one in manifests]
         for kind, name in entries:
@@ -405,27 +389,8 @@ def publications(
 ) -> dict[str, int]:
     """Read in each pod when a volume was published last: the mtime of ``..data``.
 
-    Parameters
-    ----------
-    stage
-        Where.
-    pods
-        As the API server sent them.
-    folder
-        Where the volume is mounted.
-    container
-        In which container.
-
-    Returns
-    -------
-    dict
-        By pod: UTC epoch nanoseconds of the cluster's clock. What a node's clock is
-        ahead is taken off, where it is more than asking for it takes.
-
-    Raises
-    ------
-    ClusterError
-        A pod could not be asked.
+    Returns by pod UTC epoch nanoseconds of the cluster's clock. What a node's clock is
+    ahead is taken off, where it is more than asking for it takes.
     """
     homes = {one["metadata"]["name"]: one["spec"]["nodeName"] for one in pods}
     first = {node: pod for pod, node in homes.items()}
@@ -487,17 +452,6 @@ def spread_syncs(stage: Stage, part: str, setting: Setting, *, seed: int) -> Non
     equilibrium law, every pod is stationary as of the longest interval after the
     first of them (Feller, An Introduction to Probability Theory, volume II, XI.4).
     So it takes as long as the longest interval, one and a half times `syncFrequency`.
-
-    Parameters
-    ----------
-    stage
-        Where.
-    part
-        Whose pods.
-    setting
-        Of their kubelet.
-    seed
-        Of the instants.
     """
     clock = stage.cluster.clock
     pods = [
