@@ -14,7 +14,27 @@ TARGETS = "testbed, testbed:NAME, context:NAME, in-cluster or model"
 
 
 def connect(target: str | None) -> Cluster:
-    """Connect to a target."""
+    """Connect to a target.
+
+    Parameters
+    ----------
+    target
+        ``testbed`` or ``testbed:NAME`` (started by `cmhot testbed up`),
+        ``context:NAME`` (a context of the kubeconfig; never the current one unasked),
+        ``in-cluster`` (by the service account of the pod that this runs in),
+        or ``model`` (virtual kubelets, labelled as such).
+
+    Returns
+    -------
+    Cluster
+        Connected, as far as can be seen without a request.
+
+    Raises
+    ------
+    UsageError
+        For any other name, none at all, a kubeconfig that cannot be used,
+        or a testbed that is not running.
+    """
     kind, _, name = (target or "").partition(":")
     if kind == "model" and not name:
         from cmhot.cluster.model import ModelCluster  # noqa: PLC0415 - only who asks pays
