@@ -266,7 +266,7 @@ class Matrix:
     def __init__(self, stage: Stage, *, setting: Setting, copies: int = 1) -> None:
         self.stage = stage
         self.cases = cases()
-        self._copies = range(copies)
+        self._pods = [(case, number) for case in self.cases for number in range(copies)]
         law = law_for(setting)
         longest = law.max_s if law is not None else 2 * setting.sync_frequency_s
         self._patience_s = longest + SLACK_S
@@ -310,8 +310,7 @@ class Matrix:
     ) -> None:
         due = [
             (cells[case.name, event], number)
-            for case in self.cases
-            for number in self._copies
+            for case, number in self._pods
             if cells[case.name, event].predicted is not None
         ]
         found = together(
@@ -324,11 +323,8 @@ class Matrix:
 
     def _holds(self, case: Case, number: int, value: str) -> tuple[bool, int]:
         """Look into a container; say when."""
-        answer = self.stage.cluster.capture(
-            case.pod_name(number),
-            ["cat", case.look],
-            namespace=self.stage.namespace,
-            container=case.seen_in,
+        answer = self.stage.run_in(
+            case.pod_name(number), ["cat", case.look], container=case.seen_in
         )
         at_ns = self.stage.cluster.clock.utc_ns()
         if case.look.endswith("environ"):
@@ -339,29 +335,22 @@ class Matrix:
 
     def _start(self) -> None:
         """Make all pods, and their ephemeral containers; wait until they run."""
-        self.stage.apply(
-            *(pod_of(self.stage, case, n) for case in self.cases for n in self._copies)
-        )
-        self.stage.await_pods(PART, len(self.cases) * len(self._copies))
-        added = [
-            (case, number)
-            for case in self.cases
-            for number in self._copies
-            if case.ephemeral is not None
-        ]
-        for case, number in added:
-            assert case.ephemeral is not None, "chosen so"  # noqa: S101
+        self.stage.apply(*(pod_of(self.stage, *one) for one in self._pods))
+        self.stage.await_pods(PART, len(self._pods))
+        added = []
+        for case, number in self._pods:
+            if case.ephemeral is None:
+                continue
+            added.append(case.pod_name(number))
             container = container_of(self.stage, case.ephemeral)
             self.stage.cluster.add_ephemeral(
-                case.pod_name(number), container, namespace=self.stage.namespace
+                added[-1], container, namespace=self.stage.namespace
             )
-        self._until(lambda: all(self._runs(*one) for one in added))
+        self._until(lambda: all(self._runs(name) for name in added))
 
-    def _runs(self, case: Case, number: int) -> bool:
+    def _runs(self, name: str) -> bool:
         """Tell whether a pod's ephemeral container has begun."""
-        pod = self.stage.cluster.get(
-            POD, case.pod_name(number), namespace=self.stage.namespace
-        )
+        pod = self.stage.cluster.get(POD, name, namespace=self.stage.namespace)
         seen = pod["status"].get("ephemeralContainerStatuses") or []
         return any("running" in one["state"] for one in seen)
 
@@ -399,38 +388,26 @@ class Matrix:
     def _restart_containers(self) -> None:
         """End the container of each pod that can be started again."""
         before = self._restarts()
-        due = [
-            (case, number)
-            for case in self.cases
-            for number in self._copies
+        due = {
+            case.pod_name(number): case.seen_in
+            for case, number in self._pods
             if case.ephemeral is None
-        ]
+        }
 
-        def end(one: tuple[Case, int]) -> None:
-            case, number = one
-            self.stage.cluster.capture(
-                case.pod_name(number),
-                ["kill", "1"],
-                namespace=self.stage.namespace,
-                container=case.seen_in,
-            )
+        def end(name: str) -> None:
+            self.stage.run_in(name, ["kill", "1"], container=due[name])
 
-        together(self.stage, end, due)
-        names = [case.pod_name(number) for case, number in due]
+        together(self.stage, end, list(due))
 
         def are_back() -> bool:
             now = self._restarts(only_running=True)
-            return all(now.get(name, 0) > before[name] for name in names)
+            return all(now.get(name, 0) > before[name] for name in due)
 
         self._until(are_back)
 
     def _restarts(self, *, only_running: bool = False) -> Counter[str]:
         """Count restarts of the container of each pod that is looked into."""
-        homes = {
-            case.pod_name(number): case.seen_in
-            for case in self.cases
-            for number in self._copies
-        }
+        homes = {case.pod_name(number): case.seen_in for case, number in self._pods}
         found: Counter[str] = Counter()
         for pod in self.stage.pods(PART):
             name, status = pod["metadata"]["name"], pod["status"]
@@ -446,11 +423,9 @@ class Matrix:
 
     def _restart_pods(self) -> None:
         """Delete each pod, wait until it has gone, and make it again."""
-        for case in self.cases:
-            for number in self._copies:
-                self.stage.cluster.delete(
-                    POD, case.pod_name(number), namespace=self.stage.namespace
-                )
+        where = self.stage.namespace
+        for case, number in self._pods:
+            self.stage.cluster.delete(POD, case.pod_name(number), namespace=where)
         self._until(lambda: not self.stage.pods(PART))
         self._start()
 

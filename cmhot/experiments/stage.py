@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from cmhot.cluster.nodes import ObservedNode
-    from cmhot.cluster.port import Cluster
+    from cmhot.cluster.port import Captured, Cluster
     from cmhot.kubelet.settings import Setting
     from cmhot.kubelet.uses import Kind
     from cmhot.propagation.changes import Update
@@ -234,6 +234,14 @@ class Stage:
         labels = {EXPERIMENT_LABEL: part}
         return self.cluster.list(POD, namespace=self.namespace, labels=labels)[0]
 
+    def run_in(
+        self, pod: str, command: Sequence[str], *, container: str = CONTAINER
+    ) -> Captured:
+        """Run a command in a container; its failure is an answer."""
+        return self.cluster.capture(
+            pod, command, namespace=self.namespace, container=container
+        )
+
     def until(self, condition: Callable[[], object], *, within_s: float) -> bool:
         """Look again and again until a condition holds; False when it never did."""
         clock = self.cluster.clock
@@ -401,11 +409,7 @@ def publications(
 
     def one(pod: str) -> int:
         path = f"{folder.rstrip('/')}/..data"
-        answer = stage.cluster.capture(
-            pod,
-            ["stat", "-c", "%y", path],
-            **where,
-        )
+        answer = stage.run_in(pod, ["stat", "-c", "%y", path], container=container)
         if answer.code != 0:
             msg = f"pod {pod} does not tell of {path}: {answer.complaint}"
             raise ClusterError(msg)
@@ -470,20 +474,13 @@ def spread_syncs(stage: Stage, part: str, setting: Setting, *, seed: int) -> Non
     clock.sleep(begin_s + longest_interval_s(setting) - clock.monotonic())
 
 
-def variables(stage: Stage, pod: str, *, container: str = CONTAINER) -> dict[str, str]:
+def variables(stage: Stage, pod: str) -> dict[str, str]:
     """Read the environment that a container's first process was started with."""
-    answer = stage.cluster.capture(
-        pod, ["cat", "/proc/1/environ"], namespace=stage.namespace, container=container
-    )
-    found = read_environ(answer.output)
+    found = read_environ(stage.run_in(pod, ["cat", "/proc/1/environ"]).output)
     return {name: value.decode(errors="replace") for name, value in found.items()}
 
 
-def text_of(
-    stage: Stage, pod: str, path: str, *, container: str = CONTAINER
-) -> str | None:
+def text_of(stage: Stage, pod: str, path: str) -> str | None:
     """Read a file in a container; None: it is not there."""
-    answer = stage.cluster.capture(
-        pod, ["cat", path], namespace=stage.namespace, container=container
-    )
+    answer = stage.run_in(pod, ["cat", path])
     return answer.output.decode(errors="replace") if answer.code == 0 else None
