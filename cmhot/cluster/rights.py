@@ -151,70 +151,46 @@ _READ = (
     *_rights("list", "pods", "to find the pods that use it", commands=_EACH),
 )
 _WORKLOADS = ("deployments", "statefulsets", "daemonsets")
-_LISTED = tuple(
-    right
-    for resource in _WORKLOADS
-    for right in _rights(
-        "list",
-        resource,
-        "to know the workloads without pods, and what their templates say",
-        group=apps,
-        commands=("explain", "wait"),
+
+
+def _on_workloads(commands: tuple[Verb, ...], **purposes: str) -> tuple[Right, ...]:
+    """List rights on each kind of workload: what each verb is for."""
+    return tuple(
+        Right(verb, resource, purpose, group=apps, commands=commands)
+        for resource in _WORKLOADS
+        for verb, purpose in purposes.items()
     )
-)
-_TEMPLATES = (
-    *_LISTED,
-    *_rights(
-        "list",
-        "cronjobs",
-        "to know the workloads without pods, and what their templates say",
-        group="batch",
-        commands=("explain",),
-    ),
-)
+
+
+_TEMPLATES = "to know the workloads without pods, and what their templates say"
+_LISTED = _on_workloads(("explain", "wait"), list=_TEMPLATES)
 _LOOK = _rights(
     "get create", "pods/exec", "to see which content containers hold", commands=_BOTH
 )
 FOR_VERB: dict[Verb, tuple[Right, ...]] = {
-    "explain": (*_READ, *_TEMPLATES),
+    "explain": (
+        *_READ,
+        *_LISTED,
+        *_rights("list", "cronjobs", _TEMPLATES, group="batch", commands=("explain",)),
+    ),
     "wait": (
         *_READ,
-        *(
-            right
-            for resource in _WORKLOADS
-            for right in _rights(
-                "get",
-                resource,
+        *_on_workloads(
+            ("wait",),
+            get=(
                 "to find the pods of the workload that is waited for, and whether they "
-                "are being replaced",
-                group=apps,
-                commands=("wait",),
-            )
+                "are being replaced"
+            ),
         ),
         *_LISTED,
         *_LOOK,
     ),
     "refresh": (
         *_READ,
-        *(
-            right
-            for resource in _WORKLOADS
-            for right in (
-                *_rights(
-                    "get",
-                    resource,
-                    "to follow the workload that is refreshed",
-                    group=apps,
-                    commands=("refresh",),
-                ),
-                *_rights(
-                    "patch",
-                    resource,
-                    "to roll the workload out, or to scale it (rollout, recreate)",
-                    group=apps,
-                    commands=("refresh",),
-                ),
-            )
+        *_on_workloads(
+            ("refresh",),
+            get="to follow the workload that is refreshed",
+            patch="to roll the workload out, or to scale it (rollout, recreate)",
         ),
         *_LOOK,
         *_rights("patch", "pods", "to touch pods (annotate)", commands=("refresh",)),

@@ -27,6 +27,7 @@ from cmhot.experiments.stage import (
 from cmhot.kubelet.uses import CONFIG_MAP, SECRET
 from cmhot.law import law_for
 from cmhot.propagation.explain import explain
+from cmhot.propagation.inspection import ENVIRON
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +43,6 @@ KEY = "log-level"
 MAIN, OTHER = "main", "other"
 FOREVER = "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"
 """Ends when it is told to, as PID 1 does only if it listens."""
-ENVIRON = "/proc/1/environ"
 OUT = [{"name": "out", "mountPath": "/out"}]
 
 

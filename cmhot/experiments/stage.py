@@ -30,6 +30,7 @@ from cmhot.kubelet.uses import CONFIG_MAP, SECRET
 from cmhot.kubelet.view import read_environ
 from cmhot.law import equilibrium, longest_interval_s
 from cmhot.propagation.changes import apply
+from cmhot.propagation.inspection import AT_ONCE, ENVIRON
 from cmhot.propagation.workload import TOUCHED
 
 if TYPE_CHECKING:
@@ -376,8 +377,6 @@ def origin(cluster: Cluster, node: ObservedNode) -> dict[str, Any]:
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")
-AT_ONCE = 8
-"""Looks at the same time: each is a process started by a kubelet."""
 
 
 def together(
@@ -476,7 +475,7 @@ def spread_syncs(stage: Stage, part: str, setting: Setting, *, seed: int) -> Non
 
 def variables(stage: Stage, pod: str) -> dict[str, str]:
     """Read the environment that a container's first process was started with."""
-    found = read_environ(stage.run_in(pod, ["cat", "/proc/1/environ"]).output)
+    found = read_environ(stage.run_in(pod, ["cat", ENVIRON]).output)
     return {name: value.decode(errors="replace") for name, value in found.items()}
 
 

@@ -17,7 +17,7 @@ import heapq
 import json
 import math
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -380,29 +380,19 @@ class Running:
 
     def start(self, container: str, *, at_ns: int, services: dict[str, str]) -> None:
         """Let a container begin at an instant."""
-        if container in self.started_ns:
-            self.restarts[container] += 1
-        else:
-            self.restarts[container] = 0
+        self.restarts[container] = self.restarts.get(container, -1) + 1
         self.started_ns[container] = at_ns
         self.services[container] = services
 
 
+@dataclass(frozen=True, slots=True)
 class Inside:
-    """What can be seen in a pod's container at an instant."""
+    """What can be seen in a pod's container at an instant since the model's start."""
 
-    def __init__(
-        self,
-        pod: Running,
-        contents: Sequence[Mapping[str, bytes]],
-        *,
-        at_ns: int,
-        epoch_ns: int,
-    ) -> None:
-        self._pod = pod
-        self._contents = contents
-        self._at_ns = at_ns
-        self._epoch_ns = epoch_ns
+    pod: Running
+    contents: Sequence[Mapping[str, bytes]]  # by numbers of publications
+    at_ns: int
+    epoch_ns: int  # the model's start, UTC
 
     def run(self, container: str, command: Sequence[str]) -> Captured | None:
         """Answer `cat`, `env` and `stat`; None: the model has no such program."""
@@ -423,16 +413,16 @@ class Inside:
                 pairs = self._environment(container)
                 found += "".join(f"{key}={value}\0" for key, value in pairs).encode()
                 continue
-            text = self._file(container, path)
+            text = self.file(container, path)
             if text is None:
                 complaint = f"cat: can't open '{path}': No such file or directory"
                 return Captured(NOT_FOUND, found, complaint)
             found += text
         return Captured(0, found, "")
 
-    def _file(self, container: str, path: str) -> bytes | None:
+    def file(self, container: str, path: str) -> bytes | None:
         """Read a file; None: it is not there."""
-        for reference in self._pod.held:
+        for reference in self.pod.held:
             for use in self._uses(container, reference):
                 content = self._content(reference, use)
                 key = use.places(sorted(content)).get(path, "")
@@ -442,16 +432,11 @@ class Inside:
 
     def _copied(self, path: str) -> bytes | None:
         """Read what an init container has copied at its start by ``cp FROM TO``."""
-        for one, role in containers_of(self._pod.spec):
+        for one, role in containers_of(self.pod.spec):
             words = " ".join(one.get("args") or []).split()
             if role is Role.INIT and words[:1] == ["cp"] and words[-1] == path:
-                first = Inside(
-                    self._pod,
-                    self._contents,
-                    at_ns=self._pod.started_ns[one["name"]],
-                    epoch_ns=self._epoch_ns,
-                )
-                return first._file(one["name"], words[1])
+                first = replace(self, at_ns=self.pod.started_ns[one["name"]])
+                return first.file(one["name"], words[1])
         return None
 
     def _stat(self, container: str, path: str) -> Captured:
@@ -459,14 +444,14 @@ class Inside:
         import numpy as np  # noqa: PLC0415 - for nanoseconds that datetime has not
 
         folder = path.removesuffix("/..data")
-        for reference, volume in self._pod.held.items():
+        for reference, volume in self.pod.held.items():
             for use in self._uses(container, reference):
                 if use.way.is_fixed or use.where.rstrip("/") != folder:
                     continue
-                shown = bisect_right(volume.instants_ns, self._at_ns)
+                shown = bisect_right(volume.instants_ns, self.at_ns)
                 if shown and path != folder:
                     at = np.datetime64(
-                        self._epoch_ns + volume.instants_ns[shown - 1], "ns"
+                        self.epoch_ns + volume.instants_ns[shown - 1], "ns"
                     )
                     text = str(at).replace("T", " ")
                     return Captured(0, f"{text} +0000\n".encode(), "")
@@ -476,13 +461,13 @@ class Inside:
     def _environment(self, container: str) -> list[tuple[str, str]]:
         """List a container's variables, as of its start; later ones count."""
         spec = next(
-            one for one, _ in containers_of(self._pod.spec) if one["name"] == container
+            one for one, _ in containers_of(self.pod.spec) if one["name"] == container
         )
-        found = {"PATH": "/bin", "HOSTNAME": self._pod.name}
-        if self._pod.spec.get("enableServiceLinks", True):
-            found |= self._pod.services[container]
+        found = {"PATH": "/bin", "HOSTNAME": self.pod.name}
+        if self.pod.spec.get("enableServiceLinks", True):
+            found |= self.pod.services[container]
         taken: dict[str, str] = {}
-        for reference in self._pod.held:
+        for reference in self.pod.held:
             for use in self._uses(container, reference):
                 if use.way.is_environment:
                     content = self._content(reference, use)
@@ -495,15 +480,15 @@ class Inside:
         return list({**found, **taken, **given}.items())
 
     def _uses(self, container: str, reference: Reference) -> list[Use]:
-        shown = {"spec": self._pod.spec, "metadata": {"name": self._pod.name}}
+        shown = {"spec": self.pod.spec, "metadata": {"name": self.pod.name}}
         return [use for use in uses_of(shown, reference) if use.container == container]
 
     def _content(self, reference: Reference, use: Use) -> Mapping[str, bytes]:
         """Give what a container has of an object: now, or as of its start."""
-        volume = self._pod.held[reference]
-        at = self._pod.started_ns[use.container] if use.way.is_fixed else self._at_ns
-        shown = bisect_right(volume.instants_ns, min(at, self._at_ns))
-        return self._contents[volume.numbers[shown - 1]] if shown else {}
+        volume = self.pod.held[reference]
+        at = self.pod.started_ns[use.container] if use.way.is_fixed else self.at_ns
+        shown = bisect_right(volume.instants_ns, min(at, self.at_ns))
+        return self.contents[volume.numbers[shown - 1]] if shown else {}
 
 
 HASH = "pod-template-hash"
