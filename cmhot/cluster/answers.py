@@ -26,7 +26,7 @@ _PATH = re.compile(
     r"/apis?/((?P<group>[^/]+)/)?v\d\w*(/namespaces/(?P<namespace>[^/]+))?"
     r"(/(?P<resource>[^/]+)(/(?P<name>[^/]+)(/(?P<sub>.+))?)?)?"
 )
-_VERBS = {"GET": "get", "PATCH": "patch", "DELETE": "delete", "POST": "create"}
+METHODS = {"GET": "get", "PATCH": "patch", "DELETE": "delete", "POST": "create"}
 
 
 def explain(status: int, text: str, method: str, path: str) -> ClusterError:
@@ -159,7 +159,7 @@ def asked_by(method: str, path: str) -> tuple[Right, ...]:
     name, sub = match["name"], match["sub"]
     if resource is None:  # /namespaces/NAME is an object, not a place
         resource, name = "namespaces", match["namespace"]
-    verb = _VERBS.get(method, "get")
+    verb = METHODS.get(method, "get")
     if verb == "get" and name is None:
         verb = "list"
     # behind nodes/proxy there is any path

@@ -70,12 +70,12 @@ CONFLICT = 409
 
 
 def _managers_in(message: str) -> set[str]:
-    """Name the managers with whom an apply is in conflict, as the API server tells."""
+    """Name the managers with whom an apply is in conflict, by the answer."""
     return set(re.findall(r'conflicts? with "([^"]+)"', message))
 
 
 class _Socket(WebSocket):
-    """Gives up on a handshake that nobody answers, which the client's would not."""
+    """Gives up on a handshake without an answer, which the client's would not."""
 
     def connect(self, url: str, **options: Any) -> None:  # noqa: ANN401 - the client's
         """Connect within `READ_TIMEOUT_S`, which also limits each later read."""
@@ -84,7 +84,7 @@ class _Socket(WebSocket):
         )
 
 
-# the client lets nobody set it
+# the client has no option for it
 ws_client.WebSocket = _Socket  # type: ignore[attr-defined]
 
 
@@ -139,7 +139,7 @@ class Kube:
                 body=encoded,
                 timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=read_timeout_s),
                 preload_content=False,
-                # A write must not be sent twice unseen: whoever wants it again asks.
+                # A write must not be sent twice unseen: the caller may ask again.
                 retries=False,
             )
             if answer.status >= http.client.BAD_REQUEST:
@@ -501,7 +501,7 @@ class Kube:
         """Ask a kubelet itself for /configz; None when that is not allowed."""
         settings = self._api.configuration
         if not settings.verify_ssl or settings.ssl_ca_cert is None:
-            return None  # whoever answers there would be given our token
+            return None  # any server there would be given our token
         try:
             status = self.get(NODE, node)["status"]
         except ForbiddenError:
@@ -541,7 +541,7 @@ class Kube:
         return answer.data
 
     def _may_ask_kubelets(self) -> bool:
-        """Tell whether the right to ask kubelets is there, as far as can be known."""
+        """See whether the right to ask kubelets is there, as far as can be known."""
         wanted = [one for one in CONFIGZ["kubelet"] if one.resource != NODE.plural]
         try:
             return all(self.may(right) for right in wanted)
@@ -599,7 +599,7 @@ def _decode(text: bytes) -> dict[str, Any]:
 
 
 def _no_kubelet(node: str, way: str, error: Exception) -> ClusterError:
-    """Say that a kubelet was silent, which is no word of the API server's."""
+    """Say that a kubelet was silent, where the API server was not."""
     return ClusterError(
         f"the kubelet of {node} did not answer by {way} ({type(error).__name__}): is "
         "the node well, and may its port be reached from there?"

@@ -265,7 +265,7 @@ def _ask(cluster: Cluster, meta: dict[str, Any]) -> Setting:
 
 
 def _recorded(labels: Mapping[str, str], asked_for: Collection[str]) -> dict[str, str]:
-    """Keep the labels that may be recorded, sorted; others are nobody's business."""
+    """Keep the labels that may be recorded, sorted."""
     wanted = {*RECORDED_LABELS, *asked_for}
     return {
         key: value

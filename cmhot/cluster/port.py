@@ -163,4 +163,4 @@ class Authorising(Protocol):
     """A cluster that can be asked what its user may do; the model cannot."""
 
     def may(self, right: Right, *, namespace: str | None = None) -> bool:
-        """Tell whether the user has a right, in a namespace or in every one (None)."""
+        """Say whether the user has a right, in a namespace or in every one (None)."""

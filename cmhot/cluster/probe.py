@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cmhot.runs.plan import Placement
 
     Row = dict[str, Any]
-    Told = tuple[int | None, str, dict[str, Any]]
+    LogEvent = tuple[int | None, str, dict[str, Any]]
 
 CONTAINER = "probe"
 FOLDER = "/etc/cmhot"
@@ -230,7 +230,7 @@ class News:
     ends at one line of the log, and `ProbeLog.restore` goes on after that.
     """
 
-    entries: list[Row | Told] = field(default_factory=list)
+    entries: list[Row | LogEvent] = field(default_factory=list)
     """Rows of publications.jsonl; of an event its instant (node's clock, UTC epoch ns;
     None: now), kind and detail."""
 
@@ -240,24 +240,24 @@ class News:
         return [entry for entry in self.entries if isinstance(entry, dict)]
 
     @property
-    def incidents(self) -> list[Told]:
+    def incidents(self) -> list[LogEvent]:
         """Only the events."""
         return [entry for entry in self.entries if isinstance(entry, tuple)]
 
-    def stretches(self) -> Iterator[tuple[list[Row], list[Told]]]:
+    def stretches(self) -> Iterator[tuple[list[Row], list[LogEvent]]]:
         """Give publications that follow one another, and the events after them."""
         rows: list[Row] = []
-        told: list[Told] = []
+        events: list[LogEvent] = []
         for entry in self.entries:
             if not isinstance(entry, dict):
-                told.append(entry)
+                events.append(entry)
                 continue
-            if told:
-                yield rows, told
-                rows, told = [], []
+            if events:
+                yield rows, events
+                rows, events = [], []
             rows.append(entry)
         if self.entries:
-            yield rows, told
+            yield rows, events
 
 
 @dataclass(slots=True)
@@ -328,7 +328,7 @@ class ProbeLog:
             setattr(self, one.name, getattr(before, one.name))
 
     def _is_new(self, line: Line) -> bool:
-        """Tell whether a line is later than all known; two may share a stamp."""
+        """Say whether a line is later than all known; two may share a stamp."""
         if self.last_ns is None or line.read_ns > self.last_ns:
             return True
         return line.read_ns == self.last_ns and _key(line) not in self._at_last
@@ -341,7 +341,7 @@ class ProbeLog:
             self._at_last.add(key)
 
     def _note_loss(self, lines: list[Line], news: News) -> None:
-        """Tell of the stretch whose lines are lost, up to the first that is there."""
+        """Note the stretch whose lines are lost, up to the first that is there."""
         later = [line for line in lines if self._is_new(line)]
         if not later or self.last_ns is None:
             return  # nothing was printed since: whatever is lost is known

@@ -381,7 +381,7 @@ class _Dumper(yaml.SafeDumper):
 def to_yaml(manifests: Sequence[dict[str, Any]], *, verb: Verb | None = None) -> str:
     """Write manifests of `roles` as `kubectl apply` reads them, rules with reasons.
 
-    Whoever may grant rights reads them first: each rule has its reasons above it.
+    They are read before rights are granted: each rule has its reasons above it.
     """
     return "---\n".join(_document(manifest, verb) for manifest in manifests)
 

@@ -128,7 +128,7 @@ def _name_of(pod: Mapping[str, Any]) -> str:
 
 
 def is_pod_ready(pod: dict[str, Any]) -> bool:
-    """Tell whether a pod's condition Ready is true and it is not going away."""
+    """Say whether a pod's condition Ready is true and it is not going away."""
     if pod["metadata"].get("deletionTimestamp"):
         return False
     return any(
@@ -138,7 +138,7 @@ def is_pod_ready(pod: dict[str, Any]) -> bool:
 
 
 def _why_not_ready(pod: dict[str, Any] | None) -> str:
-    """Say what a pod's status tells of its waiting."""
+    """Say from its status what a pod waits for."""
     if pod is None:
         return "the cluster created none: look at the events of the namespace"
     name, status = pod["metadata"]["name"], pod.get("status", {})

@@ -110,7 +110,7 @@ def scale(stage: Stage, pods: int) -> None:
 
 
 def read_pods(stage: Stage) -> pd.DataFrame:
-    """Look into a pod of each Deployment, as the post did by `kubectl exec`.
+    """Read in a pod of each Deployment, as the post did by `kubectl exec`.
 
     Returns by Deployment the ``pod``, the ``command``, and what it ``printed`` of
     ``log_level`` (None: nothing).

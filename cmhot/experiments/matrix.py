@@ -322,7 +322,7 @@ class Matrix:
             cell.watched_s += (at_ns - began_ns) / NS_PER_S
 
     def _holds(self, case: Case, number: int, value: str) -> tuple[bool, int]:
-        """Look into a container; say when."""
+        """Say whether a container holds a value, and when that was read."""
         answer = self.stage.run_in(
             case.pod_name(number), ["cat", case.look], container=case.seen_in
         )
@@ -349,7 +349,7 @@ class Matrix:
         self._until(lambda: all(self._runs(name) for name in added))
 
     def _runs(self, name: str) -> bool:
-        """Tell whether a pod's ephemeral container has begun."""
+        """Say whether a pod's ephemeral container has begun."""
         pod = self.stage.cluster.get(POD, name, namespace=self.stage.namespace)
         seen = pod["status"].get("ephemeralContainerStatuses") or []
         return any("running" in one["state"] for one in seen)
@@ -368,7 +368,7 @@ class Matrix:
 
     def _predictions(self) -> dict[tuple[str, str], bool | None]:
         """Ask `explain` of each case and event."""
-        told = {
+        explained = {
             reference: explain(
                 self.stage.cluster, reference, namespace=self.stage.namespace
             )
@@ -378,7 +378,7 @@ class Matrix:
         for case in self.cases:
             (row,) = [
                 row.to_dict(self.stage.namespace)
-                for row in told[case.reference].rows
+                for row in explained[case.reference].rows
                 if case.pod_name(0) in row.pods and row.use.container == case.container
             ]
             for event, key in EVENTS.items():

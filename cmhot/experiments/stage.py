@@ -67,7 +67,7 @@ POLL_S = 0.25
 class Stage:
     """A workspace with an experiment in it; used by `with`, or by `open` and `close`.
 
-    Whoever opens it in a notebook closes it in another cell; should that cell never
+    A notebook opens it in one cell and closes it in another; should that cell never
     run, the end of the kernel closes it. What even that leaves carries the label of
     its run: `cmhot clean` finds its namespace, in one of others its Deployments and
     ConfigMaps.
@@ -244,7 +244,7 @@ class Stage:
         )
 
     def until(self, condition: Callable[[], object], *, within_s: float) -> bool:
-        """Look again and again until a condition holds; False when it never did."""
+        """Check again and again until a condition holds; False: it never did."""
         clock = self.cluster.clock
         end = clock.monotonic() + within_s
         while not condition():
@@ -254,7 +254,7 @@ class Stage:
         return True
 
     def container(self, **more: object) -> Object:
-        """Describe a container that does nothing until it is told to end."""
+        """Describe a container that does nothing until it is ended."""
         return {
             "name": CONTAINER,
             "image": self.image,
@@ -380,11 +380,11 @@ Found = TypeVar("Found")
 
 
 def together(
-    stage: Stage, look: Callable[[Item], Found], items: Sequence[Item]
+    stage: Stage, read: Callable[[Item], Found], items: Sequence[Item]
 ) -> list[Found]:
-    """Look at several things at once; the model's time is that of one thread."""
+    """Read several things at once; the model's time is that of one thread."""
     with ThreadPoolExecutor(1 if stage.cluster.modelled else AT_ONCE) as pool:
-        return list(pool.map(look, items))
+        return list(pool.map(read, items))
 
 
 def publications(

@@ -183,7 +183,7 @@ class ModelCluster:
         labels: Mapping[str, str],  # noqa: ARG002
         resource_version: str,  # noqa: ARG002
     ) -> Iterator[dict[str, Any]]:
-        """Yield nothing, as a watch that ends at once: whoever wants more lists."""
+        """Yield nothing, as a watch that ends at once: users list again."""
         return iter(())
 
     def _with_status(

@@ -46,17 +46,15 @@ NEVER = -(1 << 62)
 """Before every instant, in nanoseconds; small enough that sums stay integers of C."""
 
 
+@dataclass(slots=True, eq=False)
 class History:
     """What a ConfigMap contained, and from when on: the API server's side.
 
     A content is its number: two contents are equal when their numbers are.
     """
 
-    __slots__ = ("instants_ns", "numbers")
-
-    def __init__(self) -> None:
-        self.instants_ns = array("q")
-        self.numbers = array("q")
+    instants_ns: array[int] = field(default_factory=lambda: array("q"))  # ascending
+    numbers: array[int] = field(default_factory=lambda: array("q"))
 
     def write(self, number: int, *, at_ns: int) -> None:
         """Note a write; none is earlier than the one before."""
@@ -154,7 +152,7 @@ class CrashLoop:
     backoff_ns: int = 0  # how long it then may not be started
 
     def left_ns(self, at_ns: int) -> int:
-        """Tell how long the back-off lasts yet; 0: a sync starts the container."""
+        """Give how long the back-off lasts yet; 0: a sync starts the container."""
         return max(0, self.died_ns + self.backoff_ns - at_ns)
 
     def start(self, at_ns: int) -> None:
@@ -547,7 +545,7 @@ class Kubelet:
 
 
 MODELLED = "modelled"
-"""What stands for a version, and before one: whoever reads it knows."""
+"""What stands for a version, or before one."""
 READ_AFTER_S = 0.1
 """From a publication to the probe's line: half of its pause, nearly."""
 

@@ -297,7 +297,7 @@ class Running:
     """Variables of the namespace's Services, as of each container's start."""
 
     def is_ready(self, at_ns: int) -> bool:
-        """Tell whether all its containers run, and it is not going away."""
+        """Say whether all its containers run, and it is not going away."""
         return self.leaving_ns is None and at_ns >= self.latest_start_ns
 
     @property
@@ -492,7 +492,7 @@ class Inside:
 
 
 HASH = "pod-template-hash"
-"""Label that tells pods of one template from those of another."""
+"""Label that distinguishes pods of different templates."""
 QUARTER = "25%"
 """Default of maxSurge and maxUnavailable."""
 
@@ -760,15 +760,15 @@ class World:
         steps = next_steps(deployment, pods, at_ns=at_ns)
         if steps.make:
             own = template_hash(template)
-            told = template.get("metadata") or {}
+            own_meta = template.get("metadata") or {}
             replica_set = {
                 "kind": "ReplicaSet",
                 "name": f"{name}-{own}",
                 "controller": True,
             }
             meta = {
-                **told,
-                "labels": {**(told.get("labels") or {}), HASH: own},
+                **own_meta,
+                "labels": {**(own_meta.get("labels") or {}), HASH: own},
                 "ownerReferences": [replica_set],
             }
             first = self._born.get(name, 0)
@@ -795,7 +795,7 @@ class World:
 
 
 def _maker(pod: Running) -> str | None:
-    """Name the Deployment of a pod; None: nobody made it."""
+    """Name the Deployment of a pod; None: it has none."""
     owners = pod.meta.get("ownerReferences")
     if not owners:
         return None

@@ -10,7 +10,7 @@ import pytest
 import cmhot
 from cmhot import explain, refresh, wait
 from cmhot.cluster import answers, rights
-from cmhot.cluster.answers import _VERBS, purpose_of
+from cmhot.cluster.answers import METHODS, purpose_of
 from cmhot.cluster.model import ModelCluster
 from cmhot.cluster.rights import roles, to_yaml
 from cmhot.kubelet.settings import Setting
@@ -151,7 +151,7 @@ VERBS = [*rights.FOR_VERB]
 
 def request_of(right: rights.Right) -> tuple[str, str]:
     """Give method and path of a request that needs a right."""
-    methods = {verb: method for method, verb in _VERBS.items()}
+    methods = {verb: method for method, verb in METHODS.items()}
     resource, _, sub = right.resource.partition("/")
     versions = {"": "api/v1", "autoscaling": "apis/autoscaling/v2"}
     place = versions.get(right.group, f"apis/{right.group}/v1")
