@@ -16,7 +16,7 @@ from cmhot.runs import schema
 from cmhot.runs.rundir import read_meta
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from cmhot.cluster.port import Cluster
     from cmhot.collector.loop import Progress
@@ -117,8 +117,9 @@ def load_runs(
         given = [Path(run) for run in runs]
         pods = [one for path in given for one in _settings(read_meta(path))]
         if not need.fits(pods):
+            names = ", ".join(path.name for path in given)
             msg = (
-                f"this question needs {need.words}, and {_names(given)} has "
+                f"this question needs {need.words}, and {names} has "
                 f"{_said(pods)}: give another run, or collect one"
             )
             raise RunError(msg)
@@ -174,10 +175,6 @@ def _settings(meta: Mapping[str, Any]) -> list[Setting | None]:
     pods = meta.get("pods") or [{"node": node} for node in known for _ in range(2)]
     empty = dict.fromkeys(schema.SETTING)
     return [schema.setting_of({**empty, **known.get(pod["node"], {})}) for pod in pods]
-
-
-def _names(paths: Iterable[Path]) -> str:
-    return ", ".join(path.name for path in paths)
 
 
 def _said(pods: Sequence[Setting | None]) -> str:

@@ -116,7 +116,15 @@ def simulate(
         "status": "complete",
         "kubernetes": version,
         "kubelets": {node.name: version for node in made},
-        "settings": {node.name: _setting_entry(node) for node in made},
+        "settings": {
+            node.name: {
+                "sync_frequency_s": setting.sync_frequency_s,
+                "strategy": setting.strategy.value,
+                "ttl_s": ttl_s(setting),
+                "source": "given",
+            }
+            for node in made
+        },
         "pods": listed,
         "measure_from_ns": EPOCH_NS + schedule.from_ns,
         "measure_until_ns": EPOCH_NS + schedule.until_ns,
@@ -170,16 +178,6 @@ class _Schedule:
             until_ns=until_ns,
             end_ns=until_ns + ns(drain_s([setting], kubernetes=kubernetes)),
         )
-
-
-def _setting_entry(node: ModelNode) -> dict[str, Any]:
-    """Give a node's entry of run.json's ``settings``."""
-    return {
-        "sync_frequency_s": node.setting.sync_frequency_s,
-        "strategy": node.setting.strategy.value,
-        "ttl_s": ttl_s(node.setting),
-        "source": "given",
-    }
 
 
 def _pod_entry(node: str, number: int) -> dict[str, str]:

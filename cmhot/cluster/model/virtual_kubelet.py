@@ -289,21 +289,11 @@ class Kubelet:
     def _put(self, at_ns: int, act: Act, subject: object) -> None:
         heapq.heappush(self._schedule, (at_ns, next(self._number), act, subject))
 
-    def _inputs(self) -> tuple[Act, ...]:
-        """List what comes from outside, and outlives the kubelet's process."""
-        return (
-            self._admit,
-            self._leave,
-            self._update,
-            self._echo,
-            self._die,
-            self._fail,
-            self._restart,
-        )
-
     def _start_process(self) -> None:
         """Begin the tickers anew, with an empty work queue."""
-        inputs = self._inputs()
+        # what comes from outside outlives the process
+        inputs = {self._admit, self._leave, self._update, self._echo}
+        inputs |= {self._die, self._fail, self._restart}
         # in place, since `run` is going through it
         self._schedule[:] = [event for event in self._schedule if event[2] in inputs]
         heapq.heapify(self._schedule)
@@ -379,8 +369,7 @@ class Kubelet:
 
     def _hear_death(self, pod: ModelPod, at: int) -> None:
         """Sync the pod, which starts the container; the next relist finds that."""
-        self._request([pod], at)
-        self._report_status(pod, at)
+        self._hear_failure(pod, at)
         self._put(self._relist_after(at + self._sync_ns), self._hear_start, [pod])
 
     def _hear_failure(self, pod: ModelPod, at: int) -> None:
