@@ -1,34 +1,22 @@
-"""The live experiments on the model, in virtual time, and what they make of looks."""
+"""A stage, and what is read in its pods, on the model in virtual time."""
 
 from __future__ import annotations
 
 import atexit
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pytest
 
 from cmhot.cluster.model import ModelCluster
 from cmhot.cluster.port import DEPLOYMENT, NAMESPACE, POD
 from cmhot.cluster.probe import RUN_LABEL
 from cmhot.collector.cleanup import find_leftovers
-from cmhot.errors import CheckError, ClusterError, NotFoundError, UsageError
+from cmhot.errors import ClusterError, NotFoundError, UsageError
 from cmhot.experiments import blog_post
-from cmhot.experiments.blog_post import shares_by, time_updates
-from cmhot.experiments.forcing import (
-    ReadySample,
-    RequestCounter,
-    capacity,
-    compare_methods,
-    first_ready,
-)
 from cmhot.experiments.matrix import (
     FIXED,
     LATER,
     MAP,
-    Cell,
-    cases,
     consumer_matrix,
 )
 from cmhot.experiments.stage import (
@@ -41,7 +29,6 @@ from cmhot.experiments.stage import (
 from cmhot.kubelet.settings import Setting, Strategy
 from cmhot.kubelet.uses import CONFIG_MAP
 from cmhot.propagation.changes import patch
-from cmhot.propagation.inspection import ENVIRON
 from cmhot.propagation.workload import TOUCHED
 
 if TYPE_CHECKING:
@@ -50,18 +37,14 @@ if TYPE_CHECKING:
     from cmhot.kubelet.uses import Kind
 
 FAST = (Setting(5), Setting(10))
+
+
 NAME = "start-here"
 
 
 def hello(stage: Stage, *, pods: int) -> list[dict[str, Any]]:
     """Describe a ConfigMap and the pods that mount it."""
     return stage.mounted_config_map(NAME, pods=pods, data={"greeting": "hello"})
-
-
-@pytest.fixture
-def cluster() -> ModelCluster:
-    """Have a node of 5 s and one of 10 s."""
-    return ModelCluster(FAST)
 
 
 class Refusing(ModelCluster):
@@ -125,14 +108,6 @@ class Refusing(ModelCluster):
 def namespaces(cluster: ModelCluster) -> int:
     """Count what is there."""
     return len(cluster.list(NAMESPACE)[0])
-
-
-def samples(*ready: str) -> list[ReadySample]:
-    """Make samples a second apart; each letter is a pod that was Ready."""
-    return [ReadySample(float(at), frozenset(pods)) for at, pods in enumerate(ready)]
-
-
-# the stage
 
 
 def test_a_stage_leaves_nothing(cluster: ModelCluster) -> None:
@@ -345,9 +320,6 @@ def test_a_node_that_is_not_there_is_refused(cluster: ModelCluster) -> None:
         choose_node(cluster, "moon")
 
 
-# one update, live
-
-
 def test_the_first_update_reaches_each_pod(cluster: ModelCluster) -> None:
     """Its publications are those of the update, in their order."""
     with Stage(cluster, node=choose_node(cluster)) as stage:
@@ -380,224 +352,3 @@ def test_scrambled_pods_are_as_if_they_had_run_for_long(cluster: ModelCluster) -
     assert took == pytest.approx(16.2, abs=0.01)
     stamps = {one["metadata"]["annotations"][TOUCHED] for one in pods}
     assert len(stamps) == 5
-
-
-# the blog post's experiment
-
-
-def test_the_post_as_it_was(cluster: ModelCluster) -> None:
-    """INFO and INFO; INFO, and DEBUG sooner or later; DEBUG and DEBUG."""
-    with blog_post.set_stage(cluster) as stage:
-        blog_post.start(stage)
-        seen = [list(blog_post.read_pods(stage)["printed"])]
-        blog_post.edit(stage, "DEBUG")
-        cluster.clock.sleep(17)
-        seen.append(list(blog_post.read_pods(stage)["printed"]))
-        blog_post.roll_out(stage)
-        seen.append(list(blog_post.read_pods(stage)["printed"]))
-
-    assert seen == [["INFO", "INFO"], ["INFO", "DEBUG"], ["DEBUG", "DEBUG"]]
-
-
-def test_a_pod_knows_the_services_of_its_start(cluster: ModelCluster) -> None:
-    """The seven variables of one port: in the new pod, and not in the old one."""
-    with blog_post.set_stage(cluster) as stage:
-        found = blog_post.service_variables(stage)
-
-    assert len(found) == 7
-    assert found["before"].isna().all()
-    assert dict(zip(found["variable"], found["after"], strict=True))[
-        "LATER_SERVICE_PORT"
-    ] == ("80")
-
-
-def test_timed_the_volume_follows_the_law(cluster: ModelCluster) -> None:
-    """And the environment never changes: each look says how long it was watched."""
-    with blog_post.set_stage(cluster, node="model-1") as stage:
-        blog_post.start(stage)
-        blog_post.scale(stage, 20)
-        table = time_updates(stage, updates=30, pods=20)
-
-    volume = table[table["consumer"] == "volume"]
-    env = table[table["consumer"] == "envFrom"]
-    assert len(volume) == len(env) == 600
-    assert (volume["status"] == "observed").all()
-    assert (env["status"] == "timeout").all()
-    assert env["delay_s"].isna().all()
-    assert env["waited_s"].min() > 8
-    # the law's mean is 3.44 s; pods of an update share its instant, so some 100
-    # of the 600 are independent: 2 s of spread / 10, three times
-    assert volume["delay_s"].mean() == pytest.approx(3.44, abs=0.6)
-    assert table.attrs["setting"] == "5 s, Watch"
-    assert table.attrs["modelled"] is True
-
-
-def test_shares_by_ten_seconds() -> None:
-    """At S = 10 s three in four have it; at the default two in fifteen."""
-    table = pd.DataFrame(
-        {
-            "consumer": ["volume"] * 4 + ["envFrom"],
-            "delay_s": [1.0, 9.0, 10.0, 11.0, float("nan")],
-        }
-    )
-
-    found = shares_by(table, Setting(10))
-
-    assert found["measured"] == 0.75
-    assert found["by the law"] == pytest.approx(0.75, abs=0.02)
-    # 10 / 75.5, since no interval is shorter than 61 s
-    assert found["by the law at the default"] == pytest.approx(0.1325, abs=0.001)
-    assert found["environment"] == 0
-
-
-def test_nginx_runs_as_it_is(cluster: ModelCluster) -> None:
-    """It is not held to a user, nor given another command; other images sleep."""
-    theirs = blog_post.set_stage(cluster, image="docker.io/library/nginx:1.28")
-    ours = blog_post.set_stage(cluster)
-
-    (nginx, sleeper) = (
-        blog_post.manifests(one)[2]["spec"]["template"]["spec"]
-        for one in (theirs, ours)
-    )
-
-    assert "command" not in nginx["containers"][0]
-    assert "securityContext" not in nginx
-    assert sleeper["containers"][0]["command"] == ["sleep", "86400"]
-    assert sleeper["securityContext"]["runAsNonRoot"] is True
-
-
-# remedies
-
-
-def test_capacity_is_what_was_missing() -> None:
-    """Of 4 replicas: 2 missing for a second, 4 for one, then all are there."""
-    found = capacity(samples("abcd", "ab", "", "efgh", "efgh"), 4)
-
-    assert found == (0.0, 6.0)
-
-
-def test_more_than_the_replicas_are_no_gain() -> None:
-    """A surge makes up for nothing."""
-    assert capacity(samples("abcdef", "abc", "abcd"), 4) == (0.75, 1.0)
-
-
-def test_a_pod_is_ready_from_its_first_look_on() -> None:
-    """One that was never Ready is an error, since the refresh had said it was."""
-    seen = samples("a", "ab", "abc")
-
-    assert first_ready(seen, {"b", "c"}) == [1.0, 2.0]
-    with pytest.raises(CheckError, match="pod d was not seen"):
-        first_ready(seen, {"d"})
-
-
-def test_each_remedy_has_its_price(cluster: ModelCluster) -> None:
-    """To annotate replaces nobody, rollout keeps three quarters, recreate nothing."""
-    told: list[str] = []
-    table = compare_methods(cluster, repeats=2, pods=8, report=told.append)
-
-    by = table.groupby("method")
-    assert by.size().to_dict() == dict.fromkeys(
-        ["nothing", "annotate", "rollout", "recreate"], 2
-    )
-    costs = by[["restarted", "min_ready_share", "requests"]].first()
-    assert costs.T.to_dict("list") == {
-        "nothing": [0, 1.0, 0],
-        "annotate": [0, 1.0, 8],
-        "rollout": [8, 0.75, 1],
-        "recreate": [8, 0.0, 2],
-    }
-    seconds = by["seconds"].max()
-    # the volume loops' 0.2 s, the watch, and 8 writes of 5 ms
-    assert 0.01 < seconds["annotate"] < 0.3
-    assert seconds["annotate"] < seconds["rollout"] < seconds["recreate"]
-    lost = by["pod_seconds_lost"].first()
-    assert lost["annotate"] == 0 < lost["rollout"] < lost["recreate"]
-    assert (by["api_requests"].first() >= by["requests"].first()).all()
-    assert len(told) == 6
-    # five seconds before each of six trials, which take some 20 s together
-    assert cluster.clock.monotonic() > 45
-    assert namespaces(cluster) == 0
-
-
-def test_looks_are_not_counted(cluster: ModelCluster) -> None:
-    """What is asked for through it is; a sleep of a second looks five times."""
-    with Stage(cluster) as stage:
-        labels = {"a": "b"}
-        counter = RequestCounter(cluster, namespace=stage.namespace, labels=labels)
-        counter.get(NAMESPACE, stage.namespace)
-        # each look takes a request of 5 ms of the second
-        counter.clock.sleep(1.0)
-
-    assert counter.requests == 1
-    assert len(counter.samples) == 5
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"repeats": -1}, "repeats = -1 is not possible"),
-        ({"pods": 0}, "pods = 0 is not possible"),
-        ({"methods": ["restart"]}, "'restart' is none; choose of annotate, rollout"),
-        ({"methods": []}, "none is given"),
-        ({"node": "moon"}, "node = 'moon'"),
-    ],
-    ids=["repeats", "pods", "method", "no-method", "node"],
-)
-def test_what_cannot_be_compared_makes_nothing(
-    cluster: ModelCluster, values: dict[str, object], message: str
-) -> None:
-    """A wrong value is named, before there is a namespace."""
-    before = cluster._store.version
-
-    with pytest.raises(UsageError, match=message):
-        compare_methods(cluster, **values)  # type: ignore[arg-type]
-
-    assert cluster._store.version == before
-
-
-# consumers
-
-
-def test_every_cell_is_as_predicted(cluster: ModelCluster) -> None:
-    """By looks into each of two copies, in each of two rounds."""
-    table = consumer_matrix(cluster, rounds=2, copies=2)
-
-    known = table.dropna(subset="predicted")
-    assert len(table) == len(cases()) * 3
-    assert len(known) == len(table) - 2  # an ephemeral container is never restarted
-    assert (known["n"] == 4).all()
-    assert (known["seen"] == known["n"] * known["predicted"].astype(int)).all()
-    assert namespaces(cluster) == 0
-
-
-def test_never_has_its_bound() -> None:
-    """Three in n; where it was seen there is none."""
-    update = Cell(cases()[0], "update", predicted=False)
-    never = replace(update, seen=0, looks=30, watched_s=90.0)
-    later = replace(update, predicted=True, seen=30, looks=30)
-    once = replace(later, event="pod restart")
-    odd = replace(update, seen=1, looks=30)
-    none = replace(update, predicted=None)
-
-    assert never.row()["bound"] == pytest.approx(0.1)
-    assert (never.row()["sees"], never.agrees) == ("never", True)
-    assert (later.row()["sees"], later.agrees) == ("later", True)
-    assert pd.isna(later.row()["bound"])
-    assert once.row()["sees"] == "at once"
-    assert not odd.agrees
-    assert (none.row()["sees"], none.agrees) == (None, True)
-
-
-def test_what_the_matrix_cannot_be_makes_nothing(cluster: ModelCluster) -> None:
-    """A wrong value is named."""
-    with pytest.raises(UsageError, match="rounds = 0"):
-        consumer_matrix(cluster, rounds=0)
-
-    assert namespaces(cluster) == 0
-
-
-def test_variables_are_read_from_the_process() -> None:
-    """Not from a shell, which hides names like log-level."""
-    looks_at = {case.look for case in cases() if "env" in case.title}
-
-    assert looks_at == {ENVIRON}
