@@ -15,17 +15,21 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from cmhot import law, plots
+    from cmhot import errors, experiments, law, plots, statistics
+    from cmhot.cluster.nodes import observe_settings
     from cmhot.cluster.targets import connect
     from cmhot.collector.begin import collect
-    from cmhot.kubelet.settings import Setting, Strategy
+    from cmhot.kubelet.settings import Setting, Strategy, parse_setting
     from cmhot.law.prediction import predict
     from cmhot.propagation.changes import apply, patch
     from cmhot.propagation.explain import explain
     from cmhot.propagation.observe import observe
     from cmhot.propagation.refresh import refresh
     from cmhot.propagation.wait import wait
+    from cmhot.report.progress import progress_bar
+    from cmhot.runs.delays import delays
     from cmhot.runs.plan import Plan
+    from cmhot.runs.rundir import read_run
     from cmhot.statistics.summarise import summarise
 
 __all__ = [
@@ -36,13 +40,21 @@ __all__ = [
     "apply",
     "collect",
     "connect",
+    "delays",
+    "errors",
+    "experiments",
     "explain",
     "law",
     "observe",
+    "observe_settings",
+    "parse_setting",
     "patch",
     "plots",
     "predict",
+    "progress_bar",
+    "read_run",
     "refresh",
+    "statistics",
     "summarise",
     "wait",
 ]
@@ -54,14 +66,20 @@ _HOMES = {
     "apply": "propagation.changes",
     "collect": "collector.begin",
     "connect": "cluster.targets",
+    "delays": "runs.delays",
     "explain": "propagation.explain",
     "observe": "propagation.observe",
+    "observe_settings": "cluster.nodes",
+    "parse_setting": "kubelet.settings",
     "patch": "propagation.changes",
     "predict": "law.prediction",
+    "progress_bar": "report.progress",
+    "read_run": "runs.rundir",
     "refresh": "propagation.refresh",
     "summarise": "statistics.summarise",
     "wait": "propagation.wait",
 }
+"""The module of each name that is not a module or a package itself."""
 
 
 def __getattr__(name: str) -> object:

@@ -1,12 +1,12 @@
 """The command line: each command is a few lines over a public function.
 
-Imports of the rest of the package happen inside the commands,
-so that ``cmhot --help`` answers at once.
+A command imports what it needs when it runs, so that each starts at once.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import signal
 import stat
@@ -16,12 +16,6 @@ from typing import TYPE_CHECKING
 import click
 
 from cmhot import __version__
-from cmhot.cli.changes import apply, explain, refresh, wait
-from cmhot.cli.cluster_access import clean, doctor, job, rbac
-from cmhot.cli.measure import collect, plan, predict, summarise
-from cmhot.cli.report import report
-from cmhot.cli.sharing import export, figure
-from cmhot.cli.testbed import testbed
 from cmhot.errors import CmhotError
 
 if TYPE_CHECKING:
@@ -34,8 +28,44 @@ LEAN = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
 Arrow gives back what is free; its own keeps a tenth more of a large run."""
 
 
+_HOMES = {
+    "apply": "propagation",
+    "clean": "cluster_access",
+    "collect": "measure",
+    "doctor": "cluster_access",
+    "explain": "propagation",
+    "export": "sharing",
+    "figure": "sharing",
+    "job": "cluster_access",
+    "plan": "measure",
+    "predict": "measure",
+    "rbac": "cluster_access",
+    "refresh": "propagation",
+    "report": "report",
+    "summarise": "measure",
+    "testbed": "testbed",
+    "wait": "propagation",
+}
+"""The module of each command."""
+
+
+class _LazyGroup(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
+        return [*_HOMES]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
+        if cmd_name not in _HOMES:
+            return None
+        home = importlib.import_module(f"cmhot.cli.{_HOMES[cmd_name]}")
+        command: click.Command = getattr(home, cmd_name)
+        return command
+
+
 @click.group(
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 88}
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 88},
 )
 @click.version_option(__version__, prog_name="cmhot")
 def cli() -> None:
@@ -62,24 +92,6 @@ def cli() -> None:
     Exit codes: 0 fine; 1 a check failed or the run is invalid;
     2 wrong use; 130 interrupted.
     """
-
-
-cli.add_command(testbed)
-cli.add_command(doctor)
-cli.add_command(predict)
-cli.add_command(plan)
-cli.add_command(collect)
-cli.add_command(summarise)
-cli.add_command(report)
-cli.add_command(figure)
-cli.add_command(export)
-cli.add_command(apply)
-cli.add_command(explain)
-cli.add_command(wait)
-cli.add_command(refresh)
-cli.add_command(rbac)
-cli.add_command(job)
-cli.add_command(clean)
 
 
 def main() -> None:

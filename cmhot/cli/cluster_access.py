@@ -1,11 +1,4 @@
-"""``cmhot doctor``: what works here, what is missing, and the remedy.
-
-``cmhot rbac``: the least rights that a command needs, for who grants them.
-
-``cmhot job``: measure from within a cluster.
-
-``cmhot clean``: remove what a collection left when it could not do so itself.
-"""
+"""Access to a cluster: ``cmhot doctor``, ``rbac``, ``job`` and ``clean``."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""``cmhot predict`` and ``plan``: what the law says before anything is measured.
-
-``cmhot collect`` and ``summarise``: from trials to numbers.
-"""
+"""Numbers: ``cmhot predict`` and ``plan`` by the law, ``collect`` and ``summarise``."""
 
 from __future__ import annotations
 
@@ -25,7 +22,9 @@ from cmhot.cli.options import (
 from cmhot.errors import UsageError
 
 if TYPE_CHECKING:
+    from cmhot.cluster.port import Cluster
     from cmhot.kubelet.settings import Setting
+    from cmhot.runs.plan import Plan
 
 
 @click.command()
@@ -131,9 +130,6 @@ def plan(
     click.echo(json.dumps(found.to_dict(), indent=2) if as_json else found.to_text())
 
 
-runs_argument = click.argument("runs", nargs=-1, required=True, type=RunFolder())
-
-
 @click.command()
 @target_options
 @click.option(
@@ -191,11 +187,7 @@ def collect(
     parallel. The updates follow a random schedule that no outcome can change.
     """
     from cmhot.cluster.targets import connect
-    from cmhot.collector.begin import collect as collect_run
-    from cmhot.collector.begin import resume
-    from cmhot.report.progress_bars import collect_bar
     from cmhot.runs.plan import Plan
-    from cmhot.runs.rundir import read_meta
 
     plan = Plan(**probes, duration_s=duration, gap_s=gap, seed=seed)
     cluster = connect(choose_target(target, context))
@@ -213,17 +205,34 @@ def collect(
             raise UsageError(msg)
         click.echo(fetch(cluster, job, namespace=plan.namespace, out=out))
         return
-    with collect_bar(sys.stderr) as progress:
-        if resumed is None:
-            path = collect_run(cluster, plan, out=out, progress=progress, tell=say)
-        else:
-            path = resume(cluster, resumed, progress=progress)
+    path = _measure(cluster, plan, out=out, resumed=resumed)
     click.echo(path)
     if print_run:
         from cmhot.collector.job import pack
 
         for line in pack(path):
             click.echo(line)
+    _refuse_invalid(path)
+
+
+def _measure(cluster: Cluster, plan: Plan, *, out: Path, resumed: Path | None) -> Path:
+    """Begin a run, or go on with one, under a progress bar."""
+    from cmhot.report.progress import progress_bar
+
+    with progress_bar(sys.stderr) as progress:
+        if resumed is not None:
+            from cmhot.collector.resume import resume
+
+            return resume(cluster, resumed, progress=progress)
+        from cmhot.collector.begin import collect as collect_run
+
+        return collect_run(cluster, plan, out=out, progress=progress, tell=say)
+
+
+def _refuse_invalid(path: Path) -> None:
+    """End with 1 when a check of the run failed."""
+    from cmhot.runs.rundir import read_meta
+
     meta = read_meta(path)
     if meta["status"] == "invalid":
         failed = [
@@ -239,7 +248,7 @@ def collect(
 
 
 @click.command()
-@runs_argument
+@click.argument("runs", nargs=-1, required=True, type=RunFolder())
 @as_json
 @click.option(
     "--require",
@@ -275,15 +284,13 @@ def summarise(
     A setting that neither a kubelet nor anybody told is inferred, if the run shows it.
     """
     from cmhot.statistics.summarise import summarise as summarise_runs
-    from cmhot.statistics.summary import check_requirements
+    from cmhot.statistics.summary import check_requirements, to_openmetrics
 
     if as_json and openmetrics:
         msg = "--json and --openmetrics are two forms of one answer: choose one"
         raise UsageError(msg)
     summary = summarise_runs(list(runs), force=force, by=by)
     if openmetrics:
-        from cmhot.statistics.summary import to_openmetrics
-
         click.echo(to_openmetrics(summary), nl=False)
     else:
         click.echo(

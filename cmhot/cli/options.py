@@ -1,7 +1,4 @@
-"""Options that several commands share.
-
-Options that say which probes run where; shared by what plans a collection.
-"""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -78,13 +75,7 @@ def target_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def choose_target(target: str | None, context: str | None) -> str | None:
-    """Combine the two options.
-
-    Raises
-    ------
-    UsageError
-        When both are given.
-    """
+    """Combine the two options."""
     if target is not None and context is not None:
         msg = "--context is short for --target context:NAME: give one of them"
         raise UsageError(msg)
@@ -92,10 +83,7 @@ def choose_target(target: str | None, context: str | None) -> str | None:
 
 
 def setting_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that make up a kubelet's setting; the command gets `setting`.
-
-    Beside it, it gets `sharers` and `kubernetes`.
-    """
+    """Add the options of `setting`, which the command gets read, and two more."""
 
     @functools.wraps(function)
     def command(sync: float, strategy: str, ttl: float, **rest: object) -> Any:  # noqa: ANN401 - of whatever it wraps
@@ -146,7 +134,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="For programs.")
 
 
 def say(line: str) -> None:
-    """Tell a step on standard error; results alone go to standard output."""
+    """Report a step on standard error; results alone go to standard output."""
     click.echo(line, err=True)
 
 

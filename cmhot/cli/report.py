@@ -25,7 +25,7 @@ from cmhot.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cmhot.report.progress_bars import Telling
+    from cmhot.report.progress import ReportProgress
 
 
 DEFAULT_PROFILE = "quick"
@@ -146,7 +146,7 @@ def _resumed(folder: Path, asked: Mapping[str, Any]) -> Path:
     if target_of(folder) == "testbed":
         needed = lifecycle.temporary_testbed(report=say)
     with needed:
-        return resume_report(folder, asked=asked, telling=_telling())
+        return resume_report(folder, asked=asked, progress=_progress())
 
 
 def _made(asked: Mapping[str, Any], runs: tuple[Path, ...], out: Path) -> Path:
@@ -154,11 +154,11 @@ def _made(asked: Mapping[str, Any], runs: tuple[Path, ...], out: Path) -> Path:
     from cmhot.cluster.testbed import lifecycle
     from cmhot.kubelet.settings import DEFAULT_SETTINGS
     from cmhot.report.make import make_report, report_on_runs, takes_s
-    from cmhot.report.progress_bars import minutes
+    from cmhot.report.progress import minutes
     from cmhot.report.steps import Order
 
     if runs:
-        return report_on_runs(list(runs), out=out, telling=_telling())
+        return report_on_runs(list(runs), out=out, progress=_progress())
     order = Order(**{**asked, "profile": asked["profile"] or DEFAULT_PROFILE})
     needed: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if order.target == "testbed":
@@ -171,11 +171,11 @@ def _made(asked: Mapping[str, Any], runs: tuple[Path, ...], out: Path) -> Path:
         )
         needed = lifecycle.temporary_testbed(report=say)
     with needed:
-        return make_report(order, out=out, telling=_telling())
+        return make_report(order, out=out, progress=_progress())
 
 
-def _telling() -> Telling:
-    """Tell progress on standard error."""
-    from cmhot.report.progress_bars import Telling, cells_bar, collect_bar
+def _progress() -> ReportProgress:
+    """Show progress on standard error."""
+    from cmhot.report.progress import ReportProgress, cells_bar, progress_bar
 
-    return Telling(say, lambda: collect_bar(sys.stderr), cells_bar)
+    return ReportProgress(say, lambda: progress_bar(sys.stderr), cells_bar)

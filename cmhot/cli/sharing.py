@@ -1,7 +1,4 @@
-"""``cmhot figure``: one figure for a blog, with its words, numbers and licence.
-
-``cmhot export``: a run that others may check.
-"""
+"""To share: ``cmhot figure`` for a blog, ``cmhot export`` for who checks a run."""
 
 from __future__ import annotations
 
@@ -12,7 +9,6 @@ import click
 
 from cmhot.cli.options import RunFolder
 from cmhot.errors import UsageError
-from cmhot.plots.publishing import ALIASES, FIGURES, NAMES, named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,7 +91,7 @@ def figure(
       cmhot figure sync-frequency --run runs/20261124t163148-2bdd --lang zh
     """
     from cmhot.plots.figure import Material, shipped
-    from cmhot.plots.publishing import render
+    from cmhot.plots.publishing import named, render
 
     if name is None or listing:
         for line in _names(lang):
@@ -118,15 +114,7 @@ def figure(
 
 
 def _picture(out: Path, name: str, form: str | None) -> Path:
-    """Say which file it becomes.
-
-    Raises
-    ------
-    UsageError
-        When `out` ends as a picture that is not drawn, or contradicts `form`.
-    """
-    from cmhot.errors import UsageError
-
+    """Say which file it becomes."""
     if out.is_dir() or out.suffix.lower() not in _PICTURES:
         return out / f"{name}.{form or 'svg'}"
     if out.suffix not in {".svg", ".png"}:
@@ -144,6 +132,7 @@ def _picture(out: Path, name: str, form: str | None) -> Path:
 def _names(lang: str) -> Iterator[str]:
     """List the figures, each with its question, and where their data come from."""
     from cmhot.plots.figure import shipped_runs
+    from cmhot.plots.publishing import ALIASES, FIGURES, NAMES
     from cmhot.runs.rundir import read_meta
 
     yield "cmhot figure NAME draws one of:"

@@ -1,6 +1,6 @@
-"""Two runs side by side, before and after a change: what it did to the delay.
+"""What a change did to the delay: two runs side by side, before and after it.
 
-The page of a comparison: what a change did to the delay, in one sentence first.
+The page of a comparison has the answer in one sentence first.
 """
 
 from __future__ import annotations
@@ -20,19 +20,26 @@ from cmhot.law import QUANTILES
 from cmhot.plots.figure import Material
 from cmhot.plots.files import NARROW, WIDE, save_figure, style
 from cmhot.plots.words import listing, seconds
-from cmhot.report.folder import make_folder, unwritable, write_json, write_page
+from cmhot.report.folder import make_folder, write_json, write_page
 from cmhot.report.page import (
     Figure,
+    HtmlPage,
+    HtmlRow,
+    HtmlTable,
     Links,
-    Page,
     Points,
-    Row,
     Section,
-    Table,
     Text,
     build_page,
 )
-from cmhot.report.wording import Origin, kubelets, origins, recorded
+from cmhot.report.sections import (
+    DASH,
+    Origin,
+    cell,
+    kubelets_of,
+    name_some,
+    origins,
+)
 from cmhot.runs import schema
 from cmhot.statistics import (
     GROUP,
@@ -58,26 +65,32 @@ COMPARED = ("mean_s", "p50_s", "p95_s", "p99_s")
 """What is compared."""
 DIFFER = ("target", "kubernetes", "kubelets", "seed", "plan", "host")
 """Keys of run.json that say whether something else changed, too."""
+_SIZES = {"": WIDE, "-narrow": NARROW}
+_WORDS = {
+    "mean_s": "the mean",
+    "p50_s": "the median",
+    "p95_s": "the 95 % point",
+    "p99_s": "the 99 % point",
+}
+_DIFFERING = {
+    "target": "the target",
+    "kubernetes": "the version of Kubernetes",
+    "kubelets": "the kubelets' versions",
+    "seed": "the schedule's seed",
+    "plan": "the plan (pods, duration or gap)",
+    "host": "the collector's machine",
+}
+_MINUS = "\N{MINUS SIGN}"
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A number before and after.
-
-    Attributes
-    ----------
-    before_s, after_s
-        Seconds; None: not reached.
-    difference_s
-        After less before.
-    low_s, high_s
-        Its 95 % interval; None: too few independent blocks.
-    """
+    """A number before and after; None: it was not reached."""
 
     before_s: float | None
     after_s: float | None
-    difference_s: float | None
-    low_s: float | None
+    difference_s: float | None  # after less before
+    low_s: float | None  # its 95 % interval; None: too few independent blocks
     high_s: float | None
 
     @property
@@ -90,54 +103,26 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Side:
-    """One of the two runs, as far as some nodes and one consumer go.
+    """One of the two runs, as far as some nodes and one consumer go."""
 
-    Attributes
-    ----------
-    setting
-        Its name: ``10 s, Watch``.
-    population
-        As `cmhot.statistics.summary.SettingSummary` has it.
-    pods, n_delays
-        How many.
-    blocks
-        What is known of the distribution.
-    """
-
-    setting: str
-    population: Mapping[str, Any]
+    setting: str  # its name: ``10 s, Watch``
+    population: Mapping[str, Any]  # as a `SettingSummary` has it
     pods: int
     n_delays: int
-    blocks: Blocks
+    blocks: Blocks  # what is known of the distribution
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Change:
-    """What became of the delay of some pods.
-
-    Attributes
-    ----------
-    consumer
-        How they use the ConfigMap.
-    nodes
-        On which nodes they are; empty: the two runs were on different ones.
-    before, after
-        The two runs.
-    estimator
-        ``intervals`` between refreshes, or ``delays`` where no law is known.
-    differences
-        By `COMPARED`.
-    too_few
-        Why there are no intervals; None: there are.
-    """
+    """What became of the delay of some pods, which use the ConfigMap in one way."""
 
     consumer: str
-    nodes: tuple[str, ...]
+    nodes: tuple[str, ...]  # empty: the two runs were on different ones
     before: Side
     after: Side
-    estimator: str
-    differences: Mapping[str, Difference]
-    too_few: str | None
+    estimator: str  # ``intervals`` between refreshes; no law known: ``delays``
+    differences: Mapping[str, Difference]  # by `COMPARED`
+    too_few: str | None  # why there are no intervals
 
     @property
     def name(self) -> str:
@@ -198,25 +183,13 @@ class Change:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """Two runs side by side.
+    """Two runs side by side."""
 
-    Attributes
-    ----------
-    before, after
-        Their ids.
-    modelled
-        Whether nothing was measured.
-    changes
-        One for each group of nodes and consumer.
-    differing
-        What else is different between them, by its key in run.json.
-    """
-
-    before: str
+    before: str  # their ids
     after: str
     modelled: bool
-    changes: Sequence[Change]
-    differing: Mapping[str, tuple[Any, Any]]
+    changes: Sequence[Change]  # one for each group of nodes and consumer
+    differing: Mapping[str, tuple[Any, Any]]  # what else is different, by its key
 
     def to_dict(self) -> dict[str, Any]:
         """Give it as ``report --compare --json`` does."""
@@ -234,12 +207,6 @@ def compare_runs(before: Path, after: Path) -> Comparison:
 
     Where each has one setting, these are compared; else each node with itself,
     nodes of the same change together.
-
-    Raises
-    ------
-    RunError
-        When a run cannot be read, when only one of them is modelled,
-        or when they have nothing in common to compare.
     """
     first, second = Material((before,)), Material((after,))
     (was,), (now,) = first.metas, second.metas
@@ -403,25 +370,6 @@ def _known(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-_SIZES = {"": WIDE, "-narrow": NARROW}
-_WORDS = {
-    "mean_s": "the mean",
-    "p50_s": "the median",
-    "p95_s": "the 95 % point",
-    "p99_s": "the 99 % point",
-}
-_DIFFERING = {
-    "target": "the target",
-    "kubernetes": "the version of Kubernetes",
-    "kubelets": "the kubelets' versions",
-    "seed": "the schedule's seed",
-    "plan": "the plan (pods, duration or gap)",
-    "host": "the collector's machine",
-}
-_NONE = "–"  # noqa: RUF001 - a dash, not a minus
-_MINUS = "\N{MINUS SIGN}"
-
-
 def compare_report(
     before: Path, after: Path, *, out: Path, clock: Clock | None = None
 ) -> Path:
@@ -452,11 +400,8 @@ def compare_report(
     comparison = compare_runs(before, after)
     name = f"compare-{comparison.before}-{comparison.after}"
     new = make_folder(out, name, parts=["figures"])
-    try:
+    with new.or_nothing():
         return _write(comparison, before, after, folder=new.path, clock=clock)
-    except OSError as error:
-        new.discard()
-        raise unwritable(new.path, error) from error
 
 
 def _write(
@@ -469,9 +414,9 @@ def _write(
         _section(comparison, change, folder / "figures" / f"change-{number}")
         for number, change in enumerate(comparison.changes, start=1)
     ]
-    page = Page(
+    page = HtmlPage(
         title=f"ConfigMap update delay, {comparison.before} and {comparison.after}",
-        headline=headline(comparison, kubelets=sorted(set(_kubelets(runs)))),
+        headline=headline(comparison, kubelets=kubelets_of(runs)),
         byline=(
             f"cmhot report --compare {comparison.before} {comparison.after}, "
             f"made {made[:16].replace('T', ' ')} UTC"
@@ -494,7 +439,7 @@ def _write(
         "headline": page.headline,
         **comparison.to_dict(),
         "provenance": {
-            when: recorded(origin.meta)
+            when: origin.provenance
             for when, origin in zip(("before", "after"), runs, strict=True)
         },
     }
@@ -539,10 +484,6 @@ def _size(change: Change) -> float:
     return abs(change.differences["p95_s"].difference_s or 0.0)
 
 
-def _kubelets(runs: list[Origin]) -> list[str]:
-    return [version for run in runs for version in kubelets(run.meta)]
-
-
 def _section(comparison: Comparison, change: Change, stem: Path) -> Section:
     """Draw a change, and say what it did."""
     import matplotlib.pyplot as plt  # noqa: PLC0415 - a second that only pages pay
@@ -555,7 +496,7 @@ def _section(comparison: Comparison, change: Change, stem: Path) -> Section:
             save_figure(fig, stem.with_name(stem.name + suffix))
             plt.close(fig)
     source = "Modelled, not measured" if comparison.modelled else "Measured"
-    where = f" on {_nodes(change)}" if change.nodes else ""
+    where = f" on {name_some(change.nodes)}" if change.nodes else ""
     figure = Figure(
         wide=stem.with_name(f"{stem.name}.svg"),
         narrow=stem.with_name(f"{stem.name}-narrow.svg"),
@@ -585,13 +526,6 @@ def _title(comparison: Comparison, change: Change) -> str:
     return f"{change.name}{several}"
 
 
-def _nodes(change: Change) -> str:
-    named = 3  # the rest is counted
-    more = len(change.nodes) - named
-    names = [*change.nodes[:named], f"{more} more"] if more > 0 else change.nodes
-    return listing(names)
-
-
 def _sentences(change: Change) -> str:
     """Say every difference of a change."""
     said = []
@@ -619,11 +553,11 @@ def _signed(value: float) -> str:
     return f"{sign}{abs(value):.1f} s"
 
 
-def _table(comparison: Comparison) -> Table:
+def _table(comparison: Comparison) -> HtmlTable:
     heads = [name.removesuffix("_s") for name in COMPARED]
     rows = [row for change in comparison.changes for row in _rows(comparison, change)]
     source = "Modelled, not measured" if comparison.modelled else "Measured"
-    return Table(
+    return HtmlTable(
         columns=["setting", *heads, "pods", "delays"],
         rows=rows,
         caption=(
@@ -634,7 +568,7 @@ def _table(comparison: Comparison) -> Table:
     )
 
 
-def _rows(comparison: Comparison, change: Change) -> list[Row]:
+def _rows(comparison: Comparison, change: Change) -> list[HtmlRow]:
     ones = change.differences.values()
 
     def counts(when: str) -> list[str]:
@@ -642,36 +576,38 @@ def _rows(comparison: Comparison, change: Change) -> list[Row]:
         return [str(side.pods), f"{side.n_delays:,}"]
 
     rows = [
-        Row(
+        HtmlRow(
             f"{_title(comparison, change)}: before",
-            [_cell(one.before_s) for one in ones] + counts("before"),
+            [cell(one.before_s) for one in ones] + counts("before"),
         ),
-        Row(
-            "after", [_cell(one.after_s) for one in ones] + counts("after"), first=False
+        HtmlRow(
+            "after", [cell(one.after_s) for one in ones] + counts("after"), first=False
         ),
-        Row(
+        HtmlRow(
             "difference",
-            [_cell(one.difference_s, signed=True) for one in ones] + ["", ""],
+            [_signed_cell(one.difference_s) for one in ones] + ["", ""],
             first=False,
         ),
     ]
     if change.too_few is None:
         limits = [_pair(one) for one in ones]
-        rows.append(Row("95 % interval", [*limits, "", ""], tone="aside", first=False))
+        rows.append(
+            HtmlRow("95 % interval", [*limits, "", ""], tone="aside", first=False)
+        )
     return rows
 
 
-def _cell(value: float | None, *, signed: bool = False) -> str:
+def _signed_cell(value: float | None) -> str:
+    """Write a difference in a table."""
     if value is None:
-        return _NONE
-    sign = (_MINUS if value < 0 else "+") if signed else ""
-    return f"{sign}{abs(value):.2f}" if signed else f"{value:.2f}"
+        return DASH
+    return f"{_MINUS if value < 0 else '+'}{abs(value):.2f}"
 
 
 def _pair(one: Difference) -> str:
     if one.low_s is None or one.high_s is None:
-        return _NONE
-    return f"{_cell(one.low_s, signed=True)} … {_cell(one.high_s, signed=True)}"
+        return DASH
+    return f"{_signed_cell(one.low_s)} … {_signed_cell(one.high_s)}"
 
 
 def _limits(comparison: Comparison) -> list[str]:

@@ -1,6 +1,6 @@
-"""The folder of a report: made by one process, held by it, written as a whole.
+"""The folder of a report: made by one process, locked by it, written as a whole.
 
-What was done of a report, kept in its folder so that it can go on later.
+Its manifest, report.json, has what was done, so that the report can go on later.
 """
 
 from __future__ import annotations
@@ -22,43 +22,39 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+FILE = "report.json"
+FORMAT = 1
+PARTS = ("figures", "notebooks", "runs")
+"""Folders of a report."""
+_OVER = {"done", "unanswered"}
+
+
 @dataclass(frozen=True, slots=True)
 class NewFolder:
-    """A folder that this process made.
-
-    Attributes
-    ----------
-    path
-        Of the folder.
-    above
-        The folders above it that were made for it, the deepest first.
-    """
+    """A folder that this process made."""
 
     path: Path
-    above: Sequence[Path]
+    above: Sequence[Path]  # those made for it, the deepest first
 
     def discard(self) -> None:
         """Remove a report that came to nothing, and the folders made for it."""
         shutil.rmtree(self.path, ignore_errors=True)
         disk.remove_empty(self.above)
 
+    @contextmanager
+    def or_nothing(self) -> Iterator[None]:
+        """Discard it when the disk refuses, and say what to do."""
+        try:
+            yield
+        except OSError as error:
+            self.discard()
+            raise _unwritable(self.path, error) from error
+
 
 def make_folder(out: Path, name: str, *, parts: Sequence[str]) -> NewFolder:
-    """Make a new folder for a report; when that fails, nothing is left behind.
+    """Make the folder of a report; when that fails, nothing is left behind.
 
-    Parameters
-    ----------
-    out
-        Folder of reports; made if it is not there.
-    name
-        Of the new one; a number is added where something of that name is there.
-    parts
-        Folders to make in it.
-
-    Raises
-    ------
-    UsageError
-        When it cannot be made.
+    A number is added to the name where something of that name is there.
     """
     above: list[Path] = []
     made = None
@@ -71,7 +67,7 @@ def make_folder(out: Path, name: str, *, parts: Sequence[str]) -> NewFolder:
         if made is not None:
             made.discard()
         disk.remove_empty(above)
-        raise unwritable(out / name, error) from error
+        raise _unwritable(out / name, error) from error
     return made
 
 
@@ -88,7 +84,7 @@ def _make_new(out: Path, name: str) -> Path:
             return folder
 
 
-def unwritable(folder: Path, error: OSError) -> UsageError:
+def _unwritable(folder: Path, error: OSError) -> UsageError:
     """Say that no report can be made there, and what to do."""
     return UsageError(
         f"cannot write a report to {folder}: {error.strerror or error}; "
@@ -97,14 +93,8 @@ def unwritable(folder: Path, error: OSError) -> UsageError:
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Keep others from making the same report.
-
-    Raises
-    ------
-    RunError
-        When somebody makes it already.
-    """
+def locked(folder: Path) -> Iterator[None]:
+    """Keep others from making the same report."""
     try:
         descriptor = disk.hold(folder)
     except BlockingIOError as error:
@@ -139,60 +129,29 @@ def _finite(value: object) -> object:
     return value
 
 
-FILE = "report.json"
-FORMAT = 1
-PARTS = ("figures", "notebooks", "runs")
-"""Folders of a report."""
-_OVER = {"done", "unanswered"}
-
-
 @dataclass(slots=True)
 class Entry:
-    """A notebook of a report.
+    """A notebook of a report, and what became of it.
 
-    Attributes
-    ----------
-    values
-        What it is told, as `cmhot.report.steps.Step` has it.
-    status
-        ``planned``, ``done``, ``failed``,
-        or ``unanswered`` where its question cannot be asked here.
-    figures
-        Names of the figures that it drew.
-    error
-        What ended it, or why it cannot be asked; None: nothing did.
+    `status` is ``planned``, ``done``, ``failed``,
+    or ``unanswered`` where its question cannot be asked here.
     """
 
-    values: Mapping[str, Any]
+    values: Mapping[str, Any]  # as `cmhot.report.steps.Step` has them
     status: str = "planned"
-    figures: list[str] = field(default_factory=list)
-    error: str | None = None
+    figures: list[str] = field(default_factory=list)  # names of those that it drew
+    error: str | None = None  # what ended it, or why it cannot be asked
 
 
 @dataclass(slots=True)
-class Ledger:
-    """A report's notebooks, and what became of them; each change is on the disk.
+class Manifest:
+    """A report's notebooks, and what became of them; each change is on the disk."""
 
-    Attributes
-    ----------
-    folder
-        Of the report; it may be moved.
-    order
-        What was asked for, by the names of `cmhot.report.steps.Order`;
-        empty: existing runs are reported on.
-    runs
-        Those that the page is about, relative to the folder.
-    left_out
-        Notebooks that are not executed, each with the reason in a sentence.
-    entries
-        By notebook, in their order.
-    """
-
-    folder: Path
-    order: Mapping[str, Any]
-    runs: Sequence[str]
-    left_out: Mapping[str, str]
-    entries: dict[str, Entry]
+    folder: Path  # of the report; it may be moved
+    order: Mapping[str, Any]  # fields of an `Order`; empty: existing runs are reported
+    runs: Sequence[str]  # those that the page is about, relative to the folder
+    left_out: Mapping[str, str]  # notebooks that are not executed: why, in a sentence
+    entries: dict[str, Entry]  # by notebook, in their order
 
     @classmethod
     def begin(
@@ -203,7 +162,7 @@ class Ledger:
         runs: Sequence[str],
         order: Mapping[str, Any],
         left_out: Mapping[str, str],
-    ) -> Ledger:
+    ) -> Manifest:
         """Write down what is to be done."""
         entries = {step.notebook: Entry(step.values) for step in steps}
         made = cls(folder, order, runs, left_out, entries)
@@ -211,14 +170,8 @@ class Ledger:
         return made
 
     @classmethod
-    def reopen(cls, folder: Path) -> Ledger:
-        """Read what was done.
-
-        Raises
-        ------
-        RunError
-            When the folder holds no report that can go on.
-        """
+    def reopen(cls, folder: Path) -> Manifest:
+        """Read what was done."""
         file = folder / FILE
         try:
             content = json.loads(file.read_bytes())
@@ -259,17 +212,11 @@ class Ledger:
 
     @contextmanager
     def refusals(self) -> Iterator[None]:
-        """Say how to go on when the disk refuses what a report writes.
-
-        Raises
-        ------
-        RunError
-            Instead of the system's error.
-        """
+        """Say how to go on when the disk refuses what a report writes."""
         try:
             yield
         except BrokenPipeError:
-            raise  # of who reads what is told
+            raise  # of the reader of standard output
         except OSError as error:
             msg = (
                 f"cannot write the report {self.folder}: {error.strerror or error}; "
@@ -281,7 +228,7 @@ class Ledger:
     def missing(self) -> list[Step]:
         """List what is still to be executed: not over, or its copy is gone.
 
-        When the run is to be collected anew, so is all that lives from it.
+        When the run is to be collected anew, so is all that reads it.
         """
         lacking = {
             name
@@ -323,17 +270,9 @@ class Ledger:
         return self.folder / "notebooks" / f"{notebook}.ipynb"
 
     def refuse_changes(self, asked: Mapping[str, Any]) -> None:
-        """See that what is asked for now is what was asked for then.
+        """See that what is asked for now is what was asked for then; None: nothing.
 
-        Parameters
-        ----------
-        asked
-            By the names of `Ledger.order`; None: not asked for now.
-
-        Raises
-        ------
-        UsageError
-            For another value: what was done would not fit the rest.
+        With another value, what was done would not fit the rest.
         """
         for name, value in asked.items():
             was = self.order.get(name)

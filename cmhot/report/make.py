@@ -1,8 +1,9 @@
-"""The report: execute the notebooks that are missing, write the page."""
+"""How a report is made: the missing notebooks are executed, and the page is written."""
 
 from __future__ import annotations
 
 import shutil
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -18,21 +19,26 @@ from cmhot.collector.circumstances import new_run_id, utc_text
 from cmhot.errors import CheckError, CmhotError, RunError, UsageError
 from cmhot.kubelet.settings import Setting
 from cmhot.report import notebooks
-from cmhot.report.execution import Pace, execute_steps
 from cmhot.report.folder import (
     PARTS,
-    Ledger,
-    held,
+    Manifest,
+    locked,
     make_folder,
-    unwritable,
     write_json,
     write_page,
 )
 from cmhot.report.page import build_page
-from cmhot.report.progress_bars import Telling, minutes
-from cmhot.report.sections import Material, compose, find_drawn
-from cmhot.report.steps import PROFILES, RUNS, Order, plan_steps, steps_on_runs
-from cmhot.report.wording import Origin, recorded
+from cmhot.report.progress import ReportProgress, minutes, tail_run
+from cmhot.report.sections import Origin, Report, compose, find_figures
+from cmhot.report.steps import (
+    COLLECT,
+    RUNS,
+    Order,
+    Pace,
+    left_out,
+    plan_steps,
+    steps_on_runs,
+)
 from cmhot.runs.plan import DEFAULT_SYNC_S
 from cmhot.statistics.summarise import summarise
 
@@ -42,36 +48,17 @@ if TYPE_CHECKING:
 
     from cmhot.clock import Clock
     from cmhot.report.folder import NewFolder
-    from cmhot.report.sections import Drawn
+    from cmhot.report.sections import DrawnFigure
     from cmhot.report.steps import Step
     from cmhot.runs.plan import Plan
     from cmhot.statistics.summary import Summary
-
-
-def takes_s(order: Order, settings: Sequence[Setting]) -> float:
-    """Say how long a new report takes on a real cluster, in seconds.
-
-    Parameters
-    ----------
-    order
-        What is asked for.
-    settings
-        One for each group of nodes.
-
-    Raises
-    ------
-    UsageError
-        When what is asked for cannot be.
-    """
-    plan = order.plan(settings)
-    return Pace.of(plan, settings).left_s(plan_steps(order, plan, run_id=""))
 
 
 def make_report(
     order: Order,
     *,
     out: Path,
-    telling: Telling | None = None,
+    progress: ReportProgress | None = None,
     clock: Clock | None = None,
 ) -> Path:
     """Make a report: a folder with the page, figures, numbers, notebooks and runs.
@@ -82,8 +69,8 @@ def make_report(
         What is asked for.
     out
         Folder of reports; the report gets a new folder in it.
-    telling
-        Where progress is told; None: nowhere.
+    progress
+        Where progress is shown; None: nowhere.
     clock
         Of this machine.
 
@@ -104,70 +91,48 @@ def make_report(
         After an interrupt; what was done is kept.
     """
     clock = SystemClock() if clock is None else clock
-    telling = Telling() if telling is None else telling
-    plan, pace = _look_around(order, telling)
+    progress = ReportProgress() if progress is None else progress
+    plan, pace = _plan_collection(order, progress)
     name = new_run_id(clock)
     steps = plan_steps(order, plan, run_id=name)
     new = make_folder(out, name, parts=PARTS)
-    with held(new.path):
-        ledger = _begin(
-            new,
-            steps=steps,
-            runs=[f"{RUNS}/{name}"],
-            order=asdict(order),
-            left_out=PROFILES[order.profile].left_out,
-        )
-        telling.line(f"the report will be ready in about {minutes(pace.left_s(steps))}")
-        with ledger.refusals():
-            try:
-                execute_steps(ledger, pace, telling=telling, clock=clock)
-            except (KeyboardInterrupt, CmhotError):
-                if ledger.anything_done():
-                    _tell_how_to_go_on(ledger, telling)
-                else:
-                    new.discard()
-                raise
-            except OSError as error:
-                if ledger.anything_done() or isinstance(error, BrokenPipeError):
-                    raise
-                new.discard()
-                raise unwritable(new.path, error) from error
-            return _finish_with_summary(ledger, clock)
+    with locked(new.path):
+        with new.or_nothing():
+            manifest = Manifest.begin(
+                new.path,
+                steps=steps,
+                runs=[f"{RUNS}/{name}"],
+                order=asdict(order),
+                left_out=left_out(order.profile),
+            )
+        ready = f"the report will be ready in about {minutes(pace.left_s(steps))}"
+        progress.line(ready)
+        with manifest.refusals():
+            _execute_or_discard(manifest, new, pace, progress, clock)
+            return _finish_with_summary(manifest, clock)
 
 
 def report_on_runs(
     runs: Sequence[Path],
     *,
     out: Path,
-    telling: Telling | None = None,
+    progress: ReportProgress | None = None,
     clock: Clock | None = None,
 ) -> Path:
-    """Make a report on existing runs: of the notebooks that live from runs.
+    """Make a report on existing runs, of the notebooks that read runs.
 
-    Parameters
-    ----------
-    runs
-        Run directories; the report gets copies, so that it can be given away whole.
-    out, telling, clock
-        As in `make_report`.
-
-    Returns
-    -------
-    Path
-        ``<out>/<run-id>/index.html``.
+    Its folder gets copies of the runs, so that it can be given away whole.
+    Otherwise as `make_report`.
 
     Raises
     ------
     RunError
-        When a run cannot be read, or no delay was observed, or the disk refuses in
-        the middle; what was done is kept.
+        When a run cannot be read, or no delay was observed.
     UsageError
         For an unwritable `out`, or one inside a run; nothing is left.
-    CheckError
-        When a notebook failed; the page is there and shows it.
     """
     clock = SystemClock() if clock is None else clock
-    telling = Telling() if telling is None else telling
+    progress = ReportProgress() if progress is None else progress
     _refuse_inside(out, runs)
     summary = summarise(runs, apart=True)
     if not _has_delays(summary):
@@ -180,27 +145,31 @@ def report_on_runs(
     copies = [f"{RUNS}/{run_id}" for run_id in summary.runs]
     steps = steps_on_runs(copies)
     executed = {step.notebook for step in steps}
-    left_out = dict.fromkeys(
-        [one for one in notebooks.names() if one not in executed],
-        "it needs a cluster, and this is a report on existing runs.",
-    )
+    why = "it needs a cluster, and this is a report on existing runs."
     new = make_folder(out, name, parts=PARTS)
-    with held(new.path):
+    with locked(new.path):
         _copy_runs(dict(zip(copies, runs, strict=True)), new)
-        ledger = _begin(new, steps=steps, runs=copies, order={}, left_out=left_out)
-        with ledger.refusals():
-            execute_steps(ledger, Pace(), telling=telling, clock=clock)
-            return finish(ledger, summary, clock)
+        with new.or_nothing():
+            manifest = Manifest.begin(
+                new.path,
+                steps=steps,
+                runs=copies,
+                order={},
+                left_out={n: why for n in notebooks.names() if n not in executed},
+            )
+        with manifest.refusals():
+            execute_steps(manifest, Pace(), progress=progress, clock=clock)
+            return finish(manifest, summary, clock)
 
 
 def resume_report(
     folder: Path,
     *,
     asked: Mapping[str, Any] | None = None,
-    telling: Telling | None = None,
+    progress: ReportProgress | None = None,
     clock: Clock | None = None,
 ) -> Path:
-    """Execute what is missing of a report, and write its page.
+    """Execute what is missing of a report, and write its page; else as `make_report`.
 
     What an interrupted collection left is kept beside the new one.
 
@@ -210,123 +179,59 @@ def resume_report(
         Of the report.
     asked
         What is given again of the `Order`, if anything: it must be the same.
-    telling
-        Where progress is told; None: nowhere.
-    clock
-        Of this machine.
-
-    Returns
-    -------
-    Path
-        ``<folder>/index.html``.
-
-    Raises
-    ------
-    RunError
-        When the folder holds no report, another cmhot is making it, or the disk
-        refuses in the middle; what was done is kept.
-    UsageError
-        When something else is asked for than was begun.
-    CheckError
-        When a notebook failed; the page is there and shows it.
-    KeyboardInterrupt
-        After an interrupt; what was done is kept.
     """
     clock = SystemClock() if clock is None else clock
-    telling = Telling() if telling is None else telling
-    with held(folder):
-        ledger = Ledger.reopen(folder)
-        ledger.refuse_changes(asked or {})
-        missing = ledger.missing()
-        telling.line(
-            f"{len(ledger.entries) - len(missing)} of {len(ledger.entries)} notebooks "
-            f"are done{'' if missing else ', so only the page is written'}"
+    progress = ReportProgress() if progress is None else progress
+    with locked(folder):
+        manifest = Manifest.reopen(folder)
+        manifest.refuse_changes(asked or {})
+        missing = manifest.missing()
+        progress.line(
+            f"{len(manifest.entries) - len(missing)} of {len(manifest.entries)} "
+            f"notebooks are done{'' if missing else ', so only the page is written'}"
         )
         pace = Pace()
         if any(step.asks_cluster for step in missing):
-            _, pace = _look_around(Order(**ledger.order), telling)
-        with ledger.refusals():
+            _, pace = _plan_collection(Order(**manifest.order), progress)
+        with manifest.refusals():
             try:
-                execute_steps(ledger, pace, telling=telling, clock=clock)
+                execute_steps(manifest, pace, progress=progress, clock=clock)
             except KeyboardInterrupt:
-                _tell_how_to_go_on(ledger, telling)
+                _say_how_to_go_on(manifest, progress)
                 raise
-            return _finish_with_summary(ledger, clock)
+            return _finish_with_summary(manifest, clock)
 
 
 def target_of(folder: Path) -> str | None:
-    """Tell which target the rest of a report needs; None: it needs none.
-
-    Raises
-    ------
-    RunError
-        When the folder holds no report.
-    """
-    ledger = Ledger.reopen(folder)
-    needed = any(step.asks_cluster for step in ledger.missing())
-    return ledger.order["target"] if needed else None
+    """Return the target that the rest of a report needs; None: it needs none."""
+    manifest = Manifest.reopen(folder)
+    needed = any(step.asks_cluster for step in manifest.missing())
+    return manifest.order["target"] if needed else None
 
 
-def _look_around(order: Order, telling: Telling) -> tuple[Plan, Pace]:
+def takes_s(order: Order, settings: Sequence[Setting]) -> float:
+    """Say how long a report takes on a real cluster, with one setting a node group."""
+    plan = order.plan(settings)
+    return Pace.of(plan, settings).left_s(plan_steps(order, plan, run_id=""))
+
+
+def _plan_collection(order: Order, progress: ReportProgress) -> tuple[Plan, Pace]:
     """Ask the cluster for its settings, and plan the collection for them."""
     cluster = connect(order.target)
     given = order.given_setting
     observed = observe_settings(cluster, given=given)
     against = setting_conflicts(observed, given)
     if against:
-        telling.line(conflict_warning(against))
+        progress.line(conflict_warning(against))
     groups = group_by_setting(observed)
     settings = [group.setting or Setting(DEFAULT_SYNC_S) for group in groups]
     plan = order.plan(settings)
-    telling.line(
+    progress.line(
         f"collecting from {plan.pods} pods at each of {len(settings)} settings "
         f"({'; '.join(str(setting) for setting in settings)})"
     )
     pace = Pace() if cluster.modelled else Pace.of(plan, settings)
     return plan, pace
-
-
-def _tell_how_to_go_on(ledger: Ledger, telling: Telling) -> None:
-    for run in ledger.runs:
-        if (ledger.folder / run).exists():
-            telling.line(
-                f"interrupted: what was collected is in {ledger.folder / run}; "
-                f"`cmhot report --run {ledger.folder / run}` makes a page of it"
-            )
-    telling.line(f"`cmhot report --resume {ledger.folder}` executes what is missing")
-
-
-def _finish_with_summary(ledger: Ledger, clock: Clock) -> Path:
-    """Summarise the runs, unless that cannot be done, and write the page."""
-    try:
-        summary = summarise([ledger.folder / run for run in ledger.runs], apart=True)
-    except (RunError, UsageError) as error:
-        return finish(ledger, None, clock, why=str(error))
-    if not _has_delays(summary):
-        return finish(ledger, None, clock, why="no delay was observed")
-    return finish(ledger, summary, clock)
-
-
-def _has_delays(summary: Summary) -> bool:
-    return any(own.counts["n_delays"] for own in summary.settings)
-
-
-def _begin(
-    new: NewFolder,
-    *,
-    steps: Sequence[Step],
-    runs: Sequence[str],
-    order: Mapping[str, Any],
-    left_out: Mapping[str, str],
-) -> Ledger:
-    """Write down what is to be done; a folder in which that fails goes again."""
-    try:
-        return Ledger.begin(
-            new.path, steps=steps, runs=runs, order=order, left_out=left_out
-        )
-    except OSError as error:
-        new.discard()
-        raise unwritable(new.path, error) from error
 
 
 def _refuse_inside(out: Path, runs: Sequence[Path]) -> None:
@@ -342,15 +247,7 @@ def _refuse_inside(out: Path, runs: Sequence[Path]) -> None:
 
 
 def _copy_runs(runs: Mapping[str, Path], new: NewFolder) -> None:
-    """Copy runs into a new report; when that fails, nothing is left behind.
-
-    Parameters
-    ----------
-    runs
-        By where the copy is to be in the report.
-    new
-        The report's folder.
-    """
+    """Copy runs into a new report, each to its key; a failure leaves nothing."""
     for copy, run in runs.items():
         try:
             shutil.copytree(run, new.path / copy)
@@ -368,82 +265,224 @@ def _copy_runs(runs: Mapping[str, Path], new: NewFolder) -> None:
             raise
 
 
+def _execute_or_discard(
+    manifest: Manifest,
+    new: NewFolder,
+    pace: Pace,
+    progress: ReportProgress,
+    clock: Clock,
+) -> None:
+    """Execute a new report; when nothing was done by its end, it is discarded."""
+    try:
+        execute_steps(manifest, pace, progress=progress, clock=clock)
+    except (KeyboardInterrupt, CmhotError):
+        if manifest.anything_done():
+            _say_how_to_go_on(manifest, progress)
+        else:
+            new.discard()
+        raise
+    except OSError as error:
+        if manifest.anything_done() or isinstance(error, BrokenPipeError):
+            raise
+        with new.or_nothing():
+            raise
+
+
+def execute_steps(
+    manifest: Manifest, pace: Pace, *, progress: ReportProgress, clock: Clock
+) -> None:
+    """Execute what is missing of a report, each notebook whatever became of others.
+
+    A notebook whose question cannot be asked on this cluster, or of these runs,
+    is not a failed one: the manifest has the reason. Only wrong use that the first
+    notebook found out is raised: nothing was done by then.
+    """
+    steps = manifest.missing()
+    manifest.forget(steps)
+    _complete_pages(manifest)
+    for place, step in enumerate(steps):
+        progress.line(
+            f"notebook {place + 1} of {len(steps)}, {step.notebook} "
+            f"({notebooks.title(step.notebook)}); "
+            f"about {minutes(pace.left_s(steps[place:]))} left"
+        )
+        runs = step.values.get("runs") or []
+        if all((manifest.folder / run).is_dir() for run in runs):
+            _execute(step, manifest, progress, clock)
+        else:  # it would say no more than that
+            entry = manifest.entries[step.notebook]
+            entry.status, entry.error = "unanswered", "there is no run to draw it from"
+            manifest.save()
+
+
+def _execute(
+    step: Step, manifest: Manifest, progress: ReportProgress, clock: Clock
+) -> None:
+    entry = manifest.entries[step.notebook]
+    saved = manifest.copy(step.notebook)
+    saved.with_suffix(".html").unlink(missing_ok=True)
+    before = _figures_by_time(manifest.folder)
+    with ExitStack() as opened:
+        cells = None
+        if step.notebook == COLLECT:
+            run = manifest.folder / RUNS / str(step.values["run_id"])
+            _set_aside(run)
+            bar = opened.enter_context(progress.collection())
+            opened.enter_context(tail_run(run, clock=clock, progress=bar))
+        else:
+            cells = opened.enter_context(progress.cells(step.notebook))
+        try:
+            notebooks.execute(
+                step.notebook,
+                step.absolute(manifest.folder),
+                out=saved.parent,
+                **({} if cells is None else {"progress": cells}),
+            )
+        except notebooks.NotebookError as error:
+            wrong_use = _wrong_use(error)
+            if wrong_use and not manifest.anything_done():
+                raise wrong_use from error
+            # without a run there is nothing to report, whatever the reason is
+            is_open = wrong_use is not None and step.notebook != COLLECT
+            entry.status = "unanswered" if is_open else "failed"
+            entry.error = str(wrong_use) if wrong_use else _first_line(error)
+        else:
+            entry.status, entry.error = "done", None
+    drawn = _figures_by_time(manifest.folder)
+    entry.figures = [name for name in drawn if drawn[name] != before.get(name)]
+    manifest.save()  # before anything else: it must not be forgotten
+    _complete_pages(manifest)
+
+
+def _complete_pages(manifest: Manifest) -> None:
+    """Make pages of the executed copies that have none."""
+    for name in manifest.entries:
+        copy = manifest.copy(name)
+        if copy.is_file() and not copy.with_suffix(".html").is_file():
+            notebooks.to_html(copy)
+
+
+def _first_line(error: notebooks.NotebookError) -> str:
+    """Give the error of a notebook in a line; its traceback is in the copy."""
+    lines = [line for line in error.text.splitlines() if line.strip()]
+    return ": ".join([error.name, *lines[:1]])
+
+
+def _wrong_use(error: notebooks.NotebookError) -> CmhotError | None:
+    """Give our own error again that a notebook ended with, if it was wrong use."""
+    kinds: list[type[CmhotError]] = [CmhotError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+        if kind.__name__ == error.name and kind.exit_code == UsageError.exit_code:
+            return kind(error.text)
+    return None
+
+
+def _set_aside(run: Path) -> None:
+    """Move what an interrupted collection left, which is kept, out of the way."""
+    number = 1
+    while run.exists():
+        aside = run.with_name(f"{run.name}-interrupted-{number}")
+        if not aside.exists():
+            run.rename(aside)
+        number += 1
+
+
+def _figures_by_time(folder: Path) -> dict[str, int]:
+    """Return the figures that are there, in order of their time, with that time."""
+    found = {
+        path.stem: path.stat().st_mtime_ns
+        for path in (folder / "figures").glob("*.json")
+    }
+    return dict(sorted(found.items(), key=lambda one: (one[1], one[0])))
+
+
+def _say_how_to_go_on(manifest: Manifest, progress: ReportProgress) -> None:
+    for run in manifest.runs:
+        if (manifest.folder / run).exists():
+            progress.line(
+                f"interrupted: what was collected is in {manifest.folder / run}; "
+                f"`cmhot report --run {manifest.folder / run}` makes a page of it"
+            )
+    progress.line(f"`cmhot report --resume {manifest.folder}` executes what is missing")
+
+
+def _finish_with_summary(manifest: Manifest, clock: Clock) -> Path:
+    """Summarise the runs, unless that cannot be done, and write the page."""
+    runs = [manifest.folder / run for run in manifest.runs]
+    try:
+        summary = summarise(runs, apart=True)
+    except (RunError, UsageError) as error:
+        return finish(manifest, None, clock, why=str(error))
+    if not _has_delays(summary):
+        return finish(manifest, None, clock, why="no delay was observed")
+    return finish(manifest, summary, clock)
+
+
+def _has_delays(summary: Summary) -> bool:
+    return any(own.counts["n_delays"] for own in summary.settings)
+
+
 def finish(
-    ledger: Ledger, summary: Summary | None, clock: Clock, *, why: str | None = None
+    manifest: Manifest, summary: Summary | None, clock: Clock, *, why: str | None = None
 ) -> Path:
-    """Write the page of what there is.
-
-    Parameters
-    ----------
-    ledger
-        What was done.
-    summary
-        Of the runs; None: there was nothing to summarise.
-    clock
-        Of this machine.
-    why
-        Why there is no summary, in a sentence.
-
-    Returns
-    -------
-    Path
-        ``<folder>/index.html``.
+    """Write the page of what there is; `why` says why there is no summary.
 
     Raises
     ------
     CheckError
         When a notebook failed, or there is nothing to report.
     """
-    folder = ledger.folder
-    entries = ledger.entries.values()
+    folder = manifest.folder
+    entries = manifest.entries.values()
     order = [name for entry in entries for name in entry.figures]
-    drawn, spoilt = find_drawn(folder / "figures", order=order)
-    known = [] if summary is None else [folder / run for run in ledger.runs]
-    material = Material(
+    figures, spoilt = find_figures(folder / "figures", order=order)
+    known = [] if summary is None else [folder / run for run in manifest.runs]
+    report = Report(
         name=folder.resolve().name,
         created_utc=utc_text(clock.utc_ns()),
         folder=folder,
         origins=[Origin.read(path) for path in known],
         summary=summary,
         why=why,
-        entries=ledger.entries,
-        left_out=ledger.left_out,
-        drawn=drawn,
+        entries=manifest.entries,
+        left_out=manifest.left_out,
+        figures=figures,
         spoilt=spoilt,
     )
-    page = _write(material)
-    if material.failures:
-        said = "; ".join(material.failures)
+    page = _write(report)
+    if report.failures:
+        said = "; ".join(report.failures)
         msg = f"{said}; the page shows what there is: {page}"
         raise CheckError(msg)
     return page
 
 
-def _write(material: Material) -> Path:
+def _write(report: Report) -> Path:
     """Write numbers.json and the page."""
-    folder, summary = material.folder, material.summary
+    folder, summary = report.folder, report.summary
     numbers: dict[str, Any] = {
-        "report": material.name,
-        "created_utc": material.created_utc,
-        "headline": material.headline,
+        "report": report.name,
+        "created_utc": report.created_utc,
+        "headline": report.headline,
         **({} if summary is None else summary.to_dict()),
-        "figures": {one.name: _figure(one) for one in material.drawn},
+        "figures": {one.name: _figure(one) for one in report.figures},
         "notebooks": {
             name: {"status": entry.status, "error": entry.error}
-            for name, entry in material.entries.items()
+            for name, entry in report.entries.items()
         },
-        "failures": material.failures,
+        "failures": report.failures,
         "provenance": {
-            str(one.meta["run_id"]): recorded(one.meta) for one in material.origins
+            str(one.meta["run_id"]): one.provenance for one in report.origins
         },
     }
-    page = build_page(compose(material))
+    page = build_page(compose(report))
     write_json(folder / "numbers.json", numbers)
     write_page(folder / "index.html", page)
     return folder / "index.html"
 
 
-def _figure(one: Drawn) -> dict[str, Any]:
+def _figure(one: DrawnFigure) -> dict[str, Any]:
     """Give what numbers.json has of a figure."""
     files = {form.lower(): path for form, path in one.files.items()}
     return {

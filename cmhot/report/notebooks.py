@@ -1,16 +1,9 @@
-"""Kernels of this very environment, for notebooks that are executed.
+"""The notebooks as functions: found, checked, executed, turned into pages.
 
-Jupyter would start whatever kernel a user has registered under a notebook's name,
-with the user's start-up files, and let it listen on TCP ports.
-Here it is the Python that runs this, with no profile,
-reached through sockets in a folder that only this user may enter.
-
-The notebooks as functions: found, checked, executed, turned into pages.
-
-The only module that imports papermill.
-papermill only warns of a misspelt parameter, and starts whatever kernel a user
-has registered under the notebook's name; here the one is an error,
-and the kernel is always this very Python, with a profile of its own.
+The only module that imports papermill, which warns of a misspelt parameter and starts
+whatever kernel a user has registered under a notebook's name. Here the one is an error,
+and the kernel is the Python that runs this, without anybody's profile or start-up
+files, reached through sockets in a folder that only this user may enter.
 """
 
 from __future__ import annotations
@@ -42,100 +35,6 @@ if TYPE_CHECKING:
 LONGEST_SOCKET = 100
 """Bytes of a socket's path; Linux allows 107, and a number is added to it.
 A longer one (a long TMPDIR) leaves the loopback interface."""
-
-
-class _ThisPython(KernelSpecManager):
-    """Knows one kernel: the Python that runs this, whatever the name asked for."""
-
-    environ: dict[str, str]
-
-    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:  # noqa: ARG002
-        # no modules of the working directory, which may be somebody else's
-        command = [sys.executable, "-P", "-m", "ipykernel_launcher"]
-        bare = ["--IPKernelApp.ignore_cwd=True"]
-        bare += ["--IPKernelApp.exec_PYTHONSTARTUP=False"]  # nor of the user
-        # an idle kernel is interrupted before it is ended, and would complain of it
-        quiet = "--log-level=CRITICAL"
-        return KernelSpec(
-            argv=[*command, *bare, quiet, "-f", "{connection_file}"],
-            display_name="cmhot",
-            language="python",
-            env=self.environ,
-        )
-
-
-class Kernel:
-    """A kernel of this environment: reached by sockets in a folder of ours, no profile.
-
-    Attributes
-    ----------
-    interrupted
-        Whether an interrupt was passed on to it.
-    """
-
-    def __init__(self, folder: str) -> None:
-        self.interrupted = False
-        self._folder = folder
-        self._manager: AsyncKernelManager | None = None
-
-    def manager_class(self) -> type[AsyncKernelManager]:
-        """Return the class of which nbclient makes its manager of this kernel."""
-        # the first one is left out by ipykernel where it is the working directory
-        searched = [self._folder, str(Path(__file__).parents[2])]
-        searched.append(os.environ.get("PYTHONPATH", ""))
-        specs = _ThisPython()
-        specs.environ = {
-            "IPYTHONDIR": self._folder,  # nobody's start-up files
-            "PYTHONPATH": os.pathsep.join(filter(None, searched)),
-            "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # it would warn about nothing
-        }
-        connection = str(Path(self._folder, "connection.json"))
-        transport, address = "ipc", str(Path(self._folder, "ipc"))
-        if len(os.fsencode(address)) > LONGEST_SOCKET:
-            transport, address = "tcp", "127.0.0.1"
-        kernel = self
-
-        class Manager(AsyncKernelManager):
-            def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - nbclient's
-                super().__init__(
-                    transport=transport,
-                    ip=address,
-                    connection_file=connection,
-                    kernel_spec_manager=specs,
-                    **kwargs,
-                )
-                kernel._manager = self
-
-        return Manager
-
-    def interrupt(self) -> None:
-        """Pass an interrupt on to the cell that runs."""
-        self.interrupted = True
-        provisioner = getattr(self._manager, "provisioner", None)
-        group = getattr(provisioner, "pgid", None)
-        if group is not None:
-            os.killpg(group, signal.SIGINT)
-
-
-@contextmanager
-def interrupts_reach(kernel: Kernel) -> Iterator[None]:
-    """Send the first Ctrl-C to the kernel; the second one ends all."""
-
-    def pass_on(_signal: int, _frame: FrameType | None) -> None:
-        if kernel.interrupted:
-            raise KeyboardInterrupt
-        kernel.interrupt()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals arrive elsewhere
-        return
-    before = signal.signal(signal.SIGINT, pass_on)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 _PACKAGE = Path(__file__).parents[1]
 _FOLDERS = (_PACKAGE / "_notebooks", _PACKAGE.parent / "notebooks")
 """Where they are in an installed wheel, and in a checkout."""
@@ -156,20 +55,27 @@ class Parameter(NamedTuple):
     help: str
 
 
-class NotebookError(CheckError):
-    """A notebook failed; what it had shown until then was saved.
+class NotebookInfo(NamedTuple):
+    """What a notebook says of itself, in its metadata under ``cmhot``."""
 
-    Attributes
-    ----------
-    saved
-        The executed copy, with the error in it.
-    name, text
-        Class and message of the exception in the notebook.
+    left_out: Mapping[str, str]
+    """Profiles of a report that do not execute it, each with the reason."""
+    values: Mapping[str, Mapping[str, Any]]
+    """By profile, parameters that differ from its own defaults."""
+    waits: Mapping[str, Any]
+    """What it waits for on a real cluster, in units of `cmhot.report.steps.Pace`;
+    ``for_each`` names the parameter that says how often."""
+
+
+class NotebookError(CheckError):
+    """A notebook failed; its executed copy holds the error.
+
+    `name` and `text` are class and message of the exception in the notebook.
     """
 
-    def __init__(self, message: str, *, saved: Path, name: str, text: str) -> None:
+    def __init__(self, message: str, *, name: str, text: str) -> None:
         super().__init__(message)
-        self.saved, self.name, self.text = saved, name, text
+        self.name, self.text = name, text
 
 
 class _InterruptedError(Exception):
@@ -182,13 +88,7 @@ def names() -> list[str]:
 
 
 def find(name: str) -> Path:
-    """Return the file of a notebook.
-
-    Raises
-    ------
-    UsageError
-        For an unknown name; the message lists the known ones.
-    """
+    """Return the file of a notebook."""
     if name not in names():
         msg = f"unknown notebook {name!r}: there are {', '.join(names())}"
         raise UsageError(msg)
@@ -197,9 +97,18 @@ def find(name: str) -> Path:
 
 def title(name: str) -> str:
     """Return the heading of a notebook, without markup."""
-    cells = json.loads(find(name).read_bytes())["cells"]
-    lines = "".join(cells[0]["source"]).splitlines()
+    lines = "".join(_content(name)["cells"][0]["source"]).splitlines()
     return lines[0].lstrip("# ").replace("`", "") if lines else name
+
+
+def info(name: str) -> NotebookInfo:
+    """Read what a notebook says of itself; what it does not say is empty."""
+    found = _content(name)["metadata"].get("cmhot", {})
+    return NotebookInfo(*(found.get(field, {}) for field in NotebookInfo._fields))
+
+
+def _content(name: str) -> dict[str, Any]:
+    return dict(json.loads(find(name).read_bytes()))
 
 
 def _folder() -> Path:
@@ -207,13 +116,7 @@ def _folder() -> Path:
 
 
 def parameters(notebook: str | Path) -> dict[str, Parameter]:
-    """Read the parameters of a notebook from its tagged cell.
-
-    Parameters
-    ----------
-    notebook
-        A name, or the path of any notebook.
-    """
+    """Read the parameters of a notebook (a name, or any path) from its tagged cell."""
     inspected = papermill.inspect_notebook(_literal(_path(notebook)))
     return {
         name: Parameter(found["inferred_type_name"], found["default"], found["help"])
@@ -241,14 +144,9 @@ def execute(
     values
         By parameter; what is left out keeps the notebook's default.
     out
-        Folder of the executed copy; made if it is not there.
+        Folder of the executed copy, whose path is returned.
     progress
-        Told how many cells have begun, and how many there are.
-
-    Returns
-    -------
-    Path
-        The executed copy.
+        Gets how many cells have begun, and how many there are.
 
     Raises
     ------
@@ -283,18 +181,12 @@ def execute(
         except RuntimeError as error:  # of nbclient: no answer, or a dead kernel
             msg = f"the kernel of notebook {source.stem} ended: {error}"
             name, text = type(error).__name__, str(error)
-            raise NotebookError(msg, saved=saved, name=name, text=text) from error
+            raise NotebookError(msg, name=name, text=text) from error
     return saved
 
 
 def to_html(executed: Path) -> Path:
-    """Write an executed notebook as a page beside it; no script, no request.
-
-    Returns
-    -------
-    Path
-        ``<executed>.html``.
-    """
+    """Write an executed notebook as a page beside it; no script, no request."""
     from nbconvert import HTMLExporter  # noqa: PLC0415 - takes half a second
 
     exporter: Any = HTMLExporter  # it has no types
@@ -369,4 +261,90 @@ def _failure(
         f"notebook {source.stem} failed in cell {error.exec_count}: {what} "
         f"(the executed copy is {saved})"
     )
-    return NotebookError(msg, saved=saved, name=error.ename, text=error.evalue)
+    return NotebookError(msg, name=error.ename, text=error.evalue)
+
+
+class _ThisPython(KernelSpecManager):
+    """Knows one kernel: the Python that runs this, whatever the name asked for."""
+
+    environ: dict[str, str]
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:  # noqa: ARG002
+        # no modules of the working directory, which may be somebody else's
+        command = [sys.executable, "-P", "-m", "ipykernel_launcher"]
+        bare = ["--IPKernelApp.ignore_cwd=True"]
+        bare += ["--IPKernelApp.exec_PYTHONSTARTUP=False"]  # nor of the user
+        # an idle kernel is interrupted before it is ended, and would complain of it
+        quiet = "--log-level=CRITICAL"
+        return KernelSpec(
+            argv=[*command, *bare, quiet, "-f", "{connection_file}"],
+            display_name="cmhot",
+            language="python",
+            env=self.environ,
+        )
+
+
+class Kernel:
+    """A kernel of this environment, with its sockets and its profile in one folder."""
+
+    def __init__(self, folder: str) -> None:
+        self.interrupted = False  # whether an interrupt was passed on to it
+        self._folder = folder
+        self._manager: AsyncKernelManager | None = None
+
+    def manager_class(self) -> type[AsyncKernelManager]:
+        """Return the class of which nbclient makes its manager of this kernel."""
+        # the first one is left out by ipykernel where it is the working directory
+        searched = [self._folder, str(Path(__file__).parents[2])]
+        searched.append(os.environ.get("PYTHONPATH", ""))
+        specs = _ThisPython()
+        specs.environ = {
+            "IPYTHONDIR": self._folder,  # nobody's start-up files
+            "PYTHONPATH": os.pathsep.join(filter(None, searched)),
+            "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # it would warn about nothing
+        }
+        connection = str(Path(self._folder, "connection.json"))
+        transport, address = "ipc", str(Path(self._folder, "ipc"))
+        if len(os.fsencode(address)) > LONGEST_SOCKET:
+            transport, address = "tcp", "127.0.0.1"
+        kernel = self
+
+        class Manager(AsyncKernelManager):
+            def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - nbclient's
+                super().__init__(
+                    transport=transport,
+                    ip=address,
+                    connection_file=connection,
+                    kernel_spec_manager=specs,
+                    **kwargs,
+                )
+                kernel._manager = self
+
+        return Manager
+
+    def interrupt(self) -> None:
+        """Pass an interrupt on to the cell that runs."""
+        self.interrupted = True
+        provisioner = getattr(self._manager, "provisioner", None)
+        group = getattr(provisioner, "pgid", None)
+        if group is not None:
+            os.killpg(group, signal.SIGINT)
+
+
+@contextmanager
+def interrupts_reach(kernel: Kernel) -> Iterator[None]:
+    """Send the first Ctrl-C to the kernel; the second one ends all."""
+
+    def pass_on(_signal: int, _frame: FrameType | None) -> None:
+        if kernel.interrupted:
+            raise KeyboardInterrupt
+        kernel.interrupt()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals arrive elsewhere
+        return
+    before = signal.signal(signal.SIGINT, pass_on)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,4 +1,4 @@
-"""The one builder of report pages: sections in, one self-contained HTML page out.
+"""The builder of report pages: sections in, one self-contained HTML page out.
 
 Everything that a page shows is in its file, figures included;
 it has no script and asks for nothing from elsewhere,
@@ -27,146 +27,20 @@ _UNIT = re.compile(r"(?<=\d) (?=(?:s|min|pods|delays)\b|%)")
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
-    """Paragraphs.
+class HtmlPage:
+    """A page; a modelled one says at its top that nothing was measured."""
 
-    Attributes
-    ----------
-    paragraphs
-        Plain text, one after the other.
-    """
-
-    kind: ClassVar[str] = "text"
-    paragraphs: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Points:
-    """A list of sentences."""
-
-    kind: ClassVar[str] = "points"
-    items: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """What must not be overlooked, such as a failure.
-
-    Attributes
-    ----------
-    text
-        A sentence or two.
-    link
-        Label and relative path of where to read on; None: nowhere.
-    """
-
-    kind: ClassVar[str] = "notice"
-    text: str
-    link: tuple[str, str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A figure, contained in the page.
-
-    Attributes
-    ----------
-    wide, narrow
-        SVG files for a page and for a phone; without `narrow` a phone gets `wide`.
-    alt
-        What it shows, for who cannot see it.
-    caption
-        What stands below it.
-    links
-        Labels and relative paths of its files.
-    """
-
-    kind: ClassVar[str] = "figure"
-    wide: Path
-    alt: str
-    caption: str
-    narrow: Path | None = None
-    links: Sequence[tuple[str, str]] = ()
+    title: str  # of the browser's tab
+    headline: str  # the result in one sentence
+    byline: str  # where it comes from, in a few words
+    modelled: bool
+    sections: Sequence[Section]
 
     @property
-    def wide_uri(self) -> str:
-        """The wide figure as a data URI."""
-        return _svg_uri(self.wide)
-
-    @property
-    def narrow_uri(self) -> str | None:
-        """The narrow figure as a data URI."""
-        return None if self.narrow is None else _svg_uri(self.narrow)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row of a table.
-
-    Attributes
-    ----------
-    cells
-        One for each column but the first.
-    head
-        What the row is about; stands in the first column.
-    tone
-        ``main`` for what was found, ``aside`` for what stands beside it.
-    first
-        Whether the row opens a group.
-    """
-
-    head: str
-    cells: Sequence[str]
-    tone: str = "main"
-    first: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table; numbers stand right, text left.
-
-    Attributes
-    ----------
-    columns
-        Headings.
-    rows
-        Each as long as the headings.
-    caption
-        What the numbers are, with their unit.
-    numeric
-        Whether the cells are numbers.
-    """
-
-    kind: ClassVar[str] = "table"
-    columns: Sequence[str]
-    rows: Sequence[Row]
-    caption: str
-    numeric: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """Names and their values."""
-
-    kind: ClassVar[str] = "facts"
-    pairs: Sequence[tuple[str, str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Links:
-    """Links with a word on each.
-
-    Attributes
-    ----------
-    items
-        Label, relative path, and what is found there.
-    """
-
-    kind: ClassVar[str] = "links"
-    items: Sequence[tuple[str, str, str]]
-
-
-Block = Text | Points | Notice | Figure | Table | Facts | Links
+    def contents(self) -> list[Section]:
+        """The sections that are worth a list at the top; few are not."""
+        titled = [section for section in self.sections if section.title]
+        return titled if len(titled) > FEW else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,44 +57,94 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """A page.
+class Text:
+    """Paragraphs of plain text."""
 
-    Attributes
-    ----------
-    title
-        Of the browser's tab.
-    headline
-        The result in one sentence.
-    byline
-        Where it comes from, in a few words.
-    modelled
-        Whether nothing was measured; the page then says so at its top.
-    sections
-        In order.
-    """
+    kind: ClassVar[str] = "text"
+    paragraphs: Sequence[str]
 
-    title: str
-    headline: str
-    byline: str
-    modelled: bool
-    sections: Sequence[Section]
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """A list of sentences."""
+
+    kind: ClassVar[str] = "points"
+    items: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What must not be overlooked, such as a failure, in a sentence or two."""
+
+    kind: ClassVar[str] = "notice"
+    text: str
+    link: tuple[str, str] | None = None  # label and relative path of where to read on
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure, contained in the page, with links to its files."""
+
+    kind: ClassVar[str] = "figure"
+    wide: Path  # an SVG file
+    alt: str
+    caption: str
+    narrow: Path | None = None  # an SVG file for a phone, which else gets the wide one
+    links: Sequence[tuple[str, str]] = ()  # labels and relative paths
 
     @property
-    def contents(self) -> list[Section]:
-        """The sections that are worth a list at the top; few are not."""
-        titled = [section for section in self.sections if section.title]
-        return titled if len(titled) > FEW else []
+    def wide_uri(self) -> str:
+        """The wide figure as a data URI."""
+        return _svg_uri(self.wide)
+
+    @property
+    def narrow_uri(self) -> str | None:
+        """The narrow figure as a data URI."""
+        return None if self.narrow is None else _svg_uri(self.narrow)
 
 
-def build_page(page: Page) -> str:
-    """Write a page as HTML.
+@dataclass(frozen=True, slots=True)
+class HtmlRow:
+    """A row of a table: what it is about, and a cell for each column but the first."""
 
-    Raises
-    ------
-    OSError
-        When a figure cannot be read.
-    """
+    head: str
+    cells: Sequence[str]
+    tone: str = "main"  # or "aside", for what stands beside what was found
+    first: bool = True  # whether it opens a group
+
+
+@dataclass(frozen=True, slots=True)
+class HtmlTable:
+    """A table; numbers stand right, text left."""
+
+    kind: ClassVar[str] = "table"
+    columns: Sequence[str]
+    rows: Sequence[HtmlRow]
+    caption: str  # what the numbers are, with their unit
+    numeric: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Names and their values."""
+
+    kind: ClassVar[str] = "facts"
+    pairs: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Links: label, relative path, and what is found there."""
+
+    kind: ClassVar[str] = "links"
+    items: Sequence[tuple[str, str, str]]
+
+
+Block = Text | Points | Notice | Figure | HtmlTable | Facts | Links
+
+
+def build_page(page: HtmlPage) -> str:
+    """Write a page as HTML."""
     environment = Environment(
         autoescape=True,
         undefined=StrictUndefined,

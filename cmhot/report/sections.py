@@ -1,6 +1,6 @@
-"""The figures that a report's notebooks drew, as they stand in its folder.
+"""What a report says: headline, figures, tables, limits, and where all of it is from.
 
-From what was drawn and its summary to the sections of the report's page.
+Every number in its sentences is from a run.
 """
 
 from __future__ import annotations
@@ -9,20 +9,27 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cmhot.report import notebooks, wording
+from cmhot.kubelet.settings import Setting, Strategy
+from cmhot.law import law_for
+from cmhot.plots.delay import series
+from cmhot.plots.words import VOLUME, listing, name_of, seconds, sync_of
+from cmhot.report import notebooks
 from cmhot.report.page import (
+    Facts,
     Figure,
+    HtmlPage,
+    HtmlRow,
+    HtmlTable,
     Links,
     Notice,
-    Page,
     Points,
-    Row,
     Section,
-    Table,
     Text,
 )
 from cmhot.report.steps import RUNS
-from cmhot.report.wording import kubelets, origins
+from cmhot.runs import schema
+from cmhot.runs.rundir import has_one_clock, read_meta
+from cmhot.runs.tables import read_packed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,97 +37,16 @@ if TYPE_CHECKING:
 
     from cmhot.report.folder import Entry
     from cmhot.report.page import Block
-    from cmhot.report.wording import Origin
     from cmhot.statistics.summary import SettingSummary, Summary
 
 
 HEADLINE_FIGURE = "delay-distribution"
 """The one that the headline is about: it stands first."""
+NAMED = 3
+"""Nodes of one kind that are named; of a large cluster the rest is counted."""
+DASH = "–"  # noqa: RUF001 - not a minus
 _TEXTS = ("name", "title", "alt", "caption", "paragraph")
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """A figure and its words, as `cmhot.plots` publishes them.
-
-    Attributes
-    ----------
-    name
-        Of its files.
-    title, caption, paragraph
-        Its question, what stands below it, and what it says.
-    alt
-        What it shows, for who cannot see it.
-    modelled
-        Whether nothing of it was measured.
-    numbers
-        What it shows, for programs.
-    wide, narrow
-        SVG files for a page and for a phone; None: a phone gets `wide`.
-    files
-        All its files, by the word for their form.
-    """
-
-    name: str
-    title: str
-    alt: str
-    caption: str
-    paragraph: str
-    modelled: bool
-    numbers: Mapping[str, Any]
-    wide: Path
-    narrow: Path | None
-    files: Mapping[str, Path]
-
-
-def find_drawn(folder: Path, *, order: Sequence[str]) -> tuple[list[Drawn], list[str]]:
-    """Read the figures of a report: the headline's, then in order, then the rest.
-
-    Parameters
-    ----------
-    folder
-        ``figures/`` of the report.
-    order
-        Names, in the order of the notebooks that drew them.
-
-    Returns
-    -------
-    drawn, spoilt
-        The figures, and a sentence for each that cannot be shown.
-    """
-    there = [path.stem for path in sorted(folder.glob("*.json"))]
-    names = dict.fromkeys([HEADLINE_FIGURE, *order, *there])
-    drawn, spoilt = [], []
-    for name in names:
-        if name in there:
-            try:
-                drawn.append(_read(folder, name))
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                spoilt.append(
-                    f"Figure {name} cannot be shown: figures/{name}.json or its SVG "
-                    f"is not whole ({type(error).__name__}: {error})."
-                )
-    return drawn, spoilt
-
-
-def _read(folder: Path, name: str) -> Drawn:
-    content = json.loads((folder / f"{name}.json").read_bytes())
-    wide, narrow = folder / f"{name}.svg", folder / f"{name}-narrow.svg"
-    wide.stat()  # a figure without its drawing is none
-    forms = {"SVG": wide, "PNG": folder / f"{name}.png"}
-    forms["numbers"] = folder / f"{name}.json"
-    return Drawn(
-        **{key: str(content[key]) for key in _TEXTS},
-        modelled=bool(content["modelled"]),
-        numbers=dict(content["numbers"]),
-        wide=wide,
-        narrow=narrow if narrow.is_file() else None,
-        files={form: path for form, path in forms.items() if path.is_file()},
-    )
-
-
 _COLUMNS = ("mean_s", "p50_s", "p90_s", "p95_s", "p99_s", "max_s")
-_NONE = "–"  # noqa: RUF001 - a dash, not a minus
 _REMARKS = {
     "run": "what was planned, where, and with which versions",
     "updates": "raw: each write, as it was sent",
@@ -133,57 +59,70 @@ _REMARKS = {
 """What the files of a run are, by their name without its end."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Material:
-    """All that a page is made of.
+@dataclass(frozen=True, slots=True)
+class DrawnFigure:
+    """A figure that a notebook drew, and its words, as `cmhot.plots` publishes them."""
 
-    Attributes
-    ----------
-    name
-        Of the report.
-    created_utc
-        When it was made.
-    folder
-        Of the report: ``figures/``, ``notebooks/`` and ``runs/`` are there.
-    origins
-        The runs that it is about; may be empty after a failure.
-    summary
-        None: there was nothing to summarise.
-    why
-        Why there was not, in a sentence; None: there was.
-    entries
-        What became of each notebook.
-    left_out
-        Notebooks that were not executed, each with the reason.
-    drawn
-        The figures, in the order in which they are shown.
-    spoilt
-        A sentence for each figure that cannot be shown.
-    """
+    name: str  # of its files
+    title: str  # its question
+    alt: str
+    caption: str  # what stands below it
+    paragraph: str  # what it says
+    modelled: bool
+    numbers: Mapping[str, Any]
+    wide: Path  # SVG files for a page, and for a phone
+    narrow: Path | None
+    files: Mapping[str, Path]  # by the word for their form
 
-    name: str
-    created_utc: str
-    folder: Path
-    origins: Sequence[Origin]
-    summary: Summary | None
-    why: str | None
-    entries: Mapping[str, Entry]
-    left_out: Mapping[str, str]
-    drawn: Sequence[Drawn]
-    spoilt: Sequence[str]
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where numbers come from: a run, without its rows."""
+
+    path: Path
+    meta: Mapping[str, Any]  # run.json
+    clocks_known: bool  # whether there is but one clock, or clocks were compared
+
+    @classmethod
+    def read(cls, path: Path) -> Origin:
+        """Read it from a run directory."""
+        meta = read_meta(path)
+        return cls(path, meta, _has_known_clocks(path, meta))
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What run.json says of how the run was made, without its list of pods."""
+        return {key: value for key, value in self.meta.items() if key != "pods"}
 
     @property
     def kubelets(self) -> list[str]:
-        """Versions of the kubelets measured, or of the API server."""
-        found = [version for run in self.origins for version in kubelets(run.meta)]
-        return sorted(set(found))
+        """The kubelets' versions; a foreign run may only have one for all."""
+        versions = (self.meta.get("kubelets") or {}).values()
+        known = [version for version in versions if version]
+        return [str(version) for version in known or [self.meta.get("kubernetes")]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Report:
+    """All that the page of a report is made of."""
+
+    name: str
+    created_utc: str
+    folder: Path  # has ``figures/``, ``notebooks/`` and ``runs/``
+    origins: Sequence[Origin]  # the runs that it is about; after a failure maybe none
+    summary: Summary | None
+    why: str | None  # why there is no summary, in a sentence
+    entries: Mapping[str, Entry]  # what became of each notebook
+    left_out: Mapping[str, str]  # notebooks that were not executed: why
+    figures: Sequence[DrawnFigure]  # in the order in which they are shown
+    spoilt: Sequence[str]  # a sentence for each figure that cannot be shown
 
     @property
     def headline(self) -> str:
         """The result in a sentence."""
         if self.summary is None:
             return "There is no delay to report"
-        return wording.headline(self.summary, kubelets=self.kubelets)
+        return headline(self.summary, kubelets=kubelets_of(self.origins))
 
     @property
     def failures(self) -> list[str]:
@@ -196,30 +135,82 @@ class Material:
         return failed if self.why is None else [*failed, self.why]
 
 
-def compose(material: Material) -> Page:
+def kubelets_of(origins: Sequence[Origin]) -> list[str]:
+    """List the versions of the kubelets measured, or of the API server."""
+    return sorted({version for run in origins for version in run.kubelets})
+
+
+def find_figures(
+    folder: Path, *, order: Sequence[str]
+) -> tuple[list[DrawnFigure], list[str]]:
+    """Read the figures of a report: the headline's, then in order, then the rest.
+
+    Beside them, give a sentence for each that cannot be shown.
+    """
+    there = [path.stem for path in sorted(folder.glob("*.json"))]
+    names = dict.fromkeys([HEADLINE_FIGURE, *order, *there])
+    figures, spoilt = [], []
+    for name in names:
+        if name in there:
+            try:
+                figures.append(_read(folder, name))
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                spoilt.append(
+                    f"Figure {name} cannot be shown: figures/{name}.json or its SVG "
+                    f"is not whole ({type(error).__name__}: {error})."
+                )
+    return figures, spoilt
+
+
+def _read(folder: Path, name: str) -> DrawnFigure:
+    content = json.loads((folder / f"{name}.json").read_bytes())
+    wide, narrow = folder / f"{name}.svg", folder / f"{name}-narrow.svg"
+    wide.stat()  # a figure without its drawing is none
+    forms = {"SVG": wide, "PNG": folder / f"{name}.png"}
+    forms["numbers"] = folder / f"{name}.json"
+    return DrawnFigure(
+        **{key: str(content[key]) for key in _TEXTS},
+        modelled=bool(content["modelled"]),
+        numbers=dict(content["numbers"]),
+        wide=wide,
+        narrow=narrow if narrow.is_file() else None,
+        files={form: path for form, path in forms.items() if path.is_file()},
+    )
+
+
+def _has_known_clocks(path: Path, meta: Mapping[str, Any]) -> bool:
+    if has_one_clock(meta):
+        return True
+    packed, lines = read_packed(path, schema.CLOCK), path / schema.CLOCK.file
+    if packed is not None:
+        return not packed.empty
+    return lines.is_file() and lines.stat().st_size > 0
+
+
+def compose(report: Report) -> HtmlPage:
     """Put together the page of a report."""
-    summary = material.summary
-    sections = [Section(None, _notices(material)), *_figures(material)]
+    summary = report.summary
+    sections = [Section(None, _notices(report)), *_figures(report)]
     if summary is not None:
         sections.append(Section("The numbers", [_numbers(summary)]))
-    sections.append(Section("What was not measured", [Points(_limits(material))]))
-    if material.origins:
-        origin = Section("Where the numbers come from", origins(material.origins))
+    sections.append(Section("What was not measured", [Points(_limits(report))]))
+    if report.origins:
+        origin = Section("Where the numbers come from", origins(report.origins))
         sections.append(origin)
-    sections.append(Section("Files", _files(material)))
+    sections.append(Section("Files", _files(report)))
     modelled = summary is not None and summary.modelled
     word = "modelled" if modelled else "measured"
-    made = material.created_utc[:16].replace("T", " ")
-    return Page(
-        title=f"ConfigMap update delay, {word} ({material.name})",
-        headline=material.headline,
-        byline=f"cmhot report {material.name}, made {made} UTC",
+    made = report.created_utc[:16].replace("T", " ")
+    return HtmlPage(
+        title=f"ConfigMap update delay, {word} ({report.name})",
+        headline=report.headline,
+        byline=f"cmhot report {report.name}, made {made} UTC",
         modelled=modelled,
         sections=sections,
     )
 
 
-def _notices(material: Material) -> list[Block]:
+def _notices(report: Report) -> list[Block]:
     """Say first what failed."""
     failed: list[Block] = [
         Notice(
@@ -227,21 +218,21 @@ def _notices(material: Material) -> list[Block]:
             "depend on it.",
             (
                 ("Open the executed notebook", f"notebooks/{name}.html")
-                if (material.folder / "notebooks" / f"{name}.html").is_file()
+                if (report.folder / "notebooks" / f"{name}.html").is_file()
                 else None
             ),
         )
-        for name, entry in material.entries.items()
+        for name, entry in report.entries.items()
         if entry.status == "failed"
     ]
-    others = [] if material.why is None else [material.why]
-    return failed + [Notice(said) for said in [*others, *material.spoilt]]
+    others = [] if report.why is None else [report.why]
+    return failed + [Notice(said) for said in [*others, *report.spoilt]]
 
 
-def _figures(material: Material) -> list[Section]:
+def _figures(report: Report) -> list[Section]:
     """Give a section to each figure."""
     found = []
-    for one in material.drawn:
+    for one in report.figures:
         figure = Figure(
             wide=one.wide,
             narrow=one.narrow,
@@ -253,20 +244,20 @@ def _figures(material: Material) -> list[Section]:
     return found
 
 
-def _limits(material: Material) -> list[str]:
+def _limits(report: Report) -> list[str]:
     """List what the page does not say, and why."""
     said = []
-    for name, entry in material.entries.items():
+    for name, entry in report.entries.items():
         title = _titled(name)
         if entry.status == "unanswered":
             said.append(f"{title}: {entry.error}.")
         elif entry.status != "done":
             said.append(f"{title}: the notebook failed, so its question is open.")
-    said += [f"{_titled(name)}: {reason}" for name, reason in material.left_out.items()]
-    if material.summary is None:
+    said += [f"{_titled(name)}: {reason}" for name, reason in report.left_out.items()]
+    if report.summary is None:
         return [*said, "Any delay: no run holds one."]
-    known = all(origin.clocks_known for origin in material.origins)
-    return wording.not_measured(material.summary, clocks_known=known) + said
+    known = all(origin.clocks_known for origin in report.origins)
+    return not_measured(report.summary, clocks_known=known) + said
 
 
 def _titled(name: str) -> str:
@@ -274,11 +265,11 @@ def _titled(name: str) -> str:
     return f"{notebooks.title(name)} ({name})" if name in notebooks.names() else name
 
 
-def _numbers(summary: Summary) -> Table:
+def _numbers(summary: Summary) -> HtmlTable:
     rows = [row for own in summary.settings for row in _rows(own)]
     heads = [name.removesuffix("_s") for name in _COLUMNS]
     source = "Modelled, not measured" if summary.modelled else "Measured"
-    return Table(
+    return HtmlTable(
         columns=["syncFrequency, strategy", *heads, "pods", "delays"],
         rows=rows,
         caption=(
@@ -289,31 +280,32 @@ def _numbers(summary: Summary) -> Table:
     )
 
 
-def _rows(own: SettingSummary) -> list[Row]:
+def _rows(own: SettingSummary) -> list[HtmlRow]:
     counts = [str(own.counts["pods"]), f"{own.counts['n_delays']:,}"]
-    rows = [Row(own.name, [_cell(own.direct[name]) for name in _COLUMNS] + counts)]
-    limits = [_pair(own.confidence.get(name)) for name in _COLUMNS]
+    rows = [HtmlRow(own.name, [cell(own.direct[name]) for name in _COLUMNS] + counts)]
+    limits = [_interval(own.confidence.get(name)) for name in _COLUMNS]
     blank = ["", ""]
-    if any(limit != _NONE for limit in limits):
-        rows.append(Row("95 % interval", limits + blank, tone="aside", first=False))
-    law = [_cell(own.law[name]) for name in _COLUMNS]
+    if any(limit != DASH for limit in limits):
+        rows.append(HtmlRow("95 % interval", limits + blank, tone="aside", first=False))
+    law = [cell(own.law[name]) for name in _COLUMNS]
     if own.law["mean_s"] is not None:
-        rows.append(Row("law", law + blank, tone="aside", first=False))
+        rows.append(HtmlRow("law", law + blank, tone="aside", first=False))
     return rows
 
 
-def _cell(value: float | None) -> str:
-    return _NONE if value is None else f"{value:.2f}"
+def cell(value: float | None) -> str:
+    """Write seconds in a table."""
+    return DASH if value is None else f"{value:.2f}"
 
 
-def _pair(pair: Sequence[float | None] | None) -> str:
+def _interval(pair: Sequence[float | None] | None) -> str:
     if pair is None or pair[0] is None:
-        return _NONE
+        return DASH
     low, high = pair
-    return f"≥ {low:.2f}" if high is None else f"{low:.2f}{_NONE}{high:.2f}"
+    return f"≥ {low:.2f}" if high is None else f"{low:.2f}{DASH}{high:.2f}"
 
 
-def _files(material: Material) -> list[Block]:
+def _files(report: Report) -> list[Block]:
     """List what can be downloaded beside the page."""
     items = [("numbers.json", "numbers.json", "every number on this page, and more")]
     items += [
@@ -322,16 +314,210 @@ def _files(material: Material) -> list[Block]:
             f"notebooks/{page.name}",
             f"as executed; to run it again, take notebooks/{page.stem}.ipynb",
         )
-        for page in sorted((material.folder / "notebooks").glob("*.html"))
+        for page in sorted((report.folder / "notebooks").glob("*.html"))
     ]
-    for run in material.origins:
+    for run in report.origins:
+        files = [file for file in sorted(run.path.iterdir()) if file.stem in _REMARKS]
+        paths = [f"{RUNS}/{run.path.name}/{file.name}" for file in files]
         items += [
-            (
-                f"{RUNS}/{run.path.name}/{file.name}",
-                f"{RUNS}/{run.path.name}/{file.name}",
-                _REMARKS[file.stem],
-            )
-            for file in sorted(run.path.iterdir())
-            if file.stem in _REMARKS
+            (path, path, _REMARKS[file.stem])
+            for path, file in zip(paths, files, strict=True)
         ]
     return [Links(items)]
+
+
+def headline(summary: Summary, *, kubelets: Sequence[str]) -> str:
+    """Say the result in one sentence."""
+    chosen = series(summary)
+    if not chosen:
+        word = "modelled" if summary.modelled else "measured"
+        return f"No delay was {word}: no pod showed any update."
+    known = chosen[0].population["sync_frequency_s"] is not None
+    first = (
+        f"a syncFrequency of {sync_of(chosen[0].population)}"
+        if known
+        else "an unknown syncFrequency"
+    )
+    at = [first, *(sync_of(own.population) for own in chosen[1:])]
+    said = [
+        f"{seconds(own.direct['p95_s'])} at {sync}"
+        for own, sync in zip(chosen, at, strict=True)
+    ]
+    strategy = chosen[0].population["strategy"]
+    where = [] if strategy is None else [str(strategy)]
+    if not summary.modelled:
+        where.append(f"kubelet {listing(kubelets)}")
+    within = f"95 % of the pods that mount it within {listing(said)}"
+    under = f" ({', '.join(where)})" if where else ""
+    if summary.modelled:
+        return f"Modelled, not measured: a changed ConfigMap reaches {within}{under}."
+    return f"A changed ConfigMap reached {within}{under}."
+
+
+def not_measured(summary: Summary, *, clocks_known: bool) -> list[str]:
+    """List what a reader may wrongly take from the page."""
+    said = []
+    if summary.modelled:
+        said.append(
+            "Nothing here was measured: all numbers are from a model of the kubelet, "
+            "and show what the law says, not that a kubelet obeys it."
+        )
+    settings = [schema.setting_of(own.population) for own in summary.settings]
+    default = Setting()
+    law = law_for(default)
+    if default not in settings and law is not None:
+        said.append(
+            f"The kubelet's default, {default}: by the law its mean is "
+            f"{seconds(law.mean_s)}, its 99 % point "
+            f"{seconds(float(law.quantile(0.99)))}."
+        )
+    if not any(s and s.strategy is Strategy.CACHE and s.ttl_s for s in settings):
+        said.append(
+            "Cache with a TTL above 0, as on clusters of more than 100 nodes: "
+            "there the TTL adds to the delay."
+        )
+    consumers = {own.population["consumer"] for own in summary.settings}
+    if consumers == {VOLUME}:
+        said.append(
+            "Other ways of using a ConfigMap: env, envFrom and subPath "
+            "never update in a running container."
+        )
+    said.append(
+        "Pods that are being restarted, edited or probed by exec: "
+        "the probes were idle, and an edit of a pod syncs it at once."
+    )
+    if not clocks_known and not summary.modelled:
+        said.append(
+            "The difference between the clocks of the nodes and of the collector: "
+            "it adds to each delay."
+        )
+    for own in summary.settings:
+        lost = [
+            f"{own.counts[f'n_{name}']} {name.replace('_', ' ')}"
+            for name in schema.STATUSES[1:]
+            if own.counts[f"n_{name}"]
+        ]
+        if lost:
+            said.append(
+                f"Delays at {name_of(own, summary)} that ended otherwise: "
+                f"{listing(lost)}."
+            )
+    return said
+
+
+def origins(runs: Sequence[Origin]) -> list[Block]:
+    """Show where the numbers of each run come from."""
+    blocks: list[Block] = []
+    for run in runs:
+        meta = run.meta
+        blocks += [Facts(_facts(run)), _settings(meta)]
+        if meta.get("sources"):
+            blocks.append(_sources(meta["sources"]))
+    return blocks
+
+
+def _facts(run: Origin) -> list[tuple[str, str]]:
+    meta = run.meta
+    plan, clock = meta.get("plan") or {}, meta.get("clock") or {}
+    host, packages = meta.get("host") or {}, meta.get("packages") or {}
+    resolution = clock.get("resolution_s")
+    ticks = "" if resolution is None else f", resolution {resolution:g} s"
+    checks = meta.get("checks") or {}
+    return [
+        (name, value)
+        for name, value in [
+            ("Kubelet", listing(sorted(set(run.kubelets)))),
+            ("API server", str(meta.get("kubernetes", ""))),
+            ("Target", str(meta.get("target", ""))),
+            ("Run", f"{meta['run_id']}, {meta.get('status', 'status unknown')}"),
+            ("Collected", f"{meta.get('started_utc')} to {meta.get('ended_utc')}"),
+            ("Probe pods", f"{plan.get('pods', 'unknown')} per setting"),
+            (
+                "Updates",
+                (
+                    f"{checks.get('trials_sent', 'unknown')} of "
+                    f"{meta.get('planned_updates', 'unknown')} planned, in "
+                    f"{plan.get('duration_s', 'unknown')} s"
+                ),
+            ),
+            ("Seed", str(meta.get("seed", ""))),
+            ("Clock", f"{clock.get('name', 'unknown')}{ticks}"),
+            ("Collector", _machine(host)),
+            ("Packages", ", ".join(f"{k} {v}" for k, v in packages.items())),
+        ]
+        if value
+    ]
+
+
+def _machine(host: Mapping[str, Any]) -> str:
+    names = ("system", "release", "machine")
+    machine = " ".join(str(host[name]) for name in names if name in host)
+    return f"{machine}, Python {host['python']}" if "python" in host else machine
+
+
+def _settings(meta: Mapping[str, Any]) -> HtmlTable:
+    known = meta.get("settings") or {}
+
+    def text(value: object) -> str:
+        return "unknown" if value is None else str(value)
+
+    def number(value: float | None) -> str:
+        return "unknown" if value is None else f"{value:g} s"
+
+    kinds: dict[tuple[str, ...], list[str]] = {}
+    for node, entry in known.items():
+        cells = (
+            number(entry.get("sync_frequency_s")),
+            text(entry.get("strategy")),
+            number(entry.get("ttl_s")),
+            text(entry.get("kubelet")),
+            text(entry.get("runtime")),
+        )
+        kinds.setdefault(cells, []).append(node)
+    return HtmlTable(
+        columns=["node", "syncFrequency", "strategy", "TTL", "kubelet", "runtime"],
+        rows=[HtmlRow(name_some(nodes), cells) for cells, nodes in kinds.items()],
+        caption=_how_known(known),
+        numeric=False,
+    )
+
+
+def name_some(names: Sequence[str]) -> str:
+    """Name nodes, or the first of them and how many more there are."""
+    more = len(names) - NAMED
+    named = [*names[:NAMED], f"{more} more"] if more > 0 else names
+    return listing(named)
+
+
+def _how_known(settings: Mapping[str, Any]) -> str:
+    said = {
+        "configz": "as each kubelet reports it (configz), and its TTL annotation",
+        "given": "as given by the user",
+        "inferred": "inferred from the intervals between syncs",
+        "unknown": "unknown: the cluster did not allow to ask",
+    }
+    sources = sorted({str(entry.get("source")) for entry in settings.values()})
+    return f"Setting of each node: {'; '.join(said.get(s, s) for s in sources)}."
+
+
+def _sources(sources: Mapping[str, Any]) -> HtmlTable:
+    return HtmlTable(
+        columns=["program", "version", "served by", "why"],
+        rows=[
+            HtmlRow(
+                name,
+                [
+                    str(source.get("version", "")),
+                    " of ".join(
+                        dict.fromkeys(
+                            [str(source.get("step", "")), str(source.get("origin", ""))]
+                        )
+                    ),
+                    str(source.get("why", "")),
+                ],
+            )
+            for name, source in sources.items()
+        ],
+        caption="Programs of the testbed, and which source served each.",
+        numeric=False,
+    )

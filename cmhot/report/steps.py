@@ -1,15 +1,14 @@
-"""What a report is to collect: a profile, and what is asked for instead of it.
+"""Which notebooks a report executes, with which values, and how long they take.
 
-Which notebooks a report executes, and what each of them is told.
-
-A notebook is told what it has a parameter for, so that a new notebook needs no entry
-here; `PROFILES` says which are left out, and how large the others are.
+A notebook gets a value for each parameter that it has. What it waits for, and its part
+in each profile, it says itself, in its metadata (`notebooks.NotebookInfo`): adding a
+notebook is adding a file.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cmhot.errors import UsageError
 from cmhot.kubelet.settings import parse_setting
@@ -23,75 +22,41 @@ if TYPE_CHECKING:
     from cmhot.kubelet.settings import Setting
 
 
-_INCLUDED = "the full profile includes it."
+COLLECT = "02-collect"
+"""The notebook that makes the run which others read."""
+RUNS, FIGURES = "runs", "figures"
+"""Folders of a report, and the values that stand for them in a `Step`."""
 SHORTEST_S = 60.0
 """A measuring window is at least this long, or twice the longest `syncFrequency`."""
+POD_START_S = 0.25
+"""What a probe pod takes to start, seconds: 100 of them were Ready after 18 s."""
+NOTEBOOK_S = 6.0
+"""What a notebook takes that only computes: most of it to start a kernel."""
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """How much to collect for a report, and which notebooks it executes.
-
-    Attributes
-    ----------
-    pods
-        Probe pods per setting.
-    total_s
-        How long collecting is to take in all, in seconds, once the probes run:
-        what burn-in and drain leave of it is measured.
-    left_out
-        Notebooks that are not executed, each with the reason in a sentence.
-    values
-        By notebook, parameters that differ from its own defaults.
-    """
+class Profile(NamedTuple):
+    """How much to collect for a report."""
 
     pods: int
+    """Probe pods per setting."""
     total_s: float
-    left_out: Mapping[str, str] = field(default_factory=dict)
-    values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """How long collecting is to take in all, in seconds, once the probes run:
+    what burn-in and drain leave of it is measured."""
 
 
 PROFILES: Mapping[str, Profile] = {
     # six minutes on a testbed of the default settings, the collection included
-    "quick": Profile(
-        pods=20,
-        total_s=240.0,
-        left_out={
-            "01-environment-or-volume": f"it takes about 5 minutes; {_INCLUDED}",
-            "06-force-it": f"each remedy is tried thirty times; {_INCLUDED}",
-            "08-what-updates": f"it takes about 8 minutes; {_INCLUDED}",
-        },
-        # the closed loops are replayed on the syncs that were seen
-        values={"09-how-to-measure-it-wrong": {"trials": 0}},
-    ),
+    "quick": Profile(pods=20, total_s=240.0),
     # an hour
-    "full": Profile(
-        pods=40,
-        total_s=1800.0,
-        values={
-            "01-environment-or-volume": {"updates": 6},
-            "06-force-it": {"repeats": 30},
-            "08-what-updates": {"rounds": 15},
-            "09-how-to-measure-it-wrong": {"trials": 12},
-        },
-    ),
+    "full": Profile(pods=40, total_s=1800.0),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What a report is to collect.
+    """What a report is to collect; as in `Plan`, where a field is one of its own.
 
-    Attributes
-    ----------
-    target
-        Where; None: the caller gave none, which is an error unless there are runs.
-    profile
-        A name in `PROFILES`.
-    pods, duration_s
-        Instead of the profile's; None: the profile's.
-    gap_s, seed, namespace, probe_image, setting
-        As in `cmhot.runs.plan.Plan`.
+    `pods` and `duration_s` count instead of the profile's; None: the profile's.
     """
 
     target: str | None
@@ -106,13 +71,7 @@ class Order:
 
     @property
     def given_setting(self) -> Setting | None:
-        """The setting given by hand, read.
-
-        Raises
-        ------
-        UsageError
-            When it cannot be read.
-        """
+        """The setting given by hand, read."""
         return None if self.setting is None else parse_setting(self.setting)
 
     def plan(self, settings: Sequence[Setting]) -> Plan:
@@ -144,32 +103,19 @@ class Order:
         )
 
 
-COLLECT = "02-collect"
-"""The one that makes the run from which others live."""
-RUNS, FIGURES = "runs", "figures"
-"""Folders of a report, and the values that stand for them in a `Step`."""
-
-
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A notebook and what it is told.
-
-    Attributes
-    ----------
-    notebook
-        Its name.
-    values
-        By parameter, as JSON has them; paths are relative to the report's folder.
-    """
+    """A notebook and the values of its parameters."""
 
     notebook: str
     values: Mapping[str, Any]
+    """As JSON has them; paths are relative to the report's folder."""
 
     @property
     def asks_cluster(self) -> bool:
         """Whether it has to do with a cluster."""
-        lives_from_runs = self.values.get("runs") and not self.values.get("trials")
-        return "target" in self.values and not lives_from_runs
+        only_reads_runs = self.values.get("runs") and not self.values.get("trials")
+        return "target" in self.values and not only_reads_runs
 
     def absolute(self, folder: Path) -> dict[str, Any]:
         """Give the values with the paths of a report in that folder."""
@@ -182,19 +128,14 @@ class Step:
         return found
 
 
-def plan_steps(order: Order, plan: Plan, *, run_id: str) -> list[Step]:
-    """Choose the notebooks of a profile, in their order, and what they are told.
+def left_out(profile: str) -> dict[str, str]:
+    """Name the notebooks that a profile does not execute, each with the reason."""
+    reasons = {name: notebooks.info(name).left_out for name in notebooks.names()}
+    return {name: why[profile] for name, why in reasons.items() if profile in why}
 
-    Parameters
-    ----------
-    order
-        What is asked for.
-    plan
-        Of the collection.
-    run_id
-        Of the run that it makes.
-    """
-    profile = PROFILES[order.profile]
+
+def plan_steps(order: Order, plan: Plan, *, run_id: str) -> list[Step]:
+    """Choose the notebooks of a profile, in their order, and their values."""
     common = {
         "target": order.target,
         "runs": [f"{RUNS}/{run_id}"],
@@ -215,25 +156,59 @@ def plan_steps(order: Order, plan: Plan, *, run_id: str) -> list[Step]:
     }
     found = []
     for name in notebooks.names():
-        if name not in profile.left_out:
-            told = {**common, **profile.values.get(name, {})}
-            found.append(_step(name, collection if name == COLLECT else told))
+        about = notebooks.info(name)
+        if order.profile not in about.left_out:
+            own = about.values.get(order.profile, {})
+            values = collection if name == COLLECT else {**common, **own}
+            found.append(_step(name, values))
     return found
 
 
 def steps_on_runs(paths: Sequence[str]) -> list[Step]:
-    """Choose the notebooks that live from runs.
-
-    Parameters
-    ----------
-    paths
-        Of the runs, relative to the report's folder.
-    """
-    told = {"runs": list(paths), "figures_out": FIGURES, "trials": 0}
-    found = [_step(name, told) for name in notebooks.names()]
+    """Choose the notebooks that read runs; paths are relative to the report's."""
+    values = {"runs": list(paths), "figures_out": FIGURES, "trials": 0}
+    found = [_step(name, values) for name in notebooks.names()]
     return [step for step in found if "runs" in step.values]
 
 
-def _step(name: str, told: Mapping[str, Any]) -> Step:
+def _step(name: str, values: Mapping[str, Any]) -> Step:
     known = notebooks.parameters(name)
-    return Step(name, {key: told[key] for key in known if key in told})
+    return Step(name, {key: values[key] for key in known if key in values})
+
+
+class Pace(NamedTuple):
+    """What notebooks wait for here, in seconds; on the model, whose time is virtual, 0.
+
+    Its fields are the units in which a notebook's metadata say what it waits for.
+    """
+
+    seconds: float = 0.0
+    shortest_syncs: float = 0.0
+    longest_syncs: float = 0.0
+    collections: float = 0.0
+
+    @classmethod
+    def of(cls, plan: Plan, settings: Sequence[Setting]) -> Pace:
+        """Work it out for a real cluster, with one setting for each group of nodes."""
+        pods_s = POD_START_S * plan.pods * len(settings)
+        frequencies_s = [one.sync_frequency_s for one in settings]
+        return cls(
+            seconds=1.0,
+            shortest_syncs=min(frequencies_s),
+            longest_syncs=max(frequencies_s),
+            collections=pods_s + expected_duration_s(plan, list(settings)),
+        )
+
+    def left_s(self, steps: Sequence[Step]) -> float:
+        """Say how long notebooks take."""
+        return sum(NOTEBOOK_S + self._waited_s(step) for step in steps)
+
+    def _waited_s(self, step: Step) -> float:
+        if self == Pace() or not step.asks_cluster:
+            return 0.0
+        waits = dict(notebooks.info(step.notebook).waits)
+        times = float(step.values.get(waits.pop("for_each", ""), 1))
+        once_s: float = sum(
+            amount * getattr(self, unit) for unit, amount in waits.items()
+        )
+        return times * once_s

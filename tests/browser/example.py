@@ -11,7 +11,7 @@ from cmhot.clock import VirtualClock
 from cmhot.errors import CheckError
 from cmhot.plots.publishing import publish
 from cmhot.report.comparison_page import compare_report
-from cmhot.report.folder import PARTS, Ledger
+from cmhot.report.folder import PARTS, Manifest
 from cmhot.report.make import finish
 from cmhot.report.steps import Step
 from cmhot.statistics.summarise import summarise
@@ -41,7 +41,7 @@ def make_report_page(folder: Path, *, names: Sequence[str] = FIGURES) -> Path:
     for part in PARTS:
         (made / part).mkdir(parents=True)
     (made / "runs" / "main").symlink_to(RUN)
-    ledger = Ledger.begin(
+    manifest = Manifest.begin(
         made,
         steps=[Step(f"0{number}-a", {}) for number in range(3)],
         runs=["runs/main"],
@@ -50,12 +50,12 @@ def make_report_page(folder: Path, *, names: Sequence[str] = FIGURES) -> Path:
     )
     for name in names:
         publish(name, out=made / "figures", runs=[RUN])
-    done, failed, unanswered = ledger.entries.values()
+    done, failed, unanswered = manifest.entries.values()
     done.status, done.figures = "done", list(names)
     failed.status, failed.error = "failed", "AssertionError: the law does not hold"
     unanswered.status, unanswered.error = "unanswered", "one syncFrequency only"
     with pytest.raises(CheckError, match="the law does not hold"):
-        finish(ledger, summarise([RUN]), VirtualClock())
+        finish(manifest, summarise([RUN]), VirtualClock())
     return made / "index.html"
 
 

@@ -179,7 +179,10 @@ def _commands(
     """List every command, groups included."""
     yield path
     if isinstance(command, click.Group):
-        for name, inner in sorted(command.commands.items()):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
             yield from _commands(inner, (*path, name))
 
 

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from cmhot.report.notebooks import NotebookInfo
+from cmhot.report.steps import PROFILES, Pace
+
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 MOST_CODE_CELLS = 12
@@ -51,8 +54,10 @@ def test_no_outputs(content: dict[str, Any]) -> None:
 
 
 def test_minimal_metadata(content: dict[str, Any]) -> None:
-    """Metadata say which language it is, which cell has parameters, and no more."""
-    assert content["metadata"] == {
+    """Metadata say the language, its part in a report, which cell has parameters."""
+    metadata = dict(content["metadata"])
+    del metadata["cmhot"]
+    assert metadata == {
         "kernelspec": {
             "display_name": "Python 3",
             "language": "python",
@@ -63,6 +68,30 @@ def test_minimal_metadata(content: dict[str, Any]) -> None:
     assert [cell["metadata"] for cell in content["cells"] if cell["metadata"]] == [
         {"tags": ["parameters"]}
     ]
+
+
+def test_its_part_in_a_report(content: dict[str, Any]) -> None:
+    """It says which profiles leave it out and why, its size, and what it waits for."""
+    own = content["metadata"]["cmhot"]
+    source = "".join(code_cells(content)[0]["source"])
+    parameters = re.findall(r"^(\w+):", source, re.MULTILINE)
+
+    assert set(own) == set(NotebookInfo._fields)
+    assert set(own["left_out"]) | set(own["values"]) <= set(PROFILES)
+    assert all(reason.endswith(".") for reason in own["left_out"].values())
+    for values in own["values"].values():
+        assert set(values) <= set(parameters)
+    amounts = dict(own["waits"])
+    assert amounts.pop("for_each", parameters[0]) in parameters
+    assert set(amounts) <= set(Pace._fields)
+
+
+def test_one_import(content: dict[str, Any]) -> None:
+    """What is ours comes from `cmhot` itself, of no module below it."""
+    code = "\n".join("".join(cell["source"]) for cell in code_cells(content))
+
+    assert re.findall(r"^(?:from|import) cmhot\b.*", code, re.MULTILINE)
+    assert not re.findall(r"^(?:from|import) cmhot\..*", code, re.MULTILINE)
 
 
 def test_parameters_come_first(content: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ import pytest
 from cmhot.errors import CheckError, NotFoundError, RunError, UsageError
 from cmhot.report import notebooks
 from cmhot.report.make import make_report, report_on_runs, resume_report, target_of
-from cmhot.report.progress_bars import Telling
+from cmhot.report.progress import ReportProgress
 from cmhot.report.steps import COLLECT, Order
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """Make one small report; give its page and what was said."""
     said: list[str] = []
     out = tmp_path_factory.mktemp("it's {a} report") / "reports"
-    page = make_report(SMALL, out=out, telling=Telling(said.append))
+    page = make_report(SMALL, out=out, progress=ReportProgress(said.append))
     return page, said
 
 
@@ -182,7 +182,7 @@ def test_a_finished_report_needs_nothing(made: tuple[Path, list[str]]) -> None:
     executed = {file: file.stat().st_mtime_ns for file in page.parent.rglob("*.ipynb")}
     before = re.sub("made [^<]* UTC", "", page.read_text())
 
-    again = resume_report(page.parent, telling=Telling(said.append))
+    again = resume_report(page.parent, progress=ReportProgress(said.append))
 
     assert target_of(page.parent) is None
     assert said == ["7 of 7 notebooks are done, so only the page is written"]
@@ -258,7 +258,9 @@ def test_interrupted_report_keeps_the_run(
     monkeypatch.setattr(notebooks, "execute", interrupted)
 
     with pytest.raises(KeyboardInterrupt):
-        make_report(SMALL, out=tmp_path / "reports", telling=Telling(said.append))
+        make_report(
+            SMALL, out=tmp_path / "reports", progress=ReportProgress(said.append)
+        )
 
     (run,) = (tmp_path / "reports").glob("*/runs/*")
     assert f"`cmhot report --run {run}` makes a page of it" in said[-2]

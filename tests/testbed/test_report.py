@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from cmhot.clock import SystemClock
 from cmhot.report import notebooks
 from cmhot.report.make import make_report, resume_report
-from cmhot.report.progress_bars import Telling
+from cmhot.report.progress import ReportProgress
 from cmhot.report.steps import PROFILES, Order, Profile
 
 if TYPE_CHECKING:
@@ -24,21 +24,23 @@ MOST_S = 480.0
 # At a syncFrequency of 2 s a pod keeps the residue it starts in, and half a minute is
 # short: whether the law holds is asserted elsewhere, here that all of it works.
 _LOOSE = {"tolerance": 0.6}
-SMALL = Profile(
-    pods=8,
-    total_s=1.0,
-    values={
-        "00-start-here": {"pods": 3},
-        "01-environment-or-volume": {"updates": 1, "pods": 2, "wait_s": 3.0},
-        "03-delay-distribution": _LOOSE,
-        "04-sync-frequency": _LOOSE,
-        "05-change-detection": _LOOSE,
-        "06-force-it": {"repeats": 1, "pods": 4},
-        "07-whole-fleet": _LOOSE,
-        "08-what-updates": {"rounds": 1, "copies": 1},
-        "09-how-to-measure-it-wrong": {**_LOOSE, "trials": 0},
-    },
-)
+SMALL: dict[str, dict[str, Any]] = {
+    "00-start-here": {"pods": 3},
+    "01-environment-or-volume": {"updates": 1, "pods": 2, "wait_s": 3.0},
+    "03-delay-distribution": _LOOSE,
+    "04-sync-frequency": _LOOSE,
+    "05-change-detection": _LOOSE,
+    "06-force-it": {"repeats": 1, "pods": 4},
+    "07-whole-fleet": _LOOSE,
+    "08-what-updates": {"rounds": 1, "copies": 1},
+    "09-how-to-measure-it-wrong": {**_LOOSE, "trials": 0},
+}
+
+
+def _small(name: str) -> notebooks.NotebookInfo:
+    """Say of a notebook that it is small in a small report."""
+    values = {"small": SMALL.get(name, {})}
+    return notebooks.NotebookInfo({}, values, waits={})
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +52,13 @@ def made(
     clock = SystemClock()
     asked = Order(target=f"testbed:{testbed.name}", profile="small", duration_s=30.0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(PROFILES, "small", SMALL)
+        patch.setitem(PROFILES, "small", Profile(pods=8, total_s=1.0))
+        patch.setattr(notebooks, "info", _small)
         began = clock.monotonic()
         page = make_report(
-            asked, out=tmp_path_factory.mktemp("report"), telling=Telling(said.append)
+            asked,
+            out=tmp_path_factory.mktemp("report"),
+            progress=ReportProgress(said.append),
         )
     return page, said, clock.monotonic() - began
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from cmhot.propagation.wait import WaitProgress
 
 
-TELL_EVERY_S = 10.0
-"""Progress is told at least so often."""
+REPORT_EVERY_S = 10.0
+"""Progress is reported at least so often."""
 namespace_option = click.option(
     "-n",
     "--namespace",
@@ -76,17 +76,17 @@ def explain(
     click.echo(json.dumps(found.to_dict(), indent=2) if as_json else found.to_text())
 
 
-def teller() -> Callable[[WaitProgress], None]:
-    """Tell progress on standard error: what has changed, and now and then the rest."""
-    told: dict[str, float] = {"fresh": -1.0, "left_s": 0.0}
+def reporter() -> Callable[[WaitProgress], None]:
+    """Report on standard error what has changed, and now and then that nothing has."""
+    last: dict[str, float] = {"fresh": -1.0, "left_s": 0.0}
 
-    def tell(progress: WaitProgress) -> None:
-        quiet_s = told["left_s"] - progress.left_s
-        if progress.fresh != told["fresh"] or quiet_s >= TELL_EVERY_S:
-            told.update(fresh=progress.fresh, left_s=progress.left_s)
+    def report(progress: WaitProgress) -> None:
+        quiet_s = last["left_s"] - progress.left_s
+        if progress.fresh != last["fresh"] or quiet_s >= REPORT_EVERY_S:
+            last.update(fresh=progress.fresh, left_s=progress.left_s)
             say(str(progress))
 
-    return tell
+    return report
 
 
 @click.command()
@@ -159,7 +159,7 @@ def apply(
             applied,
             timeout_s=timeout,
             updatable_only=updatable_only,
-            tell=teller(),
+            tell=reporter(),
             skipped=say,
         )
     if as_json:
@@ -241,7 +241,7 @@ def wait(
         updatable_only=updatable_only,
         ephemeral=ephemeral,
         given=None if setting is None else parse_setting(setting),
-        tell=teller(),
+        tell=reporter(),
     )
     click.echo(json.dumps(waited.to_dict(), indent=2) if as_json else waited.to_text())
     if not waited.landed:

@@ -18,7 +18,7 @@ from cmhot.cli import cli, main
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 class Run(Protocol):
@@ -65,7 +65,9 @@ def commands(
 ) -> Iterator[tuple[str, ...]]:
     """List every command, groups included."""
     yield path
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
         if isinstance(command, click.Group):
             yield from commands(command, (*path, name))
         else:

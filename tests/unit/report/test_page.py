@@ -10,13 +10,13 @@ import pytest
 from cmhot.report.page import (
     Facts,
     Figure,
+    HtmlPage,
+    HtmlRow,
+    HtmlTable,
     Links,
     Notice,
-    Page,
     Points,
-    Row,
     Section,
-    Table,
     Text,
     build_page,
 )
@@ -75,7 +75,7 @@ def figure(tmp_path: Path) -> Figure:
 
 def build(*blocks: Block, modelled: bool = False) -> tuple[str, Reader]:
     """Build a page of one section and read it."""
-    page = Page(
+    page = HtmlPage(
         title="Delay & more",
         headline="95 % within 12.9 s",
         byline="run <r>",
@@ -95,7 +95,7 @@ def test_page_is_whole(figure: Figure) -> None:
         Points(["a point"]),
         Notice("it failed", ("why", "notebooks/x.html")),
         figure,
-        Table(["head", "value"], [Row("row", ["1"])], "seconds"),
+        HtmlTable(["head", "value"], [HtmlRow("row", ["1"])], "seconds"),
         Facts([("Seed", "1")]),
         Links([("numbers.json", "numbers.json", "all numbers")]),
     )
@@ -168,7 +168,7 @@ def test_a_long_page_has_contents(number: int, *, listed: bool) -> None:
     """Of more than five sections each can be reached from the top."""
     sections = [Section(f"Part {n}: why?", []) for n in range(number)]
 
-    html = build_page(Page("t", "h", "b", modelled=False, sections=sections))
+    html = build_page(HtmlPage("t", "h", "b", modelled=False, sections=sections))
 
     assert ('<a href="#part-0-why">' in html) is listed
     assert '<h2 id="part-0-why">' in html

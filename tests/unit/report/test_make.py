@@ -9,10 +9,10 @@ import pytest
 from cmhot.clock import VirtualClock
 from cmhot.errors import NotFoundError
 from cmhot.report import notebooks
-from cmhot.report.execution import Pace, execute_steps
-from cmhot.report.folder import Ledger
-from cmhot.report.progress_bars import Telling
-from cmhot.report.steps import COLLECT, Step
+from cmhot.report.folder import Manifest
+from cmhot.report.make import execute_steps
+from cmhot.report.progress import ReportProgress
+from cmhot.report.steps import COLLECT, Pace, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ COLLECTION = Step(COLLECT, {"run_id": "r", "target": "model"})
 
 
 @pytest.fixture
-def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ledger]:
+def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Manifest]:
     """Begin a report of made-up notebooks, each with what it does."""
     deeds: dict[str, Deed] = {}
 
@@ -36,13 +36,13 @@ def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ledg
     monkeypatch.setattr(notebooks, "to_html", lambda _: None)
     monkeypatch.setattr(notebooks, "title", lambda name: f"Title of {name}")
 
-    def made(**of: Deed) -> Ledger:
+    def made(**of: Deed) -> Manifest:
         for part in ("notebooks", "figures", "runs"):
             (tmp_path / part).mkdir(exist_ok=True)
         named = {COLLECT if name == "collect" else name: of[name] for name in of}
         deeds.update(named)
         steps = [COLLECTION if name == COLLECT else Step(name, {}) for name in named]
-        return Ledger.begin(
+        return Manifest.begin(
             tmp_path, steps=steps, runs=["runs/r"], order={}, left_out={}
         )
 
@@ -52,9 +52,8 @@ def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ledg
 def fails(name: str, text: str) -> Deed:
     """Have a notebook end with an error of that class."""
 
-    def deed(_: dict[str, Any], folder: Path) -> None:
-        saved = folder / "x.ipynb"
-        raise notebooks.NotebookError("long", saved=saved, name=name, text=text)
+    def deed(_values: dict[str, Any], _folder: Path) -> None:
+        raise notebooks.NotebookError("long", name=name, text=text)
 
     return deed
 
@@ -75,68 +74,70 @@ def draws(*names: str) -> Deed:
     return deed
 
 
-def go(ledger: Ledger) -> list[str]:
+def go(manifest: Manifest) -> list[str]:
     """Execute what is missing; give the lines that were told."""
     said: list[str] = []
-    execute_steps(ledger, Pace(), telling=Telling(said.append), clock=VirtualClock())
+    execute_steps(
+        manifest, Pace(), progress=ReportProgress(said.append), clock=VirtualClock()
+    )
     return said
 
 
-def statuses(ledger: Ledger) -> list[str]:
+def statuses(manifest: Manifest) -> list[str]:
     """Give what became of each notebook, as the disk has it."""
-    return [one.status for one in Ledger.reopen(ledger.folder).entries.values()]
+    return [one.status for one in Manifest.reopen(manifest.folder).entries.values()]
 
 
-def resumed(ledger: Ledger, begun: Ledger) -> Ledger:
+def resumed(manifest: Manifest, begun: Manifest) -> Manifest:
     """Have what became of the notebooks of one report in another."""
-    begun.entries = ledger.entries
+    begun.entries = manifest.entries
     begun.save()
-    return Ledger.reopen(begun.folder)
+    return Manifest.reopen(begun.folder)
 
 
-def test_one_failure_stops_nobody(begin: Callable[..., Ledger]) -> None:
+def test_one_failure_stops_nobody(begin: Callable[..., Manifest]) -> None:
     """The failed one is kept with its error's first line, the rest is executed."""
-    ledger = begin(
+    manifest = begin(
         collect=collects, b=fails("AssertionError", "too far\nmore"), c=draws("c")
     )
 
-    go(ledger)
+    go(manifest)
 
-    assert statuses(ledger) == ["done", "failed", "done"]
-    assert ledger.entries["b"].error == "AssertionError: too far"
-    assert ledger.entries["c"].figures == ["c"]
+    assert statuses(manifest) == ["done", "failed", "done"]
+    assert manifest.entries["b"].error == "AssertionError: too far"
+    assert manifest.entries["c"].figures == ["c"]
 
 
 def test_a_question_that_cannot_be_asked_is_no_failure(
-    begin: Callable[..., Ledger],
+    begin: Callable[..., Manifest],
 ) -> None:
     """Wrong use in a notebook, once something was done, is a reason."""
-    ledger = begin(collect=collects, b=fails("UsageError", "one setting only"))
+    manifest = begin(collect=collects, b=fails("UsageError", "one setting only"))
 
-    go(ledger)
+    go(manifest)
 
-    assert statuses(ledger) == ["done", "unanswered"]
-    assert ledger.entries["b"].error == "one setting only"
+    assert statuses(manifest) == ["done", "unanswered"]
+    assert manifest.entries["b"].error == "one setting only"
 
 
-def test_wrong_use_at_the_very_start_is_raised(begin: Callable[..., Ledger]) -> None:
+def test_wrong_use_at_the_very_start_is_raised(begin: Callable[..., Manifest]) -> None:
     """What only the first notebook can find out is the user's wrong use."""
-    ledger = begin(collect=fails("NotFoundError", "no such namespace"), b=draws())
+    manifest = begin(collect=fails("NotFoundError", "no such namespace"), b=draws())
 
     with pytest.raises(NotFoundError, match="no such namespace"):
-        go(ledger)
+        go(manifest)
 
-    assert statuses(ledger) == ["planned", "planned"]
+    assert statuses(manifest) == ["planned", "planned"]
 
 
-def test_only_what_is_missing_is_executed(begin: Callable[..., Ledger]) -> None:
+def test_only_what_is_missing_is_executed(begin: Callable[..., Manifest]) -> None:
     """The second time only the failed one is; its error is gone then."""
-    ledger = begin(collect=collects, b=fails("ValueError", "no"))
-    go(ledger)
-    (ledger.folder / "runs" / "r" / "mark").write_text("")
+    manifest = begin(collect=collects, b=fails("ValueError", "no"))
+    go(manifest)
+    (manifest.folder / "runs" / "r" / "mark").write_text("")
     begin_again = begin(collect=fails("ValueError", "again"), b=draws("f"))
-    again = Ledger.reopen(begin_again.folder)
-    again.entries = {**ledger.entries}
+    again = Manifest.reopen(begin_again.folder)
+    again.entries = {**manifest.entries}
 
     said = go(again)
 
@@ -144,26 +145,26 @@ def test_only_what_is_missing_is_executed(begin: Callable[..., Ledger]) -> None:
     assert said[0].startswith("notebook 1 of 1, b (Title of b); about 6 s left")
     assert statuses(again) == ["done", "done"]
     assert again.entries["b"].error is None
-    assert (ledger.folder / "runs" / "r" / "mark").exists()
+    assert (manifest.folder / "runs" / "r" / "mark").exists()
 
 
-def test_figures_of_the_old_run_do_not_stay(begin: Callable[..., Ledger]) -> None:
+def test_figures_of_the_old_run_do_not_stay(begin: Callable[..., Manifest]) -> None:
     """A collection that is repeated takes with it what was drawn from the first."""
 
     def halfway(values: dict[str, Any], folder: Path) -> None:
         collects(values, folder)
         fails("ValueError", "halfway")(values, folder)
 
-    ledger = begin(collect=halfway, b=draws("old", "same"))
-    ledger.entries["b"].values = {"runs": ["runs/r"]}
-    go(ledger)
-    before = statuses(ledger)
+    manifest = begin(collect=halfway, b=draws("old", "same"))
+    manifest.entries["b"].values = {"runs": ["runs/r"]}
+    go(manifest)
+    before = statuses(manifest)
 
     def interrupted(values: dict[str, Any], folder: Path) -> None:
         collects(values, folder)
         raise KeyboardInterrupt
 
-    again = resumed(ledger, begin(collect=interrupted, b=draws("same")))
+    again = resumed(manifest, begin(collect=interrupted, b=draws("same")))
     with pytest.raises(KeyboardInterrupt):
         go(again)
     meanwhile = statuses(again)
@@ -174,16 +175,16 @@ def test_figures_of_the_old_run_do_not_stay(begin: Callable[..., Ledger]) -> Non
     assert meanwhile == ["failed", "planned"]
     assert statuses(again) == ["done", "done"]
     assert again.entries["b"].figures == ["same"]
-    assert [file.name for file in (ledger.folder / "figures").iterdir()] == [
+    assert [file.name for file in (manifest.folder / "figures").iterdir()] == [
         "same.json"
     ]
 
 
 def test_what_is_done_is_known_before_its_page_is_made(
-    begin: Callable[..., Ledger], monkeypatch: pytest.MonkeyPatch
+    begin: Callable[..., Manifest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A Ctrl-C at that moment loses no collection; resumed, the page is made."""
-    ledger = begin(collect=collects)
+    manifest = begin(collect=collects)
     pages: list[str] = []
 
     def interrupted(_: Path) -> None:
@@ -191,40 +192,40 @@ def test_what_is_done_is_known_before_its_page_is_made(
 
     monkeypatch.setattr(notebooks, "to_html", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        go(ledger)
+        go(manifest)
     monkeypatch.setattr(notebooks, "to_html", lambda copy: pages.append(copy.name))
 
-    again = Ledger.reopen(ledger.folder)
+    again = Manifest.reopen(manifest.folder)
 
     assert again.missing() == []
     assert go(again) == []
     assert pages == [f"{COLLECT}.ipynb"]
 
 
-def test_a_page_is_of_the_last_execution(begin: Callable[..., Ledger]) -> None:
+def test_a_page_is_of_the_last_execution(begin: Callable[..., Manifest]) -> None:
     """One of an earlier execution does not stay beside a new copy."""
-    ledger = begin(a=draws())
-    page = ledger.folder / "notebooks" / "a.html"
+    manifest = begin(a=draws())
+    page = manifest.folder / "notebooks" / "a.html"
     page.write_text("old")
 
-    go(ledger)
+    go(manifest)
 
     assert not page.exists()
 
 
-def test_an_interrupted_collection_is_set_aside(begin: Callable[..., Ledger]) -> None:
+def test_an_interrupted_collection_is_set_aside(begin: Callable[..., Manifest]) -> None:
     """What it left is kept under another name, and the run is made anew."""
-    ledger = begin(collect=collects)
-    (ledger.folder / "runs" / "r").mkdir()
-    (ledger.folder / "runs" / "r" / "old").write_text("")
+    manifest = begin(collect=collects)
+    (manifest.folder / "runs" / "r").mkdir()
+    (manifest.folder / "runs" / "r" / "old").write_text("")
 
-    go(ledger)
+    go(manifest)
 
-    assert (ledger.folder / "runs" / "r-interrupted-1" / "old").exists()
-    assert not (ledger.folder / "runs" / "r" / "old").exists()
+    assert (manifest.folder / "runs" / "r-interrupted-1" / "old").exists()
+    assert not (manifest.folder / "runs" / "r" / "old").exists()
 
 
-def test_progress_of_the_whole_is_told(begin: Callable[..., Ledger]) -> None:
+def test_progress_of_the_whole_is_told(begin: Callable[..., Manifest]) -> None:
     """Each notebook is announced with its title and what is left, 6 s each."""
     said = go(begin(a=draws(), b=draws()))
 
@@ -234,13 +235,13 @@ def test_progress_of_the_whole_is_told(begin: Callable[..., Ledger]) -> None:
     ]
 
 
-def test_without_a_run_there_is_a_failure(begin: Callable[..., Ledger]) -> None:
+def test_without_a_run_there_is_a_failure(begin: Callable[..., Manifest]) -> None:
     """A collection that cannot be made fails, and what lives from it is left open."""
-    ledger = begin(a=draws(), collect=fails("UsageError", "no"), b=draws())
-    ledger.entries["b"].values = {"runs": ["runs/r"]}
+    manifest = begin(a=draws(), collect=fails("UsageError", "no"), b=draws())
+    manifest.entries["b"].values = {"runs": ["runs/r"]}
 
-    go(ledger)
+    go(manifest)
 
-    assert statuses(ledger) == ["done", "failed", "unanswered"]
-    assert ledger.entries["b"].error == "there is no run to draw it from"
-    assert [step.notebook for step in ledger.missing()] == [COLLECT, "b"]
+    assert statuses(manifest) == ["done", "failed", "unanswered"]
+    assert manifest.entries["b"].error == "there is no run to draw it from"
+    assert [step.notebook for step in manifest.missing()] == [COLLECT, "b"]

@@ -15,7 +15,7 @@ from cmhot.clock import VirtualClock
 from cmhot.errors import CmhotError, RunError, UsageError
 from cmhot.report import notebooks
 from cmhot.report.comparison_page import compare_report
-from cmhot.report.folder import Ledger, held, make_folder, write_json, write_page
+from cmhot.report.folder import Manifest, locked, make_folder, write_json, write_page
 from cmhot.report.make import finish, make_report, report_on_runs, resume_report
 from cmhot.report.steps import Order
 from cmhot.runs import disk
@@ -157,12 +157,12 @@ def test_a_report_is_made_by_one(tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text("{}")
 
     with (
-        held(tmp_path),
+        locked(tmp_path),
         pytest.raises(RunError, match=r"another cmhot is making .*: wait for it, or"),
     ):
         resume_report(tmp_path)
 
-    with held(tmp_path):
+    with locked(tmp_path):
         pass
     assert [path.name for path in everything(tmp_path)] == ["report.json"]
 
@@ -274,7 +274,7 @@ def test_a_disk_that_fills_up_is_told(
         make_report(MODEL, out=tmp_path)
 
     (folder,) = tmp_path.iterdir()
-    assert Ledger.reopen(folder).entries[done[0]].status == "done"
+    assert Manifest.reopen(folder).entries[done[0]].status == "done"
 
 
 def test_a_comparison_that_fails_leaves_nothing(
@@ -326,7 +326,7 @@ def test_an_old_page_outlives_a_full_disk(
 ) -> None:
     """A page is replaced as a whole: what was there stays until then."""
     page = report_on_runs([run], out=tmp_path)
-    ledger = Ledger.reopen(page.parent)
+    manifest = Manifest.reopen(page.parent)
     before = page.read_bytes()
 
     def full(*_: object) -> None:
@@ -334,6 +334,6 @@ def test_an_old_page_outlives_a_full_disk(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        finish(ledger, None, VirtualClock(), why="no reason")
+        finish(manifest, None, VirtualClock(), why="no reason")
 
     assert page.read_bytes() == before

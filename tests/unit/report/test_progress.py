@@ -1,19 +1,19 @@
-"""Following a run in another process by its directory."""
+"""How far a run in another process is, by its directory; durations in words."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from cmhot.clock import VirtualClock
 from cmhot.cluster.model import ModelCluster
-from cmhot.report.execution import followed, read_progress
+from cmhot.report.progress import minutes, read_progress, tail_run
 from cmhot.runs.plan import Plan
 from cmhot.runs.rundir import RunWriter
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
     from cmhot.collector.loop import Progress
 
@@ -94,13 +94,22 @@ def test_follows_until_it_is_done(
     """The last progress told is that it is done, and then no more."""
     from cmhot.collector.begin import collect  # noqa: PLC0415 - shadowed by the package's name
 
-    monkeypatch.setattr("cmhot.report.execution.EVERY_S", 0.0)
+    monkeypatch.setattr("cmhot.report.progress.EVERY_S", 0.0)
     told: list[Progress] = []
     cluster = ModelCluster()
-    with followed(tmp_path / "r", clock=cluster.clock, progress=told.append):
+    with tail_run(tmp_path / "r", clock=cluster.clock, progress=told.append):
         plan = Plan(pods=2, duration_s=20)
         collect(cluster, plan, out=tmp_path, run_id="r")
 
     assert [seen.phase for seen in told].count("done") == 1
     assert told[-1].phase == "done"
     assert told[-1].done == told[-1].total
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(-1, "0 s"), (40.4, "40 s"), (240, "4 min"), (3900, "1 h 5 min")],
+)
+def test_minutes(seconds: float, text: str) -> None:
+    """Durations are written as people say them."""
+    assert minutes(seconds) == text

@@ -1,4 +1,4 @@
-"""Notebook parameters: found by name, documented, and never misspelt."""
+"""Notebooks: parameters documented and never misspelt, kernels that load no more."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from cmhot.errors import UsageError
 from cmhot.report import notebooks
+from cmhot.report.notebooks import Kernel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,3 +87,26 @@ def test_unwritable_folder_is_wrong_use(tmp_path: Path) -> None:
 
     with pytest.raises(UsageError, match="cannot write to"):
         notebooks.execute("02-collect", {}, out=tmp_path / "file" / "sub")
+
+
+@pytest.mark.parametrize(
+    ("name", "transport"),
+    [("x" * 60, "ipc"), ("测" * 20, "ipc"), ("x" * 100, "tcp"), ("测" * 33, "tcp")],
+    ids=["short", "short-in-bytes", "long", "long-in-bytes"],
+)
+def test_a_socket_has_a_path_of_few_bytes(name: str, transport: str) -> None:
+    """A folder whose path has more bytes than Linux allows a socket has none."""
+    manager = Kernel(f"/tmp/{name}").manager_class()()
+
+    assert manager.transport == transport
+
+
+def test_a_kernel_loads_nothing_of_the_working_directory(tmp_path: Path) -> None:
+    """Neither Python nor IPython looks for modules or start-up files there."""
+    manager = Kernel(str(tmp_path)).manager_class()()
+    spec = manager.kernel_spec
+
+    assert spec is not None
+    assert spec.argv[1:4] == ["-P", "-m", "ipykernel_launcher"]
+    assert "--IPKernelApp.ignore_cwd=True" in spec.argv
+    assert "--IPKernelApp.exec_PYTHONSTARTUP=False" in spec.argv
