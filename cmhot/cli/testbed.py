@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cmhot.cli.options import as_json, say
+from cmhot.errors import UsageError
 
 if TYPE_CHECKING:
     from cmhot.cluster.testbed.status import Status
@@ -108,7 +109,6 @@ def kubeconfig(name: str) -> None:
     Use it as:  export KUBECONFIG=$(cmhot testbed kubeconfig)
     """
     from cmhot.cluster.testbed import lifecycle
-    from cmhot.errors import UsageError
 
     found = lifecycle.status(name)
     if found.kubeconfig is None:
@@ -124,7 +124,6 @@ def kubeconfig(name: str) -> None:
 def logs(program: str | None, name: str, lines: int) -> None:
     """Print the end of a program's log; without PROGRAM, list the logs."""
     from cmhot.cluster.testbed import lifecycle
-    from cmhot.errors import UsageError
 
     files = lifecycle.log_files(name)
     if program is None:

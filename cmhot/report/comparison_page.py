@@ -375,26 +375,7 @@ def compare_report(
 ) -> Path:
     """Compare two runs on a page of its own, with figures and numbers beside it.
 
-    Parameters
-    ----------
-    before, after
-        Run directories.
-    out
-        Folder of reports; the comparison gets a new folder in it.
-    clock
-        Of this machine.
-
-    Returns
-    -------
-    Path
-        ``<out>/compare-<before>-<after>/index.html``.
-
-    Raises
-    ------
-    RunError
-        When a run cannot be read, or the two are not to be compared.
-    UsageError
-        For an unwritable `out`.
+    It gets a new folder in `out`; the path of the page is returned.
     """
     clock = SystemClock() if clock is None else clock
     comparison = compare_runs(before, after)

@@ -108,7 +108,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def write_json(file: Path, content: Mapping[str, object]) -> None:
-    """Write numbers as a whole; what is no number, as in a foreign run, is null."""
+    """Write numbers; what is no number, as in a foreign run, is null."""
     text = json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False)
     # half a pair of surrogates, which JSON may hold, stays what it was
     disk.replace(file, f"{text}\n".encode(errors="backslashreplace"))

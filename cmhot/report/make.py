@@ -63,21 +63,7 @@ def make_report(
 ) -> Path:
     """Make a report: a folder with the page, figures, numbers, notebooks and runs.
 
-    Parameters
-    ----------
-    order
-        What is asked for.
-    out
-        Folder of reports; the report gets a new folder in it.
-    progress
-        Where progress is shown; None: nowhere.
-    clock
-        Of this machine.
-
-    Returns
-    -------
-    Path
-        ``<out>/<run-id>/index.html``.
+    It is a new folder in `out`; the path of its page is returned.
 
     Raises
     ------
@@ -86,9 +72,8 @@ def make_report(
     CheckError
         When a notebook failed; the page is there and shows it.
     RunError
-        When the disk refuses in the middle; what was done is kept.
-    KeyboardInterrupt
-        After an interrupt; what was done is kept.
+        When the disk refuses in the middle; what was done is kept,
+        as after an interrupt.
     """
     clock = SystemClock() if clock is None else clock
     progress = ReportProgress() if progress is None else progress
@@ -123,13 +108,6 @@ def report_on_runs(
 
     Its folder gets copies of the runs, so that it can be given away whole.
     Otherwise as `make_report`.
-
-    Raises
-    ------
-    RunError
-        When a run cannot be read, or no delay was observed.
-    UsageError
-        For an unwritable `out`, or one inside a run; nothing is left.
     """
     clock = SystemClock() if clock is None else clock
     progress = ReportProgress() if progress is None else progress
@@ -172,13 +150,7 @@ def resume_report(
     """Execute what is missing of a report, and write its page; else as `make_report`.
 
     What an interrupted collection left is kept beside the new one.
-
-    Parameters
-    ----------
-    folder
-        Of the report.
-    asked
-        What is given again of the `Order`, if anything: it must be the same.
+    What is `asked` again of the `Order`, if anything, must be the same.
     """
     clock = SystemClock() if clock is None else clock
     progress = ReportProgress() if progress is None else progress

@@ -137,16 +137,9 @@ def execute(
     which the kernel shares. An interrupt reaches the cell that runs, as in
     JupyterLab, so that it can end properly; a second one stops at once.
 
-    Parameters
-    ----------
-    notebook
-        A name, or the path of any notebook.
-    values
-        By parameter; what is left out keeps the notebook's default.
-    out
-        Folder of the executed copy, whose path is returned.
-    progress
-        Gets how many cells have begun, and how many there are.
+    What `values` leave out keeps the notebook's default; `progress` gets how many
+    cells have begun, and how many there are. The executed copy, whose path is returned,
+    is in the folder `out`, also after an interrupt.
 
     Raises
     ------
@@ -155,8 +148,6 @@ def execute(
         than its annotation, and for an unwritable folder: nothing is executed.
     NotebookError
         When a cell failed, or the kernel died.
-    KeyboardInterrupt
-        After an interrupt; the copy is saved.
     """
     source = _path(notebook)
     known = parameters(source)
