@@ -9,12 +9,14 @@ import shlex
 import subprocess
 import sys
 from html.parser import HTMLParser
+from inspect import ismodule
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import click
 import pytest
 
+import cmhot
 from cmhot.cli import cli
 
 ROOT = Path(__file__).parents[2]
@@ -87,17 +89,20 @@ def pages(site: Path) -> dict[Path, Html]:
 
 
 def test_the_guide_and_the_reference_are_there(pages: dict[Path, Html]) -> None:
-    """Every page of docs/ became one, and the public functions have an entry."""
+    """Every page of docs/ became one, and every public name has an entry."""
     names = {path.stem for path in pages}
-    (reference,) = (page for path, page in pages.items() if path.stem == "api")
+    reference = {one for page in pages.values() for one in page.ids}
 
     wanted = {path.stem for path in DOCS.rglob("*.md")}
     if "findings" not in wanted:  # what leads there is left out (docs/conf.py)
         wanted = {name for name in wanted if not name.startswith("proposed-")}
     assert wanted <= names
-    verbs = ["connect", "apply", "patch", "observe", "collect", "summarise", "predict"]
-    verbs += ["explain", "wait", "refresh", "Setting", "Plan"]
-    assert {f"cmhot.{verb}" for verb in verbs} <= reference.ids
+    own = {name for name in cmhot.__all__ if not ismodule(getattr(cmhot, name))}
+    assert {f"cmhot.{name}" for name in own - {"__version__"}} <= reference
+    for package in (cmhot.law, cmhot.plots, cmhot.statistics, cmhot.experiments):
+        names = [name for name in package.__all__ if callable(getattr(package, name))]
+        found = [f"{package.__name__}.{name}" for name in names]
+        assert [one for one in found if one not in reference] == []
 
 
 def test_no_link_inside_is_broken(pages: dict[Path, Html]) -> None:
