@@ -138,28 +138,15 @@ def say(line: str) -> None:
     click.echo(line, err=True)
 
 
-FIELDS = {
-    "pods": "pods",
-    "namespace": "namespace",
-    "setting": "setting",
-    "probe_image": "probe_image",
-    "node_selectors": "node_selector",
-    "tolerations": "tolerations",
-    "image_pull_secret": "image_pull_secret",
-    "node_labels": "node_labels",
-}
-"""From the options to the fields of `cmhot.runs.plan.Plan` that they fill."""
-
-
 def probe_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options; the command gets them as `probes`, fields of a Plan."""
+    """Add the options of probes; the command gets them as `probes`, for a `Plan`."""
 
     @functools.wraps(function)
     def command(**options: object) -> Any:  # noqa: ANN401 - of whatever it wraps
-        probes = {field: options.pop(name) for name, field in FIELDS.items()}
+        probes = {name: options.pop(name) for name in _PROBE_FIELDS}
         return function(probes=probes, **options)
 
-    for option in reversed(_OPTIONS):
+    for option in reversed(_PROBE_OPTIONS):
         command = option(command)
     return command
 
@@ -176,7 +163,12 @@ setting_option = click.option(
     "What a kubelet says counts before it. Without either it is inferred from the "
     "syncs, where they show it.",
 )
-_OPTIONS = (
+_PROBE_FIELDS = (
+    *("pods", "namespace", "setting", "probe_image", "node_selector", "tolerations"),
+    *("image_pull_secret", "node_labels"),
+)
+"""What the options below are to the command, and to `Plan`."""
+_PROBE_OPTIONS = (
     click.option(
         "--pods", default=20, show_default=True, help="Probe pods for each setting."
     ),
@@ -185,7 +177,6 @@ _OPTIONS = (
     click.option("--probe-image", help="An image with sh, stat and mkfifo."),
     click.option(
         "--node-selector",
-        "node_selectors",
         multiple=True,
         metavar="LABEL=VALUE",
         help="Only on nodes with this label. Repeat it for more.",

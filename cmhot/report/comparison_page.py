@@ -32,14 +32,7 @@ from cmhot.report.page import (
     Text,
     build_page,
 )
-from cmhot.report.sections import (
-    DASH,
-    Origin,
-    cell,
-    kubelets_of,
-    name_some,
-    origins,
-)
+from cmhot.report.sections import DASH, Origin, cell, kubelets_of, name_some, origins
 from cmhot.runs import schema
 from cmhot.statistics import (
     GROUP,
@@ -61,18 +54,15 @@ if TYPE_CHECKING:
     from cmhot.statistics import Blocks
 
 
-COMPARED = ("mean_s", "p50_s", "p95_s", "p99_s")
-"""What is compared."""
-DIFFER = ("target", "kubernetes", "kubelets", "seed", "plan", "host")
-"""Keys of run.json that say whether something else changed, too."""
 _SIZES = {"": WIDE, "-narrow": NARROW}
-_WORDS = {
+COMPARED = {
     "mean_s": "the mean",
     "p50_s": "the median",
     "p95_s": "the 95 % point",
     "p99_s": "the 99 % point",
 }
-_DIFFERING = {
+"""What is compared, in words."""
+DIFFER = {
     "target": "the target",
     "kubernetes": "the version of Kubernetes",
     "kubelets": "the kubelets' versions",
@@ -80,6 +70,7 @@ _DIFFERING = {
     "plan": "the plan (pods, duration or gap)",
     "host": "the collector's machine",
 }
+"""Keys of run.json that say whether something else changed, too, in words."""
 _MINUS = "\N{MINUS SIGN}"
 
 
@@ -511,7 +502,7 @@ def _sentences(change: Change) -> str:
     """Say every difference of a change."""
     said = []
     for name, one in change.differences.items():
-        what = _WORDS[name]
+        what = COMPARED[name]
         if one.before_s is None or one.after_s is None or one.difference_s is None:
             said.append(f"{what} was not reached in one of the runs")
             continue
@@ -600,7 +591,7 @@ def _limits(comparison: Comparison) -> list[str]:
         )
     ]
     said += [
-        f"Between them {_DIFFERING[key]} changed as well{_change_of(key, pair)}."
+        f"Between them {DIFFER[key]} changed as well{_change_of(key, pair)}."
         for key, pair in comparison.differing.items()
     ]
     if any(change.estimator == "intervals" for change in comparison.changes):

@@ -295,20 +295,20 @@ def _execute(
     saved.with_suffix(".html").unlink(missing_ok=True)
     before = _figures_by_time(manifest.folder)
     with ExitStack() as opened:
-        cells = None
+        more = {}
         if step.notebook == COLLECT:
             run = manifest.folder / RUNS / str(step.values["run_id"])
             _set_aside(run)
             bar = opened.enter_context(progress.collection())
             opened.enter_context(tail_run(run, clock=clock, progress=bar))
         else:
-            cells = opened.enter_context(progress.cells(step.notebook))
+            more["progress"] = opened.enter_context(progress.cells(step.notebook))
         try:
             notebooks.execute(
                 step.notebook,
                 step.absolute(manifest.folder),
                 out=saved.parent,
-                **({} if cells is None else {"progress": cells}),
+                **more,
             )
         except notebooks.NotebookError as error:
             wrong_use = _wrong_use(error)
@@ -381,9 +381,10 @@ def _say_how_to_go_on(manifest: Manifest, progress: ReportProgress) -> None:
 
 def _finish_with_summary(manifest: Manifest, clock: Clock) -> Path:
     """Summarise the runs, unless that cannot be done, and write the page."""
-    runs = [manifest.folder / run for run in manifest.runs]
     try:
-        summary = summarise(runs, apart=True)
+        summary = summarise(
+            [manifest.folder / run for run in manifest.runs], apart=True
+        )
     except (RunError, UsageError) as error:
         return finish(manifest, None, clock, why=str(error))
     if not _has_delays(summary):

@@ -90,13 +90,13 @@ def pages(site: Path) -> dict[Path, Html]:
 
 def test_the_guide_and_the_reference_are_there(pages: dict[Path, Html]) -> None:
     """Every page of docs/ became one, and every public name has an entry."""
-    names = {path.stem for path in pages}
+    built = {path.stem for path in pages}
     reference = {one for page in pages.values() for one in page.ids}
 
     wanted = {path.stem for path in DOCS.rglob("*.md")}
     if "findings" not in wanted:  # what leads there is left out (docs/conf.py)
         wanted = {name for name in wanted if not name.startswith("proposed-")}
-    assert wanted <= names
+    assert wanted <= built
     own = {name for name in cmhot.__all__ if not ismodule(getattr(cmhot, name))}
     assert {f"cmhot.{name}" for name in own - {"__version__"}} <= reference
     for package in (cmhot.law, cmhot.plots, cmhot.statistics, cmhot.experiments):

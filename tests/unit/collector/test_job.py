@@ -47,7 +47,7 @@ def test_the_options_are_the_plan() -> None:
     assert (parsed["gap"], parsed["seed"]) == ("0.5s", "7")
     assert parsed["probe_image"] == "busybox"
     assert parsed["setting"] == "sync=10s"
-    assert list(parsed["node_selectors"]) == ["pool=a", "zone=b"]
+    assert list(parsed["node_selector"]) == ["pool=a", "zone=b"]
     assert list(parsed["tolerations"]) == ["gpu"]
     assert parsed["image_pull_secret"] == "s"  # noqa: S105 - a Secret's name
     assert list(parsed["node_labels"]) == ["pool", "zone"]
