@@ -221,7 +221,7 @@ def _measure(cluster: Cluster, plan: Plan, *, out: Path, resumed: Path | None) -
 
     with progress_bar(sys.stderr) as progress:
         if resumed is not None:
-            from cmhot.collector.resume import resume
+            from cmhot.collector.begin import resume
 
             return resume(cluster, resumed, progress=progress)
         from cmhot.collector.begin import collect as collect_run

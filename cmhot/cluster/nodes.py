@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cmhot.cluster.port import NODE
-from cmhot.cluster.probe import DEFAULT_IMAGE, HOSTNAME_LABEL
 from cmhot.errors import (
     ClusterError,
     ForbiddenError,
@@ -26,7 +25,6 @@ from cmhot.kubelet.settings import (
     parse_duration,
     parse_strategy,
 )
-from cmhot.runs.plan import ANYWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -34,7 +32,17 @@ if TYPE_CHECKING:
     from cmhot.cluster.port import Cluster
     from cmhot.runs.plan import Placement
 
+    Object = Mapping[str, Any]
 
+
+DEFAULT_IMAGE = (
+    "docker.io/library/busybox:1.36.1"
+    "@sha256:73aaf090f3d85aa34ee199857f03fa3a95c8ede2ffd4cc2cdb5b94e566b11662"
+)
+"""Of probes on clusters that can pull, with the digest of the multi-architecture index
+as public repositories pin it;
+the testbed and ``--probe-image`` bring their own."""
+HOSTNAME_LABEL = "kubernetes.io/hostname"
 UNLISTED = "*"
 """Name of the one entry that stands for all nodes where nodes may not be listed."""
 RECORDED_LABELS = (
@@ -137,7 +145,7 @@ def observe_settings(
     cluster: Cluster,
     *,
     given: Setting | None = None,
-    placement: Placement = ANYWHERE,
+    placement: Placement | None = None,
     labels: Collection[str] = (),
     sample: Sequence[str] | None = None,
 ) -> list[ObservedNode]:
@@ -154,7 +162,7 @@ def observe_settings(
     given
         The setting of the kubelets that may not be asked; None: it is not known.
     placement
-        Where probes may run.
+        Where probes may run; None: on any node that takes pods.
     labels
         Labels of the nodes to be kept beside `RECORDED_LABELS`; never all.
     sample
@@ -176,7 +184,7 @@ def observe_settings(
             node
             for page in cluster.pages(NODE)
             for node in page
-            if (node["metadata"]["name"] in wanted if wanted else placement.takes(node))
+            if _is_meant(node, wanted, placement)
         ]
     except ForbiddenError:
         if sample is None:
@@ -203,6 +211,19 @@ def observe_settings(
             )
         )
     return observed if sample is None else _alike(observed)
+
+
+def _is_meant(
+    node: Object, wanted: set[str] | None, placement: Placement | None
+) -> bool:
+    """Tell whether a Node is in a sample, or (None) takes probes."""
+    if wanted is not None:
+        return node["metadata"]["name"] in wanted
+    if placement is None:
+        from cmhot.runs.plan import ANYWHERE  # noqa: PLC0415 - a sample needs no plan
+
+        placement = ANYWHERE
+    return placement.takes(node)
 
 
 def _alike(observed: list[ObservedNode]) -> list[ObservedNode]:

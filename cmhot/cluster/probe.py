@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from cmhot.clock import NS_PER_S
+from cmhot.cluster.nodes import HOSTNAME_LABEL
 from cmhot.cluster.port import MANAGED_BY
-from cmhot.runs.plan import ANYWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,14 +33,6 @@ POLL_S = 0.25
 """How often a probe looks. The instant that it reports does not depend on this;
 a second publication within it would be overlooked, which a sync interval
 of at least a second excludes."""
-DEFAULT_IMAGE = (
-    "docker.io/library/busybox:1.36.1"
-    "@sha256:73aaf090f3d85aa34ee199857f03fa3a95c8ede2ffd4cc2cdb5b94e566b11662"
-)
-"""On clusters that can pull, with the digest of the multi-architecture index
-as public repositories pin it;
-the testbed and ``--probe-image`` bring their own."""
-HOSTNAME_LABEL = "kubernetes.io/hostname"
 RESTRICTED = {
     "runAsNonRoot": True,
     "runAsUser": 65532,
@@ -93,7 +85,7 @@ def deployment(
     replicas: int,
     image: str,
     pull_policy: str,
-    placement: Placement = ANYWHERE,
+    placement: Placement | None = None,
 ) -> dict[str, Any]:
     """Make the Deployment of one group's probes.
 
@@ -133,7 +125,7 @@ def deployment(
             "enableServiceLinks": False,
             "terminationGracePeriodSeconds": 1,
             **({"affinity": {"nodeAffinity": required}} if nodes else {}),
-            **placement.to_pod_spec(),
+            **(placement.to_pod_spec() if placement else {}),
             "topologySpreadConstraints": [
                 {
                     "maxSkew": 1,

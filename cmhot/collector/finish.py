@@ -34,7 +34,6 @@ from cmhot.runs.rundir import (
 )
 from cmhot.runs.sync_intervals import refresh_intervals
 from cmhot.runs.tables import DerivedWriter, frame
-from cmhot.statistics import coherence_by_sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -244,6 +243,8 @@ class Tally:
 
         `part` has the publications of whole nodes.
         """
+        from cmhot.statistics import coherence_by_sync  # noqa: PLC0415 - at the end alone
+
         pods = [part.publications["node"], part.publications["pod"]]
         at_ns = part.publications["published_ns"]
         counted = at_ns[at_ns >= part.meta["measure_from_ns"]]

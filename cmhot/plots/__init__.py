@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from cmhot.plots.change import before_and_after
 from cmhot.plots.consumers import consumer_matrix
-from cmhot.plots.delay import delay_distribution
+from cmhot.plots.delay_distribution import delay_distribution
 from cmhot.plots.environment import environment_or_volume
 from cmhot.plots.figure import Description, Material, NamedFigure, Source
 from cmhot.plots.fleet import fleet_maximum

@@ -15,7 +15,7 @@ from cmhot.errors import UsageError
 from cmhot.kubelet.settings import Setting
 from cmhot.law import law_for
 from cmhot.plots import drawing
-from cmhot.plots.delay import delay_distribution
+from cmhot.plots.delay_distribution import delay_distribution
 from cmhot.plots.figure import NamedFigure, Subject, describe, records
 from cmhot.plots.words import Pair, in_both, percent, say, seconds
 from cmhot.runs import schema

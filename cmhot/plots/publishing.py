@@ -18,21 +18,19 @@ from typing import TYPE_CHECKING, Any
 import matplotlib.pyplot as plt
 
 from cmhot.errors import UsageError
-from cmhot.plots import (
-    consumers,
-    delay,
-    environment,
-    fleet,
-    phase,
-    remedies,
-    strategies,
-    sweep,
-    timeline,
-    wrong_ways,
-)
+from cmhot.plots.consumers import FIGURE as CONSUMERS
+from cmhot.plots.delay_distribution import FIGURE as DELAY_DISTRIBUTION
+from cmhot.plots.environment import FIGURE as ENVIRONMENT
 from cmhot.plots.figure import Material
 from cmhot.plots.files import save_figure, style
+from cmhot.plots.fleet import FIGURE as FLEET
+from cmhot.plots.phase import FIGURE as PHASE
+from cmhot.plots.remedies import FIGURE as REMEDIES
+from cmhot.plots.strategies import FIGURE as STRATEGIES
+from cmhot.plots.sweep import COLLAPSE, SYNC_FREQUENCY
+from cmhot.plots.timeline import FIGURE as TIMELINE
 from cmhot.plots.words import say
+from cmhot.plots.wrong_ways import FIGURE as WRONG_WAYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,17 +48,17 @@ if TYPE_CHECKING:
 FIGURES: dict[str, NamedFigure] = {
     figure.name: figure
     for figure in (
-        delay.FIGURE,
-        environment.FIGURE,
-        timeline.FIGURE,
-        sweep.SYNC_FREQUENCY,
-        sweep.COLLAPSE,
-        strategies.FIGURE,
-        remedies.FIGURE,
-        fleet.FIGURE,
-        consumers.FIGURE,
-        wrong_ways.FIGURE,
-        phase.FIGURE,
+        DELAY_DISTRIBUTION,
+        ENVIRONMENT,
+        TIMELINE,
+        SYNC_FREQUENCY,
+        COLLAPSE,
+        STRATEGIES,
+        REMEDIES,
+        FLEET,
+        CONSUMERS,
+        WRONG_WAYS,
+        PHASE,
     )
 }
 """All of them by name, in the notebooks' order."""

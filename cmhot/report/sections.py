@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cmhot.kubelet.settings import Setting, Strategy
 from cmhot.law import law_for
-from cmhot.plots.delay import series
+from cmhot.plots.delay_distribution import series
 from cmhot.plots.words import VOLUME, listing, name_of, seconds, sync_of
 from cmhot.report import notebooks
 from cmhot.report.page import (

@@ -27,7 +27,7 @@ CLOCK_SLACK = dt.timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class KeyPair:
     """A certificate and its private key, both PEM."""
 
     certificate: bytes
@@ -122,7 +122,7 @@ class Authority:
         organisation: str | None = None,
         names: Sequence[str] = (),
         addresses: Sequence[str] = (),
-    ) -> Pair:
+    ) -> KeyPair:
         """Sign a certificate: for a client, or for a server if it has names.
 
         RBAC sees the common name as the user and the organisation as the group.
@@ -153,7 +153,7 @@ class Authority:
             )
             .sign(self._key, hashes.SHA256())
         )
-        return Pair(
+        return KeyPair(
             certificate=certificate.public_bytes(serialization.Encoding.PEM),
             key=key_pem(key),
         )

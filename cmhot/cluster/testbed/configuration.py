@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import PurePosixPath
 
-    from cmhot.cluster.testbed.certificates import Pair
+    from cmhot.cluster.testbed.certificates import KeyPair
     from cmhot.cluster.testbed.layout import NodeSpec, TestbedSpec
 
 
@@ -321,7 +321,7 @@ def files(
         "audit-policy.json": json.dumps(AUDIT_POLICY).encode(),
     }
 
-    def put(name: str, pair: Pair) -> None:
+    def put(name: str, pair: KeyPair) -> None:
         result[f"pki/{name}.crt"] = pair.certificate
         result[f"pki/{name}.key"] = pair.key
 
@@ -369,7 +369,7 @@ def files(
 
 
 def kubeconfig(
-    *, cluster: str, server: str, authority: bytes, user: str, pair: Pair
+    *, cluster: str, server: str, authority: bytes, user: str, pair: KeyPair
 ) -> dict[str, Any]:
     """Make a kubeconfig that carries its certificates in itself."""
 
