@@ -13,21 +13,21 @@ import gc
 import http.client
 import json
 import logging
-import os
 import re
 import sys
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import urllib3
-import yaml
 from kubernetes import client, config
+from kubernetes.client.rest import should_bypass_proxies
 from kubernetes.stream import stream, ws_client
 from kubernetes.stream.ws_client import ERROR_CHANNEL, STDERR_CHANNEL, STDOUT_CHANNEL
 from websocket import WebSocket, WebSocketException
 
 from cmhot.clock import NS_PER_S, SystemClock
 from cmhot.cluster import answers
+from cmhot.cluster.kubeconfig import read_access, split_proxy
 from cmhot.cluster.port import FIELD_MANAGER, NODE, POD, Captured
 from cmhot.cluster.rights import CONFIGZ
 from cmhot.errors import (
@@ -43,10 +43,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from cmhot.cluster.kubeconfig import Access
     from cmhot.cluster.rights import Right
 
 
-DEFAULT = "~/.kube/config"
+_log = logging.getLogger(__name__)
 """Where the kubeconfig is unless KUBECONFIG says otherwise, as for kubectl."""
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
@@ -79,8 +80,10 @@ class _Socket(WebSocket):
 
     def connect(self, url: str, **options: Any) -> None:  # noqa: ANN401 - the client's
         """Connect within `READ_TIMEOUT_S`, which also limits each later read."""
+        # the client's configuration decides on proxies, not the environment once more
+        around = [""] if options.get("http_proxy_host") else ["*"]
         super().connect(  # type: ignore[no-untyped-call]
-            url, **{"timeout": READ_TIMEOUT_S, **options}
+            url, **{"timeout": READ_TIMEOUT_S, "http_no_proxy": around, **options}
         )
 
 
@@ -104,8 +107,10 @@ class Kube:
         target: str,
         sources: dict[str, Any] | None = None,
         local_image: str | None = None,
+        namespace: str = "default",
     ) -> None:
         self.target = target
+        self.namespace = namespace
         self.local_image = local_image
         self.clock = SystemClock()
         self._sources = sources
@@ -154,6 +159,13 @@ class Kube:
             # such as a certificate file that has gone
             msg = f"the API server cannot be asked: {error}; check the kubeconfig"
             raise UnreachableError(msg) from error
+        except ValueError as error:
+            # such as a header that none may be: its words would quote a token
+            msg = (
+                f"the request {method} {path} cannot be made ({type(error).__name__}): "
+                "check the kubeconfig"
+            )
+            raise UnreachableError(msg) from None
         return answer
 
     def _request(self, method: str, path: str, **options: Any) -> bytes:  # noqa: ANN401 - as of `_open`
@@ -632,51 +644,80 @@ def connect(
     kubeconfig: Path | None = None,
     sources: dict[str, Any] | None = None,
     local_image: str | None = None,
+    direct: bool = False,
 ) -> Kube:
-    """Connect by a kubeconfig: the given one, or that of ``KUBECONFIG`` or `DEFAULT`.
+    """Connect by a kubeconfig: the given one, or those of ``KUBECONFIG``.
 
-    Context None takes the file's only one (a testbed's).
+    Context None takes the file's only one (a testbed's); `direct` passes by the proxies
+    of the environment, as to a testbed.
 
     Raises
     ------
     UsageError
         The file cannot be read, is no kubeconfig, or lacks the context.
     """
-    where = str(kubeconfig) if kubeconfig else "the kubeconfig"
-    if kubeconfig is not None and not kubeconfig.exists():
-        msg = f"there is no kubeconfig at {kubeconfig}"
-        raise UsageError(msg)
+    access = read_access(context, path=kubeconfig)
+    about = f"the credentials of context {access.context!r}"
+    settings = client.Configuration()
+    # Plugins and identity providers have libraries and errors of their own, whose words
+    # may quote the user's entry.
     try:
         with _Listener() as said:
-            api = config.new_client_from_config(  # type: ignore[no-untyped-call] # theirs
-                # the client's own default is what KUBECONFIG was at its import
-                config_file=str(kubeconfig or os.environ.get("KUBECONFIG") or DEFAULT),
-                context=context,
+            config.load_kube_config_from_dict(  # type: ignore[no-untyped-call] # theirs
+                dict(access.kubeconfig),
+                context=access.context,
+                client_configuration=settings,
             )
-    except config.ConfigException as error:
-        wanted = f"context {context!r}" if context else "a usable context"
+    except Exception as error:  # noqa: BLE001
+        where = f" from {access.provider}" if access.provider else ""
+        msg = f"{about} cannot be had{where} ({type(error).__name__}): log in again"
+        raise UsageError(msg) from None
+    if access.plugin and not _has_credentials(settings):
+        # at a terminal the plugin has spoken for itself
+        why = "its words stand above" if sys.stdout.isatty() else "; ".join(said)
         msg = (
-            f"{where} has no {wanted} ({error}): `kubectl config get-contexts` "
-            "lists those there are, KUBECONFIG names the file"
-        )
-        raise UsageError(msg) from error
-    except (yaml.YAMLError, TypeError, AttributeError, UnicodeDecodeError) as error:
-        msg = (
-            f"{where} is not a kubeconfig ({type(error).__name__}): "
-            "point KUBECONFIG at the file that kubectl uses"
-        )
-        raise UsageError(msg) from error
-    except OSError as error:
-        msg = f"{where} cannot be used: {error}"
-        raise UsageError(msg) from error
-    if said and not (api.configuration.api_key or api.configuration.cert_file):
-        msg = (
-            f"the kubeconfig's user of {context or 'its context'} has no credentials: "
-            f"its exec plugin failed ({'; '.join(said)}): run the command of the "
-            "kubeconfig by hand, or log in again"
+            f"{about}: its exec plugin {access.plugin} gave none "
+            f"({why or 'and said nothing'}): run it by hand, or log in again"
         )
         raise UsageError(msg)
-    return Kube(api, target=target, sources=sources, local_image=local_image)
+    _set_proxy(settings, access, direct=direct)
+    if access.insecure:
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+        _log.warning(
+            "the certificate of the API server of context %r is not checked "
+            "(insecure-skip-tls-verify)",
+            access.context,
+        )
+    api = client.ApiClient(settings)
+    return Kube(
+        api,
+        target=target,
+        sources=sources,
+        local_image=local_image,
+        namespace=access.namespace or "default",
+    )
+
+
+def _set_proxy(settings: client.Configuration, access: Access, *, direct: bool) -> None:
+    """Take the kubeconfig's proxy, or else the environment's, with its password."""
+    if direct:
+        settings.proxy = None
+        return
+    credentials = access.proxy_credentials
+    if access.has_proxy:
+        settings.no_proxy = None  # kubectl asks NO_PROXY about the environment's only
+    elif settings.proxy and not should_bypass_proxies(
+        settings.host, settings.no_proxy or ""
+    ):
+        settings.proxy, credentials = split_proxy("the environment's", settings.proxy)
+    if credentials:
+        settings.proxy_headers = urllib3.make_headers(proxy_basic_auth=credentials)
+
+
+def _has_credentials(settings: client.Configuration) -> bool:
+    """Tell whether a plugin gave any: the client makes `Bearer None` of a null."""
+    header = (settings.api_key or {}).get("BearerToken")
+    return bool(settings.cert_file) or header not in {None, "Bearer None"}
 
 
 class _Listener(logging.Handler):

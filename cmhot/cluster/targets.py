@@ -73,4 +73,5 @@ def _connect_testbed(name: str) -> Cluster:
         kubeconfig=status.kubeconfig,
         sources=status.sources,
         local_image=IMAGE_NAME,
+        direct=True,
     )
