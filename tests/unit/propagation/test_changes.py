@@ -1,5 +1,6 @@
 """Manifests are read from anything, and an update says when it was."""
 
+import json
 import traceback
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 import pytest
 
 from cmhot.errors import UsageError
-from cmhot.propagation.changes import Update, read_manifests
+from cmhot.propagation.changes import Update
+from cmhot.propagation.manifests import read_manifests
 
 Source = Any  # anything that a user may give
 
@@ -122,3 +124,76 @@ def test_an_update_tells_when_it_took_effect() -> None:
         "configmap/m was updated: acknowledged at 2026-01-01 00:00:00 UTC, "
         "4.2 ms after it was sent (version 7)"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("2024-05-01", "2024-05-01"),
+        ("2024-05-01T10:00:00Z", "2024-05-01T10:00:00Z"),
+        ("12:30:00", "12:30:00"),
+        ("=", "="),
+        ("y", True),
+        ("Off", False),
+        ("~", None),
+        ("017", 15),
+        ("0o17", 15),
+        ("08", 8),
+        ("1_000", 1000),
+        ("0x1F", 31),
+        ("-0b11", -3),
+        ("1e3", 1000),
+        ("1.5", 1.5),
+        ("1e400", "1e400"),
+        ("1.2.3", "1.2.3"),
+        ("18446744073709551615", 18446744073709551615),
+        ("'5'", "5"),
+    ],
+)
+def test_a_scalar_is_what_kubectl_makes_of_it(text: str, value: object) -> None:
+    """The values are those that sigs.k8s.io/yaml 1.6.0 gives, also for odd forms."""
+    (manifest,) = read_manifests(
+        f"{{apiVersion: v1, kind: ConfigMap, metadata: {{name: m}}, data: {text}}}"
+        if text != "~"
+        else "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\ndata: ~\n"
+    )
+
+    assert manifest["data"] == value
+    assert type(manifest["data"]) is type(value)
+
+
+def test_a_number_that_json_has_not_is_refused() -> None:
+    """So does kubectl; the message tells no value."""
+    with pytest.raises(UsageError, match="not what it looks like"):
+        read_manifests("a: .inf")
+
+
+def test_a_list_of_one_kind_gives_it_to_its_items() -> None:
+    """`kubectl` takes a ConfigMapList, whose items need not repeat the kind."""
+    source = {"apiVersion": "v1", "kind": "ConfigMapList"}
+
+    assert read_manifests(source | {"items": [{"metadata": {"name": "m"}}]}) == [MAP]
+
+
+def test_json_may_be_indented_by_tabs() -> None:
+    """YAML may not, but what begins with a brace is tried as JSON first."""
+    text = (
+        '{\n\t"apiVersion": "v1",\n\t"kind": "ConfigMap",\n\t"metadata": {"name": "m"}}'
+    )
+
+    assert read_manifests(text) == [MAP]
+
+
+def test_a_file_is_utf_8(tmp_path: Path) -> None:
+    """A byte order mark is no part of it."""
+    file = tmp_path / "m.json"
+    content = MAP | {"data": {"shop": "Bäckerei"}}
+    file.write_bytes(b"\xef\xbb\xbf" + json.dumps(content, ensure_ascii=False).encode())
+
+    assert read_manifests(file) == [content]
+
+
+def test_a_text_nested_too_deeply_is_told() -> None:
+    """A sentence, no traceback."""
+    with pytest.raises(UsageError, match="nested too deeply"):
+        read_manifests("[" * 100_000)

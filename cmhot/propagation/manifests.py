@@ -1,0 +1,182 @@
+"""Manifests, read as `kubectl` reads them: YAML or JSON, one or many, always UTF-8.
+
+Its YAML (sigs.k8s.io/yaml) differs from PyYAML's: what looks like a date or a time of
+day stays text, ``=`` is text, and any kind of list stands for its items.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os.path
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from cmhot.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_QUOTED = re.compile(r"""(['"])(.*?)\1(?=[\s,;:]|$)""")
+_TOKEN = re.compile(r"\\?.|<[a-z ]+>")
+"""What PyYAML may quote: a character, or <block end>; more is of the manifest."""
+_FIELD = re.compile(r"[\w.-]+")
+"""A key; what holds a colon may be one with its value, without a space between."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML whose plain scalars `_plain` reads."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - as PyYAML has it
+        "<": [("tag:yaml.org,2002:merge", re.compile("<<$"))],
+        None: [("!plain", re.compile(""))],
+    }
+
+    def _read(self, node: yaml.Node) -> object:
+        return _plain(str(node.value))
+
+
+_Loader.add_constructor("!plain", _Loader._read)  # noqa: SLF001 - its own
+
+_WORDS: dict[str, object] = {
+    **dict.fromkeys(re.split(" ", "y Y yes Yes YES true True TRUE on On ON"), True),
+    **dict.fromkeys(re.split(" ", "n N no No NO false False FALSE off Off OFF"), False),
+    **dict.fromkeys(re.split(" ", " ~ null Null NULL"), None),
+}
+_NO_NUMBER = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_INTEGER = re.compile(r"([-+]?)(0[bB][01]+|0[oO]?[0-7]+|0[xX][0-9a-fA-F]+|0|[1-9]\d*)")
+_FLOAT = re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?", re.ASCII)
+
+
+def _plain(text: str) -> object:
+    """Read a plain scalar as ``resolve.go`` of sigs.k8s.io/yaml/goyaml.v2 does.
+
+    Dates stay text there, and so does base 60, which it "purposefully" leaves out.
+    """
+    if text in _WORDS:
+        return _WORDS[text]
+    if _NO_NUMBER.fullmatch(text):
+        msg = "JSON, as which it is sent, has no such number"
+        raise ValueError(msg)
+    if text[0] not in "+-.0123456789":
+        return text
+    digits = text.replace("_", "")
+    if found := _INTEGER.fullmatch(digits):
+        sign, digits_alone = found.groups()
+        octal = re.match("0[0-7]", digits_alone)
+        value = int(digits_alone, 8 if octal else 0) * (-1 if sign == "-" else 1)
+        if -(2**63) <= value < 2**64:
+            return value
+    if not _FLOAT.fullmatch(digits) or math.isinf(number := float(digits)):
+        return text
+    return int(number) if number.is_integer() else number
+
+
+def read_manifests(
+    source: Mapping[str, Any] | Sequence[Mapping[str, Any]] | Path | str,
+) -> list[dict[str, Any]]:
+    """Read manifests from a dict, a list of dicts, a path, or a YAML text.
+
+    A text that names an existing file is that file.
+
+    Raises
+    ------
+    UsageError
+        When there is no manifest in it.
+    """
+    if isinstance(source, str) and os.path.isfile(source):  # noqa: PTH113 - a long text
+        source = Path(source)
+    if isinstance(source, Path):
+        try:
+            source = source.read_bytes().decode("utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            msg = f"cannot read manifests from {source}: {error}"
+            raise UsageError(msg) from error
+    if isinstance(source, str):
+        documents = _documents(source)
+    else:
+        documents = [source] if hasattr(source, "keys") else list(source)
+    manifests = [found for document in documents for found in _flatten(document)]
+    if not manifests:
+        msg = "there is no manifest to apply: give a dict, a list, a path or YAML"
+        raise UsageError(msg)
+    return manifests
+
+
+def _documents(text: str) -> list[object]:
+    """Parse JSON, which may have tabs, or YAML."""
+    if text.lstrip().startswith("{"):
+        try:
+            return [json.loads(text)]
+        except (ValueError, RecursionError):
+            pass  # YAML in braces, or what is neither: the other parser says which
+    try:
+        # safe: a subclass of SafeLoader
+        return list(yaml.load_all(text, _Loader))
+    except (yaml.YAMLError, ValueError) as error:
+        # what PyYAML says quotes the line, which may be a Secret's
+        msg = f"the manifest is not YAML: {_problem(error, text)}"
+        raise UsageError(msg) from None
+    except RecursionError:
+        msg = "the manifest is nested too deeply to be one"
+        raise UsageError(msg) from None
+
+
+def _problem(error: Exception, text: str) -> str:
+    """Say what is wrong with a text, and in which line, but quote none of it."""
+    if isinstance(error, yaml.MarkedYAMLError):
+        said = error.problem or "it cannot be read"
+        for quoted in _QUOTED.finditer(said):
+            if not _TOKEN.fullmatch(quoted[2]):
+                said = said[: quoted.start()].rstrip()
+                break
+        mark = error.problem_mark or error.context_mark
+        return said if mark is None else f"{said}, in line {mark.line + 1}"
+    if isinstance(error, yaml.reader.ReaderError):
+        line = text.count("\n", 0, error.position) + 1
+        return f"a character that is not allowed, in line {line}"
+    return "a value is not what it looks like, such as a date of month 13: quote it"
+
+
+def _flatten(document: object) -> list[dict[str, Any]]:
+    """Check one document; a List stands for its items, an empty one for nothing."""
+    if document is None:
+        return []
+    if isinstance(document, dict):
+        kind, items = document.get("kind"), document.get("items")
+        if isinstance(kind, str) and (kind == "List" or _is_list(kind, items)):
+            whole = {} if kind == "List" else _of_items(document)
+            return [
+                found
+                for item in items or []
+                for found in _flatten(whole | item if isinstance(item, dict) else item)
+            ]
+        meta = document.get("metadata")
+        name = meta.get("name") if isinstance(meta, dict) else None
+        if name and document.get("kind") and document.get("apiVersion"):
+            return [document]
+    msg = f"a manifest needs apiVersion, kind and metadata.name; {_outline(document)}"
+    raise UsageError(msg)
+
+
+def _is_list(kind: str, items: object) -> bool:
+    return kind.endswith("List") and isinstance(items, list)
+
+
+def _of_items(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the items of a ConfigMapList need not say: version and kind."""
+    kind = str(document["kind"]).removesuffix("List")
+    return {"apiVersion": document.get("apiVersion"), "kind": kind}
+
+
+def _outline(document: object) -> str:
+    """Say what there is instead of a manifest, but no value: it may be a Secret's."""
+    if isinstance(document, dict):
+        fields = [key if _FIELD.fullmatch(key) else "…" for key in map(str, document)]
+        return f"this one has {', '.join(fields) or 'nothing'}"
+    if isinstance(document, str):
+        return "this one is but a text: is it the name of a file that is not there?"
+    return f"this one is of type {type(document).__name__}"
