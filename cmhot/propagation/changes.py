@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cmhot.clock import NS_PER_S
 from cmhot.display import Page, Shown
 from cmhot.kubelet.uses import CONFIG_MAP
+from cmhot.propagation import DEFAULT_NAMESPACE
 from cmhot.propagation.manifests import read_manifests
 
 if TYPE_CHECKING:
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cmhot.cluster.port import Cluster
-
-
-DEFAULT_NAMESPACE = "default"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
