@@ -23,9 +23,7 @@ REPORT_EVERY_S = 10.0
 namespace_option = click.option(
     "-n",
     "--namespace",
-    default="default",
-    show_default=True,
-    help="Of the object and of the pods.",
+    help="Of the object and of the pods. Default: the context's, as kubectl takes it.",
 )
 setting_option = click.option(
     "--setting",
@@ -48,7 +46,7 @@ def explain(
     reference: str,
     target: str | None,
     context: str | None,
-    namespace: str,
+    namespace: str | None,
     setting: str | None,
     as_json: bool,
 ) -> None:
@@ -123,7 +121,7 @@ def apply(
     updatable_only: bool,
     target: str | None,
     context: str | None,
-    namespace: str,
+    namespace: str | None,
     as_json: bool,
 ) -> None:
     """Apply manifests, and wait until the pods have what is in them.
@@ -141,17 +139,20 @@ def apply(
     """
     from cmhot.cluster.targets import connect
     from cmhot.propagation.changes import apply as apply_objects
+    from cmhot.propagation.manifests import read_manifests
     from cmhot.propagation.wait import wait_for_applied
 
     cluster = connect(choose_target(target, context))
-    texts = [sys.stdin.read() if str(file) == "-" else file for file in files]
-    applied = [
-        stored
-        for text in texts
-        for stored in apply_objects(cluster, text, namespace=namespace)
+    texts = [
+        sys.stdin.buffer.read().decode() if str(file) == "-" else file for file in files
     ]
-    for stored in applied:
-        say(f"{stored['kind'].lower()}/{stored['metadata']['name']} applied")
+    # all are read before the first is sent; what was applied is said at once, since a
+    # later one may be refused
+    manifests = [manifest for text in texts for manifest in read_manifests(text)]
+    applied = []
+    for manifest in manifests:
+        applied += apply_objects(cluster, manifest, namespace=namespace)
+        say(f"{manifest['kind'].lower()}/{manifest['metadata']['name']} applied")
     waited = []
     if waits:
         waited = wait_for_applied(
@@ -208,7 +209,7 @@ def wait(
     ephemeral: bool,
     target: str | None,
     context: str | None,
-    namespace: str,
+    namespace: str | None,
     setting: str | None,
     as_json: bool,
 ) -> None:
@@ -298,7 +299,7 @@ def refresh(
     timeout: float,
     target: str | None,
     context: str | None,
-    namespace: str,
+    namespace: str | None,
     as_json: bool,
 ) -> None:
     """Make the pods of a workload see an update now, and verify that they do.

@@ -15,12 +15,14 @@ import json
 import logging
 import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import urllib3
 from kubernetes import client, config
 from kubernetes.client.rest import should_bypass_proxies
+from kubernetes.config import incluster_config
 from kubernetes.stream import stream, ws_client
 from kubernetes.stream.ws_client import ERROR_CHANNEL, STDERR_CHANNEL, STDOUT_CHANNEL
 from websocket import WebSocket, WebSocketException
@@ -41,7 +43,6 @@ from cmhot.kubelet.uses import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from cmhot.cluster.kubeconfig import Access
     from cmhot.cluster.rights import Right
@@ -757,4 +758,17 @@ def connect_in_cluster() -> Kube:
             "Job that is one; from outside, use --target context:NAME"
         )
         raise UsageError(msg) from error
-    return Kube(client.ApiClient(settings), target="in-cluster")
+    return Kube(
+        client.ApiClient(settings),
+        target="in-cluster",
+        namespace=_namespace_of_this_pod(),
+    )
+
+
+def _namespace_of_this_pod() -> str:
+    """Read it from beside the service account's token, where the kubelet puts it."""
+    token = Path(incluster_config.SERVICE_TOKEN_FILENAME)
+    try:
+        return token.with_name("namespace").read_text().strip()
+    except OSError:
+        return "default"

@@ -40,7 +40,10 @@ _REMOVED_PROVIDERS = {
     "gcp": "gke-gcloud-auth-plugin (`gcloud container clusters get-credentials`)",
     "azure": "kubelogin (`kubelogin convert-kubeconfig`)",
 }
-_LIST = "`kubectl config get-contexts` lists those there are"
+_LIST = (
+    "`kubectl config get-contexts` lists those there are, KUBECONFIG names the files"
+)
+_POINT = "point KUBECONFIG at the file that kubectl uses"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +117,11 @@ def read_access(
     merged = _Merged.of(_files(path, os.environ if environ is None else environ))
     name = context or merged.current
     if not name:
-        msg = f"{merged.where} has no current context: name one; {_LIST}"
+        msg = f"the kubeconfig {merged.where} has no current context: name one; {_LIST}"
         raise UsageError(msg)
     if name not in merged.contexts:
-        msg = f"{merged.where} has no context {name!r}: {_LIST}{merged.hint(name)}"
+        why = f"{merged.hint(name)}{_LIST}"
+        msg = f"the kubeconfig {merged.where} has no context {name!r}: {why}"
         raise UsageError(msg)
     entry = merged.contexts[name]
     about = f"context {name!r} in {entry.file}"
@@ -190,7 +194,7 @@ class _Merged:
         import difflib  # noqa: PLC0415 - for a message only
 
         close = difflib.get_close_matches(name, self.contexts, 1)
-        return f"; did you mean {close[0]!r}?" if close else ""
+        return f"did you mean {close[0]!r}? " if close else ""
 
     def named(
         self, kind: str, known: Mapping[str, _Entry], context: _Entry, about: str
@@ -222,8 +226,7 @@ def _files(path: Path | None, environ: Mapping[str, str]) -> list[Path]:
     if not there:
         said = "KUBECONFIG names" if named else "the default is"
         msg = (
-            f"there is no kubeconfig: {said} {' and '.join(map(str, wanted))}; "
-            "point KUBECONFIG at the file that kubectl uses"
+            f"there is no kubeconfig: {said} {' and '.join(map(str, wanted))}; {_POINT}"
         )
         raise UsageError(msg)
     return [file.absolute() for file in there]
@@ -245,21 +248,21 @@ def _load(file: Path) -> dict[str, Any]:
         with file.open("rb") as opened:
             data = opened.read(LARGEST_FILE_BYTES + 1)
         if len(data) > LARGEST_FILE_BYTES:
-            msg = f"{file} is larger than any kubeconfig: is it the right file?"
+            msg = f"the kubeconfig {file} is larger than any: {_POINT}"
             raise UsageError(msg)
         # safe: a subclass of SafeLoader
         content = yaml.load(data.decode("utf-8-sig"), _Loader)  # noqa: S506
     except OSError as error:
-        msg = f"the kubeconfig {file} cannot be read: {error.strerror}"
+        msg = f"the kubeconfig {file} cannot be read: {error.strerror}; {_POINT}"
         raise UsageError(msg) from error
     except (yaml.YAMLError, ValueError, RecursionError):
         # the error's text would quote a line, which may hold a token
-        msg = f"{file} is not a kubeconfig: it is no YAML"
+        msg = f"the kubeconfig {file} is no YAML: {_POINT}"
         raise UsageError(msg) from None
     if content is None:
         return {}
     if not isinstance(content, dict):
-        msg = f"{file} is not a kubeconfig: it is no mapping"
+        msg = f"the kubeconfig {file} is no mapping: {_POINT}"
         raise UsageError(msg)
     return content
 
@@ -269,7 +272,10 @@ def _entries(content: Mapping[str, Any], kind: str, file: Path) -> Iterator[_Ent
     listed = content.get(f"{kind}s")
     if listed is None:
         return
-    bad = f"{file} is not a kubeconfig: its {kind}s are no list of a name and a {kind}"
+    bad = (
+        f"the kubeconfig {file} has {kind}s that are no list of a name and a {kind}: "
+        f"{_POINT}"
+    )
     if not isinstance(listed, list):
         raise UsageError(bad)
     seen = set()

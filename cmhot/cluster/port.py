@@ -63,6 +63,10 @@ class Cluster(Protocol):
     def local_image(self) -> str | None:
         """An image that is on every node without a registry; None: there is none."""
 
+    @property
+    def namespace(self) -> str:
+        """The namespace that its context names, as `kubectl` takes it; ``default``."""
+
     def version(self) -> str:
         """Return the API server's version, such as ``v1.37.1``."""
 

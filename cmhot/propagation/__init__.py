@@ -1,3 +1,1 @@
 """One change under way: apply, patch, explain, observe, wait and refresh."""
-
-DEFAULT_NAMESPACE = "default"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from cmhot.clock import NS_PER_S
 from cmhot.display import Page, Shown
+from cmhot.errors import UsageError
 from cmhot.kubelet.uses import CONFIG_MAP
-from cmhot.propagation import DEFAULT_NAMESPACE
 from cmhot.propagation.manifests import read_manifests
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def apply(
     cluster: Cluster,
     source: Mapping[str, Any] | Sequence[Mapping[str, Any]] | Path | str,
     *,
-    namespace: str = DEFAULT_NAMESPACE,
+    namespace: str | None = None,
 ) -> list[dict[str, Any]]:
     """Server-side apply manifests.
 
@@ -67,7 +67,8 @@ def apply(
     source
         See `read_manifests`.
     namespace
-        For objects that name none.
+        For objects that name none; one that names another is refused.
+        None: that of the context.
 
     Returns
     -------
@@ -77,14 +78,28 @@ def apply(
     Raises
     ------
     UsageError
-        No manifest, or a kind that the cluster does not know.
+        No manifest, one of another namespace than the given one, or a kind that the
+        cluster does not know.
     ClusterError
         The API server refused; 409 is a field that somebody else owns.
     """
-    return [
-        cluster.apply(manifest, namespace=namespace)
-        for manifest in read_manifests(source)
-    ]
+    manifests = read_manifests(source)
+    for manifest in manifests:
+        _check_namespace(manifest, namespace)
+    where = namespace or cluster.namespace
+    return [cluster.apply(manifest, namespace=where) for manifest in manifests]
+
+
+def _check_namespace(manifest: Mapping[str, Any], namespace: str | None) -> None:
+    """Refuse an object of another namespace than the one that was asked for."""
+    own = manifest["metadata"].get("namespace")
+    if namespace is not None and own is not None and own != namespace:
+        name = f"{manifest['kind'].lower()}/{manifest['metadata']['name']}"
+        msg = (
+            f"{name} is of the namespace {own!r}, not {namespace!r}: "
+            f"leave --namespace out, or say -n {own}"
+        )
+        raise UsageError(msg)
 
 
 def patch(
@@ -92,7 +107,7 @@ def patch(
     configmap: str,
     data: Mapping[str, str],
     *,
-    namespace: str = DEFAULT_NAMESPACE,
+    namespace: str | None = None,
 ) -> Update:
     """Change keys of a ConfigMap; others stay as they are.
 
@@ -105,7 +120,7 @@ def patch(
     data
         Keys to set.
     namespace
-        Of the ConfigMap.
+        Of the ConfigMap; None: that of the context.
 
     Returns
     -------
@@ -119,7 +134,10 @@ def patch(
     """
     planned = sent = cluster.clock.utc_ns()
     stored = cluster.patch(
-        CONFIG_MAP, configmap, {"data": dict(data)}, namespace=namespace
+        CONFIG_MAP,
+        configmap,
+        {"data": dict(data)},
+        namespace=namespace or cluster.namespace,
     )
     return Update(
         configmap=configmap,

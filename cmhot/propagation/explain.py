@@ -25,7 +25,6 @@ from cmhot.kubelet.uses import (
     uses_of,
 )
 from cmhot.kubelet.view import content_of
-from cmhot.propagation import DEFAULT_NAMESPACE
 from cmhot.propagation.expectation import expectation, sync_reads
 from cmhot.propagation.workload import KINDS, is_leaving, owner_of, workload_uses
 
@@ -274,7 +273,7 @@ def explain(
     cluster: Cluster,
     reference: str,
     *,
-    namespace: str = DEFAULT_NAMESPACE,
+    namespace: str | None = None,
     given: Setting | None = None,
 ) -> Explanation:
     """Say who uses a ConfigMap or a Secret, who will see an update, and when.
@@ -289,7 +288,7 @@ def explain(
     reference
         ``configmap/NAME`` or ``secret/NAME``.
     namespace
-        Of the object and of the pods.
+        Of the object and of the pods; None: that of the context.
     given
         Setting of the kubelets that may not be asked; None: it is not known.
 
@@ -310,6 +309,7 @@ def explain(
     >>> cluster = cmhot.connect("testbed")  # doctest: +SKIP
     >>> cmhot.explain(cluster, "configmap/special-config")  # doctest: +SKIP
     """
+    namespace = namespace or cluster.namespace
     wanted = parse_reference(reference)
     notes: list[str] = []
     stored = _stored(cluster, wanted, namespace, notes)

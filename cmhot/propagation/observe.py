@@ -10,7 +10,6 @@ import pandas as pd
 from cmhot.clock import NS_PER_S
 from cmhot.display import Page, Shown, Silence, board
 from cmhot.kubelet.uses import Reference
-from cmhot.propagation import DEFAULT_NAMESPACE
 from cmhot.propagation.inspection import ContentState, inspect
 from cmhot.propagation.watch import DEFAULT_TIMEOUT_S, ContainerWatch
 
@@ -254,7 +253,7 @@ def observe(
     cluster: Cluster,
     configmap: str,
     *,
-    namespace: str = DEFAULT_NAMESPACE,
+    namespace: str | None = None,
     labels: Mapping[str, str] | None = None,
     live: bool = False,
     since: Update | None = None,
@@ -278,7 +277,7 @@ def observe(
     configmap
         Name of an existing ConfigMap.
     namespace
-        Of the ConfigMap and the pods.
+        Of the ConfigMap and the pods; None: that of the context.
     labels
         Only pods with these labels; None: all.
     live
@@ -311,6 +310,7 @@ def observe(
     ForbiddenError
         Nobody lets us run a command in a pod.
     """
+    namespace = namespace or cluster.namespace
     observation = _Observation(
         cluster=cluster,
         reference=Reference("configmap", configmap),

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from cmhot.display import Page, Shown
 from cmhot.errors import UsageError
-from cmhot.propagation import DEFAULT_NAMESPACE
 from cmhot.propagation.methods import (
     IN_PHASE,
     WorkloadRefresh,
@@ -153,7 +152,7 @@ def refresh(
     workload: str,
     *,
     method: str,
-    namespace: str = DEFAULT_NAMESPACE,
+    namespace: str | None = None,
     configmap: str | None = None,
     dry_run: bool = False,
     despite: Collection[str] = (),
@@ -177,7 +176,7 @@ def refresh(
         ``rollout`` (new pods, by the workload's strategy) or
         ``recreate`` (no pods, then new ones).
     namespace
-        Of the workload.
+        Of the workload; None: that of the context.
     configmap
         Verify this one alone: its name, or ``secret/NAME``;
         None: all ConfigMaps that the pods' containers use, without init containers.
@@ -208,6 +207,7 @@ def refresh(
     ClusterError
         It was not complete in time.
     """
+    namespace = namespace or cluster.namespace
     chosen = _method(method)
     unknown = sorted(set(despite) - {HPA, PDB})
     if unknown:

@@ -15,7 +15,6 @@ from cmhot.cluster.nodes import observe_settings
 from cmhot.display import Page, Shown
 from cmhot.errors import ForbiddenError, NotFoundError, UsageError
 from cmhot.kubelet.uses import Reference, parse_reference
-from cmhot.propagation import DEFAULT_NAMESPACE
 from cmhot.propagation.expectation import remaining_s
 from cmhot.propagation.inspection import (
     ContentState,
@@ -229,7 +228,7 @@ def wait(
     reference: str,
     *,
     workload: str | None = None,
-    namespace: str = DEFAULT_NAMESPACE,
+    namespace: str | None = None,
     timeout_s: float = DEFAULT_TIMEOUT_S,
     updatable_only: bool = False,
     ephemeral: bool = False,
@@ -252,7 +251,7 @@ def wait(
     workload
         Only its pods, such as ``deployment/web``; None: all of the namespace.
     namespace
-        Of the object and of the pods.
+        Of the object and of the pods; None: that of the context.
     timeout_s
         Longest time in seconds.
     updatable_only
@@ -278,6 +277,7 @@ def wait(
         No running pod uses it, nor will one of a workload that may be seen; the
         workload is none.
     """
+    namespace = namespace or cluster.namespace
     wanted = parse_reference(reference)
     owner = None if workload is None else parse_workload(workload)
     labels = None
@@ -320,7 +320,7 @@ def wait_for_applied(
         if one["kind"] not in {"ConfigMap", "Secret"}:
             continue
         reference = Reference(one["kind"].lower(), meta["name"])
-        where = meta.get("namespace", DEFAULT_NAMESPACE)
+        where = meta.get("namespace", cluster.namespace)
         try:
             waited = _Wait(
                 cluster=cluster,
@@ -331,7 +331,7 @@ def wait_for_applied(
                 on_progress=tell,
                 is_awaited=any(
                     other["kind"] in REFRESHED
-                    and other["metadata"].get("namespace", DEFAULT_NAMESPACE) == where
+                    and other["metadata"].get("namespace", where) == where
                     and will_use(other, other["kind"], reference)
                     for other in applied
                 ),

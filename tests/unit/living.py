@@ -91,6 +91,7 @@ class Living:
     target: str = "fake"
     modelled: bool = False
     local_image: str | None = "image"
+    namespace: str = "default"
     clock: VirtualClock = field(default_factory=VirtualClock)
     inside: dict[str, Inside] = field(default_factory=dict)
     others: dict[str, list[Object]] = field(default_factory=dict)

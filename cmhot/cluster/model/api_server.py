@@ -73,6 +73,7 @@ class ModelCluster:
     target = "model"
     modelled = True
     local_image = "model"
+    namespace = "default"
 
     def __init__(
         self,

@@ -260,7 +260,7 @@ def test_an_unknown_context(run: Run, tmp_path: Path) -> None:
     code, output, messages = run("collect", "--context", "any")
 
     assert (code, output) == (2, "")
-    assert "`kubectl config get-contexts`" in messages
+    assert "there is no kubeconfig: KUBECONFIG names" in messages
     assert len(messages.splitlines()) == 1
     assert list((tmp_path / "work").iterdir()) == []
 

@@ -427,8 +427,8 @@ def test_no_server_is_one_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("a: [", "not a kubeconfig"),
-        ("just words", "not a kubeconfig|no context"),
+        ("a: [", "is no YAML"),
+        ("just words", "is no mapping"),
         ("{}", "no context"),
     ],
 )

@@ -50,7 +50,7 @@ class Made(ModelCluster):
         super().__init__([Setting(10)])
         self.missing = missing
         self.objects = dict(objects or {})
-        self.namespace: dict[str, Any] | None = {"metadata": {"name": "n"}}
+        self.stored: dict[str, Any] | None = {"metadata": {"name": "n"}}
         self.may_list_nodes = self.may_ask = True
 
     def may(self, right: rights.Right, *, namespace: str | None = None) -> bool:
@@ -64,10 +64,10 @@ class Made(ModelCluster):
         """Give the namespace."""
         if kind != NAMESPACE:
             return super().get(kind, name, namespace=namespace)
-        if self.namespace is None:
+        if self.stored is None:
             msg = f"there is no {name}"
             raise NotFoundError(msg)
-        return self.namespace
+        return self.stored
 
     def list(
         self,
@@ -179,7 +179,7 @@ def test_an_unknown_setting_has_its_remedy() -> None:
 def test_a_missing_namespace_has_its_remedy() -> None:
     """It is not made unasked."""
     cluster = Made()
-    cluster.namespace = None
+    cluster.stored = None
 
     found = checked(cluster)["namespace n"]
 
@@ -190,7 +190,7 @@ def test_a_missing_namespace_has_its_remedy() -> None:
 def test_a_namespace_that_goes_away_is_no_place() -> None:
     """Nothing can be created in it any more."""
     cluster = Made()
-    cluster.namespace = {"metadata": {"name": "n", "deletionTimestamp": "now"}}
+    cluster.stored = {"metadata": {"name": "n", "deletionTimestamp": "now"}}
 
     assert checked(cluster)["namespace n"].detail == "is being deleted"
 
@@ -199,7 +199,7 @@ def test_pod_security_is_told() -> None:
     """The level that the namespace enforces is named; the probes pass it."""
     cluster = Made()
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    cluster.namespace = {"metadata": {"name": "n", "labels": labels}}
+    cluster.stored = {"metadata": {"name": "n", "labels": labels}}
 
     found = checked(cluster)["namespace n"]
 

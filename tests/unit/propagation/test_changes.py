@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from cmhot.cluster.model import ModelCluster
 from cmhot.errors import UsageError
-from cmhot.propagation.changes import Update
+from cmhot.kubelet.settings import Setting
+from cmhot.kubelet.uses import CONFIG_MAP
+from cmhot.propagation.changes import Update, apply
 from cmhot.propagation.manifests import read_manifests
 
 Source = Any  # anything that a user may give
@@ -197,3 +200,24 @@ def test_a_text_nested_too_deeply_is_told() -> None:
     """A sentence, no traceback."""
     with pytest.raises(UsageError, match="nested too deeply"):
         read_manifests("[" * 100_000)
+
+
+def test_the_contexts_namespace_is_the_default() -> None:
+    """As `kubectl` takes it; one that is given counts before it."""
+    cluster = ModelCluster([Setting(10)])
+    cluster.namespace = "shop"
+
+    for namespace, kept in ((None, "shop"), ("other", "other")):
+        (stored,) = apply(cluster, MAP, namespace=namespace)
+        assert stored["metadata"]["namespace"] == kept
+
+
+def test_another_namespace_than_the_manifests_is_refused() -> None:
+    """As `kubectl` does, before anything is sent."""
+    cluster = ModelCluster([Setting(10)])
+    other = MAP | {"metadata": {"name": "n", "namespace": "shop"}}
+
+    with pytest.raises(UsageError, match="say -n shop"):
+        apply(cluster, [MAP, other], namespace="default")
+
+    assert not list(cluster.names(CONFIG_MAP, namespace="default"))
