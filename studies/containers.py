@@ -1,4 +1,4 @@
-"""Compare what a real kubelet gives containers with `cmhot.kubelet.container`.
+"""Compare what a real kubelet gives containers with `cmhot.kubelet.view`.
 
 ``python -m studies.containers --target testbed --pods 300 --seed 1``: pods with random
 volumes, items, subPaths, projected and environment sources, among them optional and
@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from cmhot import connect
 from cmhot.cluster.nodes import probe_image
 from cmhot.cluster.port import MANAGED_BY, NAMESPACE, POD
-from cmhot.kubelet.container import Absent, ContainerView, view_of
 from cmhot.kubelet.uses import Reference
+from cmhot.kubelet.view import Absent, ContainerView, view_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

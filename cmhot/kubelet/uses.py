@@ -11,6 +11,7 @@ the others. `tests/testbed/test_remedies.py` holds each cell against real kubele
 from __future__ import annotations
 
 import difflib
+import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -151,16 +152,17 @@ class Use:
         pairs = self.items if self.items is not None else [(k, k) for k in keys]
         if self.way is Way.ENV_FROM:
             return {f"{self.where}{key}": key for key, _ in pairs}
-        root = self.where.rstrip("/")
-        if not self.sub_path:
-            return {f"{root}/{path}": key for key, path in pairs}
+        root = posixpath.normpath(posixpath.join("/", self.where))
+        inner = posixpath.normpath(self.sub_path)
         found = {}
-        inner = f"{self.sub_path.rstrip('/')}/"
-        for key, path in pairs:
-            if path == self.sub_path:
-                found[self.where] = key
-            elif path.startswith(inner):
-                found[f"{root}/{path.removeprefix(inner)}"] = key
+        for key, raw in pairs:
+            path = posixpath.normpath(raw)
+            if inner == ".":
+                found[posixpath.join(root, path)] = key
+            elif path == inner:
+                found[root] = key
+            elif path.startswith(inner + "/"):
+                found[posixpath.join(root, path.removeprefix(inner + "/"))] = key
         return found
 
 

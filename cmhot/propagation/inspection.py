@@ -1,13 +1,16 @@
 """Does a container hold an object's content? Looked at from inside, byte by byte.
 
-Files are read by `cat`, which runs without a shell; variables from ``/proc/1/environ``,
-what the process was started with: a shell would hide names such as ``log-level``.
+What it should hold, `cmhot.kubelet.view` says. Files are read by `cat`, which runs
+without a shell, and folders listed by `ls`, since the file of a removed key must go.
+Variables are those that the runtime gives to `cat` itself, as to the container's first
+process: that one may have changed or cleared them since.
 The content of a Secret is compared by its hash. A container without `cat` can be read
 through an ephemeral container, which changes the pod.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import re
 import threading
@@ -16,24 +19,35 @@ from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from cmhot.clock import NS_PER_S
 from cmhot.cluster.nodes import probe_image
 from cmhot.cluster.port import POD
 from cmhot.errors import ClusterError, ForbiddenError, NotFoundError, UnreachableError
 from cmhot.kubelet.uses import Role, containers_of, fate_of
-from cmhot.kubelet.view import files_of, read_environ, variables_of
+from cmhot.kubelet.view import (
+    Absent,
+    absolute,
+    content_of,
+    read_environ,
+    view_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from cmhot.cluster.port import Captured, Cluster
-    from cmhot.kubelet.uses import Object, Use
+    from cmhot.kubelet.uses import Object, Reference, Use
+    from cmhot.kubelet.view import Folder, Given
 
     Run = Callable[[Sequence[str]], Captured]
 
 
 AT_ONCE = 8
 """Requests at the same time: an inspection is a process started by a kubelet."""
-ENVIRON = "/proc/1/environ"
+ENVIRON = "/proc/self/environ"
+"""Of `cat` itself: the runtime gives it what it gives to the container's processes."""
+FIRST_ENVIRON = "/proc/1/environ"
+"""Of the first process, seen from an ephemeral container beside it."""
 FILES_AT_ONCE = 100
 """Paths on one command line."""
 START_S = 30.0
@@ -43,6 +57,16 @@ MOST_IN_VAIN = 3
 """Ephemeral containers that did not start, after which no more are made."""
 _BY_HAND = "see for yourself, by kubectl exec"
 _LATER = "see whether the later source has them: then its value counts, and not this"
+_SUB_PATH = "name a key of the object in its subPath, and roll the workload out"
+_BLOCKED = "put back what is missing, or make it optional: then all keys are renewed"
+_REMOVED = "replace the pod to be sure: cmhot refresh --method rollout"
+_EVERYWHERE = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
+"""Names that every kubelet puts into an environment; from 1.32 on any without =."""
+_OF_THE_RUNTIME = re.compile(
+    r"PATH|HOSTNAME|HOME|TERM|PWD|SHLVL|_|LANG|LC_[A-Z]+|[A-Z0-9_]+_SERVICE_(HOST|PORT.*)"
+    r"|[A-Z0-9_]+_PORT(_\d+_(TCP|UDP|SCTP).*)?"
+)
+"""Variables that runtimes and Services give to every container."""
 _ASK = "see whether commands run there: kubectl exec"
 _NOT_RUN = {126, 127}
 """Exit codes by which a runtime says that there is no such program."""
@@ -138,40 +162,81 @@ def _has_ended(pod: Object, use: Use) -> bool:
     return bool(policy == "Never" or (policy == "OnFailure" and succeeded))
 
 
+@dataclass(slots=True)
+class Objects:
+    """The objects that containers of a namespace are made of, each read once."""
+
+    cluster: Cluster
+    namespace: str
+    known: dict[Reference, Object | Absent] = field(default_factory=dict)
+
+    def __call__(self, reference: Reference) -> Object | Absent:
+        """Find an object, or say why not."""
+        if reference not in self.known:
+            self.known[reference] = self._get(reference)
+        return self.known[reference]
+
+    def add(self, reference: Reference, stored: Object) -> None:
+        """Add one that was read already; a list leaves the kinds of its items out."""
+        kind = "Secret" if reference.is_secret else "ConfigMap"
+        self.known[reference] = {"kind": kind, **stored}
+
+    def _get(self, reference: Reference) -> Object | Absent:
+        where = {"namespace": self.namespace}
+        try:
+            stored = self.cluster.get(reference.place, reference.name, **where)
+        except NotFoundError:
+            return Absent.MISSING
+        except ForbiddenError:
+            return Absent.UNREAD
+        return {"kind": "Secret" if reference.is_secret else "ConfigMap", **stored}
+
+
 def inspect(
     cluster: Cluster,
     part: ContainerUses,
-    content: Mapping[str, bytes],
+    reference: Reference,
+    objects: Objects,
     *,
-    namespace: str,
     through: str | None = None,
-    binary: frozenset[str] = frozenset(),
     is_repeated: bool = True,
     reads: bool = False,
 ) -> Inspection:
-    """Compare what a container holds with an object's content.
+    """Compare what a container holds with what an object gives it now.
+
+    No answer is no verdict: there may be one later.
 
     Parameters
     ----------
+    cluster, part
+        Where.
+    reference, objects
+        Which object, and all that there are.
     through
         An ephemeral container that sees the other one's processes; None: directly.
-    binary
-        Keys that become no variables.
     is_repeated
-        Whether it will be inspected again: then no answer is an inspection, and no
-        error, for there may be one later. No right to ask is an error in any case.
+        Whether a container that gives no answer will be inspected again.
     reads
         Whether to read what is there, too (`Inspection.held`).
+
+    Raises
+    ------
+    ForbiddenError
+        No right to run a command in a pod.
+    UnreachableError
+        There was no answer, and it will not be inspected again.
     """
-    wanted = _expected(part, content, binary)
     run = partial(
         cluster.capture,
         part.name,
-        namespace=namespace,
+        namespace=objects.namespace,
         container=through or part.container,
     )
+    stored = objects(reference)
+    content = content_of(stored)
     try:
-        found = _inspect(run, part, wanted, "" if through is None else "/proc/1/root")
+        wanted = _expected(part, reference, objects)
+        found = _inspect(run, part, wanted, is_beside=through is not None)
     except ForbiddenError:
         raise
     except UnreachableError as error:
@@ -180,7 +245,10 @@ def inspect(
         found = unanswered(error)
     except ClusterError as error:
         found = unanswered(error)
-    return _read(run, part, content, wanted, found) if reads else found
+    if not reads:
+        return found
+    texts = {at: content[one.key] for at, one in wanted.places.items()}
+    return _read(run, part, content, texts, found)
 
 
 def unanswered(error: ClusterError | str) -> Inspection:
@@ -189,8 +257,70 @@ def unanswered(error: ClusterError | str) -> Inspection:
     return Inspection(ContentState.PENDING, why, _ASK)
 
 
+@dataclass(frozen=True, slots=True)
+class _Expected:
+    """What an object gives to one part of a container."""
+
+    places: Mapping[str, Given]  # paths or variables that have a key of it
+    content: Mapping[str, bytes]  # of the object
+    folders: Mapping[str, Folder] = field(default_factory=dict)  # by path of the mount
+    variables: Mapping[str, Given] = field(default_factory=dict)  # all of the container
+    gone: Mapping[str, str] = field(default_factory=dict)  # variables without their key
+    changed_ns: int | None = None  # see `last_update_ns`
+
+    def of(self, place: str) -> bytes:
+        """Give what it holds of the object, if no later source has set it again."""
+        return self.content[self.places[place].key]
+
+
+def _expected(part: ContainerUses, reference: Reference, objects: Objects) -> _Expected:
+    """Ask the view of the container, of the parts alone that concern the object."""
+    stored = objects(reference)
+    content = content_of(stored)
+    spec, own = part.pod["spec"], dict(_spec(part))
+    is_environment = part.uses[0].way.is_environment
+    mounts = own.pop("volumeMounts", None) or ()
+    if not is_environment:
+        paths = {use.where for use in part.uses}
+        names = {mount["name"] for mount in mounts if mount["mountPath"] in paths}
+        own["volumeMounts"] = mounts
+        if not any(mount.get("subPathExpr") for mount in mounts):
+            own |= {"env": None, "envFrom": None}
+        volumes = [one for one in spec.get("volumes") or () if one["name"] in names]
+    else:
+        volumes, paths = [], set()
+    pod = {**part.pod, "spec": {**spec, "volumes": volumes, "containers": [own]}}
+    for other in ("initContainers", "ephemeralContainers"):
+        pod["spec"].pop(other, None)
+    view = view_of(pod, part.container, objects)
+    if is_environment:
+        places = view.variables
+    else:
+        folders = {absolute(path): view.folders[absolute(path)] for path in paths}
+        places = {
+            at: given
+            for mount, folder in folders.items()
+            for at, given in folder.below(mount).items()
+        }
+    own_places = {
+        at: given
+        for at, given in places.items()
+        if given.source == reference and given.key in content
+    }
+    if not is_environment:
+        return _Expected(own_places, content, folders)
+    named = {variable: key for use in part.uses for key, variable in use.items or ()}
+    return _Expected(
+        own_places,
+        content,
+        variables=view.variables,
+        gone={name: key for name, key in named.items() if key not in content},
+        changed_ns=None if isinstance(stored, Absent) else last_update_ns(stored),
+    )
+
+
 def _inspect(
-    run: Run, part: ContainerUses, wanted: Mapping[str, bytes], root: str
+    run: Run, part: ContainerUses, wanted: _Expected, *, is_beside: bool
 ) -> Inspection:
     state = _status(part.pod, part.container).get("state") or {}
     if "running" not in state:
@@ -199,20 +329,8 @@ def _inspect(
         why = "its subPathExpr is known to the container alone"
         return Inspection(ContentState.UNREADABLE, why, _BY_HAND)
     if part.uses[0].way.is_environment:
-        return _environment(run, part, wanted)
-    return _files(run, wanted, root)
-
-
-def _expected(
-    part: ContainerUses, content: Mapping[str, bytes], binary: frozenset[str]
-) -> dict[str, bytes]:
-    """Give what a container should hold, by path or variable."""
-    if part.uses[0].way.is_environment:
-        explicit = frozenset(
-            variable["name"] for variable in _spec(part).get("env") or ()
-        )
-        return variables_of(part.uses, content, explicit=explicit, binary=binary)
-    return files_of(part.uses, content)
+        return _environment(run, part, wanted, is_beside=is_beside)
+    return _files(run, wanted, "/proc/1/root" if is_beside else "")
 
 
 def _read(
@@ -240,7 +358,7 @@ def _read(
         except ClusterError:
             state = ContentState.PENDING
         else:
-            wrong = {at: there[at] for at in wanted if there[at] != wanted[at]}
+            wrong = {at: there.get(at) for at in wanted if there.get(at) != wanted[at]}
             held = {keys[at]: there[at] for at in there}
             held |= {keys[at]: one for at, one in wrong.items()}
             # it may have been updated between the two looks
@@ -267,12 +385,30 @@ def _places(
     return {path: cat(path) for path in places}
 
 
-def _files(run: Run, wanted: Mapping[str, bytes], root: str) -> Inspection:
-    """Read files at once, and in reverse before they pass for what they should be.
+def _files(run: Run, wanted: _Expected, root: str) -> Inspection:
+    """Compare the files, and see that those of removed keys have gone."""
+    for mount, folder in wanted.folders.items():
+        if folder.names_nothing:
+            why = f"its subPath at {mount} names no key: it is an empty folder"
+            return Inspection(ContentState.STALE, why, _SUB_PATH)
+    blocked = "; ".join(
+        dict.fromkeys(one.blocked for one in wanted.folders.values() if one.blocked)
+    )
+    found = _same_files(run, wanted, root)
+    if found.state is ContentState.FRESH:
+        found = _without_others(run, wanted, root)
+    if found.state is ContentState.STALE and blocked:
+        why = f"{found.why}: the kubelet cannot renew the volume, since {blocked}"
+        return Inspection(ContentState.STALE, why, _BLOCKED)
+    return found
 
-    Read once, they pass as well where only the bounds between them are others.
+
+def _same_files(run: Run, wanted: _Expected, root: str) -> Inspection:
+    """Read files in one command, and in reverse order before they pass.
+
+    A single reading would also pass if bytes had moved from one file to the next.
     """
-    paths = sorted(wanted)
+    paths = sorted(wanted.places)
     for start in range(0, len(paths), FILES_AT_ONCE):
         some = paths[start : start + FILES_AT_ONCE]
         for order in [some] if len(some) == 1 else [some, some[::-1]]:
@@ -285,8 +421,30 @@ def _files(run: Run, wanted: Mapping[str, bytes], root: str) -> Inspection:
                 return Inspection(
                     ContentState.STALE, f"a file is missing ({answer.complaint})"
                 )
-            if not _same(answer.output, b"".join(wanted[path] for path in order)):
+            if not _same(answer.output, b"".join(wanted.of(path) for path in order)):
+                if any(wanted.places[path].content is None for path in order):
+                    why = "a later source of its volume, not to be read, may be in it"
+                    return Inspection(ContentState.UNREADABLE, why, _LATER)
                 return Inspection(ContentState.STALE, "its files have other content")
+    return Inspection(ContentState.FRESH)
+
+
+def _without_others(run: Run, wanted: _Expected, root: str) -> Inspection:
+    """List what updates reach, for files that no key of any source explains."""
+    for mount, folder in wanted.folders.items():
+        if not folder.renewed or not folder.is_whole:
+            continue
+        answer = run(["ls", "-A", f"{root}{mount}"])
+        if _not_run(answer) is not None or answer.code != 0:
+            why = f"whether removed keys have gone cannot be seen ({answer.complaint})"
+            return Inspection(ContentState.UNREADABLE, why, _BY_HAND)
+        names = answer.output.decode(errors="replace").splitlines()
+        # the kubelet's own are ..data and what it points to
+        left = {one for one in names if not one.startswith("..")} - folder.listing()
+        if left:
+            some = ", ".join(sorted(left)[:5])
+            why = f"it still has {some}, of which no key is left"
+            return Inspection(ContentState.STALE, why)
     return Inspection(ContentState.FRESH)
 
 
@@ -301,13 +459,13 @@ def _not_run(answer: Captured) -> Inspection | None:
 
 
 def _environment(
-    run: Run, part: ContainerUses, wanted: Mapping[str, bytes]
+    run: Run, part: ContainerUses, wanted: _Expected, *, is_beside: bool
 ) -> Inspection:
     spec = part.pod["spec"]
-    if spec.get("shareProcessNamespace") or spec.get("hostPID"):
+    if is_beside and (spec.get("shareProcessNamespace") or spec.get("hostPID")):
         why = "its processes are numbered with those of others"
         return Inspection(ContentState.UNREADABLE, why, _BY_HAND)
-    answer = run(["cat", ENVIRON])
+    answer = run(["cat", FIRST_ENVIRON if is_beside else ENVIRON])
     if (unread := _not_run(answer)) is not None:
         return unread
     if answer.code != 0:
@@ -315,27 +473,78 @@ def _environment(
     seen = read_environ(answer.output)
     different = [
         name
-        for name, value in sorted(wanted.items())
-        if name not in seen or not _same(seen[name], value)
+        for name in sorted(wanted.places)
+        if (name in seen or _EVERYWHERE.fullmatch(name))
+        and not _same(seen.get(name), wanted.of(name))
     ]
-    if not different:
-        return Inspection(ContentState.FRESH)
-    named = {name for use in part.uses if use.items for _, name in use.items}
-    later = tuple(prefix for use in part.uses for prefix in use.later)
-    if all(
-        name in seen and name not in named and name.startswith(later)
-        for name in different
-    ):
+    if different:
         some = ", ".join(different[:5])
-        why = f"a later source of its envFrom may be what sets its {some}"
-        return Inspection(ContentState.UNREADABLE, why, _LATER)
-    return Inspection(
-        ContentState.STALE, f"its environment has another {', '.join(different[:5])}"
+        if all(
+            name in seen and wanted.places[name].content is None for name in different
+        ):
+            why = f"a later source of its envFrom may be what sets its {some}"
+            return Inspection(ContentState.UNREADABLE, why, _LATER)
+        return Inspection(ContentState.STALE, f"its environment has another {some}")
+    return _without_other_variables(part, wanted, seen)
+
+
+def _without_other_variables(
+    part: ContainerUses, wanted: _Expected, seen: Mapping[str, bytes]
+) -> Inspection:
+    """Look for variables whose keys were removed: a process keeps them."""
+    kept = sorted(set(wanted.gone) & set(seen) - set(wanted.variables))
+    if kept:
+        name = kept[0]
+        why = (
+            f"its environment still has {name}, whose key {wanted.gone[name]!r} is gone"
+        )
+        return Inspection(ContentState.STALE, why)
+    prefixes = tuple(use.where for use in part.uses if use.items is None)
+    if not prefixes or not _is_older(part, wanted.changed_ns):
+        return Inspection(ContentState.FRESH)
+    others = sorted(
+        name
+        for name in set(seen) - set(wanted.variables)
+        if name.startswith(prefixes) and not _OF_THE_RUNTIME.fullmatch(name)
     )
+    if not others:
+        return Inspection(ContentState.FRESH)
+    some = ", ".join(others[:5])
+    why = (
+        f"it started before the object was last changed, and has {some}: whether they "
+        "are the image's or of keys removed since cannot be known"
+    )
+    return Inspection(ContentState.UNREADABLE, why, _REMOVED)
 
 
-def _same(one: bytes, other: bytes) -> bool:
+def _is_older(part: ContainerUses, changed_ns: int | None) -> bool:
+    """Tell whether a container started before its object was last changed."""
+    running = (_status(part.pod, part.container).get("state") or {}).get(
+        "running"
+    ) or {}
+    if changed_ns is None or not running.get("startedAt"):
+        return False
+    started = dt.datetime.fromisoformat(running["startedAt"])
+    return started.timestamp() * NS_PER_S <= changed_ns
+
+
+def last_update_ns(stored: Object) -> int | None:
+    """Give the second of the last write to an object; None where it is not told.
+
+    UTC epoch nanoseconds of the API server's clock.
+    """
+    fields: Sequence[Mapping[str, Any]] = stored["metadata"].get("managedFields") or ()
+    times = [one["time"] for one in fields if one.get("time")]
+    if not times:
+        return None
+    last = dt.datetime.fromisoformat(max(times))
+    return round(last.timestamp()) * NS_PER_S
+
+
+def _same(one: bytes | None, other: bytes) -> bool:
     """Compare by hash, so that what is secret stays in as few places as can be."""
+    if one is None:
+        return False
     return hashlib.sha256(one).digest() == hashlib.sha256(other).digest()
 
 

@@ -24,11 +24,11 @@ from cmhot.cluster.nodes import observe_settings
 from cmhot.cluster.port import POD
 from cmhot.errors import ClusterError, ForbiddenError, NotFoundError, UsageError
 from cmhot.kubelet.uses import Kind, Role, parse_reference, references_of, uses_of
-from cmhot.kubelet.view import content_of
 from cmhot.propagation.expectation import sync_reads
 from cmhot.propagation.inspection import (
     AT_ONCE,
     ContentState,
+    Objects,
     container_uses,
     inspect,
 )
@@ -297,7 +297,9 @@ def annotate(
         raise UsageError(msg)
     due = list(pods)
     pace = _Pace(refresh.cluster.clock, rate_per_s)
-    contents = {one: content_of(_get(refresh, one)) for one in references}
+    objects = Objects(refresh.cluster, refresh.namespace)
+    for one in references:
+        objects.add(one, _get(refresh, one))
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for turn in range(TRIES):
             list(pool.map(lambda pod: _touch(refresh, pod, pace), due))
@@ -310,7 +312,7 @@ def annotate(
                 )
             refresh.cluster.clock.sleep(SETTLE_S)
             due = [one for one in due if one["spec"]["nodeName"] not in refresh.caching]
-            due = _stale(refresh, due, contents, pool)
+            due = _stale(refresh, due, references, objects, pool)
             if not due or not refresh.left_s:
                 break
 
@@ -318,22 +320,22 @@ def annotate(
 def _stale(
     refresh: WorkloadRefresh,
     pods: Sequence[Object],
-    contents: Mapping[Reference, Mapping[str, bytes]],
+    references: Sequence[Reference],
+    objects: Objects,
     pool: ThreadPoolExecutor,
 ) -> list[Object]:
     """List the pods that hold other content."""
     parts = [
         (part, reference)
         for pod in pods
-        for reference in contents
+        for reference in references
         for part in container_uses(pod, uses_of(pod, reference), immutable=False)
         if part.updates
     ]
 
     def state(one: tuple[ContainerUses, Reference]) -> ContentState:
         part, reference = one
-        where, content = refresh.namespace, contents[reference]
-        return inspect(refresh.cluster, part, content, namespace=where).state
+        return inspect(refresh.cluster, part, reference, objects).state
 
     states = zip(parts, pool.map(state, parts), strict=True)
     stale = {one.name for (one, _), found in states if found is ContentState.STALE}

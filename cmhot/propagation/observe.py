@@ -183,9 +183,8 @@ class _Observation(ContainerWatch):
         return inspect(
             self.cluster,
             part,
-            self.content,
-            namespace=self.namespace,
-            binary=self.binary,
+            self.reference,
+            self.objects,
             is_repeated=self.is_live,
             reads=True,
         )
@@ -262,8 +261,8 @@ def observe(
     """Look into every running pod that uses a ConfigMap, at what it sees now.
 
     Files are read as they are in the container.
-    Variables are read from ``/proc/1/environ``, what the process was started with:
-    a shell would hide names such as ``log-level``.
+    Variables are those that the runtime gives to the container's processes, read
+    without a shell, which would hide names such as ``log-level``.
 
     With ``live`` it looks again and again, and shows each container as it turns:
     in a notebook in one display, elsewhere in lines. It ends when all hold the current

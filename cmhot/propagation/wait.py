@@ -375,10 +375,9 @@ class _Wait(ContainerWatch):
         return inspect(
             self.cluster,
             part,
-            self.content,
-            namespace=self.namespace,
+            self.reference,
+            self.objects,
             through=through,
-            binary=self.binary,
         )
 
     def is_over(self) -> bool:

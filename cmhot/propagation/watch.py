@@ -5,18 +5,22 @@ The object and the pods are asked for anew each time, since both change meanwhil
 
 from __future__ import annotations
 
-import datetime as dt
 from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from cmhot.clock import NS_PER_S
 from cmhot.cluster.port import POD
 from cmhot.errors import ClusterError
 from cmhot.kubelet.uses import uses_of
-from cmhot.kubelet.view import binary_keys, content_of
-from cmhot.propagation.inspection import AT_ONCE, ContentState, container_uses
+from cmhot.kubelet.view import content_of
+from cmhot.propagation.inspection import (
+    AT_ONCE,
+    ContentState,
+    Objects,
+    container_uses,
+    last_update_ns,
+)
 from cmhot.propagation.workload import REFRESHED, is_leaving, owner_of
 
 if TYPE_CHECKING:
@@ -53,8 +57,8 @@ class ContainerWatch(ABC):
     owner: Workload | None = None  # of the pods; None: any
     updatable_only: bool = False  # leave out what no update reaches
 
+    objects: Objects = field(init=False)  # as of the last round
     content: dict[str, bytes] = field(default_factory=dict)
-    binary: frozenset[str] = frozenset()
     immutable: bool = False
     updated_ns: int | None = None  # see `last_update_ns`
     parts: list[tuple[Workload, ContainerUses]] = field(default_factory=list)
@@ -154,11 +158,12 @@ class ContainerWatch(ABC):
         """Get the object; what was seen of an older content does not count."""
         place, name = self.reference.place, self.reference.name
         stored = self.cluster.get(place, name, namespace=self.namespace)
-        content = content_of({"kind": "Secret" * self.reference.is_secret, **stored})
+        self.objects = Objects(self.cluster, self.namespace)
+        self.objects.add(self.reference, stored)
+        content = content_of(self.objects(self.reference))
         if content != self.content:
             self.content = content
             self.forget()
-        self.binary = binary_keys(stored)
         self.immutable = bool(stored.get("immutable"))
         self.updated_ns = last_update_ns(stored)
 
@@ -200,16 +205,3 @@ class ContainerWatch(ABC):
 def _is_workload(owner: Workload) -> bool:
     """Believe a ReplicaSet's name, which tells the Deployment's; not a Job's."""
     return owner.kind in REFRESHED
-
-
-def last_update_ns(stored: Mapping[str, Any]) -> int | None:
-    """Give the second of the last write to an object; None where it is not told.
-
-    UTC epoch nanoseconds of the API server's clock.
-    """
-    fields: Sequence[Mapping[str, Any]] = stored["metadata"].get("managedFields") or ()
-    times = [one["time"] for one in fields if one.get("time")]
-    if not times:
-        return None
-    last = dt.datetime.fromisoformat(max(times))
-    return round(last.timestamp()) * NS_PER_S

@@ -395,10 +395,12 @@ class Inside:
     epoch_ns: int  # the model's start, UTC
 
     def run(self, container: str, command: Sequence[str]) -> Captured | None:
-        """Answer `cat`, `env` and `stat`; None: the model has no such program."""
+        """Answer `cat`, `ls`, `env` and `stat`; None: the model has no such program."""
         match list(command):
             case ["cat", *paths]:
                 return self._cat(container, paths)
+            case ["ls", "-A", folder]:
+                return self._list(container, folder)
             case ["env"]:
                 lines = [f"{k}={v}\n" for k, v in self._environment(container)]
                 return Captured(0, "".join(lines).encode(), "")
@@ -409,7 +411,7 @@ class Inside:
     def _cat(self, container: str, paths: Sequence[str]) -> Captured:
         found = b""
         for path in paths:
-            if path == "/proc/1/environ":
+            if path in {"/proc/1/environ", "/proc/self/environ"}:
                 pairs = self._environment(container)
                 found += "".join(f"{key}={value}\0" for key, value in pairs).encode()
                 continue
@@ -419,6 +421,23 @@ class Inside:
                 return Captured(NOT_FOUND, found, complaint)
             found += text
         return Captured(0, found, "")
+
+    def _list(self, container: str, folder: str) -> Captured:
+        """List a folder, without what is the kubelet's own in it."""
+        root = folder.rstrip("/") + "/"
+        paths = {
+            path
+            for reference in self.pod.held
+            for use in self._uses(container, reference)
+            if not use.way.is_environment
+            for path in use.places(sorted(self._content(reference, use)))
+        }
+        names = {
+            path.removeprefix(root).split("/")[0]
+            for path in paths
+            if path.startswith(root)
+        }
+        return Captured(0, "".join(f"{name}\n" for name in sorted(names)).encode(), "")
 
     def file(self, container: str, path: str) -> bytes | None:
         """Read a file; None: it is not there."""

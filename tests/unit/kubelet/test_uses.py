@@ -20,9 +20,7 @@ from cmhot.kubelet.uses import (
 )
 from cmhot.kubelet.view import (
     content_of,
-    files_of,
     read_environ,
-    variables_of,
 )
 from tests.unit.kubelet.pods import ENV, MAP, SECRET, VOLUME, pod
 
@@ -218,20 +216,6 @@ def test_content_of_maps_and_secrets() -> None:
     assert content_of(plain) == {"a": "ü".encode(), "b": b"\0\1"}
     assert content_of(secret) == {"a": b"\0\1"}
     assert content_of({"kind": "ConfigMap"}) == {}
-
-
-def test_what_a_container_should_hold() -> None:
-    """Files by path; variables without those that others set, or no kubelet would."""
-    content = {"a": b"1", "log-level": b"info", "1st": b"x"}
-    volume = Use("c", Role.CONTAINER, Way.VOLUME, "/v", items=(("a", "f"),))
-    everything = Use("c", Role.CONTAINER, Way.ENV_FROM, "")
-    one = Use("c", Role.CONTAINER, Way.ENV, "A", items=(("a", "A"),))
-
-    assert files_of([volume, one], content) == {"/v/f": b"1"}
-    assert variables_of([everything, one], content, explicit=frozenset({"a", "A"})) == {
-        "log-level": b"info",
-        "A": b"1",
-    }
 
 
 def test_an_environment_is_read_as_it_is() -> None:

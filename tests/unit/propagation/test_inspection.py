@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -10,12 +11,19 @@ import pytest
 from cmhot.cluster.port import Captured
 from cmhot.errors import ClusterError, ForbiddenError, UnreachableError
 from cmhot.kubelet.uses import Reference, uses_of
-from cmhot.propagation.inspection import ContentState, container_uses, inspect
+from cmhot.kubelet.view import Absent
+from cmhot.propagation.inspection import (
+    ContentState,
+    Objects,
+    container_uses,
+    inspect,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cmhot.cluster.port import Cluster
+    from cmhot.propagation.inspection import Inspection
 
 SECRET = Reference("secret", "s")
 CONTENT = {"token": b"hunter2", "user": b"me"}
@@ -35,6 +43,8 @@ class Answering:
         """Answer."""
         assert (pod, namespace) == ("p", "n")
         self.asked.append((container, *command))
+        if command[0] == "ls" and isinstance(self.answer, dict):
+            return Captured(0, "\n".join(["..data", *self.answer]).encode(), "")
         if isinstance(self.answer, Exception):
             raise self.answer
         if isinstance(self.answer, dict):
@@ -64,6 +74,18 @@ def pod(
     }
 
 
+def objects(**data: bytes) -> Objects:
+    """Give the Secret, and a ConfigMap that may not be read."""
+    made = Objects(cast("Cluster", None), "n")
+    content = {key: base64.b64encode(value).decode() for key, value in CONTENT.items()}
+    made.add(SECRET, {"metadata": {"name": "s"}, "data": content})
+    for name, stored in data.items():
+        text = {"data": {"token": stored.decode()}}
+        made.add(Reference("configmap", name), text)
+    made.known.setdefault(Reference("configmap", "over"), Absent.UNREAD)
+    return made
+
+
 def found(
     given: dict[str, Any],
     answer: Captured | Exception | dict[str, bytes],
@@ -72,7 +94,7 @@ def found(
     """Look into its one part."""
     cluster = Answering(answer)
     (part,) = container_uses(given, uses_of(given, SECRET), immutable=False)
-    seen = inspect(cast("Cluster", cluster), part, CONTENT, namespace="n", **more)
+    seen = inspect(cast("Cluster", cluster), part, SECRET, objects(), **more)
     return seen.state, seen.why, cluster
 
 
@@ -123,12 +145,12 @@ ENVIRON = b"PATH=/bin\0token=hunter2\0user=me\0"
         (
             pod(env=True, shareProcessNamespace=True),
             Captured(0, ENVIRON, ""),
-            ContentState.UNREADABLE,
+            ContentState.FRESH,
         ),
         (
             pod(env=True, hostPID=True),
             Captured(0, ENVIRON, ""),
-            ContentState.UNREADABLE,
+            ContentState.FRESH,
         ),
         (
             pod(state={"waiting": {"reason": "CrashLoopBackOff"}}),
@@ -165,7 +187,11 @@ def test_all_files_are_read_at_once() -> None:
     _, _, stale = found(pod(), Captured(0, b"", ""))
 
     assert stale.asked == [("c", "cat", "/s/token", "/s/user")]
-    assert fresh.asked == [*stale.asked, ("c", "cat", "/s/user", "/s/token")]
+    assert fresh.asked == [
+        *stale.asked,
+        ("c", "cat", "/s/user", "/s/token"),
+        ("c", "ls", "-A", "/s"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -206,19 +232,10 @@ def test_the_later_source_of_variables_wins(
     cluster = Answering(Captured(0, environ, ""))
     (part,) = container_uses(given, uses_of(given, SECRET), immutable=False)
 
-    seen = inspect(cast("Cluster", cluster), part, CONTENT, namespace="n")
+    seen = inspect(cast("Cluster", cluster), part, SECRET, objects())
 
     assert seen.state is state
     assert bool(seen.remedy) is (state is ContentState.UNREADABLE)
-
-
-def test_binary_data_are_no_variables() -> None:
-    """Kubelets take those of `data` alone."""
-    answer = Captured(0, b"token=hunter2\0", "")
-
-    seen, _, _ = found(pod(env=True), answer, binary=frozenset({"user"}))
-
-    assert seen is ContentState.FRESH
 
 
 def test_a_look_through_another_container() -> None:
@@ -247,3 +264,152 @@ def test_a_container_that_is_over_is_not_waited_for(
     ended = pod(state={"terminated": {"exitCode": code}}, restartPolicy=policy)
 
     assert len(container_uses(ended, uses_of(ended, SECRET), immutable=False)) == parts
+
+
+MAP = Reference("configmap", "m")
+
+
+def look(
+    given: dict[str, Any],
+    *answers: Captured,
+    stored: dict[str, Any],
+    others: dict[Reference, Any] | None = None,
+) -> Inspection:
+    """Look into a pod's one part that uses the ConfigMap; an answer a command."""
+    left = list(answers)
+
+    class Telling:
+        def capture(self, *_: object, **__: object) -> Captured:
+            return left.pop(0)
+
+    cluster = cast("Cluster", Telling())
+    made = Objects(cluster, "n", dict(others or {}))
+    made.add(MAP, {"metadata": {"name": "m"}, **stored})
+    (part,) = container_uses(given, uses_of(given, MAP), immutable=False)
+    seen = inspect(cluster, part, MAP, made)
+    assert not left, "not all was asked"
+    return seen
+
+
+def mounting(volume: dict[str, Any], **mount: str) -> dict[str, Any]:
+    """Make a pod that mounts a volume at /m."""
+    given = pod()
+    given["spec"]["volumes"] = [{"name": "v", **volume}]
+    one = {"name": "v", "mountPath": "/m", **mount}
+    given["spec"]["containers"][0]["volumeMounts"] = [one]
+    return given
+
+
+def said(text: str) -> Captured:
+    """Give an answer."""
+    return Captured(0, text.encode(), "")
+
+
+ALL = {"configMap": {"name": "m"}}
+A = {"data": {"a": "1"}}
+
+
+def test_a_removed_keys_file_has_not_landed() -> None:
+    """The update is the removal: until the file has gone it is stale."""
+    names = "..2026_11_30\n..data\na\nb\n"
+    still = look(mounting(ALL), said("1"), said(names), stored=A)
+    gone = look(mounting(ALL), said("1"), said("..data\na\n"), stored=A)
+    empty = look(mounting(ALL), said("..data\na\n"), stored={"data": {}})
+
+    assert (still.state, gone.state) == (ContentState.STALE, ContentState.FRESH)
+    assert still.why == "it still has b, of which no key is left"
+    assert empty.state is ContentState.STALE
+
+
+def test_where_nothing_can_be_listed_removed_keys_are_unknown() -> None:
+    """What was not looked at is never taken for landed."""
+    without = Captured(127, b"", "ls: not found")
+
+    seen = look(mounting(ALL), said("1"), without, stored=A)
+
+    assert seen.state is ContentState.UNREADABLE
+
+
+def test_a_sub_path_that_names_no_key_never_has_it() -> None:
+    """An empty folder holds nothing of the object; one that is cleaned does."""
+    typo = look(mounting(ALL, subPath="aa"), stored=A)
+    cleaned = look(mounting(ALL, subPath="./a"), said("1"), stored=A)
+    old = look(mounting(ALL, subPath="./a"), said("0"), stored=A)
+
+    assert typo.state is ContentState.STALE
+    assert "names no key" in typo.why
+    assert (cleaned.state, old.state) == (ContentState.FRESH, ContentState.STALE)
+
+
+def test_a_key_that_is_missing_is_the_reason() -> None:
+    """It blocks the whole volume: waiting or touching the pod would not help."""
+    items = [{"key": "a", "path": "a"}, {"key": "ca", "path": "ca"}]
+    volume = {"configMap": {"name": "m", "items": items}}
+
+    seen = look(mounting(volume), said("0"), stored=A)
+
+    assert seen.state is ContentState.STALE
+    assert seen.why.endswith(
+        "cannot renew the volume, since configmap/m has no key 'ca'"
+    )
+    assert seen.remedy.startswith("put back what is missing")
+
+
+def test_what_a_later_source_gives_is_not_the_objects() -> None:
+    """Of a projected volume the later source wins, and the earlier is not stale."""
+    over = Reference("configmap", "over")
+    sources = [ALL, {"configMap": {"name": "over"}}]
+    stored = {"data": {"a": "1", "b": "2"}}
+    others = {over: {"kind": "ConfigMap", "data": {"a": "theirs"}}}
+
+    seen = look(
+        mounting({"projected": {"sources": sources}}),
+        said("2"),
+        said("a\nb\n"),
+        stored=stored,
+        others=others,
+    )
+
+    assert seen.state is ContentState.FRESH
+
+
+def with_variables(since: str = "", **container: object) -> dict[str, Any]:
+    """Make a pod with variables of the ConfigMap."""
+    given = pod(state={"running": {"startedAt": since} if since else {}})
+    given["spec"]["containers"] = [{"name": "c", **container}]
+    return given
+
+
+def test_a_variable_whose_key_is_gone_is_stale() -> None:
+    """The process keeps it, and a restart would fail."""
+    ref = {"name": "m", "key": "mode"}
+    env = [{"name": "MODE", "valueFrom": {"configMapKeyRef": ref}}]
+    given = with_variables(env=env)
+
+    kept = look(given, said("MODE=x\0"), stored={"data": {}})
+
+    assert kept.state is ContentState.STALE
+    assert kept.why == "its environment still has MODE, whose key 'mode' is gone"
+
+
+@pytest.mark.parametrize(
+    ("since", "environ", "state"),
+    [
+        ("2026-11-30T10:00:05Z", "a=1\0MODE=x\0", ContentState.FRESH),
+        ("2026-11-30T09:59:00Z", "a=1\0MODE=x\0", ContentState.UNREADABLE),
+        ("2026-11-30T09:59:00Z", "a=1\0PATH=/bin\0", ContentState.FRESH),
+        ("2026-11-30T09:59:00Z", "a=1\0DB_SERVICE_HOST=h\0", ContentState.FRESH),
+        ("2026-11-30T09:59:00Z", "a=0\0MODE=x\0", ContentState.STALE),
+    ],
+    ids=["started later", "or the image's", "the runtime's", "a Service's", "stale"],
+)
+def test_a_removed_key_may_be_in_an_older_environment(
+    since: str, environ: str, state: ContentState
+) -> None:
+    """Whether a variable is the image's or of a removed key cannot be told: unknown."""
+    given = with_variables(since, envFrom=[{"configMapRef": {"name": "m"}}])
+    changed = {"managedFields": [{"time": "2026-11-30T10:00:00Z"}]}
+
+    seen = look(given, said(environ), stored={**A, "metadata": changed})
+
+    assert seen.state is state

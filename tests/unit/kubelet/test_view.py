@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cmhot.kubelet.container import Absent, view_of
 from cmhot.kubelet.uses import Reference
+from cmhot.kubelet.view import Absent, view_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cmhot.kubelet.container import ContainerView
+    from cmhot.kubelet.view import ContainerView
 
 OBJECTS: dict[str, dict[str, Any]] = {
     "configmap/site": {"data": {"site.yml": "a: 1", "B": "two"}},
