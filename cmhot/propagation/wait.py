@@ -28,6 +28,7 @@ from cmhot.propagation.workload import (
     REFRESHED,
     is_rolling_out,
     parse_workload,
+    pods_to_come,
     selector_of,
     will_use,
 )
@@ -144,6 +145,8 @@ class Waited(Shown):
         That it took.
     changed
         Pods that got an ephemeral container (``ephemeral``).
+    pending
+        Workloads of these pods that are still to make others, each with how many.
     """
 
     reference: Reference
@@ -156,6 +159,7 @@ class Waited(Shown):
     ignored: int
     seconds: float
     changed: tuple[str, ...] = ()
+    pending: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Give it as ``wait --json`` does."""
@@ -170,6 +174,7 @@ class Waited(Shown):
             "ignored": self.ignored,
             "seconds": self.seconds,
             "changed": list(self.changed),
+            "pending": list(self.pending),
         }
 
     def to_text(self) -> str:
@@ -177,6 +182,7 @@ class Waited(Shown):
         lines = [self.heading]
         for title, some in (("stale", self.stale), ("unknown", self.unknown)):
             lines += [f"{title}: {one}" for one in some]
+        lines += [f"pending: {one}" for one in self.pending]
         return "\n".join([*lines, *self._notes()])
 
     @property
@@ -208,6 +214,11 @@ class Waited(Shown):
     def _notes(self) -> list[str]:
         laggards = (*self.stale, *self.unknown)
         notes = [] if self.pods or self.landed else ["no running pod uses it now"]
+        notes += [
+            f"remedy: wait for it: kubectl rollout status {one.split(':')[0]} "
+            f"-n {self.namespace}"
+            for one in self.pending
+        ]
         notes += [
             f"remedy: {one}" for one in dict.fromkeys(one.remedy for one in laggards)
         ]
@@ -353,6 +364,7 @@ class _Wait(ContainerWatch):
     on_progress: Callable[[WaitProgress], None] | None = None
     until_s: float = 0.0  # by the cluster's monotonic clock
     nodes: dict[str, ObservedNode] = field(default_factory=dict)
+    pending: dict[Workload, str] = field(default_factory=dict)  # see `pods_to_come`
 
     def wait(self, timeout_s: float) -> Waited:
         """Wait so long at most."""
@@ -402,7 +414,10 @@ class _Wait(ContainerWatch):
         if not all(self._is_being_replaced(owner) for owner in sorted(stuck)):
             return True
         undecided = {ContentState.STALE, ContentState.PENDING}
-        return not any(state in undecided for _, _, state in seen)
+        if any(state in undecided for _, _, state in seen):
+            return False
+        self.pending = self._pending()
+        return not self.pending
 
     def show(self) -> None:
         """Show nothing: progress is told in each round."""
@@ -438,6 +453,21 @@ class _Wait(ContainerWatch):
         except (ForbiddenError, NotFoundError):
             return False
         return is_rolling_out(found, owner.kind)
+
+    def _pending(self) -> dict[Workload, str]:
+        """Say which of the workloads are to make other pods, so far as may be seen."""
+        found = {}
+        for owner in sorted({owner for owner, _ in self.parts}):
+            if owner.kind not in REFRESHED:
+                continue
+            place, where = KINDS[owner.kind], self.namespace
+            try:
+                stored = self.cluster.get(place, owner.name, namespace=where)
+            except (ForbiddenError, NotFoundError):
+                continue
+            if to_come := pods_to_come(stored, owner.kind):
+                found[owner] = to_come
+        return found
 
     def _seen(self, part: ContainerUses) -> Inspection:
         return self.seen.get(part.key) or unanswered("the API server fell silent")
@@ -493,7 +523,11 @@ class _Wait(ContainerWatch):
         return Waited(
             reference=self.reference,
             namespace=self.namespace,
-            landed=is_seen and not lagging[True] and not lagging[False],
+            landed=is_seen
+            and not lagging[True]
+            and not lagging[False]
+            and not self.pending,
+            pending=tuple(f"{owner}: {why}" for owner, why in self.pending.items()),
             pods=len(pods),
             fresh=len(pods) - len(self._lagging()),
             stale=tuple(lagging[False]),

@@ -183,6 +183,26 @@ def is_rolling_out(found: Object, kind: str) -> bool:
     return pods - updated > kept
 
 
+def pods_to_come(found: Object, kind: str) -> str:
+    """Say which pods a workload is still to make or to end; empty: none.
+
+    Pods that stay what they are, under OnDelete, a partition or a pause, do not count.
+    """
+    if _is_unseen(found):
+        return "its controller has not seen its last change yet"
+    status, wanted = found.get("status") or {}, replicas_of(found, kind)
+    field = "currentNumberScheduled" if kind == "DaemonSet" else "replicas"
+    there = int(status.get(field, 0))
+    if there < wanted:
+        return f"{wanted - there} of its {wanted} pods are not there yet"
+    if is_rolling_out(found, kind):
+        pods, updated = _counted(found, kind)
+        return f"{pods - updated} of its {pods} pods are of an older template"
+    if there > wanted:
+        return f"it has {there} pods, and wants {wanted}"
+    return ""
+
+
 def is_rolled_out(found: Object, kind: str) -> bool:
     """Tell whether all pods are from the present template, and available."""
     spec, status = found["spec"], found.get("status") or {}

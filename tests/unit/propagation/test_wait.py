@@ -497,3 +497,35 @@ def test_binary_data_of_the_map_are_no_variables(fresh: bool) -> None:  # noqa: 
     waited = wait(living, "configmap/m")
 
     assert waited.landed is fresh
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ({"replicas": 1}, "2 of its 3 pods are not there yet"),
+        ({"replicas": 4, "updatedReplicas": 1}, "3 of its 4 pods are of an older"),
+        ({"replicas": 4, "updatedReplicas": 4}, "it has 4 pods, and wants 3"),
+        ({"observedGeneration": 0}, "its controller has not seen its last change"),
+    ],
+    ids=["created one by one", "rolling out", "too many", "not seen"],
+)
+def test_pods_to_come_have_not_got_it(
+    living: Living, status: dict[str, int], said: str
+) -> None:
+    """All pods that there are hold it, and still it has not landed."""
+    living.deployment["status"] |= {"updatedReplicas": 3, **status}
+
+    waited = wait(living, "configmap/m", timeout_s=5)
+
+    assert (waited.landed, waited.fresh, waited.pods) == (False, 3, 3)
+    (pending,) = waited.pending
+    assert pending.startswith(f"deployment/web: {said}")
+    assert "kubectl rollout status deployment/web -n default" in waited.to_text()
+
+
+def test_pods_that_stay_by_the_users_will_are_not_to_come(living: Living) -> None:
+    """Under OnDelete, or a pause, old ones stay: what they hold decides."""
+    living.deployment["status"] |= {"replicas": 3, "updatedReplicas": 1}
+    living.deployment["spec"]["paused"] = True
+
+    assert wait(living, "configmap/m").landed
