@@ -248,10 +248,11 @@ def wait(
 ) -> Waited:
     """Wait until every consuming container holds the object's current content.
 
-    Files are compared byte by byte, as they are in the container; variables as the
-    container's first process got them. Keys that were removed are not looked for.
-    Containers that no update reaches (env, subPath) and that hold something else end
-    the wait at once, unless a rollout under way replaces their pods.
+    Files are compared byte by byte, as they are in the container, and those of removed
+    keys have to be gone; variables are those that the runtime gives to processes of the
+    container. Pods that a workload is still to make count as well. Containers that no
+    update reaches (env, subPath) and that hold something else end the wait at once,
+    unless a rollout under way replaces their pods.
 
     Parameters
     ----------
