@@ -42,7 +42,7 @@ if TYPE_CHECKING:
         infer_sync_frequency,
         phase_coherence,
     )
-    from cmhot.statistics.limits import Bounds, cdf_bounds, confidence, n_eff
+    from cmhot.statistics.limits import cdf_bounds, confidence, n_eff
     from cmhot.statistics.mistakes import wrong_ways
     from cmhot.statistics.population import (
         GROUP,
@@ -62,7 +62,6 @@ __all__ = [
     "MIN_RESAMPLED_BLOCKS",
     "MIN_TIME_BLOCKS",
     "Blocks",
-    "Bounds",
     "InferredSync",
     "cdf_bounds",
     "coherence_by_sync",
@@ -91,7 +90,6 @@ _HOMES = {
     "MIN_RESAMPLED_BLOCKS": "blocks",
     "MIN_TIME_BLOCKS": "blocks",
     "Blocks": "blocks",
-    "Bounds": "limits",
     "InferredSync": "inference",
     "cdf_bounds": "limits",
     "coherence_by_sync": "inference",
