@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 
     from cmhot.kubelet.eras import Timing
     from cmhot.kubelet.settings import Setting
-    from cmhot.statistics import Blocks, Bounds
+    from cmhot.statistics import Blocks
+    from cmhot.statistics.limits import Bounds
     from cmhot.statistics.agreement import Verdict
 
     Counts = npt.NDArray[np.int64]
