@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from cmhot.kubelet.eras import Timing
     from cmhot.kubelet.settings import Setting
     from cmhot.statistics import Blocks
-    from cmhot.statistics.limits import Bounds
     from cmhot.statistics.agreement import Verdict
+    from cmhot.statistics.limits import Bounds
 
     Counts = npt.NDArray[np.int64]
     Floats = npt.NDArray[np.float64]

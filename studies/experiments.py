@@ -31,6 +31,7 @@ from studies.simulated_plans import KubeletLaw, folk_laws, judge_hypotheses
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from cmhot.statistics.limits import Bounds
     from studies.simulated_plans import Hypothesis
 
     Hits = Mapping[str, bool]
@@ -121,7 +122,7 @@ def _numbers(setting: Setting, sharers: int) -> dict[str, float]:
     return found
 
 
-def _inside(found: Mapping[str, st.Bounds | None], true: Mapping[str, float]) -> Hits:
+def _inside(found: Mapping[str, Bounds | None], true: Mapping[str, float]) -> Hits:
     """Tell of each statistic whether its interval holds the truth."""
     hits = {}
     for name, value in true.items():
