@@ -261,6 +261,7 @@ def unanswered(error: ClusterError | str) -> Inspection:
 class _Expected:
     """What an object gives to one part of a container."""
 
+    reference: Reference
     places: Mapping[str, Given]  # paths or variables that have a key of it
     content: Mapping[str, bytes]  # of the object
     folders: Mapping[str, Folder] = field(default_factory=dict)  # by path of the mount
@@ -308,9 +309,10 @@ def _expected(part: ContainerUses, reference: Reference, objects: Objects) -> _E
         if given.source == reference and given.key in content
     }
     if not is_environment:
-        return _Expected(own_places, content, folders)
+        return _Expected(reference, own_places, content, folders)
     named = {variable: key for use in part.uses for key, variable in use.items or ()}
     return _Expected(
+        reference,
         own_places,
         content,
         variables=view.variables,
@@ -391,16 +393,16 @@ def _files(run: Run, wanted: _Expected, root: str) -> Inspection:
         if folder.names_nothing:
             why = f"its subPath at {mount} names no key: it is an empty folder"
             return Inspection(ContentState.STALE, why, _SUB_PATH)
-    blocked = "; ".join(
-        dict.fromkeys(one.blocked for one in wanted.folders.values() if one.blocked)
-    )
+    blocked = [one.blocked for one in wanted.folders.values() if one.blocked]
     found = _same_files(run, wanted, root)
-    if found.state is ContentState.FRESH:
+    if found.state is ContentState.FRESH and not blocked:
         found = _without_others(run, wanted, root)
-    if found.state is ContentState.STALE and blocked:
-        why = f"{found.why}: the kubelet cannot renew the volume, since {blocked}"
-        return Inspection(ContentState.STALE, why, _BLOCKED)
-    return found
+    by_itself = [why for why in blocked if why.startswith(f"{wanted.reference} ")]
+    is_unread = found.state in {ContentState.PENDING, ContentState.UNREADABLE}
+    if is_unread or not (by_itself or (blocked and found.state is ContentState.STALE)):
+        return found
+    why = f"the kubelet cannot renew its volume, since {blocked[0]}"
+    return Inspection(ContentState.STALE, why, _BLOCKED)
 
 
 def _same_files(run: Run, wanted: _Expected, root: str) -> Inspection:

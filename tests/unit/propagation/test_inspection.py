@@ -346,13 +346,35 @@ def test_a_key_that_is_missing_is_the_reason() -> None:
     items = [{"key": "a", "path": "a"}, {"key": "ca", "path": "ca"}]
     volume = {"configMap": {"name": "m", "items": items}}
 
-    seen = look(mounting(volume), said("0"), stored=A)
+    seen = look(mounting(volume), stored=A)
 
     assert seen.state is ContentState.STALE
-    assert seen.why.endswith(
-        "cannot renew the volume, since configmap/m has no key 'ca'"
+    assert seen.why == (
+        "the kubelet cannot renew its volume, since configmap/m has no key 'ca'"
     )
     assert seen.remedy.startswith("put back what is missing")
+
+
+@pytest.mark.parametrize(
+    ("held", "state"), [("1", ContentState.FRESH), ("0", ContentState.STALE)]
+)
+def test_another_objects_absence_blocks_only_what_is_to_come(
+    held: str, state: ContentState
+) -> None:
+    """What had arrived before is there; what had not is told with the reason."""
+    sources = [ALL, {"secret": {"name": "trust"}}]
+    others = {Reference("secret", "trust"): Absent.MISSING}
+
+    seen = look(
+        mounting({"projected": {"sources": sources}}),
+        said(held),
+        stored=A,
+        others=others,
+    )
+
+    assert seen.state is state
+    if state is ContentState.STALE:
+        assert seen.why.endswith("since secret/trust does not exist")
 
 
 def test_what_a_later_source_gives_is_not_the_objects() -> None:
