@@ -337,7 +337,13 @@ class ModelCluster:
         if [*command] == ["kill", "1"]:
             self._world.restart(known, container, at_ns=now)
             return Captured(0, b"", "")
-        inside = Inside(known, self._world.contents, at_ns=now, epoch_ns=self._start_ns)
+        inside = Inside(
+            known,
+            self._world.contents,
+            self._world.binary,
+            at_ns=now,
+            epoch_ns=self._start_ns,
+        )
         done = inside.run(container, command)
         if done is None:
             msg = (

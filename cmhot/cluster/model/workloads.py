@@ -41,7 +41,7 @@ from cmhot.kubelet.uses import (
     references_of,
     uses_of,
 )
-from cmhot.kubelet.view import content_of
+from cmhot.kubelet.view import binary_keys, content_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -391,6 +391,7 @@ class Inside:
 
     pod: Running
     contents: Sequence[Mapping[str, bytes]]  # by numbers of publications
+    binary: Sequence[frozenset[str]]  # by the same: keys that become files alone
     at_ns: int
     epoch_ns: int  # the model's start, UTC
 
@@ -507,7 +508,14 @@ class Inside:
         volume = self.pod.held[reference]
         at = self.pod.started_ns[use.container] if use.way.is_fixed else self.at_ns
         shown = bisect_right(volume.instants_ns, min(at, self.at_ns))
-        return self.contents[volume.numbers[shown - 1]] if shown else {}
+        if not shown:
+            return {}
+        number = volume.numbers[shown - 1]
+        content = self.contents[number]
+        if not use.way.is_environment:
+            return content
+        binary = self.binary[number]
+        return {key: one for key, one in content.items() if key not in binary}
 
 
 HASH = "pod-template-hash"
@@ -603,6 +611,7 @@ class World:
     def __init__(self, nodes: Sequence[ModelNode], store: Store) -> None:
         self.pods: dict[tuple[str | None, str], Running] = {}
         self.contents: list[Mapping[str, bytes]] = []  # by numbers of a `History`
+        self.binary: list[frozenset[str]] = []  # by the same: keys that are files alone
         self._nodes = nodes
         self._store = store
         self._numbers: dict[tuple[tuple[str, bytes], ...], int] = {}
@@ -636,6 +645,7 @@ class World:
         number = self._numbers.setdefault(key, len(self.contents))
         if number == len(self.contents):
             self.contents.append(content)
+            self.binary.append(binary_keys(stored))
         self._history(reference, namespace).write(number, at_ns=at_ns)
 
     def forget(

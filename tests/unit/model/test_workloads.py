@@ -156,6 +156,25 @@ def test_the_stamp_of_a_volume_is_its_publication(cluster: ModelCluster) -> None
     assert first < later
 
 
+def test_binary_data_become_files_and_no_variables() -> None:
+    """Such as a logo in a map that a container takes whole by envFrom."""
+    cluster = ModelCluster([Setting(10)])
+    logo = {"logo.png": "iVBORw0="}
+    cluster.apply(config_map("one", binaryData=logo), namespace="n")
+    whole = deployment(1)
+    (container,) = whole["spec"]["template"]["spec"]["containers"]
+    container["envFrom"] = [{"configMapRef": {"name": "m"}}]
+    cluster.apply(whole, namespace="n")
+    cluster.clock.sleep(3)
+
+    command = ["cat", "/etc/v/logo.png"]
+    seen = cluster.capture("web-0", command, namespace="n", container="c")
+    variables = printed(cluster, "env").splitlines()
+    assert seen.output == b"\x89PNG\r"
+    assert "level=one" in variables
+    assert not any(line.startswith("logo.png") for line in variables)
+
+
 def test_a_write_of_the_same_content_is_no_publication(cluster: ModelCluster) -> None:
     """A kubelet compares what it would write with what is there."""
     first = printed(cluster, "stat", "-c", "%y", "/etc/v/..data")
