@@ -729,7 +729,7 @@ class World:
 
     def touch(self, pod: Running, meta: Mapping[str, Any], *, at_ns: int) -> None:
         """Change a pod's metadata, which syncs it."""
-        pod.meta = {**pod.meta, **meta}
+        pod.meta = merged(pod.meta, dict(meta))
         pod.node.kubelet.update(pod.inside, at_ns=at_ns)
 
     def restart(self, pod: Running, container: str, *, at_ns: int) -> None:

@@ -175,6 +175,18 @@ def test_binary_data_become_files_and_no_variables() -> None:
     assert not any(line.startswith("logo.png") for line in variables)
 
 
+def test_a_touched_pod_keeps_its_other_labels(cluster: ModelCluster) -> None:
+    """What a patch does not name stays; what it sets to nothing goes."""
+    body: Object = {"metadata": {"labels": {"a": "b"}, "annotations": {"c": "d"}}}
+    cluster.patch(POD, "web-0", body, namespace="n")
+    body = {"metadata": {"labels": {"a": None}, "annotations": {"e": "f"}}}
+
+    meta = cluster.patch(POD, "web-0", body, namespace="n")["metadata"]
+
+    assert meta["labels"].keys() == {"app", "pod-template-hash"}
+    assert meta["annotations"] == {"c": "d", "e": "f"}
+
+
 def test_a_write_of_the_same_content_is_no_publication(cluster: ModelCluster) -> None:
     """A kubelet compares what it would write with what is there."""
     first = printed(cluster, "stat", "-c", "%y", "/etc/v/..data")
