@@ -8,12 +8,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from cmhot.clock import Clock
-    from cmhot.cluster.port import Cluster
+    from cmhot.cluster.port import Captured, Cluster
     from cmhot.kubelet.uses import Kind
 
 
 class Front:
-    """Passes every request on, after `passing` was told of it.
+    """Passes every request on, after `passing`, and what was got, after `shown`.
 
     What the port does not have is the inner cluster's own.
 
@@ -32,12 +32,16 @@ class Front:
     def passing(self, verb: str, resource: str, name: str | None) -> None:
         """Hear of a request, as RBAC names it; raise what shall become of it."""
 
+    def shown(self, kind: Kind, one: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+        """Give an object that was got as it shall be seen."""
+        return one
+
     def get(
         self, kind: Kind, name: str, *, namespace: str | None = None
     ) -> dict[str, Any]:
         """Pass it on."""
         self.passing("get", kind.plural, name)
-        return self.inner.get(kind, name, namespace=namespace)
+        return self.shown(kind, self.inner.get(kind, name, namespace=namespace))
 
     def list(
         self,
@@ -48,7 +52,25 @@ class Front:
     ) -> tuple[list[dict[str, Any]], str]:
         """Pass it on."""
         self.passing("list", kind.plural, None)
-        return self.inner.list(kind, namespace=namespace, labels=labels)
+        found, version = self.inner.list(kind, namespace=namespace, labels=labels)
+        return [self.shown(kind, one) for one in found], version
+
+    def pages(
+        self,
+        kind: Kind,
+        *,
+        namespace: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Iterator[Sequence[dict[str, Any]]]:
+        """Pass it on: a page more is the same request."""
+        self.passing("list", kind.plural, None)
+        for page in self.inner.pages(kind, namespace=namespace, labels=labels):
+            yield [self.shown(kind, one) for one in page]
+
+    def names(self, kind: Kind, *, namespace: str) -> Sequence[str]:
+        """Pass it on."""
+        self.passing("list", kind.plural, None)
+        return self.inner.names(kind, namespace=namespace)
 
     def watch(
         self,
@@ -111,6 +133,28 @@ class Front:
         self.passing("get", "pods/exec", pod)
         self.passing("create", "pods/exec", pod)
         return self.inner.run_in(pod, command, namespace=namespace, container=container)
+
+    def capture(
+        self, pod: str, command: Sequence[str], *, namespace: str, container: str
+    ) -> Captured:
+        """Pass it on, as `run_in`."""
+        self.passing("get", "pods/exec", pod)
+        self.passing("create", "pods/exec", pod)
+        return self.inner.capture(
+            pod, command, namespace=namespace, container=container
+        )
+
+    def add_ephemeral(
+        self, pod: str, container: Mapping[str, Any], *, namespace: str
+    ) -> None:
+        """Pass it on."""
+        self.passing("patch", "pods/ephemeralcontainers", pod)
+        self.inner.add_ephemeral(pod, container, namespace=namespace)
+
+    def kubelet_configuration(self, node: str) -> dict[str, Any]:
+        """Pass it on."""
+        self.passing("get", "nodes/proxy", node)
+        return self.inner.kubelet_configuration(node)
 
 
 class Stepped:

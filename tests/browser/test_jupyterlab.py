@@ -40,8 +40,8 @@ from tests.unit.living import Living
 cluster = Living(clock=SystemClock(), env=True)
 cluster.deploy(3)
 cluster.update("2")
-for seconds, pod in ((1, "web-5f-0"), (2, "web-5f-1")):
-    cluster.inside[pod].due_s = cluster.clock.monotonic() + seconds
+now = cluster.clock.monotonic()
+cluster.due |= {"web-0": now + 1, "web-1": now + 2}
 table = observe(cluster, "m", live=True)
 """
 """Three pods of which the last never turns."""

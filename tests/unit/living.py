@@ -1,56 +1,45 @@
-"""A cluster in memory whose containers hold content, and get it when they are synced.
+"""The modelled cluster as unit tests need it: still, exact, and failing on purpose.
 
-It implements the port and what explain, wait and refresh need besides, on a virtual
-clock: one Deployment ``web`` whose pods mount the ConfigMap ``m`` at /etc/v, and take
-its key ``a`` as the variable ``A`` where that is asked for.
+What they need beyond the model is here: requests take no time, are counted, and fail
+where a test wants that; pods are synced at given instants, and not at a kubelet's own;
+some have no `cat`. One Deployment ``web`` mounts the ConfigMap ``m`` at /etc/v, and
+takes its key ``a`` as the variable ``A`` if asked to.
 """
 
 from __future__ import annotations
 
-import copy
+import threading
 from collections import Counter
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from cmhot.clock import VirtualClock
-from cmhot.cluster.port import DEPLOYMENT, NODE, POD, Captured
-from cmhot.errors import ClusterError, ForbiddenError, NotFoundError
-from cmhot.kubelet.uses import CONFIG_MAP
-from cmhot.propagation.methods import AUTOSCALER, BUDGET
-from cmhot.propagation.workload import KINDS
+from cmhot.clock import VirtualClock, ns
+from cmhot.cluster.model import ModelCluster
+from cmhot.cluster.port import DEPLOYMENT, POD, Captured
+from cmhot.errors import NotFoundError
+from cmhot.kubelet.eras import IDEAL
+from cmhot.kubelet.settings import Setting
+from studies.fronts import Front
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from cmhot.cluster.rights import Right
+    from cmhot.clock import Clock
     from cmhot.kubelet.uses import Kind
 
 Object = dict[str, Any]
-SYNC_S = 0.1
-"""From a touch to the publication."""
+NAMESPACE = "default"
 NEVER = float("inf")
+AGE_S = 60.0
+"""Age of the pods when a test begins: all have started."""
+SELDOM_S = 86_400.0
+"""No kubelet syncs a pod by itself during a test, whatever setting it reports."""
+CHANGING = {"patch", "delete"}
 
 
-@dataclass(slots=True)
-class Inside:
-    """What a pod's container holds.
-
-    Attributes
-    ----------
-    file, variable
-        Content of the key at the last publication, and at the start.
-    due_s
-        When it will be published anew.
-    """
-
-    file: str
-    variable: str
-    due_s: float = NEVER
-
-
-@dataclass(slots=True)
-class Living:
-    """The cluster.
+class Living(Front):
+    """A modelled cluster in which nothing happens by chance.
 
     Attributes
     ----------
@@ -58,328 +47,141 @@ class Living:
         Whether the pods take a variable too.
     every_s
         How long after an update a pod has it by itself.
+    setting
+        What each of the ``nodes`` reports; a TTL it has indeed.
+    asked
+        Requests so far, by verb and resource as RBAC names them.
+    failing
+        What is raised instead of an answer, by the same.
+    due
+        When a pod is synced, by the monotonic clock.
     blind
         Pods without `cat`.
-    deaf
-        Pods that a touch does not refresh; counted down with each touch.
-    forbidden
-        Plurals that may not be listed.
-    asked
-        Requests, by verb and plural.
-    die_after
-        Writes after which the caller dies, as by SIGKILL; None: it does not.
-    late
-        Whether somebody changes the Deployment just after it was read.
-    refuses
-        Whether kubelets may not be asked.
-    is_silent
-        Whether kubelets give no answer.
     """
 
-    env: bool = False
-    every_s: float = NEVER
-    blind: set[str] = field(default_factory=set)
-    deaf: Counter[str] = field(default_factory=Counter)
-    forbidden: set[str] = field(default_factory=set)
-    asked: Counter[tuple[str, str]] = field(default_factory=Counter)
-    die_after: int | None = None
-    late: bool = False
-    refuses: bool = False
-    is_silent: bool = False
-    annotations: dict[str, str] = field(default_factory=dict)
-    setting: dict[str, str] = field(default_factory=dict)
-    target: str = "fake"
-    modelled: bool = False
-    local_image: str | None = "image"
-    namespace: str = "default"
-    clock: VirtualClock = field(default_factory=VirtualClock)
-    inside: dict[str, Inside] = field(default_factory=dict)
-    others: dict[str, list[Object]] = field(default_factory=dict)
-    configmap: Object = field(default_factory=dict)
-    deployment: Object = field(default_factory=dict)
-    born: int = 0
+    target, modelled = "fake", False
+    inner: ModelCluster
 
-    def __post_init__(self) -> None:
-        """Start with content "1" and no pods."""
-        self.configmap = {
-            "kind": "ConfigMap",
-            "metadata": {"name": "m"},
-            "data": {"a": "1"},
-        }
-        self.setting = self.setting or {
-            "syncFrequency": "1m0s",
-            "configMapAndSecretChangeDetectionStrategy": "Watch",
-        }
+    def __init__(
+        self,
+        *,
+        env: bool = False,
+        every_s: float = NEVER,
+        setting: Setting = Setting(60),  # noqa: B008 - it is frozen
+        nodes: int = 1,
+        clock: Clock | None = None,
+    ) -> None:
+        self.clock = VirtualClock() if clock is None else clock
+        self.env, self.every_s, self.setting = env, every_s, setting
+        self.asked: Counter[tuple[str, str]] = Counter()
+        self.failing: dict[tuple[str, str], BaseException] = {}
+        self.due: dict[str, float] = {}
+        self.blind: set[str] = set()
+        self._lock = threading.Lock()
+        still = [replace(setting, sync_frequency_s=SELDOM_S)] * nodes
+        past = VirtualClock(self.clock.utc_ns() - ns(AGE_S))
+        super().__init__(ModelCluster(still, timing=IDEAL, clock=past, request_s=0))
+        self.put(configmap("m", a="1"))
 
-    def deploy(self, replicas: int) -> None:
-        """Make the Deployment and its pods."""
-        container: Object = {
-            "name": "c",
-            "volumeMounts": [{"name": "v", "mountPath": "/etc/v"}],
-        }
-        if self.env:
-            ref = {"configMapKeyRef": {"name": "m", "key": "a"}}
-            container["env"] = [{"name": "A", "valueFrom": ref}]
-        spec = {
-            "containers": [container],
-            "volumes": [{"name": "v", "configMap": {"name": "m"}}],
-        }
+    def deploy(self, replicas: int, **pod: object) -> None:
+        """Make the Deployment; ``pod`` is what the specification of its pods has."""
         labels = {"app": "web"}
-        self.deployment = {
-            "metadata": {
-                "name": "web",
-                "generation": 1,
-                "resourceVersion": "1",
-                "annotations": {},
-            },
-            "spec": {
-                "replicas": replicas,
-                "selector": {"matchLabels": labels},
-                "template": {"metadata": {"labels": labels}, "spec": spec},
-            },
+        spec = {
+            "containers": [self.container()],
+            "volumes": [{"name": "v", "configMap": {"name": "m"}}],
+            "terminationGracePeriodSeconds": 0,
+            **pod,
         }
-        self._replace()
+        whole = {
+            "replicas": replicas,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": spec},
+        }
+        self.put({"kind": "Deployment", "metadata": {"name": "web"}, "spec": whole})
+        self.inner.clock.sleep(AGE_S)
+        self.inner.clock = self.clock
+
+    def container(self, **more: object) -> Object:
+        """Write the container of the pods; ``more`` is what it has besides."""
+        ref = {"configMapKeyRef": {"name": "m", "key": "a"}}
+        env = [{"name": "A", "valueFrom": ref}] if self.env else []
+        mounts = [{"name": "v", "mountPath": "/etc/v"}]
+        return {"name": "c", "env": env, "volumeMounts": mounts, **more}
+
+    # what others do: not counted
+
+    def put(self, manifest: Object) -> None:
+        """Write an object."""
+        self.inner.apply(manifest, namespace=NAMESPACE)
 
     def update(self, value: str) -> None:
         """Write the ConfigMap; pods get it by themselves after `every_s`."""
-        self.configmap["data"] = {"a": value}
-        for one in self.inside.values():
-            one.due_s = self.clock.monotonic() + self.every_s
+        self._put_off()
+        self.put(configmap("m", a=value))
 
-    def _replace(self) -> None:
-        """Make all pods anew."""
-        number = self.deployment["spec"]["replicas"]
-        value = self.configmap["data"]["a"]
-        self.inside = {
-            f"web-5f-{self.born + i}": Inside(value, value) for i in range(number)
-        }
-        self.born += number
-        self.deployment["status"] = {
-            "observedGeneration": self.deployment["metadata"]["generation"],
-            "replicas": number,
-            "updatedReplicas": number,
-            "availableReplicas": number,
-        }
+    def change(self, **body: object) -> None:
+        """Patch the Deployment."""
+        self.inner.patch(DEPLOYMENT, "web", body, namespace=NAMESPACE)
 
-    def _pod(self, name: str) -> Object:
-        meta = {
-            "name": name,
-            "uid": name,
-            "labels": {"app": "web", "pod-template-hash": "5f"},
-            "ownerReferences": [
-                {"kind": "ReplicaSet", "name": "web-5f", "controller": True}
-            ],
-        }
-        status = {"name": "c", "containerID": name, "state": {"running": {}}}
-        spec = copy.deepcopy(self.deployment["spec"]["template"]["spec"])
-        return {
-            "metadata": meta,
-            "spec": {**spec, "nodeName": "n"},
-            "status": {"phase": "Running", "containerStatuses": [status]},
-        }
+    def remove(self, pod: str) -> None:
+        """Delete a pod."""
+        self.inner.delete(POD, pod, namespace=NAMESPACE)
 
-    def _of(self, kind: Kind) -> list[Object]:
-        if kind == POD:
-            return [self._pod(name) for name in self.inside]
-        if kind == DEPLOYMENT:
-            return [self.deployment]
-        if kind == CONFIG_MAP:
-            return [self.configmap]
-        if kind == NODE:
-            info = {"kubeletVersion": "v1.37.1"}
-            meta = {"name": "n", "annotations": self.annotations}
-            return [{"metadata": meta, "status": {"nodeInfo": info}}]
-        return self.others.get(kind.plural, [])
+    # what there is
 
-    def _ask(self, verb: str, kind: Kind) -> None:
-        self.asked[verb, kind.plural] += 1
-        if verb == "list" and kind.plural in self.forbidden:
-            raise ForbiddenError(f"list {kind.plural} is not allowed")
+    @property
+    def deployment(self) -> Object:
+        """The Deployment."""
+        return self.inner.get(DEPLOYMENT, "web", namespace=NAMESPACE)
 
-    def version(self) -> str:
-        """Tell the version."""
-        return "v1.37.1"
+    @property
+    def pods(self) -> Sequence[str]:
+        """Names of the pods."""
+        return self.inner.names(POD, namespace=NAMESPACE)
 
-    def sources(self) -> None:
-        """Tell nothing."""
-        return
+    @property
+    def writes(self) -> int:
+        """Requests that changed something."""
+        return sum(self.asked[one] for one in self.asked if one[0] in CHANGING)
 
-    def get(self, kind: Kind, name: str, *, namespace: str | None = None) -> Object:
-        """Return a copy."""
-        self._ask("get", kind)
-        for one in self._of(kind):
-            if one and one["metadata"]["name"] == name:
-                return copy.deepcopy(one)
-        raise NotFoundError(f"no {kind.plural}/{name} in {namespace}")
+    # what requests meet
 
-    def list(
-        self,
-        kind: Kind,
-        *,
-        namespace: str | None = None,  # noqa: ARG002 - there is but one
-        labels: Mapping[str, str] | None = None,  # noqa: ARG002
-    ) -> tuple[list[Object], str]:
-        """Return copies."""
-        self._ask("list", kind)
-        return copy.deepcopy([one for one in self._of(kind) if one]), "1"
+    def _put_off(self) -> None:
+        self.due = dict.fromkeys(self.pods, self.clock.monotonic() + self.every_s)
 
-    def pages(
-        self,
-        kind: Kind,
-        *,
-        namespace: str | None = None,
-        labels: Mapping[str, str] | None = None,
-    ) -> Iterator[Sequence[Object]]:
+    def passing(self, verb: str, resource: str, name: str | None) -> None:  # noqa: ARG002
+        """Sync the pods that are due; count the request, and fail if it is to fail."""
+        with self._lock:
+            self.asked[verb, resource] += 1
+            if (verb, resource) == ("patch", "configmaps"):
+                self._put_off()
+            now = self.clock.monotonic()
+            for pod in [pod for pod, at in self.due.items() if at <= now]:
+                del self.due[pod]
+                with suppress(NotFoundError):  # it has gone meanwhile
+                    self.inner.patch(POD, pod, {}, namespace=NAMESPACE)
+        if (verb, resource) in self.failing:
+            raise self.failing[verb, resource]
+
+    def pages(self, kind: Kind, **chosen: Any) -> Iterator[Sequence[Object]]:  # noqa: ANN401
         """Yield two objects a page."""
-        found, _ = self.list(kind, namespace=namespace, labels=labels)
+        found, _ = self.list(kind, **chosen)
         for start in range(0, len(found), 2):
             yield found[start : start + 2]
-
-    def names(self, kind: Kind, *, namespace: str) -> Sequence[str]:
-        """Return names."""
-        found, _ = self.list(kind, namespace=namespace)
-        return [one["metadata"]["name"] for one in found]
 
     def capture(
         self, pod: str, command: Sequence[str], *, namespace: str, container: str
     ) -> Captured:
-        """Read what the container holds now."""
-        self.asked["exec", container] += 1
-        assert namespace
-        if pod in self.blind and container == "c":
-            return Captured(None, b"", "no such file")
-        if pod not in self.inside:
-            raise NotFoundError(f"no pod {pod}")
-        held = self.inside[pod]
-        if self.clock.monotonic() >= held.due_s:
-            held.file, held.due_s = self.configmap["data"]["a"], NEVER
-        if command[-1].endswith("/environ"):
-            return Captured(0, f"A={held.variable}\0".encode(), "")
-        if command[:2] == ["ls", "-A"]:
-            return Captured(0, b"a\n", "")
-        assert command[-1].endswith("/etc/v/a")
-        return Captured(0, held.file.encode(), "")
+        """Find no program in a blind pod."""
+        answer = super().capture(pod, command, namespace=namespace, container=container)
+        return Captured(None, b"", "no such file") if pod in self.blind else answer
 
-    def add_ephemeral(
-        self, pod: str, container: Mapping[str, Any], *, namespace: str
-    ) -> None:
-        """Note that it was asked for; it never starts here."""
-        self.asked["ephemeral", pod] += 1
-        assert namespace
-        assert container["targetContainerName"] == "c"
-
-    def patch(
-        self,
-        kind: Kind,
-        name: str,
-        body: Mapping[str, Any],
-        *,
-        namespace: str | None = None,
-    ) -> Object:
-        """Touch a pod, or change the Deployment, whose pods follow at once."""
-        self._ask("patch", kind)
-        if self.die_after is not None:
-            self.die_after -= 1
-            if self.die_after < 0:
-                raise KeyboardInterrupt
-        if kind == POD:
-            if name not in self.inside:
-                raise NotFoundError(f"no pod {name} in {namespace}")
-            if self.deaf[name] > 0:
-                self.deaf[name] -= 1
-            else:
-                self.inside[name].due_s = self.clock.monotonic() + SYNC_S
-            return {"metadata": {"name": name}}
-        assert kind == KINDS["Deployment"]
-        return self._change(body)
-
-    def _change(self, body: Mapping[str, Any]) -> Object:
-        meta, spec = self.deployment["metadata"], self.deployment["spec"]
-        told = body.get("metadata", {})
-        if self.late:
-            meta["resourceVersion"] = "later"
-        if (
-            told.get("resourceVersion", meta["resourceVersion"])
-            != meta["resourceVersion"]
-        ):
-            raise ClusterError("conflict", status=409)
-        before = dict(meta["annotations"]), spec["replicas"]
-        for key, value in told.get("annotations", {}).items():
-            if value is None:
-                meta["annotations"].pop(key, None)
-            else:
-                meta["annotations"][key] = value
-        changed = body.get("spec", {})
-        spec["replicas"] = changed.get("replicas", spec["replicas"])
-        if "template" in changed or before != (meta["annotations"], spec["replicas"]):
-            meta["generation"] += 1
-            meta["resourceVersion"] = str(meta["generation"])
-        if changed:
-            self._replace()
-        return copy.deepcopy(self.deployment)
-
-    def kubelet_configuration(self, node: str) -> dict[str, Any]:
-        """Tell the setting."""
-        self.asked["configz", node] += 1
-        if self.refuses:
-            raise ForbiddenError(f"get nodes/{node}/proxy is not allowed")
-        if self.is_silent:
-            raise ClusterError(f"the kubelet of {node} does not answer")
-        return self.setting
-
-    def apply(
-        self, manifest: Mapping[str, Any], *, namespace: str | None = None
-    ) -> Object:
-        """Take the ConfigMap."""
-        assert manifest["kind"] == "ConfigMap"
-        self.update(manifest["data"]["a"])
-        return {**manifest, "metadata": {"name": "m", "namespace": namespace}}
-
-    def delete(self, kind: Kind, name: str, *, namespace: str | None = None) -> None:
-        """Refuse: nothing here deletes."""
-        raise NotImplementedError(kind, name, namespace)
-
-    def watch(
-        self,
-        kind: Kind,
-        *,
-        namespace: str,
-        labels: Mapping[str, str],
-        resource_version: str,
-    ) -> Iterator[Object]:
-        """Refuse: nothing here watches."""
-        raise NotImplementedError(kind, namespace, labels, resource_version)
-
-    def log(
-        self, pod: str, *, namespace: str, container: str, since_ns: int | None = None
-    ) -> str:
-        """Refuse: nothing here reads logs."""
-        raise NotImplementedError(pod, namespace, container, since_ns)
-
-    def run_in(
-        self, pod: str, command: Sequence[str], *, namespace: str, container: str
-    ) -> str:
-        """Refuse: `capture` is used instead."""
-        raise NotImplementedError(pod, command, namespace, container)
-
-    def may(self, right: Right, *, namespace: str | None = None) -> bool:
-        """Allow all."""
-        del right, namespace
-        return True
+    def kubelet_configuration(self, node: str) -> Object:
+        """Report the setting."""
+        every = f"{self.setting.sync_frequency_s:g}s"
+        return {**super().kubelet_configuration(node), "syncFrequency": every}
 
 
-def scaler(name: str = "web") -> dict[str, list[Object]]:
-    """Make an autoscaler of a Deployment."""
-    ref = {"kind": "Deployment", "name": name}
-    one = {"metadata": {"name": "hpa"}, "spec": {"scaleTargetRef": ref}}
-    return {AUTOSCALER.plural: [one]}
-
-
-def budget(allowed: int) -> dict[str, list[Object]]:
-    """Make a PodDisruptionBudget of the Deployment's pods."""
-    one = {
-        "metadata": {"name": "pdb"},
-        "spec": {"selector": {"matchLabels": {"app": "web"}}},
-        "status": {"disruptionsAllowed": allowed},
-    }
-    return {BUDGET.plural: [one]}
+def configmap(name: str, **data: str) -> Object:
+    """Make a ConfigMap."""
+    return {"kind": "ConfigMap", "metadata": {"name": name}, "data": data}

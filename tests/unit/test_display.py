@@ -221,7 +221,7 @@ def results() -> dict[str, Shown]:
                 "configmap/m has NOT landed: it is in 0 of 2 pods, seen from inside "
                 "after 0.0 s"
             ),
-            ["stale", "web-5f-0", "n", "c"],
+            ["stale", "web-0", "model-1", "c"],
         ),
         (
             "summary",

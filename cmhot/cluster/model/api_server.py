@@ -30,6 +30,7 @@ from cmhot.kubelet.uses import CONFIG_MAP, SECRET, Reference
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from cmhot.clock import Clock
     from cmhot.cluster.model.virtual_kubelet import Volume
     from cmhot.cluster.model.workloads import Running
     from cmhot.kubelet.eras import Timing
@@ -67,7 +68,8 @@ class ModelCluster:
 
     One node is made for each setting; ``seed`` is of the kubelets' jitter and phases,
     ``kubernetes`` their version, such as ``v1.28.15`` (None: current; a `UsageError`
-    where no behaviour is known), ``timing`` what their work costs.
+    where no behaviour is known), ``timing`` what their work costs. Time is that of
+    ``clock``, a virtual one unless it is given; a request takes ``request_s`` of it.
     """
 
     target = "model"
@@ -82,8 +84,11 @@ class ModelCluster:
         seed: int = 1,
         kubernetes: str | None = None,
         timing: Timing = TYPICAL,
+        clock: Clock | None = None,
+        request_s: float = REQUEST_S,
     ) -> None:
-        self.clock = VirtualClock()
+        self.clock: Clock = VirtualClock() if clock is None else clock
+        self._request_s = request_s
         self._start_ns = self.clock.utc_ns()
         self._kubernetes = kubernetes
         self._nodes = make_nodes(
@@ -104,7 +109,7 @@ class ModelCluster:
 
     def _request(self) -> int:
         """Spend a request's time; return now, nanoseconds since the model's start."""
-        self.clock.sleep(REQUEST_S)
+        self.clock.sleep(self._request_s)
         now = self.clock.utc_ns() - self._start_ns
         self._world.run(now)
         if self._ending:

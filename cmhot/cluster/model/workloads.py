@@ -41,7 +41,7 @@ from cmhot.kubelet.uses import (
     references_of,
     uses_of,
 )
-from cmhot.kubelet.view import binary_keys, content_of
+from cmhot.kubelet.view import content_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -645,7 +645,7 @@ class World:
         number = self._numbers.setdefault(key, len(self.contents))
         if number == len(self.contents):
             self.contents.append(content)
-            self.binary.append(binary_keys(stored))
+            self.binary.append(frozenset(stored.get("binaryData") or ()))
         self._history(reference, namespace).write(number, at_ns=at_ns)
 
     def forget(

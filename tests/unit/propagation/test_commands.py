@@ -9,6 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from cmhot.cli import cli
+from cmhot.kubelet.uses import CONFIG_MAP
+from tests.unit.living import NAMESPACE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,14 +73,13 @@ def test_apply_reads_standard_input(connected: Living) -> None:
     result = CliRunner().invoke(cli, ["apply", "-f", "-"], input=text)
 
     assert (result.exit_code, result.stdout) == (0, "")
-    assert connected.configmap["data"] == {"a": "2"}
-    assert connected.asked["exec", "c"] == 0
+    assert connected.get(CONFIG_MAP, "m", namespace=NAMESPACE)["data"] == {"a": "2"}
+    assert connected.asked["get", "pods/exec"] == 0
 
 
 def test_apply_says_what_no_pod_uses(connected: Living, tmp_path: Path) -> None:
     """Instead of nothing; standard output stays for what was waited for."""
-    connected.inside.clear()
-    connected.deployment["spec"]["replicas"] = 0
+    connected.change(spec={"replicas": 0})
     file = tmp_path / "m.yaml"
     file.write_text(
         "{apiVersion: v1, kind: ConfigMap, metadata: {name: m}, data: {a: '2'}}"

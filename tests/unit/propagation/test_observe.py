@@ -10,15 +10,13 @@ import pytest
 from cmhot.errors import ForbiddenError, NotFoundError, UnreachableError
 from cmhot.propagation.changes import Update
 from cmhot.propagation.observe import OBSERVED_COLUMNS, observe
-from tests.unit.living import Living
+from tests.unit.living import NEVER, Living
 from tests.unit.propagation.clocks import Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cmhot.cluster.port import Captured
     from cmhot.display import Page, Shown
-    from cmhot.kubelet.uses import Kind
 
 
 @dataclass(slots=True)
@@ -44,9 +42,14 @@ def noted(monkeypatch: pytest.MonkeyPatch) -> Noted:
     return board
 
 
-def living(*, pods: int = 2, **more: Any) -> Living:  # noqa: ANN401
+def living(
+    kind: type[Living] = Living,
+    *,
+    pods: int = 2,
+    **more: Any,  # noqa: ANN401
+) -> Living:
     """Make a cluster with a Deployment of some pods."""
-    cluster = Living(**more)
+    cluster = kind(**more)
     cluster.deploy(pods)
     return cluster
 
@@ -59,8 +62,8 @@ def test_one_look_tells_what_is_there() -> None:
     table = observe(cluster, "m")
 
     assert table[["pod", "node", "container", "consumer"]].to_numpy().tolist() == [
-        ["web-5f-0", "n", "c", "volume"],
-        ["web-5f-0", "n", "c", "env"],
+        ["web-0", "model-1", "c", "volume"],
+        ["web-0", "model-1", "c", "env"],
     ]
     assert table["where"].tolist() == [["/etc/v/a"], ["A"]]
     assert table["content"].tolist() == [{"a": "1"}, {"a": "1"}]
@@ -79,12 +82,15 @@ def test_what_is_current_is_read_once() -> None:
     assert table["current"].tolist() == [True] * 3
     assert table["content"].tolist() == [{"a": "1"}] * 3
     # each is read, and its folder listed
-    assert cluster.asked["exec", "c"] == 2 * 3
+    assert cluster.asked["get", "pods/exec"] == 2 * 3
 
 
 def test_a_container_that_hides_is_unknown() -> None:
     """Without `cat` nothing is concluded."""
-    table = observe(living(pods=1, blind={"web-5f-0"}), "m")
+    cluster = living(pods=1)
+    cluster.blind = {"web-0"}
+
+    table = observe(cluster, "m")
 
     assert table["current"].tolist() == [None]
     assert table["content"].tolist() == [{"a": None}]
@@ -94,7 +100,7 @@ def test_pods_turn_one_by_one(noted: Noted) -> None:
     """Each is told once, within a pause of the instant at which it turned."""
     cluster = living(pods=2, every_s=10)
     cluster.update("2")
-    cluster.inside["web-5f-1"].due_s = 4
+    cluster.due["web-1"] = 4
 
     table = observe(cluster, "m", live=True)
 
@@ -104,13 +110,13 @@ def test_pods_turn_one_by_one(noted: Noted) -> None:
     assert table["turned_s"].tolist() == [10.0, 4.0]
     assert table["not_yet_s"].tolist() == [9.5, 3.5]
     assert noted.news == [
-        "    4.0 s  web-5f-1  c  volume: a=1 -> a=2",
-        "   10.0 s  web-5f-0  c  volume: a=1 -> a=2",
+        "    4.0 s  web-1  c  volume: a=1 -> a=2",
+        "   10.0 s  web-0  c  volume: a=1 -> a=2",
     ]
     assert noted.ends == 1
     assert table.attrs == {"seconds": 10.0, "ending": "", "modelled": False}
     # what was current was not looked at again: 20 + 8 looks of two, and two that found
-    assert cluster.asked["exec", "c"] == 2 * (20 + 8) + 2 * 2
+    assert cluster.asked["get", "pods/exec"] == 2 * (20 + 8) + 2 * 2
 
 
 def test_seconds_count_from_the_update(noted: Noted) -> None:
@@ -125,7 +131,7 @@ def test_seconds_count_from_the_update(noted: Noted) -> None:
 
     assert table["turned_s"].tolist() == [10.0]
     assert table["not_yet_s"].tolist() == [9.5]
-    assert noted.news == ["   10.0 s  web-5f-0  c  volume: a=1 -> a=2"]
+    assert noted.news == ["   10.0 s  web-0  c  volume: a=1 -> a=2"]
 
 
 def test_what_turned_before_the_first_look(noted: Noted) -> None:
@@ -140,7 +146,7 @@ def test_what_turned_before_the_first_look(noted: Noted) -> None:
 
     assert table["not_yet_s"].tolist() == [0.0, 3.0]
     assert table["turned_s"].tolist() == [3.0, None]
-    assert noted.news == ["    3.0 s  web-5f-0  c  volume: a=? -> a=2"]
+    assert noted.news == ["    3.0 s  web-0  c  volume: a=? -> a=2"]
 
 
 def test_what_never_updates_is_not_waited_for(noted: Noted) -> None:
@@ -177,7 +183,7 @@ def test_an_interruption_keeps_what_was_seen(noted: Noted) -> None:
     """One has turned, the other has not; nothing is raised."""
     cluster = living(pods=2, every_s=60, clock=Interrupted())
     cluster.update("2")
-    cluster.inside["web-5f-1"].due_s = 4
+    cluster.due["web-1"] = 4
 
     table = observe(cluster, "m", live=True)
 
@@ -196,7 +202,7 @@ def test_another_update_starts_anew(noted: Noted) -> None:
 
     def sleep_and_change(seconds: float) -> None:
         sleep(seconds)
-        if cluster.clock.monotonic() == again:
+        if seconds and cluster.clock.monotonic() == again:
             cluster.update("3")
 
     cluster.clock.sleep = sleep_and_change  # type: ignore[method-assign]
@@ -212,21 +218,18 @@ def test_another_update_starts_anew(noted: Noted) -> None:
 class Slow(Living):
     """A cluster where the second look never comes back in time."""
 
-    def capture(
-        self, pod: str, command: Sequence[str], *, namespace: str, container: str
-    ) -> Captured:
+    modelled = True  # one look after the other
+
+    def passing(self, verb: str, resource: str, name: str | None) -> None:
         """Answer for one pod only."""
-        if pod != "web-5f-0":
+        super().passing(verb, resource, name)
+        if resource == "pods/exec" and name != "web-0":
             raise KeyboardInterrupt
-        return Living.capture(
-            self, pod, command, namespace=namespace, container=container
-        )
 
 
 def test_an_interruption_in_the_first_round(noted: Noted) -> None:
     """Who was not looked at is in the table, and is not said to be absent."""
-    cluster = Slow(modelled=True)  # one look after the other
-    cluster.deploy(2)
+    cluster = living(Slow)
 
     table = observe(cluster, "m", live=True)
 
@@ -243,48 +246,34 @@ def test_an_interruption_in_the_first_round(noted: Noted) -> None:
 class Falling(Living):
     """A cluster whose API server falls silent."""
 
-    back_s = float("inf")
+    back_s = NEVER
 
-    def capture(
-        self, pod: str, command: Sequence[str], *, namespace: str, container: str
-    ) -> Captured:
-        """Answer for three seconds."""
-        self.hush()
-        return Living.capture(
-            self, pod, command, namespace=namespace, container=container
-        )
-
-    def get(
-        self, kind: Kind, name: str, *, namespace: str | None = None
-    ) -> dict[str, Any]:
-        """Answer for three seconds."""
-        self.hush()
-        return Living.get(self, kind, name, namespace=namespace)
-
-    def hush(self) -> None:
+    def passing(self, verb: str, resource: str, name: str | None) -> None:
         """Fall silent, and be back or not."""
+        super().passing(verb, resource, name)
         if 3 < self.clock.monotonic() < self.back_s:
             raise UnreachableError("no answer")
+
+
+class Returning(Falling):
+    """It is back three seconds later."""
+
+    back_s = 6.0
 
 
 class Silent(Living):
     """A cluster whose kubelet gives no answer for two seconds."""
 
-    def capture(
-        self, pod: str, command: Sequence[str], *, namespace: str, container: str
-    ) -> Captured:
+    def passing(self, verb: str, resource: str, name: str | None) -> None:
         """Answer later."""
-        if self.clock.monotonic() < 2:
+        super().passing(verb, resource, name)
+        if resource == "pods/exec" and self.clock.monotonic() < 2:
             raise UnreachableError("no answer")
-        return Living.capture(
-            self, pod, command, namespace=namespace, container=container
-        )
 
 
 def test_a_kubelet_that_gives_no_answer_is_asked_again(noted: Noted) -> None:
     """It is not the API server, which answers."""
-    cluster = Silent()
-    cluster.deploy(1)
+    cluster = living(Silent, pods=1)
 
     table = observe(cluster, "m", live=True)
 
@@ -295,9 +284,7 @@ def test_a_kubelet_that_gives_no_answer_is_asked_again(noted: Noted) -> None:
 
 def test_an_api_server_that_is_back_is_asked_again(noted: Noted) -> None:
     """What turned meanwhile is seen then: between the looks before and after."""
-    cluster = Falling(every_s=4)
-    cluster.back_s = 6
-    cluster.deploy(1)
+    cluster = living(Returning, pods=1, every_s=4)
     cluster.update("2")
 
     table = observe(cluster, "m", live=True)
@@ -309,10 +296,9 @@ def test_an_api_server_that_is_back_is_asked_again(noted: Noted) -> None:
 
 def test_an_api_server_that_falls_silent_for_good(noted: Noted) -> None:
     """What was seen is kept, and why there is no more is said."""
-    cluster = Falling(every_s=60)
-    cluster.deploy(2)
+    cluster = living(Falling, every_s=60)
     cluster.update("2")
-    cluster.inside["web-5f-0"].due_s = 1
+    cluster.due["web-0"] = 1
 
     table = observe(cluster, "m", live=True)
 
@@ -323,8 +309,7 @@ def test_an_api_server_that_falls_silent_for_good(noted: Noted) -> None:
 
 def test_one_look_without_an_answer_is_an_error() -> None:
     """Nobody asks again: the reason is all there is to tell."""
-    cluster = Silent()
-    cluster.deploy(1)
+    cluster = living(Silent, pods=1)
 
     with pytest.raises(UnreachableError, match="no answer"):
         observe(cluster, "m")
@@ -341,21 +326,10 @@ def test_nobody_uses_it(noted: Noted) -> None:
     assert noted.pages[-1].heading == "no running pod uses configmap/m"
 
 
-class Refusing(Living):
-    """Lets nobody run a command."""
-
-    def capture(
-        self, pod: str, command: Sequence[str], *, namespace: str, container: str
-    ) -> Captured:
-        """Refuse."""
-        del command, container
-        raise ForbiddenError(f"pods/exec of {namespace}/{pod} is not allowed")
-
-
 def test_what_cannot_be_is_an_error() -> None:
     """A missing object, a missing right."""
-    refusing = Refusing()
-    refusing.deploy(1)
+    refusing = living(pods=1)
+    refusing.failing["get", "pods/exec"] = ForbiddenError("pods/exec is not allowed")
 
     with pytest.raises(NotFoundError, match="configmaps/x"):
         observe(living(), "x")

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import pytest
 
 from cmhot import explain, refresh
-from cmhot.errors import ClusterError, UsageError
+from cmhot.errors import ClusterError, ForbiddenError, UsageError
+from cmhot.kubelet.settings import Setting, Strategy
 from cmhot.propagation.workload import REMEMBERED
-from tests.unit.living import Living, budget, scaler
+from tests.unit.living import Living
+from tests.unit.propagation.obstacles import Hindered, budget, scaler
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cmhot.kubelet.uses import Kind
+    from tests.unit.living import Object
+
+CACHING = Setting(60, Strategy.CACHE, 300)
 
 
-def test_annotate_touches_each_pod_once(living: Living) -> None:
+@pytest.fixture
+def living() -> Hindered:
+    """Have three pods that never get an update by themselves."""
+    cluster = Hindered()
+    cluster.deploy(3)
+    return cluster
+
+
+def test_annotate_touches_each_pod_once(living: Hindered) -> None:
     """And it has landed when the sync is over."""
     living.update("2")
 
@@ -23,10 +43,31 @@ def test_annotate_touches_each_pod_once(living: Living) -> None:
     assert any("synced at the same time" in one for one in done.warnings)
 
 
-def test_annotate_repeats_where_old_content_was_read(living: Living) -> None:
+class Deaf(Living):
+    """A pod is not synced by the first two touches."""
+
+    left = 2
+
+    def patch(
+        self,
+        kind: Kind,
+        name: str,
+        body: Mapping[str, Any],
+        *,
+        namespace: str | None = None,
+    ) -> Object:
+        """Leave it untouched."""
+        if name != "web-1" or self.left == 0:
+            return super().patch(kind, name, body, namespace=namespace)
+        self.left -= 1
+        return self.inner.get(kind, name, namespace=namespace)
+
+
+def test_annotate_repeats_where_old_content_was_read() -> None:
     """Only there."""
+    living = Deaf()
+    living.deploy(3)
     living.update("2")
-    living.deaf["web-5f-1"] = 2
     said: list[str] = []
 
     done = refresh(living, "deployment/web", method="annotate", tell=said.append)
@@ -39,7 +80,7 @@ def test_annotate_repeats_where_old_content_was_read(living: Living) -> None:
     ]
 
 
-def test_annotate_keeps_to_its_rate(living: Living) -> None:
+def test_annotate_keeps_to_its_rate(living: Hindered) -> None:
     """Two a second: the first two at once, then the third."""
     living.update("2")
 
@@ -49,10 +90,10 @@ def test_annotate_keeps_to_its_rate(living: Living) -> None:
     assert done.seconds == pytest.approx(1.2)
 
 
-def test_annotate_says_where_it_cannot_force_anything(living: Living) -> None:
+def test_annotate_says_where_it_cannot_force_anything() -> None:
     """Under Cache with a TTL, from 1.29 on."""
-    living.setting["configMapAndSecretChangeDetectionStrategy"] = "Cache"
-    living.annotations = {"node.alpha.kubernetes.io/ttl": "300"}
+    living = Living(setting=CACHING)
+    living.deploy(3)
 
     done = refresh(living, "deployment/web", method="annotate", dry_run=True)
 
@@ -60,12 +101,11 @@ def test_annotate_says_where_it_cannot_force_anything(living: Living) -> None:
     assert "annotate" not in explain(living, "cm/m").rows[0].forced_by
 
 
-def test_annotate_does_not_repeat_in_vain(living: Living) -> None:
+def test_annotate_does_not_repeat_in_vain() -> None:
     """Where the kubelet keeps what it has read, another touch is another sync only."""
-    living.setting["configMapAndSecretChangeDetectionStrategy"] = "Cache"
-    living.annotations = {"node.alpha.kubernetes.io/ttl": "300"}
+    living = Living(setting=CACHING)
+    living.deploy(3)
     living.update("2")
-    living.deaf.update(dict.fromkeys(living.inside, 9))
 
     done = refresh(living, "deployment/web", method="annotate", timeout_s=10)
 
@@ -83,54 +123,68 @@ def test_rollout_replaces_the_pods() -> None:
 
     assert done.ok
     assert done.writes == 1
-    assert set(living.inside) == {"web-5f-3", "web-5f-4", "web-5f-5"}
+    assert set(living.pods) == {"web-3", "web-4", "web-5"}
 
 
-def test_recreate_scales_to_nothing_and_back(living: Living) -> None:
+def test_recreate_scales_to_nothing_and_back(living: Hindered) -> None:
     """Nothing is remembered afterwards."""
     living.update("2")
 
     done = refresh(living, "deployment/web", method="recreate")
 
     assert done.ok
-    assert len(living.inside) == 3
-    assert living.deployment["metadata"]["annotations"] == {}
+    assert len(living.pods) == 3
+    assert living.notes == {}
 
 
 @pytest.mark.parametrize("method", ["recreate", "rollout", "annotate"])
-def test_a_killed_recreate_is_restored(living: Living, method: str) -> None:
+def test_a_killed_recreate_is_restored(living: Hindered, method: str) -> None:
     """By the next call, whatever its method."""
-    living.die_after = 1
+
+    def die(_: str) -> None:  # after the first write: nothing is written any more
+        living.failing["patch", "deployments"] = KeyboardInterrupt()
+
     with pytest.raises(KeyboardInterrupt):
-        refresh(living, "deployment/web", method="recreate")
-    living.die_after = None
-    assert living.deployment["spec"]["replicas"] == 0
-    assert living.deployment["metadata"]["annotations"] == {REMEMBERED: "3@2"}
+        refresh(living, "deployment/web", method="recreate", tell=die)
+    living.failing.clear()
+    assert living.replicas == 0
+    assert living.notes == {REMEMBERED: "3@2"}
 
     done = refresh(living, "deployment/web", method=method)
 
     assert done.ok
     assert done.restored == 3
-    assert living.deployment["spec"]["replicas"] == 3
-    assert living.deployment["metadata"]["annotations"] == {}
+    assert living.replicas == 3
+    assert living.notes == {}
 
 
-def test_recreate_does_not_overwrite_what_others_changed(living: Living) -> None:
+class Meddled(Hindered):
+    """Somebody changes the Deployment just before we do."""
+
+    def passing(self, verb: str, resource: str, name: str | None) -> None:
+        """Change it."""
+        super().passing(verb, resource, name)
+        if (verb, resource) == ("patch", "deployments"):
+            self.change(metadata={"labels": {"by": "another"}})
+
+
+def test_recreate_does_not_overwrite_what_others_changed() -> None:
     """The number that is remembered is that of the version that was read."""
-    living.late = True
+    living = Meddled()
+    living.deploy(3)
 
-    with pytest.raises(ClusterError, match="conflict"):
+    with pytest.raises(ClusterError, match="has been modified"):
         refresh(living, "deployment/web", method="recreate")
 
-    assert living.deployment["spec"]["replicas"] == 3
+    assert living.replicas == 3
 
 
 @pytest.mark.parametrize("method", ["annotate", "rollout", "recreate"])
-def test_a_dry_run_changes_nothing(living: Living, method: str) -> None:
+def test_a_dry_run_changes_nothing(living: Hindered, method: str) -> None:
     """It says what would be done."""
     done = refresh(living, "deploy/web", method=method, dry_run=True)
 
-    assert not {verb for verb, _ in living.asked} & {"patch", "ephemeral"}
+    assert living.writes == 0
     assert done.steps
     assert "would" in done.to_text()
 
@@ -153,19 +207,19 @@ def test_a_dry_run_changes_nothing(living: Living, method: str) -> None:
     ],
 )
 def test_what_speaks_against_it(
-    living: Living,
+    living: Hindered,
     case: tuple[str, dict[str, list[dict[str, object]]], dict[str, object]],
     despite: tuple[str, ...],
     said: str,
 ) -> None:
     """Each refusal names its remedy, and nothing was changed."""
     method, living.others, spec = case
-    living.deployment["spec"] |= spec
+    living.change(spec=spec)
 
     with pytest.raises(UsageError, match=said):
         refresh(living, "deployment/web", method=method, despite=despite)
 
-    assert not {verb for verb, _ in living.asked} & {"patch", "ephemeral"}
+    assert living.writes == 0
 
 
 @pytest.mark.parametrize(
@@ -173,7 +227,7 @@ def test_what_speaks_against_it(
     [(scaler(), "hpa"), (budget(0), "pdb"), (scaler("other"), "pdb")],
 )
 def test_one_may_insist(
-    living: Living, others: dict[str, list[dict[str, object]]], despite: str
+    living: Hindered, others: dict[str, list[dict[str, object]]], despite: str
 ) -> None:
     """And an autoscaler of something else is no reason."""
     living.others = others
@@ -183,9 +237,9 @@ def test_one_may_insist(
     assert done.ok
 
 
-def test_an_autoscaler_that_may_not_be_seen_is_a_reason(living: Living) -> None:
+def test_an_autoscaler_that_may_not_be_seen_is_a_reason(living: Hindered) -> None:
     """To refuse; a rollout goes on."""
-    living.forbidden = {"horizontalpodautoscalers"}
+    living.failing["list", "horizontalpodautoscalers"] = ForbiddenError("no")
 
     with pytest.raises(UsageError, match="may not be seen"):
         refresh(living, "deployment/web", method="recreate")

@@ -8,19 +8,28 @@ import pytest
 
 from cmhot import wait
 from cmhot.cluster.nodes import observe_settings
-from cmhot.cluster.port import POD, Captured
-from cmhot.errors import ClusterError, NotFoundError, UnreachableError, UsageError
+from cmhot.cluster.port import DEPLOYMENT, NODE, POD, Captured
+from cmhot.errors import (
+    ClusterError,
+    ForbiddenError,
+    NotFoundError,
+    UnreachableError,
+    UsageError,
+)
 from cmhot.kubelet.settings import Setting
 from cmhot.kubelet.uses import Reference
 from cmhot.propagation.wait import wait_for_applied
 from cmhot.propagation.workload import is_rolling_out, will_use
-from tests.unit.living import NEVER, Living
+from tests.unit.living import NAMESPACE, NEVER, Living, configmap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cmhot.kubelet.uses import Kind
     from cmhot.propagation.wait import WaitProgress
+    from tests.unit.living import Object
+
+FORBIDDEN = ForbiddenError("deployments may not be listed")
 
 
 def test_wait_until_it_has_landed(living: Living) -> None:
@@ -35,14 +44,12 @@ def test_wait_until_it_has_landed(living: Living) -> None:
     assert (waited.pods, waited.fresh) == (3, 3)
     assert waited.seconds == pytest.approx(42.0)
     assert (told[0].fresh, told[-1].fresh) == (0, 3)
-    assert not {verb for verb, _ in living.asked} & {"patch", "ephemeral"}
+    assert living.writes == 0
 
 
 def test_wait_tells_when_to_expect_it(living: Living) -> None:
     """By the law, from the instant of the update on."""
     living.update("2")
-    stamp = "2026-01-01T00:00:00Z"  # the clock's beginning
-    living.configmap["metadata"]["managedFields"] = [{"time": stamp}]
     told: list[WaitProgress] = []
 
     wait(living, "configmap/m", tell=told.append, timeout_s=95)
@@ -61,7 +68,7 @@ def test_a_wait_that_ends_in_time_out(living: Living) -> None:
 
     assert not waited.landed
     assert waited.seconds == pytest.approx(5)
-    assert [one.pod for one in waited.stale] == ["web-5f-0", "web-5f-1", "web-5f-2"]
+    assert [one.pod for one in waited.stale] == ["web-0", "web-1", "web-2"]
     assert "cmhot refresh deployment/web -n default --method annotate" in (
         waited.to_text()
     )
@@ -105,7 +112,7 @@ def test_an_environment_that_is_current_has_landed() -> None:
 
 def test_a_container_without_cat_is_never_assumed_fresh(living: Living) -> None:
     """It is counted as unknown, and does not hold up the others' wait."""
-    living.blind = {"web-5f-1"}
+    living.blind = {"web-1"}
 
     waited = wait(living, "configmap/m")
 
@@ -115,77 +122,90 @@ def test_a_container_without_cat_is_never_assumed_fresh(living: Living) -> None:
     assert waited.seconds == 0
 
 
-def test_an_ephemeral_container_is_made_when_asked_for(living: Living) -> None:
+class Barren(Living):
+    """No ephemeral container starts."""
+
+    def add_ephemeral(
+        self, pod: str, container: Mapping[str, Any], *, namespace: str
+    ) -> None:
+        """Note that it was asked for."""
+        assert namespace
+        assert container["targetContainerName"] == "c"
+        self.passing("patch", "pods/ephemeralcontainers", pod)
+
+
+def test_an_ephemeral_container_is_made_when_asked_for() -> None:
     """The pod is named as changed; here it never starts."""
-    living.blind = {"web-5f-1"}
+    living = Barren()
+    living.deploy(3)
+    living.blind = {"web-1"}
 
     waited = wait(living, "configmap/m", ephemeral=True)
 
-    assert living.asked["ephemeral", "web-5f-1"] == 1
-    assert waited.changed == ("web-5f-1",)
+    assert living.asked["patch", "pods/ephemeralcontainers"] == 1
+    assert waited.changed == ("web-1",)
     assert not waited.landed
 
 
 def test_content_that_changes_meanwhile_is_waited_for(living: Living) -> None:
     """What was seen of the older content does not count."""
     living.update("2")
-    first, *others = living.inside.values()
-    first.due_s = 0.0  # one pod has it already
+    first, *others = living.pods
+    living.due[first] = 0.0  # one pod has it already
     told: list[WaitProgress] = []
 
     def tell(progress: WaitProgress) -> None:
         told.append(progress)
         if len(told) == 2:
             living.update("3")
-            first.due_s = living.clock.monotonic() + 6.0
-            for one in others:
-                one.due_s = living.clock.monotonic() + 2.0
+            now = living.clock.monotonic()
+            living.due = {first: now + 6.0, **dict.fromkeys(others, now + 2.0)}
 
     waited = wait(living, "configmap/m", tell=tell)
 
     assert [one.fresh for one in told[:3]] == [1, 1, 0]
     assert waited.landed
     assert waited.seconds == pytest.approx(7)
-    assert {one.file for one in living.inside.values()} == {"3"}
+    look = {"namespace": NAMESPACE, "container": "c"}
+    held = {living.run_in(one, ["cat", "/etc/v/a"], **look) for one in living.pods}
+    assert held == {"3"}
 
 
 def test_kubelets_that_may_not_be_asked_are_asked_once(living: Living) -> None:
     """Rights are the same for each of a thousand; then what was given counts."""
-    living.refuses = True
+    living.failing["get", "nodes/proxy"] = ForbiddenError("not allowed")
 
     nodes = observe_settings(living, sample=["n", "m"], given=Setting(30))
 
-    assert living.asked["configz", "n"] + living.asked["configz", "m"] == 1
+    assert living.asked["get", "nodes/proxy"] == 1
     assert {(one.setting, one.source) for one in nodes} == {(Setting(30), "given")}
 
 
 def test_silent_kubelets_are_not_asked_for_long(living: Living) -> None:
     """Each may take ten seconds: after the second of them no other is asked."""
-    living.is_silent = True
+    living.failing["get", "nodes/proxy"] = ClusterError("the kubelet is silent")
 
     nodes = observe_settings(living, sample=[f"n-{i}" for i in range(9)])
 
-    asked = sum(n for (verb, _), n in living.asked.items() if verb == "configz")
-    assert asked == 2
+    assert living.asked["get", "nodes/proxy"] == 2
     assert {one.source for one in nodes} == {"unknown"}
 
 
-def test_only_so_many_kubelets_are_asked(living: Living) -> None:
+def test_only_so_many_kubelets_are_asked() -> None:
     """The others are taken to be like them, and that is said."""
-    names = [f"n-{i}" for i in range(30)]
+    living = Living(nodes=30)
 
-    nodes = observe_settings(living, sample=names)
+    nodes = observe_settings(living, sample=living.names(NODE, namespace=""))
 
-    asked = sum(n for (verb, _), n in living.asked.items() if verb == "configz")
-    assert asked == 20
+    assert living.asked["get", "nodes/proxy"] == 20
     sources = [one.source for one in nodes]
     assert (sources.count("configz"), sources.count("sampled")) == (20, 10)
 
 
-def test_nobody_to_wait_for_is_wrong_use(living: Living) -> None:
+def test_nobody_to_wait_for_is_wrong_use() -> None:
     """A typo must not pass for an update that has landed."""
-    living.deployment["spec"]["template"]["spec"]["volumes"] = []
-    living.deployment["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] = []
+    living = Living()
+    living.deploy(3, volumes=[], containers=[living.container(volumeMounts=[])])
 
     with pytest.raises(UsageError, match="no running pod in default uses configmap/m"):
         wait(living, "configmap/m")
@@ -194,7 +214,7 @@ def test_nobody_to_wait_for_is_wrong_use(living: Living) -> None:
 def test_only_maps_and_secrets_are_waited_for(living: Living) -> None:
     """Of what was applied."""
     applied = [
-        {"kind": "Deployment", **living.deployment},
+        living.deployment,
         {"kind": "ConfigMap", "metadata": {"name": "m", "namespace": "default"}},
     ]
 
@@ -204,11 +224,10 @@ def test_only_maps_and_secrets_are_waited_for(living: Living) -> None:
 
 
 class Hiccup(Living):
-    """Something goes wrong once, and what was asked for then is told."""
+    """Something goes wrong once."""
 
     exec_breaks: Captured | None = None
     fails: tuple[int, ClusterError] = (0, ClusterError(""))
-    asked_for = 0
 
     def capture(
         self, pod: str, command: Sequence[str], *, namespace: str, container: str
@@ -217,19 +236,15 @@ class Hiccup(Living):
         if pod.endswith("-1") and self.exec_breaks is not None:
             broken, self.exec_breaks = self.exec_breaks, None
             return broken
-        return Living.capture(
-            self, pod, command, namespace=namespace, container=container
-        )
+        return super().capture(pod, command, namespace=namespace, container=container)
 
-    def get(
-        self, kind: Kind, name: str, *, namespace: str | None = None
-    ) -> dict[str, Any]:
+    def passing(self, verb: str, resource: str, name: str | None) -> None:
         """Fail once."""
+        super().passing(verb, resource, name)
         number, error = self.fails
-        self.asked_for += 1
-        if self.asked_for == number:
+        is_get = (verb, resource) == ("get", "configmaps")
+        if is_get and self.asked[verb, resource] == number:
             raise error
-        return Living.get(self, kind, name, namespace=namespace)
 
 
 def test_a_command_that_breaks_off_is_run_again() -> None:
@@ -276,11 +291,11 @@ class Slow(Living):
 
     from_s, to_s = 0.0, NEVER
 
-    def _pod(self, name: str) -> dict[str, Any]:
-        pod = Living._pod(self, name)
-        if not self.from_s <= self.clock.monotonic() < self.to_s:
-            pod["metadata"]["deletionTimestamp"] = "now"
-        return pod
+    def shown(self, kind: Kind, one: Object) -> Object:
+        """Let a pod leave."""
+        if kind == POD and not self.from_s <= self.clock.monotonic() < self.to_s:
+            one["metadata"]["deletionTimestamp"] = "now"
+        return one
 
 
 def test_between_an_old_and_a_new_pod() -> None:
@@ -315,7 +330,8 @@ def test_pods_that_nobody_will_make(why: str) -> None:
     living = Slow()
     living.from_s = NEVER
     living.deploy(0 if why == "no replicas" else 2)
-    living.forbidden = {"deployments"} if living.inside else set()
+    if living.pods:
+        living.failing["list", "deployments"] = FORBIDDEN
 
     with pytest.raises(UsageError, match="no running pod in default uses"):
         wait(living, "configmap/m")
@@ -323,14 +339,14 @@ def test_pods_that_nobody_will_make(why: str) -> None:
 
 def test_what_was_applied_says_who_will_use_it() -> None:
     """Of the same manifests: no right to list workloads is needed for that."""
-    living = Slow(forbidden={"deployments"})
+    living = Slow()
+    living.failing["list", "deployments"] = FORBIDDEN
     living.from_s = 3.0
     living.deploy(2)
     said: list[str] = []
     config = {"kind": "ConfigMap", "metadata": {"name": "m"}}
-    deployment = {"kind": "Deployment", **living.deployment}
 
-    (waited,) = wait_for_applied(living, [config, deployment])
+    (waited,) = wait_for_applied(living, [config, living.deployment])
     living.from_s = NEVER
     nobody = wait_for_applied(living, [config], skipped=said.append)
 
@@ -339,20 +355,24 @@ def test_what_was_applied_says_who_will_use_it() -> None:
     assert said == ["no pod uses configmap/m: there is nothing to wait for"]
 
 
-class Rolling(Living):
-    """Its pods are replaced after five seconds."""
+AT_S = 5.0
 
-    def list(
-        self,
-        kind: Kind,
-        *,
-        namespace: str | None = None,
-        labels: Mapping[str, str] | None = None,
-    ) -> tuple[list[dict[str, Any]], str]:
+
+class Rolling(Living):
+    """Its Deployment says what is given, until its pods are replaced after 5 s."""
+
+    says: Mapping[str, Any]
+
+    def passing(self, verb: str, resource: str, name: str | None) -> None:
         """Replace them."""
-        if kind == POD and self.clock.monotonic() > 5 and self.born == 2:
-            self._replace()
-        return Living.list(self, kind, namespace=namespace, labels=labels)
+        super().passing(verb, resource, name)
+        for one in ("web-0", "web-1") if self.clock.monotonic() > AT_S else ():
+            self.remove(one)
+
+    def shown(self, kind: Kind, one: Object) -> Object:
+        """Let the Deployment say what is given."""
+        is_early = self.clock.monotonic() <= AT_S
+        return {**one, **self.says} if kind == DEPLOYMENT and is_early else one
 
 
 ROLLING = {"observedGeneration": 2, "replicas": 2, "updatedReplicas": 1}
@@ -377,15 +397,15 @@ def test_a_rollout_under_way_brings_what_no_update_does(
     living = Rolling(env=True)
     living.deploy(2)
     living.update("2")
-    living.deployment["metadata"]["generation"] = 2
-    living.deployment["status"] = status
-    living.deployment["spec"] |= spec
+    found = living.deployment
+    found["metadata"]["generation"] = 2
+    living.says = {**found, "spec": {**found["spec"], **spec}, "status": status}
 
     waited = wait(living, "configmap/m", timeout_s=60)
 
     assert waited.landed is landed
-    # pods are listed every two seconds
-    assert waited.seconds == pytest.approx(6 if landed else 0)
+    # pods are listed every two seconds, and take one to start
+    assert waited.seconds == pytest.approx(8 if landed else 0)
 
 
 @pytest.mark.parametrize(
@@ -436,9 +456,9 @@ def test_a_stateful_set_tells_by_its_revisions(
 
 def test_ephemeral_containers_that_do_not_start_end_in_time() -> None:
     """No longer than was asked for, whatever the number of pods."""
-    living = Living()
+    living = Barren()
     living.deploy(20)
-    living.blind = set(living.inside)
+    living.blind = set(living.pods)
 
     waited = wait(living, "configmap/m", timeout_s=60, ephemeral=True)
 
@@ -449,9 +469,9 @@ def test_ephemeral_containers_that_do_not_start_end_in_time() -> None:
 
 def test_ephemeral_containers_that_do_not_start_are_not_made_again() -> None:
     """Eight at the same time, and two until the third of them is known."""
-    living = Living()
+    living = Barren()
     living.deploy(30)
-    living.blind = set(living.inside)
+    living.blind = set(living.pods)
 
     waited = wait(living, "configmap/m", timeout_s=9999, ephemeral=True)
 
@@ -466,37 +486,50 @@ class Leaving(Living):
         self, pod: str, container: Mapping[str, Any], *, namespace: str
     ) -> None:
         """Be gone."""
-        self.inside.pop(pod, None)
+        self.remove(pod)
         raise NotFoundError(f"no pod {namespace}/{pod} for {container['name']}")
 
 
 def test_a_pod_that_goes_meanwhile_is_not_missed() -> None:
-    """The others are waited for."""
+    """The others are waited for, and its successor."""
     living = Leaving(every_s=20)
     living.deploy(3)
-    living.blind = {"web-5f-0"}
+    living.blind = {"web-0"}
     living.update("2")
 
     waited = wait(living, "configmap/m", ephemeral=True)
 
-    assert (waited.landed, waited.pods, waited.changed) == (True, 2, ())
+    assert (waited.landed, waited.pods, waited.changed) == (True, 3, ())
 
 
 @pytest.mark.parametrize("fresh", [True, False])
 def test_binary_data_of_the_map_are_no_variables(fresh: bool) -> None:  # noqa: FBT001
     """Such as a logo: the variable A is from `data`."""
-    living = Living(env=True)
-    living.deploy(1)
-    container = living.deployment["spec"]["template"]["spec"]["containers"][0]
-    container["env"] = []
-    container["volumeMounts"] = []
-    container["envFrom"] = [{"configMapRef": {"name": "m"}}]
-    living.configmap["data"] = {"A": "1" if fresh else "2"}
-    living.configmap["binaryData"] = {"logo.png": "iVBORw0="}
+    living = Living()
+    logo = {"binaryData": {"logo.png": "iVBORw0="}}
+    living.put({**configmap("m", A="1"), **logo})
+    source = {"configMapRef": {"name": "m"}}
+    living.deploy(1, containers=[{"name": "c", "envFrom": [source]}])
+    if not fresh:
+        living.put({**configmap("m", A="2"), **logo})
 
     waited = wait(living, "configmap/m")
 
     assert waited.landed is fresh
+
+
+class Saying(Living):
+    """Its Deployment says what is given."""
+
+    status: Mapping[str, Any] = {}
+    spec: Mapping[str, Any] = {}
+
+    def shown(self, kind: Kind, one: Object) -> Object:
+        """Put it in."""
+        if kind != DEPLOYMENT:
+            return one
+        parts = {"status": self.status, "spec": self.spec}
+        return {**one, **{name: {**one[name], **part} for name, part in parts.items()}}
 
 
 @pytest.mark.parametrize(
@@ -509,11 +542,11 @@ def test_binary_data_of_the_map_are_no_variables(fresh: bool) -> None:  # noqa: 
     ],
     ids=["created one by one", "rolling out", "too many", "not seen"],
 )
-def test_pods_to_come_have_not_got_it(
-    living: Living, status: dict[str, int], said: str
-) -> None:
+def test_pods_to_come_have_not_got_it(status: dict[str, int], said: str) -> None:
     """All pods that there are hold it, and still it has not landed."""
-    living.deployment["status"] |= {"updatedReplicas": 3, **status}
+    living = Saying()
+    living.deploy(3)
+    living.status = {"updatedReplicas": 3, **status}
 
     waited = wait(living, "configmap/m", timeout_s=5)
 
@@ -523,9 +556,10 @@ def test_pods_to_come_have_not_got_it(
     assert "kubectl rollout status deployment/web -n default" in waited.to_text()
 
 
-def test_pods_that_stay_by_the_users_will_are_not_to_come(living: Living) -> None:
+def test_pods_that_stay_by_the_users_will_are_not_to_come() -> None:
     """Under OnDelete, or a pause, old ones stay: what they hold decides."""
-    living.deployment["status"] |= {"replicas": 3, "updatedReplicas": 1}
-    living.deployment["spec"]["paused"] = True
+    living = Saying()
+    living.deploy(3)
+    living.status, living.spec = {"updatedReplicas": 1}, {"paused": True}
 
     assert wait(living, "configmap/m").landed

@@ -7,43 +7,26 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cmhot import observe, wait
-from cmhot.cluster.port import Captured
+from cmhot.cluster.port import POD
 from tests.unit.living import Living
 from tests.unit.propagation.clocks import Interrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from cmhot.kubelet.uses import Kind
     from tests.unit.living import Object
-
-
-class TwoMounts(Living):
-    """Each container mounts the map twice: as a volume, and projected."""
-
-    def deploy(self, replicas: int) -> None:
-        """Add the second volume."""
-        Living.deploy(self, replicas)
-        spec = self.deployment["spec"]["template"]["spec"]
-        sources = {"sources": [{"configMap": {"name": "m"}}]}
-        spec["volumes"].append({"name": "w", "projected": sources})
-        mount = {"name": "w", "mountPath": "/etc/w"}
-        spec["containers"][0]["volumeMounts"].append(mount)
-
-    def capture(
-        self, pod: str, command: Sequence[str], *, namespace: str, container: str
-    ) -> Captured:
-        """Read each file."""
-        one = ["cat", "/etc/v/a"]
-        answer = Living.capture(
-            self, pod, one, namespace=namespace, container=container
-        )
-        return Captured(0, answer.output * (len(command) - 1), "")
 
 
 def test_observe_has_a_row_per_way_and_wait_one_entry_per_container() -> None:
     """A table is about ways of consuming, a verdict about containers."""
-    cluster = TwoMounts()
-    cluster.deploy(1)
+    cluster = Living()
+    sources = {"sources": [{"configMap": {"name": "m"}}]}
+    volumes = [
+        {"name": "v", "configMap": {"name": "m"}},
+        {"name": "w", "projected": sources},
+    ]
+    mounts = [{"name": name, "mountPath": f"/etc/{name}"} for name in "vw"]
+    container = cluster.container(volumeMounts=mounts)
+    cluster.deploy(1, containers=[container], volumes=volumes)
     cluster.update("2")
 
     table = observe(cluster, "m")
@@ -58,10 +41,9 @@ def test_observe_has_a_row_per_way_and_wait_one_entry_per_container() -> None:
 class Starting(Living):
     """The only pod is not running yet."""
 
-    def _pod(self, name: str) -> Object:
-        found = Living._pod(self, name)
-        found["status"] = {"phase": "Pending"}
-        return found
+    def shown(self, kind: Kind, one: Object) -> Object:
+        """Leave out that it runs."""
+        return {**one, "status": {"phase": "Pending"}} if kind == POD else one
 
 
 def test_a_pod_that_does_not_run_yet_is_waited_for_but_not_observed() -> None:
@@ -88,7 +70,7 @@ def test_observe_inspects_twice_as_often_as_wait() -> None:
             assert table["turned_s"].tolist() == [10.0]
         else:
             assert wait(cluster, "configmap/m").seconds == 10.0
-        inspections[verb.__name__] = cluster.asked["exec", "c"]
+        inspections[verb.__name__] = cluster.asked["get", "pods/exec"]
 
     # what is stale is read once more, to show it; what is fresh is listed, too
     assert inspections == {"observe": 2 * 20 + 2, "wait": 10 + 2}
