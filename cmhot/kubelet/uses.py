@@ -291,7 +291,7 @@ def _mounts(
         if mount.get("subPathExpr"):
             way = Way.SUB_PATH_EXPR
             sub_path = _expand(mount["subPathExpr"], container, pod)
-        elif mount.get("subPath"):
+        elif posixpath.normpath(mount.get("subPath") or ".") != ".":
             way, sub_path = Way.SUB_PATH, mount["subPath"]
         yield Use(
             container["name"],

@@ -209,11 +209,9 @@ def _mounted(volume: Folder, mount: Object, variables: Mapping[str, Given]) -> F
         if expanded is None:
             return Folder(is_whole=False, renewed=False)
         sub_path = expanded.decode()
-    if not sub_path:
-        return volume
     inner = posixpath.normpath(sub_path)
-    if inner == ".":
-        return replace(volume, renewed=False)
+    if inner == ".":  # the volume itself, whose ..data is followed anew
+        return volume
     if inner in volume.files:
         return Folder({"": volume.files[inner]}, renewed=False, blocked=volume.blocked)
     below = {

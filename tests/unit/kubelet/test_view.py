@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cmhot.kubelet.uses import Reference
+from cmhot.kubelet.uses import Reference, Way, uses_of
 from cmhot.kubelet.view import Absent, view_of
 
 if TYPE_CHECKING:
@@ -127,6 +127,23 @@ def test_a_sub_path_is_one_file_that_stays(inner: str) -> None:
 
     assert files(found) == {"/etc/site.yml": b"a: 1"}
     assert not found.folders["/etc/site.yml"].renewed
+
+
+@pytest.mark.parametrize("inner", ["", ".", "./"])
+def test_a_sub_path_that_is_the_volume_itself_is_renewed(inner: str) -> None:
+    """A real kubelet showed it: the folder that is bound holds the link that moves."""
+    mount = {"name": "v", "mountPath": "/m", "subPath": inner}
+    pod = {
+        "spec": {
+            "volumes": [{"name": "v", **SITE}],
+            "containers": [{"name": "c", "volumeMounts": [mount]}],
+        }
+    }
+
+    (use,) = uses_of(pod, Reference("configmap", "site"))
+
+    assert view(volume=SITE, mount=mount).folders["/m"].renewed
+    assert use.way is Way.VOLUME
 
 
 def test_a_sub_path_may_be_a_folder() -> None:
