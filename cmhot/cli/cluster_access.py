@@ -18,7 +18,7 @@ from cmhot.cli.options import (
 from cmhot.errors import UsageError
 
 if TYPE_CHECKING:
-    from cmhot.cluster.rights import Configz, Verb
+    from cmhot.cluster.rights import Command, Configz
 
 
 @click.command()
@@ -95,7 +95,7 @@ def doctor(
 @click.option("--clean", is_flag=True, help="Also for cmhot clean.")
 @click.option(
     "--for",
-    "verb",
+    "purpose",
     type=click.Choice(["collect", "explain", "wait", "refresh"]),
     default="collect",
     show_default=True,
@@ -114,7 +114,7 @@ def rbac(
     nodes: bool,
     configz: Configz | None,
     clean: bool,
-    verb: Verb | Literal["collect"],
+    purpose: Command | Literal["collect"],
     ephemeral: bool,
 ) -> None:
     """Print the least Role for a whole collection, or for another command, as YAML.
@@ -130,13 +130,13 @@ def rbac(
     """
     from cmhot.cluster.rights import roles, to_yaml
 
-    if verb != "collect" and (create_namespace or clean):
+    if purpose != "collect" and (create_namespace or clean):
         msg = "--create-namespace and --clean are for collections: leave out --for"
         raise click.UsageError(msg)
-    if ephemeral and verb != "wait":
+    if ephemeral and purpose != "wait":
         msg = "--ephemeral is cmhot wait's: give --for wait with it"
         raise click.UsageError(msg)
-    command = None if verb == "collect" else verb
+    command = None if purpose == "collect" else purpose
     manifests = roles(
         namespace=namespace,
         account=account,
@@ -144,10 +144,10 @@ def rbac(
         nodes=nodes,
         configz=configz,
         clean=clean,
-        verb=command,
+        command=command,
         ephemeral=ephemeral,
     )
-    click.echo(to_yaml(manifests, verb=command), nl=False)
+    click.echo(to_yaml(manifests, command=command), nl=False)
 
 
 @click.command()

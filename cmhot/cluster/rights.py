@@ -1,8 +1,8 @@
 """What `cmhot` asks of a cluster, request by request, and the least roles for it.
 
-`cmhot rbac` writes Roles of the table, `cmhot doctor` asks the API server for each
-right, and errors say by it what a refused request was for. Who adds a request to a
-collection adds its line here: a test runs a collection and compares.
+`cmhot rbac` turns this table into Roles, `cmhot doctor` checks each right, and error
+messages use it to say what a refused request was for. A new request needs a line here;
+a test compares the table with what a collection really asks for.
 
 RBAC: https://kubernetes.io/docs/reference/access-authn-authz/rbac/
 """
@@ -25,7 +25,7 @@ PROBE_CONFIG_MAP = "cmhot-probe"
 OURS = "cmhot-"
 """How the names of all that we create begin."""
 Configz = Literal["proxy", "kubelet"]
-Verb = Literal["explain", "wait", "refresh"]
+Command = Literal["explain", "wait", "refresh"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,10 @@ class Right:
     group: str = ""  # API group; empty: the core
     name: str | None = None
     """The one object that it is needed for; None: any.
-    For namespaces in a Role, see `in_namespace`."""
+    For namespaces in a Role, see `for_collection`."""
     cluster_wide: bool = False  # whether it is about objects outside namespaces
-    commands: tuple[Verb, ...] = ()
-    """That need it on objects that are not ours; none: a collection does."""
+    commands: tuple[Command, ...] = ()
+    """Which commands need it on objects that are not ours; none: a collection."""
 
     def __str__(self) -> str:
         """Say it as `kubectl auth can-i` takes it: ``patch configmaps/cmhot-probe``."""
@@ -138,8 +138,8 @@ CLEAN_EVERYWHERE = (
     ),
 )
 """What `cmhot clean` without ``--namespace`` needs besides `OWN_NAMESPACE`."""
-_EACH: tuple[Verb, ...] = ("explain", "wait", "refresh")
-_BOTH: tuple[Verb, ...] = ("wait", "refresh")
+_EACH: tuple[Command, ...] = ("explain", "wait", "refresh")
+_BOTH: tuple[Command, ...] = ("wait", "refresh")
 _READ = (
     *_rights("get", "configmaps", "to read the ConfigMap in question", commands=_EACH),
     *_rights(
@@ -153,7 +153,7 @@ _READ = (
 _WORKLOADS = ("deployments", "statefulsets", "daemonsets")
 
 
-def _on_workloads(commands: tuple[Verb, ...], **purposes: str) -> tuple[Right, ...]:
+def _on_workloads(commands: tuple[Command, ...], **purposes: str) -> tuple[Right, ...]:
     """List rights on each kind of workload: what each verb is for."""
     return tuple(
         Right(verb, resource, purpose, group=apps, commands=commands)
@@ -167,7 +167,7 @@ _LISTED = _on_workloads(("explain", "wait"), list=_TEMPLATES)
 _LOOK = _rights(
     "get create", "pods/exec", "to see which content containers hold", commands=_BOTH
 )
-FOR_VERB: dict[Verb, tuple[Right, ...]] = {
+FOR_COMMAND: dict[Command, tuple[Right, ...]] = {
     "explain": (
         *_READ,
         *_LISTED,
@@ -210,9 +210,10 @@ FOR_VERB: dict[Verb, tuple[Right, ...]] = {
         ),
     ),
 }
-"""What the commands for people with a change under way need in its namespace.
+"""What each command about a change under way needs in the namespace of the change.
 
-Settings of kubelets need `NODES` and `CONFIGZ` besides; without they are to be given.
+To read the kubelets' settings it needs `NODES` and `CONFIGZ` as well; without these the
+user gives the setting.
 """
 EPHEMERAL = (
     *_rights(
@@ -238,13 +239,15 @@ ALL = (
     *CONFIGZ["kubelet"],
     *CLEAN,
     *CLEAN_EVERYWHERE,
-    *dict.fromkeys(right for rights in FOR_VERB.values() for right in rights),
+    *dict.fromkeys(right for rights in FOR_COMMAND.values() for right in rights),
     *EPHEMERAL,
 )
 
 
-def in_namespace(namespace: str) -> tuple[Right, ...]:
-    """List what a collection needs in an existing namespace."""
+def for_collection(namespace: str | None) -> tuple[Right, ...]:
+    """List what `cmhot collect` needs in a namespace; None: in one that it makes."""
+    if namespace is None:
+        return (*OWN_NAMESPACE, *RUN)
     return (replace(NAMESPACE, name=namespace), *RUN)
 
 
@@ -261,10 +264,10 @@ def rules(rights: Iterable[Right]) -> list[dict[str, Any]]:
     return written
 
 
-def reasons(rule: Mapping[str, Any], *, command: Verb | None = None) -> list[str]:
-    """Say of a rule that `rules` wrote what each verb is for.
+def reasons(rule: Mapping[str, Any], *, command: Command | None = None) -> list[str]:
+    """Give the reasons for the verbs of a rule that `rules` wrote.
 
-    The command is what the Role is for; None: a collection.
+    ``command`` is what the Role is for; None: a collection.
     """
     (group,), (resource,) = rule["apiGroups"], rule["resources"]
     matching = [
@@ -300,15 +303,14 @@ def roles(
     nodes: bool = False,
     configz: Configz | None = None,
     clean: bool = False,
-    verb: Verb | None = None,
+    command: Command | None = None,
     ephemeral: bool = False,
 ) -> list[dict[str, Any]]:
-    """Make the account, and the least roles for a collection, or for a command (verb).
+    """Make the account, and the least roles for a collection, or for a command.
 
     The account lives in the namespace, which must exist. Collections work in it, unless
-    they may make namespaces of their own: then what they need in there is granted in
-    every namespace. ``configz`` is the way to the kubelets' settings, and includes
-    ``nodes``.
+    they may make namespaces of their own: then they get their rights in every
+    namespace. ``configz`` is the way to the kubelets' settings, and includes ``nodes``.
 
     Returns manifests, in the order in which they can be applied; what is granted in the
     whole cluster has a ClusterRole for each purpose.
@@ -322,14 +324,14 @@ def roles(
     ]
     wide: dict[str, Sequence[Right]] = {}
     cleaning = CLEAN if clean else ()
-    if verb is not None:
-        local = (*FOR_VERB[verb], *(EPHEMERAL if ephemeral else ()))
+    if command is not None:
+        local = (*FOR_COMMAND[command], *(EPHEMERAL if ephemeral else ()))
         manifests += _bound(local, name=account, namespace=namespace, account=account)
     elif create_namespace:
         more = CLEAN_EVERYWHERE if clean else ()
         wide["run"] = (*OWN_NAMESPACE, *more, *RUN, *cleaning)
     else:
-        local = (*in_namespace(namespace), *cleaning)
+        local = (*for_collection(namespace), *cleaning)
         manifests += _bound(local, name=account, namespace=namespace, account=account)
     if nodes or configz is not None:
         wide["nodes"] = NODES
@@ -345,7 +347,7 @@ def roles(
 def _bound(
     wanted: Iterable[Right], *, name: str, namespace: str, account: str
 ) -> list[dict[str, Any]]:
-    """Make a role and its binding; one that is cluster-wide if a right of it is."""
+    """Make a role and its binding; both are cluster-wide if one of its rights is."""
     listed = list(wanted)
     cluster = any(right.cluster_wide for right in listed)
     kind = "ClusterRole" if cluster else "Role"
@@ -372,28 +374,30 @@ def _bound(
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes what occurs twice twice: an alias would be hard to read."""
+    """Writes repeated content out each time: an alias would be hard to read."""
 
     def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - PyYAML's signature
         return True
 
 
-def to_yaml(manifests: Sequence[dict[str, Any]], *, verb: Verb | None = None) -> str:
-    """Write manifests of `roles` as `kubectl apply` reads them, rules with reasons.
+def to_yaml(
+    manifests: Sequence[dict[str, Any]], *, command: Command | None = None
+) -> str:
+    """Write manifests of `roles` for `kubectl apply`, the reasons above each rule.
 
-    They are read before rights are granted: each rule has its reasons above it.
+    Administrators read them before they grant the rights.
     """
-    return "---\n".join(_document(manifest, verb) for manifest in manifests)
+    return "---\n".join(_document(manifest, command) for manifest in manifests)
 
 
-def _document(manifest: dict[str, Any], verb: Verb | None) -> str:
+def _document(manifest: dict[str, Any], command: Command | None) -> str:
     granted = manifest.get("rules")
     if granted is None:
         return _dump(manifest)
     text = _dump({key: value for key, value in manifest.items() if key != "rules"})
     text += "rules:\n"
     for rule in granted:
-        text += "".join(f"# {reason}\n" for reason in reasons(rule, command=verb))
+        text += "".join(f"# {reason}\n" for reason in reasons(rule, command=command))
         text += _dump([rule], short=True)
     return text
 

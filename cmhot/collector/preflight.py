@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
     from cmhot.cluster.nodes import Group, ObservedNode
     from cmhot.cluster.port import Cluster
-    from cmhot.cluster.rights import Right
     from cmhot.cluster.testbed.programs import Availability
 
 
@@ -124,15 +123,14 @@ def failed(name: str, error: CmhotError) -> Check:
 def _rights(cluster: Cluster, namespace: str | None) -> Iterator[Check]:
     if not isinstance(cluster, Authorising):
         return
+    needed = rights.for_collection(namespace)
     if namespace is None:
-        needed: tuple[Right, ...] = (*rights.OWN_NAMESPACE, *rights.RUN)
         where = "in a namespace of its own"
         remedy = (
             "`cmhot rbac --create-namespace` prints the ClusterRole that has it; or "
             "work in an existing namespace: --namespace"
         )
     else:
-        needed = rights.in_namespace(namespace)
         where = f"in namespace {namespace}"
         remedy = f"`cmhot rbac --namespace {namespace}` prints the Role that has it"
     try:

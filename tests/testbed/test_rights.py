@@ -133,7 +133,7 @@ def cmhot_delays(path: Path) -> Any:  # noqa: ANN401 - a DataFrame
     return pd.read_parquet(path / "delays.parquet")
 
 
-@pytest.mark.parametrize("right", rights.in_namespace("theirs"), ids=str)
+@pytest.mark.parametrize("right", rights.for_collection("theirs"), ids=str)
 def test_a_missing_rule_is_named(
     cluster: Cluster, foreign: Foreign, right: rights.Right
 ) -> None:

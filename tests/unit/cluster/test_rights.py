@@ -70,7 +70,7 @@ def test_a_collection_asks_for_what_the_table_says(tmp_path: Path) -> None:
 
     cmhot.collect(cluster, Plan(pods=1, duration_s=20, namespace="n"), out=tmp_path)
 
-    needed = triples(rights.in_namespace("n"))
+    needed = triples(rights.for_collection("n"))
     # optional: without these rights nodes are found by the probes, settings are given
     optional = {("list", "nodes", None), ("get", "nodes/proxy", None)}
     assert cluster.asked - needed == optional
@@ -83,7 +83,7 @@ def test_a_namespace_of_its_own_needs_three_more(tmp_path: Path) -> None:
 
     cmhot.collect(cluster, Plan(pods=1, duration_s=20), out=tmp_path)
 
-    needed = triples((*rights.OWN_NAMESPACE, *rights.RUN))
+    needed = triples(rights.for_collection(None))
     unexpected = {(verb, resource) for verb, resource, _ in cluster.asked} - {
         (verb, resource) for verb, resource, _ in needed
     }
@@ -147,7 +147,7 @@ def test_every_right_says_what_it_is_for(right: rights.Right) -> None:
     assert right.purpose.startswith(("to ", "for "))
 
 
-VERBS = [*rights.FOR_VERB]
+COMMANDS = [*rights.FOR_COMMAND]
 
 
 def request_of(right: rights.Right) -> tuple[str, str]:
@@ -163,15 +163,18 @@ def request_of(right: rights.Right) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("verb", "right"),
+    ("command", "right"),
     [
-        pytest.param(verb, right, id=f"{verb}: {right}")
-        for verb in VERBS
-        for right in (*rights.FOR_VERB[verb], *rights.EPHEMERAL * (verb == "wait"))
+        pytest.param(command, right, id=f"{command}: {right}")
+        for command in COMMANDS
+        for right in (
+            *rights.FOR_COMMAND[command],
+            *rights.EPHEMERAL * (command == "wait"),
+        )
     ],
 )
 def test_a_refusal_names_the_missing_rule(
-    verb: rights.Verb, right: rights.Right
+    command: rights.Command, right: rights.Right
 ) -> None:
     """Of explain, wait and refresh as of a collection: what for, and who prints it."""
     method, path = request_of(right)
@@ -179,7 +182,7 @@ def test_a_refusal_names_the_missing_rule(
     said = str(answers.explain(403, '{"message": "forbidden"}', method, path))
 
     assert right.purpose in said
-    assert re.search(rf"`cmhot rbac --for \S*\b{verb}\b\S*` prints it", said)
+    assert re.search(rf"`cmhot rbac --for \S*\b{command}\b\S*` prints it", said)
 
 
 def asked_by_refresh(cluster: Living) -> None:
@@ -189,14 +192,14 @@ def asked_by_refresh(cluster: Living) -> None:
         refresh(cluster, "deployment/web", method=method)
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_a_command_asks_for_what_the_table_says(verb: rights.Verb) -> None:
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_asks_for_what_the_table_says(command: rights.Command) -> None:
     """No request is without its line; lines of other workloads are not needed here."""
     cluster = Living()
     cluster.deploy(2, terminationGracePeriodSeconds=5)
-    if verb == "explain":
+    if command == "explain":
         explain(cluster, "configmap/m")
-    elif verb == "wait":
+    elif command == "wait":
         wait(cluster, "configmap/m", workload="deployment/web")
         for pod in cluster.pods:  # while they go, it is asked whether others come
             cluster.remove(pod)
@@ -204,17 +207,17 @@ def test_a_command_asks_for_what_the_table_says(verb: rights.Verb) -> None:
     else:
         asked_by_refresh(cluster)
 
-    known = {(right.verb, right.resource) for right in rights.FOR_VERB[verb]}
+    known = {(right.verb, right.resource) for right in rights.FOR_COMMAND[command]}
     # optional: settings that are not given, and names that might have been meant
     assert set(cluster.asked) - known <= {("list", "nodes"), ("get", "nodes/proxy")}
     others = {"secrets", "statefulsets", "daemonsets", "pods/exec"}
     assert {pair[1] for pair in known - set(cluster.asked)} <= others
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_a_command_has_a_role_of_its_own(verb: rights.Verb) -> None:
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_has_a_role_of_its_own(command: rights.Command) -> None:
     """What it may is what the table says, with that command's reasons."""
-    manifests = roles(namespace="shop", verb=verb)
+    manifests = roles(namespace="shop", command=command)
 
     assert [one["kind"] for one in manifests] == [
         "ServiceAccount",
@@ -227,8 +230,8 @@ def test_a_command_has_a_role_of_its_own(verb: rights.Verb) -> None:
         for resource in rule["resources"]
         for one in rule["verbs"]
     }
-    assert granted == {(one.verb, one.resource) for one in rights.FOR_VERB[verb]}
-    assert "probe" not in to_yaml(manifests, verb=verb)
+    assert granted == {(one.verb, one.resource) for one in rights.FOR_COMMAND[command]}
+    assert "probe" not in to_yaml(manifests, command=command)
 
 
 def test_every_rule_has_its_reasons() -> None:

@@ -100,7 +100,7 @@ def checked(cluster: Made, **plan: Any) -> dict[str, Check]:  # noqa: ANN401 - o
     }
 
 
-@pytest.mark.parametrize("right", rights.in_namespace("n"), ids=str)
+@pytest.mark.parametrize("right", rights.for_collection("n"), ids=str)
 def test_a_missing_right_is_named(right: rights.Right) -> None:
     """Each right that a collection needs has a check of its name when it is missing."""
     checks = checked(Made(missing=right))
