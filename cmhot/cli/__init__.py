@@ -1,4 +1,7 @@
-"""The command line: each command is a few lines over a public function.
+"""What can be typed: each command is a few lines over a public function.
+
+`measure`, `propagation`, `cluster_access`, `testbed`, `report` and `sharing` hold the
+commands, `options` what several of them take.
 
 A command imports what it needs when it runs, so that each starts at once.
 """

@@ -2,7 +2,9 @@
 
 Objects are plain dicts, as the API server sends them.
 `cmhot.cluster.client` stands behind it with the official client,
-`cmhot.cluster.model` with virtual kubelets; who uses the port cannot know.
+`cmhot.cluster.model` with virtual kubelets; callers cannot tell which.
+One thing passes it by: a testbed that starts asks its own API server whether it is
+ready (`cmhot.cluster.testbed.status.Api`); no measurement goes that way.
 """
 
 from __future__ import annotations

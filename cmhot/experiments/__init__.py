@@ -1,4 +1,9 @@
-"""What the notebooks do live, step by step, and the runs that they need.
+"""What do the notebooks do on a cluster, step by step, and which runs do they need.
+
+`loading` finds or collects the runs; `stage` is an experiment's place on a cluster.
+Then one module an experiment: `blog_post`, `closed_loop` (the wrong way to measure),
+`forcing` (the methods of a refresh), `matrix` (the ways to use a ConfigMap).
+`parameters` checks the notebooks' values.
 
 Names are imported when they are first used, so that one loads no other.
 """

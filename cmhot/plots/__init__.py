@@ -1,8 +1,12 @@
-"""The figures: a table in, Axes out.
+"""How are results drawn: a table in, Axes out.
 
-They draw on the Axes they are given and change nothing else:
+Drawing functions draw on the Axes they are given and change nothing else:
 no file is written, no window opened, no style set (`cmhot.plots.files` does that).
-Each says on the figure what was modelled, in English or in Chinese (`words`).
+Each figure says what was modelled, in English or in Chinese (`words`).
+
+`figure` is what every named figure is; `publishing` lists them, and writes one with its
+words and numbers. Each has a module of its own, such as `fleet`; `drawing` is what
+these share, and `change` draws the page of a comparison.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Virtual kubelets in virtual time: for tests, for studies, and without a cluster.
+"""How would kubelets behave, in virtual time: for tests, studies, and no cluster.
 
 `virtual_kubelet` models one kubelet, event by event; `api_server` puts several of them
 behind the port, with the pods and Deployments of `workloads`; `simulate` makes a run
-without either. Whatever is made from any of them must say "modelled".
+without either. Whatever comes from any of them must say "modelled".
 """
 
 from __future__ import annotations

@@ -1,1 +1,8 @@
-"""The embedded Kubernetes: real programs, real kubelets, one machine."""
+"""How does a real Kubernetes run on one machine: with a kubelet for each setting.
+
+`lifecycle` starts a testbed and ends it. Before: `host` checks the machine, `versions`
+pins the programs, `programs` gets them, `image` makes the containers' image. `layout`
+has the nodes, names and paths; `configuration` composes the files and commands,
+with `certificates`. Then `supervisor` runs the programs, `status` looks at them.
+`owner` decides whose the files are.
+"""

@@ -1,4 +1,8 @@
-"""The programs of a testbed: where each comes from, and how it gets here."""
+"""Where does each program of a testbed come from, and how does it get here.
+
+Start at `ensure`, which tries the sources in turn: `cache` looks on this machine and
+keeps what was fetched, `download` fetches pinned files, `build` compiles Go modules.
+"""
 
 from __future__ import annotations
 
