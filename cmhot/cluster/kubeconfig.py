@@ -6,7 +6,7 @@ refuse is refused here, so that the client library gets one complete context and
 has to guess, and nobody is asked without credentials because a name was misspelt.
 
 No message quotes what a user's entry holds: a misspelt key may be beside a token.
-Sources: ``tools/clientcmd`` of kubernetes/client-go (`loader.go`, `validation.go`,
+Sources: ``k8s.io/client-go/tools/clientcmd`` (`loader.go`, `validation.go`,
 `client_config.go`), and the documentation "Organizing Cluster Access Using kubeconfig
 Files".
 """

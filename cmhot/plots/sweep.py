@@ -301,8 +301,8 @@ def collapse(
     Parameters
     ----------
     refresh
-        As `cmhot.runs.delays.refresh_intervals` gives it, of any number of settings.
-        Those under which a sync may read old content are left out.
+        As `cmhot.runs.sync_intervals.refresh_intervals` gives it, of any number of
+        settings. Those under which a sync may read old content are left out.
     ax, modelled, lang
         Where to draw (None: new Axes), whether the figure is to say that its numbers
         come from the model, and the language of its words, ``en`` or ``zh``.
@@ -322,7 +322,7 @@ def collapse(
     drawing.need(
         refresh,
         [*GROUP, "least_s", "most_s"],
-        of="cmhot.runs.delays.refresh_intervals",
+        of="cmhot.runs.sync_intervals.refresh_intervals",
     )
     ax = drawing.axes_or_new(ax)
     end = 1.55

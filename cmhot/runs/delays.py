@@ -45,7 +45,7 @@ def delays(run: Run) -> pd.DataFrame:
     to the first publication with number i or a later one;
     it may be negative, when the answer to the write was slow.
     The publication's stamp is the node's: it is translated to the collector's clock
-    by the offset that was estimated around it (`cmhot.runs.delays`),
+    by the offset that was estimated around it (`NodeClock`),
     and ``clock_bound_s`` says how far it may still be wrong.
 
     Waiting that ended otherwise is kept, with ``waited_s`` up to that end:

@@ -57,7 +57,7 @@ class Plan:
         The setting of kubelets that may not be asked for it, as `parse_setting`
         reads it; None: it stays unknown.
     node_selector, tolerations, image_pull_secret
-        Where the probes may run, as `cmhot.runs.plan` reads it.
+        Where the probes may run, as `make_placement` reads it.
     node_labels
         Labels of the nodes to be recorded beside `cmhot.cluster.nodes.RECORDED_LABELS`.
     """
