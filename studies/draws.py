@@ -13,11 +13,11 @@ from cmhot.kubelet.eras import IDEAL, LOOP_S, Timing
 from cmhot.law import (
     Law,
     equilibrium,
+    fresh_reads_for,
     interval_pmf,
     law_for,
     longest_interval_s,
     reads_at_every_sync,
-    refresh_for,
 )
 from cmhot.statistics.population import refresh_cdf, refresh_ends
 
@@ -190,10 +190,10 @@ def draw_looks(
     current = np.empty_like(looks)
     for one in np.unique(entry):
         own = entry == one
-        refresh = refresh_for(
+        reads = fresh_reads_for(
             setting, sharers=int(own.sum()), kubernetes=kubernetes, timing=timing
         )
-        cycle_s = refresh.mean_between_s if refresh else ttl_s + longest
+        cycle_s = reads.mean_between_s if reads else ttl_s + longest
         begin = looks.min() + rng.uniform(0, cycle_s)
         current[own] = _fetched(looks[own], begin, ttl_s + timing.staleness_s)
     return looks, current

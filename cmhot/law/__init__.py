@@ -22,11 +22,11 @@ from __future__ import annotations
 from cmhot.law.delay import (
     ContinuousLaw,
     fleet_law,
+    fresh_reads_for,
     law_at_age,
     law_for,
     law_with_extra_syncs,
     reads_at_every_sync,
-    refresh_for,
 )
 from cmhot.law.distribution import QUANTILES, Law, mixture
 from cmhot.law.reads import (
@@ -42,6 +42,7 @@ __all__ = [
     "Law",
     "equilibrium",
     "fleet_law",
+    "fresh_reads_for",
     "interval_pmf",
     "law_at_age",
     "law_for",
@@ -50,5 +51,4 @@ __all__ = [
     "mean_interval_s",
     "mixture",
     "reads_at_every_sync",
-    "refresh_for",
 ]

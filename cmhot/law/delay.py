@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from cmhot.kubelet.eras import Timing
     from cmhot.kubelet.settings import Setting
-    from cmhot.law.reads import Refresh
+    from cmhot.law.reads import FreshReads
 
     Floats = npt.NDArray[np.float64]
 
@@ -78,24 +78,24 @@ def law_for(
     >>> law_for(Setting(60)).summary()["p95_s"]
     75.45...
     """
-    refresh = refresh_for(
+    reads = fresh_reads_for(
         setting, sharers=sharers, kubernetes=kubernetes, timing=timing
     )
-    return None if refresh is None else _law(setting, refresh, kubernetes, timing)
+    return None if reads is None else _law(setting, reads, kubernetes, timing)
 
 
-def refresh_for(
+def fresh_reads_for(
     setting: Setting,
     *,
     sharers: int = 1,
     kubernetes: str | None = None,
     timing: Timing = IDEAL,
-) -> Refresh | None:
-    """Give how often new content is read at a setting, with what `law_for` is told.
+) -> FreshReads | None:
+    """Give how often new content is read at a setting; arguments as of `law_for`.
 
     Returns
     -------
-    Refresh or None
+    FreshReads or None
         None for Cache with an unknown TTL.
 
     Raises
@@ -133,7 +133,7 @@ def reads_at_every_sync(setting: Setting, kubernetes: str | None = None) -> bool
 @lru_cache(maxsize=64)  # some take a tenth of a second, and are asked for again
 def _cached(
     setting: Setting, sharers: int, timing: Timing, *, awaited: int = 0
-) -> Refresh:
+) -> FreshReads:
     if setting.ttl_s is None:
         msg = f"the TTL of {setting} is not known"
         raise UsageError(msg)
@@ -147,16 +147,16 @@ def _cached(
 
 
 def _law(
-    setting: Setting, refresh: Refresh, kubernetes: str | None, timing: Timing
+    setting: Setting, reads: FreshReads, kubernetes: str | None, timing: Timing
 ) -> Law:
     longest = longest_interval_s(setting)
     cached = not reads_at_every_sync(setting, kubernetes)
-    if cached and (refresh.between + refresh.wait).max() > longest:
+    if cached and (reads.between + reads.wait).max() > longest:
         longest += setting.ttl_s or 0.0
-    return _residual(refresh, timing=timing, max_s=longest)
+    return _residual(reads, timing=timing, max_s=longest)
 
 
-def _residual(refresh: Refresh, *, timing: Timing, max_s: float) -> Law:
+def _residual(reads: FreshReads, *, timing: Timing, max_s: float) -> Law:
     """Give the delay of an update at a random instant; `max_s` is without the shift.
 
     With Y between two reads and V from the second to the pod's own look,
@@ -165,17 +165,17 @@ def _residual(refresh: Refresh, *, timing: Timing, max_s: float) -> Law:
     Without V this is the residual life of Y. The kubelet's loops blur each look by up
     to 0.2 s; its staleness and write time shift the whole law.
     """
-    shown = refresh.wait + refresh.between
-    corners = np.union1d(refresh.wait, shown)
+    shown = reads.wait + reads.between
+    corners = np.union1d(reads.wait, shown)
     t = corners
     if timing.has_loops:
         t = np.unique(np.maximum(corners[:, None] + _AROUND, 0.0).round(9))
-    moved = refresh.wait > 0
-    below = _excess(t, refresh.wait[moved], refresh.probability[moved], timing)
-    below += refresh.probability[~moved].sum() * t  # the pod that read, shows at once
-    below -= _excess(t, shown, refresh.probability, timing)
+    moved = reads.wait > 0
+    below = _excess(t, reads.wait[moved], reads.probability[moved], timing)
+    below += reads.probability[~moved].sum() * t  # the pod that read, shows at once
+    below -= _excess(t, shown, reads.probability, timing)
     shift = timing.staleness_s + timing.write_s
-    share = np.maximum.accumulate(np.clip(below / refresh.mean_between_s, 0.0, 1.0))
+    share = np.maximum.accumulate(np.clip(below / reads.mean_between_s, 0.0, 1.0))
     share[-1] = 1.0
     return Law(t + shift, share, max_s + shift)
 
@@ -391,8 +391,8 @@ def law_of_node(
 
     They are any `pods` of the `sharers`.
     """
-    refresh = _cached(setting, sharers, timing, awaited=pods)
-    return _law(setting, refresh, kubernetes, timing)
+    reads = _cached(setting, sharers, timing, awaited=pods)
+    return _law(setting, reads, kubernetes, timing)
 
 
 def _ranked(share: Floats, rank: int, pods: int) -> Floats:

@@ -104,7 +104,7 @@ def equilibrium(setting: Setting, rng: np.random.Generator, size: int) -> Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Refresh:
+class FreshReads:
     """How often a node reads new content, and how long a pod then waits for it.
 
     An update at a random instant falls between two reads Y apart;
@@ -147,9 +147,9 @@ class Refresh:
         return float(among + within / sharers)
 
 
-def at_every_sync(values: Floats, probabilities: Floats) -> Refresh:
-    """Give the refreshes of a pod whose every sync reads what there is."""
-    return Refresh(values, np.zeros_like(values), probabilities)
+def at_every_sync(values: Floats, probabilities: Floats) -> FreshReads:
+    """Give the fresh reads of a pod each of whose syncs reads current content."""
+    return FreshReads(values, np.zeros_like(values), probabilities)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -180,8 +180,8 @@ def through_cache(
     sharers: int,
     timing: Timing,
     awaited: int = 0,
-) -> Refresh:
-    """Give the refreshes of a pod whose node caches content for a time to live.
+) -> FreshReads:
+    """Give the fresh reads of a pod whose node caches content for a time to live.
 
     The entry is shared by the node's pods (pkg/kubelet/util/manager,
     cache_based_manager.go): the first sync of any of them that finds it older than
@@ -384,7 +384,7 @@ def _joint_of_last(reads: _FirstReads, awaited: int, size: int) -> Floats:
     return np.diff(up_to, axis=1, prepend=0.0)
 
 
-def _collect(parts: list[tuple[float, _FirstReads, Floats]]) -> Refresh:
+def _collect(parts: list[tuple[float, _FirstReads, Floats]]) -> FreshReads:
     """Put the joint laws after each possible expiry together."""
     between, wait, probability = [], [], []
     for weight, reads, joint in parts:
@@ -393,4 +393,6 @@ def _collect(parts: list[tuple[float, _FirstReads, Floats]]) -> Refresh:
         wait.append(v.astype(np.float64))
         probability.append(weight * joint[y, v])
     chance = np.concatenate(probability)
-    return Refresh(np.concatenate(between), np.concatenate(wait), chance / chance.sum())
+    return FreshReads(
+        np.concatenate(between), np.concatenate(wait), chance / chance.sum()
+    )

@@ -11,7 +11,7 @@ import scipy
 from cmhot.display import Page, Shown
 from cmhot.errors import UsageError
 from cmhot.kubelet.eras import era_of
-from cmhot.law import QUANTILES, law_for, reads_at_every_sync, refresh_for
+from cmhot.law import QUANTILES, fresh_reads_for, law_for, reads_at_every_sync
 from cmhot.statistics.blocks import MIN_BLOCKS
 
 if TYPE_CHECKING:
@@ -122,18 +122,16 @@ def plan_precision(
         )
         raise UsageError(msg)
     law = law_for(setting, sharers=sharers, kubernetes=kubernetes)
-    refresh = refresh_for(setting, sharers=sharers, kubernetes=kubernetes)
-    if law is None or refresh is None:
+    reads = fresh_reads_for(setting, sharers=sharers, kubernetes=kubernetes)
+    if law is None or reads is None:
         msg = f"no plan without the TTL of {setting}: give it, for instance --ttl 60s"
         raise UsageError(msg)
     t = float(law.quantile(quantile))
     step = max(t, 1.0) * 1e-3
     density = float(law.cdf(t + step) - law.cdf(t - step)) / (2 * step)
     apart = bool(reads_at_every_sync(setting, kubernetes))
-    deviation = math.sqrt(
-        refresh.spread_at(t, quantile, sharers=1 if apart else sharers)
-    )
-    half = scipy.stats.norm.ppf(0.975) * deviation / (refresh.mean_between_s * density)
+    deviation = math.sqrt(reads.spread_at(t, quantile, sharers=1 if apart else sharers))
+    half = scipy.stats.norm.ppf(0.975) * deviation / (reads.mean_between_s * density)
     needed = _MARGIN * (2 * half / width_s) ** 2
     choices = PODS if apart else (1, 2, 5)
     least = 1.0 if apart else float(MIN_BLOCKS)
@@ -146,7 +144,7 @@ def plan_precision(
         width_s=width_s,
         intervals=intervals,
         minutes={
-            number: max(intervals / number, least) * refresh.mean_between_s / 60
+            number: max(intervals / number, least) * reads.mean_between_s / 60
             for number in choices
         },
         unit="pods" if apart else "nodes",

@@ -10,7 +10,7 @@ import pytest
 from cmhot.errors import UsageError
 from cmhot.kubelet.eras import TYPICAL, Timing
 from cmhot.kubelet.settings import Setting, Strategy
-from cmhot.law import interval_pmf, law_for, reads_at_every_sync, refresh_for
+from cmhot.law import fresh_reads_for, interval_pmf, law_for, reads_at_every_sync
 from cmhot.law.reads import loops_cdf, loops_excess
 
 if TYPE_CHECKING:
@@ -163,15 +163,15 @@ def test_costs_shift_the_law() -> None:
     assert float(real.cdf(0.1)) > 0
 
 
-def test_refreshes_are_a_distribution() -> None:
+def test_fresh_reads_are_a_distribution() -> None:
     """Probabilities sum to one, and the read comes after the TTL."""
-    refresh = refresh_for(Setting(10, Strategy.CACHE, 15), sharers=5, timing=LOOPS)
-    assert refresh is not None
+    reads = fresh_reads_for(Setting(10, Strategy.CACHE, 15), sharers=5, timing=LOOPS)
+    assert reads is not None
 
-    assert refresh.probability.sum() == pytest.approx(1)
-    assert refresh.between.min() == 15
-    assert refresh.wait.max() <= 14
-    assert refresh.mean_between_s > 15
+    assert reads.probability.sum() == pytest.approx(1)
+    assert reads.between.min() == 15
+    assert reads.wait.max() <= 14
+    assert reads.mean_between_s > 15
 
 
 def test_very_long_intervals_are_refused() -> None:
