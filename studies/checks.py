@@ -288,7 +288,7 @@ def lattice_test(
     Parameters
     ----------
     refresh
-        Refresh intervals where each sync reads what there is.
+        Refresh intervals where each sync reads current content.
     setting
         Whose law they are held against.
     timing

@@ -1,6 +1,6 @@
 """Draw the instants of very many syncs at once, where no events are needed.
 
-Where each sync reads what there is, a pod is a renewal process and nothing else:
+Where each sync reads current content, a pod is a renewal process and nothing else:
 its instants are sums of independent intervals.
 """
 
@@ -46,7 +46,7 @@ def sync_instants(
     Parameters
     ----------
     setting
-        Where each sync reads what there is.
+        Where each sync reads current content.
     pods, syncs
         How many pods, and syncs of each.
     rng

@@ -12,9 +12,9 @@ volume II, chapter XI.4).
 It holds for a healthy, idle pod in equilibrium, that is,
 long after its start or after its phase was scrambled (`equilibrium`).
 
-`distribution` is what all laws are; `reads` says when a pod is synced, and when new
+`distribution` has what all laws share; `reads` when a pod is synced, and when new
 content is read; `delay` makes laws of that, for a kubelet's setting, one pod or many;
-`prediction` is what `cmhot.predict` answers with.
+`prediction` is the answer of `cmhot.predict`.
 """
 
 from __future__ import annotations

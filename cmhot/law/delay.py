@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 _AROUND = np.linspace(-LOOPS_S, LOOPS_S, 9)
-"""Where the loops round a corner of F: it is followed on these points."""
+"""Points around a corner of F, which the volume loops round off."""
 _FINE = 16
 """Points per tick along a curve: between them F is straight to below 0.0001."""
 _POINTS = 4001
@@ -115,7 +115,7 @@ def fresh_reads_for(
 
 
 def reads_at_every_sync(setting: Setting, kubernetes: str | None = None) -> bool | None:
-    """Tell whether each sync of a pod reads what the API server has.
+    """Report whether each sync of a pod reads the content at the API server.
 
     So it is under Watch and Get, and under Cache with a TTL of 0,
     or of any TTL in the versions where a TTL is without effect.
@@ -157,7 +157,7 @@ def _law(
 
 
 def _residual(reads: FreshReads, *, timing: Timing, max_s: float) -> Law:
-    """Give the delay of an update at a random instant; `max_s` is without the shift.
+    """Give the law of an update at a random instant; `max_s` is without the shift.
 
     With Y between two reads and V from the second to the pod's own look,
     F(t) = E[min(Y, (t - V)⁺)] / E[Y] = (E[(t - V)⁺] - E[(t - V - Y)⁺]) / E[Y]:
@@ -330,7 +330,7 @@ def fleet_law(
     rank
         k; None: N, all of them.
     sharers
-        Pods per node. A last node, if N is no multiple of it, holds what is left;
+        Pods per node. A last node, if N is no multiple of it, holds the rest;
         of fewer pods than one node has, the others share the cache all the same.
 
     Returns
@@ -387,9 +387,9 @@ def law_of_node(
     kubernetes: str | None,
     timing: Timing,
 ) -> Law:
-    """Give the delay until some pods of one node all have it, which share its cache.
+    """Give the delay until all of `pods` pods of a node have it, which share its cache.
 
-    They are any `pods` of the `sharers`.
+    They are any of the `sharers`.
     """
     reads = _cached(setting, sharers, timing, awaited=pods)
     return _law(setting, reads, kubernetes, timing)
@@ -418,7 +418,7 @@ class ContinuousLaw:
 
     A tick is waited for half a second on average, so a = S + ½ and b = 1.5 S + ½.
     Good to 0.02 s in each quantile at S = 60 s; for S of a few seconds the tick
-    dominates, and `law_for` is to be asked.
+    dominates: use `law_for`.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What every law of the delay is: a distribution function between its corners."""
+"""The form of every law of the delay: a distribution function by its corners."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 QUANTILES = {"p50_s": 0.50, "p90_s": 0.90, "p95_s": 0.95, "p99_s": 0.99}
 """The quantiles that every summary gives, by the key that it gives them."""
 _MANY = 100_000
-"""Points from which the table is worth making."""
+"""From so many points on, making the guide table is worth it."""
 _CELLS = 1 << 13
 _CHUNK = 1 << 14
-"""Points at a time, so that what lies between two steps stays in the cache."""
+"""Points at a time, so that intermediate arrays stay in the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,8 +39,8 @@ class Law:
     max_s
         End of the support in seconds: the longest delay that the kubelet's code
         allows, a tick's slip and the volume loops included.
-        F is 1 from ``t[-1]`` on, since what lies beyond
-        has the probability of a sync's milliseconds in a second.
+        F is 1 from ``t[-1]`` on, since a delay beyond it is as unlikely
+        as a sync's milliseconds in a second.
     """
 
     t: Floats
@@ -142,7 +142,7 @@ def evaluate(at: Floats, corners: Floats, values: Floats) -> Floats:
 
 
 def shares_of(p: npt.ArrayLike) -> Floats:
-    """Read the shares that quantiles are asked for at."""
+    """Check and convert the shares of requested quantiles."""
     shares = np.asarray(p, dtype=np.float64)
     if shares.size and not (shares.min() >= 0 and shares.max() <= 1):
         msg = f"no quantile at {p!r}: a quantile is asked for between 0 and 1"

@@ -1,4 +1,4 @@
-"""What to expect before measuring: the law's answer for a setting, as a table."""
+"""Which delay to expect before measuring: the law for a setting, as a table."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Prediction(Shown):
     quantiles: tuple[float, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Give it as ``predict --json`` does; seconds."""
+        """Return the content of ``predict --json``; seconds."""
         return {
             "setting": {
                 "sync_frequency_s": self.setting.sync_frequency_s,
@@ -83,7 +83,7 @@ class Prediction(Shown):
         return pd.DataFrame(self._rows()).set_index("delay until")
 
     def to_text(self) -> str:
-        """Write it for people."""
+        """Write the prediction for people."""
         rows = self._rows()
         width = max(len(str(row["delay until"])) for row in rows) + 2
         heads = [name for name in rows[0] if name != "delay until"]
@@ -171,7 +171,7 @@ def predict(
     extra_syncs_per_h
         Syncs of a pod from other causes, per hour.
     timing
-        What the kubelet's work costs; the default is nothing.
+        How long the kubelet's work takes; by default no time.
 
     Returns
     -------
@@ -181,7 +181,7 @@ def predict(
     Raises
     ------
     UsageError
-        For what cannot be, and for what no law is known of.
+        For impossible values, and where no law is known.
 
     Examples
     --------

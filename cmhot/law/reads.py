@@ -1,4 +1,4 @@
-"""When an idle pod is synced, and when new content is read: then, or past a TTL.
+"""When an idle pod is synced, and when new content is read: then, or after a TTL.
 
 Time is counted in ticks of the kubelet, one second each, since all periodic syncs
 of a kubelet begin on its tick.
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _CONVERGED = 1e-10
 _MOST_ROUNDS = 500
 _LONGEST_TICKS = 2701
-"""The joint law is a square of so many ticks: 58 MB, and some seconds' work."""
+"""Most ticks on a side of the joint law, a square: 58 MB, and some seconds' work."""
 _LOOPS = 4  # two looks differ by two loops each
 
 
@@ -89,8 +89,8 @@ def equilibrium(setting: Setting, rng: np.random.Generator, size: int) -> Floats
 
     A pod that is synced once, this long after an instant,
     and then left alone is in equilibrium from that instant on
-    (seen once all pods have been synced): each sync begins a fresh interval.
-    Uniform draws would not do that.
+    (as seen once all pods have been synced): each sync begins a fresh interval.
+    Uniform draws would not achieve that.
 
     Returns
     -------
@@ -132,7 +132,7 @@ class FreshReads:
     def spread_at(self, t: float, p: float, *, sharers: int = 1) -> float:
         """Give the variance of min(Y, (t - V)⁺) - p Y, a mean over the sharing pods.
 
-        It is what the precision of the interval estimator rests on, seconds squared.
+        The precision of the interval estimator rests on it; seconds squared.
         Pods share Y, and are independent given it.
         """
         below = np.minimum(self.between, np.maximum(t - self.wait, 0.0))
@@ -305,7 +305,7 @@ def _tail(first_read: Floats) -> Floats:
 
 
 def _joint(reads: _FirstReads, size: int) -> tuple[Floats, Floats]:
-    """Give P(fetch at index y, own first read v later): for the fetcher, an other.
+    """Give P(fetch at index y, own first read v later): for the fetcher, for others.
 
     Each of shape (size, size), y down and v across. The fetch is the first read of any.
     """
@@ -317,7 +317,7 @@ def _joint(reads: _FirstReads, size: int) -> tuple[Floats, Floats]:
     fits = own < size
 
     def pairs(first_read: Floats, at: Floats, past: Floats) -> Floats:
-        """Join own read with the others': none before y, and for v > 0 one at y."""
+        """Join the own read with the others': none before y, and for v > 0 one at y."""
         read = np.where(fits, first_read[np.minimum(own, size - 1)], 0.0)
         rest = np.repeat((at - past)[:, None], size, axis=1)
         rest[:, 0] = at
@@ -345,10 +345,10 @@ def _shown(joint: tuple[Floats, Floats], reads: _FirstReads) -> Floats:
 
 
 def _residual_after(shown: Floats, p: Floats, sharers: int) -> Floats:
-    """Give the law of an other pod's next read, as of a fetch.
+    """Give the law of another pod's next read, from a fetch on.
 
-    Of those that read at the fetch one is called the fetcher; the rest of them,
-    as it does, begin a fresh interval.
+    One of the pods that read at the fetch is called the fetcher; the others of them
+    begin a fresh interval, as it does.
     """
     after = shown.copy()
     also = after[0] - 1.0

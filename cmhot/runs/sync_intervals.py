@@ -52,8 +52,8 @@ def refresh_intervals(run: Run) -> pd.DataFrame:
     there was as likely, so their delays are spread evenly over ``least_s`` = Pₖ - Gₖ to
     ``most_s`` = Pₖ - Gₖ₋₁.
 
-    Where each sync reads what there is (Watch, Get, Cache without an effective TTL), G
-    = P: ``least_s`` is 0 and ``most_s`` the interval between two syncs, as long as an
+    Where each sync reads current content (Watch, Get, Cache without an effective TTL),
+    G = P: ``least_s`` is 0 and ``most_s`` the interval between two syncs, as long as an
     update comes between any two of them. Under Cache with a TTL the node's pods share
     what one of them fetched, and the first to publish a number is the one that fetched
     it: G is that publication (of any probe on the node with the same ConfigMap). If it
@@ -203,7 +203,7 @@ def _counts(
     max_s: float,
     sync_frequency_s: float,
 ) -> Flags:
-    """Say which intervals begin in the window, with time b left and unbroken."""
+    """Select the intervals that begin in the window, with time b left and unbroken."""
     from_ns, until_ns, end_ns = window
     drained = start + ns(max_s)
     counts = (start >= from_ns) & (start <= until_ns) & (drained <= end_ns)
@@ -215,7 +215,7 @@ def _counts(
 
 
 def _followed(start: Nanoseconds, acked: pd.Series[Any], within_s: float) -> Flags:
-    """Say after which beginnings an update was acknowledged soon enough."""
+    """Select the beginnings after which an update was acknowledged soon enough."""
     acked_ns = np.append(np.sort(integers(acked.dropna())), NEVER)
     next_ns = acked_ns[np.searchsorted(acked_ns[:-1], start, "right")]
     return np.asarray(next_ns - start <= ns(within_s))

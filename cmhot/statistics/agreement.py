@@ -1,7 +1,7 @@
 """Whether settings differ, and whether delays agree with the law they should follow.
 
-Agreement is to be shown: a test that failed to reject may have had too little data.
-So it means that upper bounds of the differences lie within stated margins.
+Agreement has to be shown: a test that does not reject may just have too little data.
+So agreement means that upper bounds of the differences lie within stated margins.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ def expected_law(
 ) -> Law | None:
     """Give the law of the delays of one setting and consumer; None where none is known.
 
-    None is known of an unknown setting or TTL, nor of a consumer that keeps what it
-    started with. Under a TTL the law depends on how many pods of a node share the
-    ConfigMap: those in the table are taken for all. Nodes with different numbers have
+    No law is known for an unknown setting or TTL, nor for a consumer that keeps the
+    content it started with. Under a TTL the law depends on how many pods of a node
+    share the ConfigMap: those in the table are taken for all. Nodes with different numbers have
     different laws, and each counts by its rows, pods times updates, as both estimators
     count them. `version_of` gives the version of a node's kubelet; None: current.
     """
@@ -232,7 +232,7 @@ def holm(p_values: npt.ArrayLike) -> Floats:
 
 
 def _check(samples: Mapping[str, Blocks], family: Sequence[tuple[str, str]]) -> None:
-    """Refuse what cannot be compared."""
+    """Refuse an empty family, unknown names, and samples of too few blocks."""
     if not family:
         msg = "no pair to compare: name the family of pairs, all of it, beforehand"
         raise UsageError(msg)
@@ -290,7 +290,7 @@ def equivalence(
         Rows of one setting and consumer,
         as `cmhot.runs.sync_intervals.refresh_intervals` gives them.
     law
-        What they are compared with.
+        The law to compare them with.
     sync_frequency_s
         S, with which the margins of the quantiles scale.
     kubernetes

@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     Codes = npt.NDArray[np.int64]
 
 NAMES = ("mean_s", "p50_s", "p95_s", "p99_s")
-"""What is given of a fleet."""
+"""The numbers given for a fleet."""
 CYCLES = 12.0
-"""Length of a stretch of time at least, in longest intervals: how the pods of a group
-stand to each other changes over a few syncs only (docs/studies/coverage.md)."""
+"""Least length of a stretch of time, in longest intervals: the relative phases of a
+group's pods change only over a few syncs (docs/studies/coverage.md)."""
 STRETCHES = 12
-"""Stretches of time at most: few and long ones."""
+"""Most stretches of time: few and long ones."""
 _MOST_SEGMENTS = 50_000
 _GRID = 1001
 
@@ -48,8 +48,8 @@ _GRID = 1001
 class _Refreshes:
     """Refreshes in order of pod and time; seconds, shape (n,)."""
 
-    start: Floats  # from when on an update was brought by each
-    current: Floats  # of when the content was that it brought
+    start: Floats  # since when updates were brought by each
+    current: Floats  # when the content that it brought was read
     published: Floats
     begin: Codes  # where each pod's rows begin; shape (pods,)
     end: Codes
@@ -70,7 +70,7 @@ class _Refreshes:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Waits:
-    """What groups of pods waited for their last one; seconds, shape (k,)."""
+    """How long groups of pods waited for their last one; seconds, shape (k,)."""
 
     at_s: Floats  # middle of a segment of time, between two refreshes
     least: Floats  # the wait at its end
@@ -121,7 +121,7 @@ def fleet_maximum(
     Raises
     ------
     UsageError, RunError
-        For an N that there are not pods for, or for a window that is too short.
+        For an N above the number of pods, or a window that is too short.
     """
     key = one_population(refresh)
     setting = schema.setting_of(key)
@@ -193,7 +193,7 @@ def _waits(rows: _Refreshes, groups: Codes) -> _Waits:
 def _assigned(
     waits: _Waits, groups: int, setting: Setting | None, kubernetes: str | None
 ) -> Assignment:
-    """Take groups for blocks where pods are apart and groups enough, else time."""
+    """Take groups as blocks where pods are independent and groups enough, else time."""
     every = setting is not None and bool(reads_at_every_sync(setting, kubernetes))
     if every and groups >= MIN_BLOCKS:
         return Assignment(waits.group, groups, "groups of pods", MIN_BLOCKS)
@@ -231,7 +231,7 @@ def _described(
 def _by_law(
     setting: Setting | None, size: int, kubernetes: str | None, *, on_one_node: bool
 ) -> dict[str, float]:
-    """Give the same by the law of the fleet; NaN where there is none."""
+    """Give these numbers by the law of the fleet; NaN where no law is known."""
     law = None
     if setting is not None and reads_at_every_sync(setting, kubernetes):
         sharers = size if on_one_node else 1

@@ -1,7 +1,7 @@
-"""What the syncs say of their kubelet: whether pods sync together, and what S is.
+"""What syncs tell about their kubelet: whether pods sync together, and what S is.
 
 Pods created together are in phase, and lose it slowly;
-what is measured before is not what a random instant sees.
+delays measured before that are not those of a random instant.
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ MIN_INTERVALS = 20
 """Fewest intervals that S is inferred from: below it the lattice hides too much."""
 _COARSE, _FINE = 400, 200
 INFERRED = "inferred"
-"""In ``source``: how such a setting is known."""
+"""Value of ``source`` for such a setting."""
 ROUND_TO_S = (60.0, 30.0, 10.0, 5.0, 1.0, 0.5, 0.1)
 """People choose round numbers: the roundest that the data allow is taken."""
 ALLOWED_LEVEL = 0.999
-"""What this interval holds, the data allow: of a thousand nodes of one setting
+"""Level of the interval of S that the data allow: of a thousand nodes of one setting
 one would be given another."""
 AGREES = 0.05
-"""Largest difference of the shares up to which intervals are those of the law;
-what chance adds comes on top."""
+"""Largest difference of the shares at which intervals still follow the law;
+an allowance for chance comes on top."""
 SYNC_S = 0.1
-"""What a sync itself takes on a busy machine: by as much S may seem longer.
+"""Duration of a sync on a busy machine: by as much S may seem longer.
 (Seen at 2 s under a load of 40: one interval in nine was a second longer.)"""
 STALE_S = 1.0
-"""A sync publishes what it read within 0.2 s; what else there is are clocks."""
+"""A sync publishes what it read within 0.2 s; the rest allows for clocks."""
 _BY_CHANCE = 1.63  # Kolmogorov's 99 % point over √n; on a lattice it is less
-_SOONEST = 5  # of the intervals, one in so many makes the first guess
+_SOONEST = 5  # one in so many intervals makes the first guess
 _MEAN_X = 1.25, 0.5  # an interval's mean is about 1.25 S + 0.5 s
 _NONE = np.array([], dtype=np.int64)
 _NEVER = np.iinfo(np.int64).max
@@ -165,8 +165,8 @@ class InferredSync:
     n
         Number of intervals.
     foreign
-        How many of them the most likely value does not allow:
-        merged ones, or cut short by extra syncs.
+        How many intervals the most likely value does not allow:
+        merged ones, or ones cut short by extra syncs.
     """
 
     sync_frequency_s: float
@@ -177,7 +177,7 @@ class InferredSync:
 
 
 def infer_sync_frequency(refresh: pd.DataFrame, *, level: float = 0.95) -> InferredSync:
-    """Infer S from intervals between syncs that each read what there was.
+    """Infer S from intervals between syncs that each read current content.
 
     By the lattice law X = ⌊S (1 + U/2)⌋ + 1 s, so that
     (max X - 1) / 1.5 ≤ S < min X without exception.
@@ -192,7 +192,7 @@ def infer_sync_frequency(refresh: pd.DataFrame, *, level: float = 0.95) -> Infer
     Parameters
     ----------
     refresh
-        Refresh intervals of one setting where each sync reads what there is;
+        Refresh intervals of one setting where each sync reads current content;
         their setting is not looked at.
     level
         Of the interval.
@@ -237,7 +237,7 @@ def whole_seconds(refresh: pd.DataFrame) -> Integers:
     if least.any():
         msg = (
             "these pods share what their node cached, so a refresh is no sync: "
-            "take a setting where each sync reads what there is"
+            "take a setting where each sync reads current content"
         )
         raise RunError(msg)
     return np.bincount(np.rint(most).astype(np.int64))
@@ -257,20 +257,20 @@ def _likelihood(s: Floats, counts: Integers) -> Floats:
 
 
 def may_lack_settings(meta: Mapping[str, Any]) -> bool:
-    """Tell whether pods of a run may be on nodes of unknown setting."""
+    """Report whether pods of a run may be on nodes of unknown setting."""
     listed = meta.get("pods")
     return listed is None or any(_is_unknown(meta, entry["node"]) for entry in listed)
 
 
 def with_inferred(run: Run) -> Run:
-    """Fill in the settings that are not known and that the run itself shows.
+    """Fill in unknown settings that the run itself shows.
 
-    A node's own intervals between syncs say what its `syncFrequency` is
+    A node's own intervals between syncs show its `syncFrequency`
     (`infer_sync_frequency`). Nodes with too few of them
     are taken together, and believed if they agree with one law.
-    Under a Cache with a TTL syncs cannot be seen: from pods that published what was not
-    the newest, or at intervals that do not follow the law of syncs, nothing follows.
-    The records stay the same; ``settings`` say what was inferred.
+    Under a Cache with a TTL syncs cannot be seen: pods that published old content, or
+    at intervals that do not follow the law of syncs, are not inferred from.
+    The records stay the same; ``settings`` have the inferred values.
     """
     listed = run.meta.get("pods")
     on = run.publications["node"] if listed is None else [one["node"] for one in listed]
@@ -300,7 +300,7 @@ def _infer(run: Run, nodes: Sequence[str]) -> dict[str, Any] | None:
     """Infer one entry of run.json's ``settings`` for these nodes; None: they show none.
 
     `syncFrequency` is the roundest that the data allow. The strategy stands
-    for any under which each sync reads what there is: they have one law.
+    for any under which each sync reads current content: they have one law.
     """
     from_ns = run.meta.get("measure_from_ns") or 0
     own = run.publications[run.publications["node"].isin(nodes)]
@@ -336,7 +336,7 @@ def _infer(run: Run, nodes: Sequence[str]) -> dict[str, Any] | None:
 
 
 def _stale_share(run: Run, publications: pd.DataFrame) -> float:
-    """Give the share of publications that came when there was something newer."""
+    """Give the share of publications whose content was out of date by then."""
     acked = run.updates[run.updates["acked_ns"].notna()].sort_values("seq")
     stale = 0
     for name, own in publications.groupby("configmap", dropna=False):
@@ -354,8 +354,8 @@ def _guess_s(run: Run, publications: pd.DataFrame) -> float | None:
     """Guess S from the intervals that can hide no sync; None: there are too few.
 
     Two publications are two syncs in a row if an update was acknowledged so soon after
-    the first that no sync can have come before it. When updates come is no matter of
-    the kubelet, so that those which were followed soonest are like all others.
+    the first that no sync can have come before it. Updates do not depend on the
+    kubelet, so intervals that were followed soonest are like all others.
     """
     lengths: list[Integers] = []
     lags: list[Integers] = []
@@ -379,7 +379,7 @@ def _guess_s(run: Run, publications: pd.DataFrame) -> float | None:
 
 
 def _intervals(run: Run, nodes: Iterable[str], sync_s: float) -> pd.DataFrame:
-    """Give the intervals that count if S were this, of these nodes alone."""
+    """Give the intervals of these nodes that would count for a given S."""
     names = set(nodes)
     listed = run.meta.get("pods")
     pods = None if listed is None else [one for one in listed if one["node"] in names]
@@ -400,7 +400,7 @@ def _roundest(best_s: float, low_s: float, high_s: float) -> float:
 def _follows_law(
     intervals_s: pd.Series[float], sync_s: float, *, timing: Timing
 ) -> bool:
-    """Tell whether intervals are spread as the law of syncs has it."""
+    """Report whether the intervals are distributed as `interval_pmf` predicts."""
     seen = np.bincount(np.rint(intervals_s.to_numpy()).astype(np.int64))
     values, probabilities = interval_pmf(Setting(sync_s), timing=timing)
     shares = np.zeros(max(len(seen), int(values[-1]) + 1))

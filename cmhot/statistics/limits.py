@@ -1,7 +1,7 @@
 """Confidence intervals from blocks: of F, of its quantiles and of the mean.
 
-They are binomial intervals with the effective sample size. Where there is no such
-interval, others resample whole blocks; the tools for that are here, too.
+They are binomial intervals with the effective sample size. Where there is none, other
+modules resample whole blocks, with the tools for that at the end of this one.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 Bounds = tuple[float, float]
 """Low and high end of a confidence interval; NaN or inf: no limit on that side."""
 RESAMPLES = 2000
-"""Of a bootstrap: enough for the outermost shares that few blocks ask for."""
+"""Resamples of a bootstrap: enough for the outermost shares that few blocks need."""
 _MOST_EFFECTIVE = 1e8  # where blocks agree to rounding, the beta law needs a number
 _TINY = 1e-12  # the beta law has no parameter 0
 _ROWS = 250  # resamples at a time: bounds the memory
 
 
 def n_eff(blocks: Blocks) -> Floats:
-    """Give the number of independent delays that would say as much of F, at each t.
+    """Give the number of independent delays that would determine F as well, at each t.
 
     n_eff = F̂ (1 - F̂) / v, where v = m / (m - 1) · Σ (Aᵢ - F̂ Bᵢ)² / (Σ B)²
     is the variance of a ratio of sums over m blocks
     (Cochran, Sampling Techniques, 1977, section 6.3),
-    and what the blocks have in common is added (`Blocks.spread`).
-    Where F̂ is 0 or 1, v says nothing: there the nearest inner t's size is taken.
+    and the variance that blocks have in common is added (`Blocks.spread`).
+    Where F̂ is 0 or 1, v is 0: there the size at the nearest inner t is taken.
 
     Returns
     -------
@@ -112,7 +112,7 @@ def confidence(blocks: Blocks, *, level: float = 0.95) -> dict[str, Bounds | Non
 
 
 def _crossings(blocks: Blocks, high: Floats, low: Floats, p: float) -> Bounds:
-    """Find from where on, and up to where, the limits of F enclose a share.
+    """Find the first and the last t at which the limits of F enclose a share.
 
     Where F̂ is a step function the ends are steps; else the limits, as F̂ itself,
     are straight between the t that were looked at.
@@ -131,9 +131,9 @@ def _crossings(blocks: Blocks, high: Floats, low: Floats, p: float) -> Bounds:
 
 
 def widening(blocks: Blocks, at_s: Floats, *, tail: float = 0.025) -> list[float]:
-    """Say how much wider than resampled blocks intervals are, for what is in common.
+    """Give factors that widen intervals from resampled blocks.
 
-    Resampling pods leaves out what they have in common at an update:
+    Resampling pods leaves out the variance that they share at an update:
     the factors are √(all / own), times the ratio of Student's quantiles,
     of the mean first and then of the quantiles that are estimated to be at some t.
     """

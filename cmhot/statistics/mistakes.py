@@ -3,7 +3,8 @@
 The truth is the mean delay of an update at a random instant. The ways are tried on what
 was measured rightly: what one would have found in these very pods, averaged over all
 instants at which one could have begun. (The open loop is what the updates did find.)
-All of this holds where each sync reads what there is (Watch, Get, Cache without a TTL).
+All of this holds where each sync reads current content (Watch, Get, or Cache without a
+TTL).
 
 The means are of the law or of measured intervals: X are the intervals between two
 syncs of a pod in seconds, and weights their probabilities, each of shape (k,).
@@ -43,16 +44,16 @@ if TYPE_CHECKING:
 
 OPEN, CLOSED = "open loop", "closed loop"
 PAUSES = (0.0, 1 / 12, 0.5, 1.0)
-"""Of closed loops, in S: 0, 5, 30 and 60 s at 60 s."""
+"""Pauses of closed loops, in S: 0, 5, 30 and 60 s at 60 s."""
 LOOK_EVERY, GIVE_UP_AFTER, WINDOW = 0.5, 1.0, 2.0
-"""Between two looks, until one gives up, and length of a window, in S."""
+"""In S: time between two looks, time until one gives up, and length of a window."""
 COLUMNS = (
     *("method", "pause_s", "seconds", "mean_s", "low_s", "high_s", "law_s", "truth_s"),
     *("n", "executed"),
 )
-"""Of `wrong_ways`."""
+"""Columns of `wrong_ways`."""
 _FEWEST = 3
-"""Pods, or trials, at least for limits of a mean: a spread of two is a guess."""
+"""Fewest pods, or trials, for limits of a mean: a spread of two is a guess."""
 
 
 def wrong_ways(
@@ -63,7 +64,7 @@ def wrong_ways(
     kubernetes: str | None = None,
     level: float = 0.95,
 ) -> pd.DataFrame:
-    """Give the mean delay as wrong ways of measuring have it, beside the true one.
+    """Give the mean delay that wrong ways of measuring find, beside the true one.
 
     The limits are Student's: for what is made of refreshes or of the updates' delays,
     by leaving out one pod at a time (jackknife); trials of a closed loop are
@@ -72,7 +73,7 @@ def wrong_ways(
     Parameters
     ----------
     refresh, delays
-        Of one setting under which each sync reads what there is, from the same pods.
+        Of one setting under which each sync reads current content, from the same pods.
         The delays are what the open loop found; where there is none, it has no row.
     trials
         Of closed loops that were executed, as `cmhot.experiments.closed_loop` has
@@ -92,7 +93,7 @@ def wrong_ways(
     _check_same(delays, refresh)
     seen = delays[delays["status"] == "observed"]
     law = law_for(setting, kubernetes=kubernetes)
-    assert law is not None, "each sync reads what there is"  # noqa: S101
+    assert law is not None, "each sync reads current content"  # noqa: S101
     rows: list[dict[str, Any]] = []
     if not seen.empty:
         rows.append(
@@ -150,7 +151,7 @@ def replayed(
         end = ordered["published_ns"].to_numpy(dtype=np.int64)
         for share in pauses:
             pause_s = pause_of(share, setting)
-            # a hair after the publication, which the update is not to be part of
+            # a hair after the publication, so that it does not contain the update
             at = end + max(round(pause_s * NS_PER_S), 1)
             place = np.searchsorted(begin, at, "left") - 1
             inside = at <= end[place]
@@ -166,7 +167,7 @@ def pause_of(share: float, setting: Setting) -> float:
 
 
 def _setting(refresh: pd.DataFrame, kubernetes: str | None) -> Setting:
-    """Read the setting of a table; refuse one of which all this is not true."""
+    """Read the setting of a table; refuse one where a sync may read old content."""
     setting = schema.setting_of(one_population(refresh))
     if setting is not None and reads_at_every_sync(setting, kubernetes):
         return setting
@@ -224,7 +225,7 @@ def closed_loop_mean_s(values: Floats, weights: Floats, *, pause_s: float) -> fl
 
     An update d after a sync waits for the first sync later than that:
     m(d) = E[X - d; X > d] + E[m(d - X); X ≤ d].
-    So without a pause it finds whole intervals, twice what there is to find,
+    So without a pause it finds whole intervals, twice the true mean,
     and with one of S hardly anything. X is in whole seconds.
     """
     # what is left of the pause after some syncs differs by whole seconds only

@@ -1,13 +1,13 @@
 """Which rows belong together, and the two estimators of their delay.
 
-A number from an empty or mixed table is worse than none,
-so all statistics refuse such tables here, in the same words.
+A number from an empty or mixed table is worse than no number,
+so all statistics refuse such tables by these functions, in the same words.
 
 The estimators must agree.
 The *interval estimator* (the headline) takes every instant as a possible update:
 F̂(t) = Σ [min(t, most) - min(t, least)]⁺ / Σ (most - least) over the refreshes,
 which is Σ min(X, t) / Σ X over the intervals X between syncs
-where each sync reads what there is.
+where each sync reads current content.
 The *direct estimator* (the check) is the distribution of the delays themselves.
 """
 
@@ -40,16 +40,16 @@ if TYPE_CHECKING:
     Flags = npt.NDArray[np.bool_]
 
 GROUP = [*schema.SETTING, "consumer"]
-"""What makes rows one population."""
+"""Rows that agree in these columns are one population."""
 LEAST_S = 5.0
-"""A `syncFrequency` below this is left alone where there is another:
-the tick of a second has more to say than the jitter (`cmhot.law.interval_pmf`)."""
+"""A `syncFrequency` below this is not chosen where there is another: the
+tick of a second shapes the delay more than the jitter (`cmhot.law.interval_pmf`)."""
 
 
 def populations(table: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
     """Go through the populations of a table, in order of the setting.
 
-    Yields the columns of `GROUP` by name (what is not known is NaN), and the rows.
+    Yields the columns of `GROUP` by name (unknown values are NaN), and the rows.
     """
     check_rows(table)
     number: Codes | None = None
@@ -95,7 +95,7 @@ def one_population(table: pd.DataFrame) -> dict[str, Any]:
 
 
 def check_rows(table: pd.DataFrame) -> None:
-    """Refuse a table without rows, or of modelled and measured ones."""
+    """Refuse a table without rows, or with both modelled and measured ones."""
     if table.empty:
         msg = "a table without rows has no statistics: give one with rows"
         raise UsageError(msg)
@@ -108,7 +108,7 @@ def check_rows(table: pd.DataFrame) -> None:
 
 
 def observed_delays(delays: pd.DataFrame) -> tuple[Floats, Flags]:
-    """Give the delays of observed rows, and which rows those are."""
+    """Give the delays of the observed rows, and a mask of these rows."""
     observed = (delays["status"] == "observed").to_numpy(dtype=np.bool_)
     found = delays["delay_s"].to_numpy(dtype=np.float64)
     if not observed.all():
@@ -137,13 +137,13 @@ def refresh_ends(refresh: pd.DataFrame) -> tuple[Floats, Floats]:
 
 
 def codes_of(column: pd.Series[Any]) -> tuple[Codes, int]:
-    """Give the values of a column numbers from 0, and say how many there are."""
+    """Give the values of a column as numbers from 0, and how many there are."""
     codes, names = _coded(column)
     return codes, len(names)
 
 
 def _coded(column: pd.Series[Any]) -> tuple[Codes, list[Any]]:
-    """Give the values that occur numbers, in their order, what is null last."""
+    """Give the values that occur as numbers, in their order; null comes last."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         small = column.cat.codes.to_numpy()
         names = [*column.cat.categories, np.nan]
@@ -242,7 +242,7 @@ def _area(x: Floats, t: Floats) -> Floats:
 
 
 def _described(observed: Floats) -> dict[str, Any]:
-    """Give mean, quantiles and maximum; NaN of nothing."""
+    """Give mean, quantiles and maximum; NaN where there are no delays."""
     if not observed.size:
         return dict.fromkeys(["mean_s", *QUANTILES, "max_s"], float("nan"))
     ordered = np.sort(observed)  # a third of what np.quantile takes for four of them
@@ -260,7 +260,7 @@ def _described(observed: Floats) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picked:
-    """What one run says of one setting under which each sync reads what there is."""
+    """A run's tables for one setting under which each sync reads current content."""
 
     setting: Setting
     refresh: pd.DataFrame  # refresh intervals of one consumer
@@ -289,9 +289,9 @@ def pick(paths: Sequence[Path], *, at: str = "", longest: bool = False) -> Picke
     """Choose a setting, and of the runs the one with the most pods at it.
 
     Pods of different runs are never taken together: they were not watched at the same
-    instants. The setting is `at`, as `parse_setting` reads it; if that is empty, of
-    those under which each sync reads what there is the one of the longest
-    `syncFrequency`, or of the shortest one of 5 s or more.
+    instants. The setting is `at`, as `parse_setting` reads it; if that is empty, among
+    those under which each sync reads current content the one with the longest
+    `syncFrequency`, or with the shortest one of 5 s or more.
     """
     wanted = parse_setting(at) if at else None
     every = [found for path in paths for found in _fresh(path)]
@@ -315,7 +315,7 @@ def pick(paths: Sequence[Path], *, at: str = "", longest: bool = False) -> Picke
 
 
 def _fresh(path: Path) -> Iterator[Picked]:
-    """List what a run says of settings under which each sync reads what there is."""
+    """List a run's settings under which each sync reads current content."""
     run = read_run(path)
     refresh = refresh_intervals(run)
     if refresh.empty:

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 
 PODS = (6, 10, 20, 50, 100)
-"""Choices that a plan is made for; the first is the fewest that give an interval."""
+"""Numbers of pods to choose from; the first is the least that gives an interval."""
 _MARGIN = 1.15
-"""On the number of intervals: the asymptotic width is a little less than the real one
-(seen in docs/studies/coverage.md)."""
+"""Factor on the number of intervals: the asymptotic width is a little less than the
+real one (seen in docs/studies/coverage.md)."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Precision(Shown):
-    """What it takes to know one quantile of the delay.
+    """How much measuring one quantile of the delay needs.
 
     Pods are counted, or nodes under Cache with a TTL, where pods of a node do not
     count apart.
@@ -63,7 +63,7 @@ class Precision(Shown):
         }
 
     def page(self) -> Page:
-        """Show the choices, and a command to go on with."""
+        """Show the choices, and the command for one."""
         rows = [
             {self.unit: str(number), "minutes": f"{minutes:.1f}"}
             for number, minutes in self.minutes.items()
@@ -76,7 +76,7 @@ class Precision(Shown):
         return Page(heading, rows, (self._command(),))
 
     def to_text(self) -> str:
-        """Write it for people, with a command to go on with."""
+        """Write the choices for people, and the command for one."""
         lines = [
             (
                 f"To know p{100 * self.quantile:g} ({self.value_s:.1f} s by the law) "
@@ -106,7 +106,7 @@ def plan_precision(
     sharers: int = 1,
     kubernetes: str | None = None,
 ) -> Precision:
-    """Say how many pods and minutes it takes to know a quantile to a width in seconds.
+    """Give the pods and minutes that it takes to know a quantile to a width in seconds.
 
     The width is that of the 95 % interval, from end to end.
     By the delta method the interval estimator of the quantile t has the variance

@@ -1,7 +1,7 @@
-"""Delays that were waited for in vain: what they say, and what they could hide.
+"""Updates that were waited for in vain: what is known of their delays.
 
-Dropping them is informative, since long waits meet more interruptions;
-so they are censored: at least as long as was waited.
+Dropping them would bias the delay, since long waits meet more interruptions;
+so they are censored: a delay is at least as long as the wait.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ estimate are a little short (docs/studies/coverage.md)."""
 def never_updates(delays: pd.DataFrame, *, level: float = 0.95) -> pd.DataFrame:
     """Bound the share of pods that would have seen an update, where none did.
 
-    Rows of a pod depend on each other, so pods are counted:
+    Rows of a pod depend on each other, so pods are counted, not rows:
     0 of n within T seconds. The one-sided bound is exact (Clopper and Pearson,
     Biometrika 26 (1934) 404-413); 3/n is the rule of thumb
     for 95 % (Hanley and Lippman-Hand, JAMA 249 (1983) 1743-1745).
@@ -112,9 +112,9 @@ def kaplan_meier(
     are right-censored at the time waited.
     ``missed`` lies between the last stale reading and the publication seen next:
     the middle is taken.
-    Best case: what was waited for came at once after the waiting,
-    and what was missed came at the last stale reading.
-    Worst case: the one never came, the other at the publication seen next.
+    Best case: a censored update came right after the wait,
+    and a missed one at the last stale reading.
+    Worst case: the censored one never came, the missed one at the next publication.
     Rows are dependent, so the interval is from a bootstrap of whole blocks,
     not from Greenwood's formula.
 
@@ -199,7 +199,7 @@ def survival_curve(delays: pd.DataFrame, *, case: Case = "likely") -> pd.DataFra
 
 
 def _cases(delays: pd.DataFrame, case: Case) -> tuple[pd.DataFrame, Floats, Flags]:
-    """Give the rows that were sent, their times, and which of them are events."""
+    """Give the rows of updates that were sent, their times, and which are events."""
     observed_delays(delays)
     sent = delays[delays["status"].isin(["observed", *schema.DEAD_ENDS])]
     status = sent["status"].astype(str).to_numpy()
@@ -222,7 +222,7 @@ def _cases(delays: pd.DataFrame, case: Case) -> tuple[pd.DataFrame, Floats, Flag
         from_s = waited[missed]
         times[missed] = until if case == "worst" else (from_s + until) / 2
     if case == "worst":
-        times[~event] = times.max()  # never came: at risk beyond all that did
+        times[~event] = times.max()  # never came: at risk beyond all events
     return sent, times, event | (case == "best")
 
 

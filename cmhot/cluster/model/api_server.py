@@ -1,6 +1,6 @@
-"""Virtual kubelets behind the port, with time that is virtual as well.
+"""Virtual kubelets behind the port, in virtual time.
 
-A collection of minutes takes a second. Whatever is made from it must say "modelled".
+A collection of minutes takes a second. Whatever comes from it must say "modelled".
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ REFERENCES = {CONFIG_MAP: "configmap", SECRET: "secret"}
 def _one_at_a_time(
     method: Callable[Concatenate[ModelCluster, Asked], Answer],
 ) -> Callable[Concatenate[ModelCluster, Asked], Answer]:
-    """Let threads wait for each other: virtual time has no other order."""
+    """Let one thread at a time make a request: virtual time has no other order."""
 
     @functools.wraps(method)
     def guarded(
@@ -100,7 +100,7 @@ class ModelCluster:
         self._lock = threading.RLock()
 
     def version(self) -> str:
-        """Say that there is no Kubernetes behind it, and which one is modelled."""
+        """Name the version that is modelled; no Kubernetes is behind it."""
         return version_text(self._kubernetes)
 
     def sources(self) -> None:
@@ -195,7 +195,7 @@ class ModelCluster:
     def _with_status(
         self, kind: Kind, stored: Mapping[str, Any], now: int
     ) -> dict[str, Any]:
-        """Copy an object, with what its controller would write into it."""
+        """Copy an object, with the status that its controller would write."""
         found = copy.deepcopy(dict(stored))
         if kind == DEPLOYMENT:
             meta = found["metadata"]
@@ -236,7 +236,7 @@ class ModelCluster:
         stored: dict[str, Any],
         now: int,
     ) -> dict[str, Any]:
-        """Let the world know of a write; give the object as it is then."""
+        """Pass a write on to `World`; give the object as it is then."""
         if kind in REFERENCES:
             reference = Reference(REFERENCES[kind], name)
             self._world.write(reference, namespace, stored, at_ns=now)
@@ -267,7 +267,7 @@ class ModelCluster:
 
     @_one_at_a_time
     def delete(self, kind: Kind, name: str, *, namespace: str | None = None) -> None:
-        """Remove an object, and what belongs to it; files stay in the pods."""
+        """Remove an object and its dependents; files stay in the pods."""
         now = self._request()
         if kind == POD:
             pod = self._world.pods.get((namespace, name))
@@ -299,7 +299,7 @@ class ModelCluster:
         container: str,  # noqa: ARG002 - a probe has but one
         since_ns: int | None = None,
     ) -> str:
-        """Return what the pod's probe has printed so far of its first ConfigMap."""
+        """Return the lines that the pod's probe has printed of its first ConfigMap."""
         now = self._request()
         known = self._pod(pod, namespace)
         known.node.kubelet.run(now)
@@ -377,9 +377,9 @@ def _printed(
     epoch_ns: int,
     since_ns: int | None,
 ) -> str:
-    """Write what a probe has printed of a volume since an instant, from its second on.
+    """Write the lines of a probe about a volume since an instant, from its second on.
 
-    That is how the kubelet gives a log. ``contents`` says what each number of a
+    The kubelet cuts a log at the second, too. ``contents`` says what each number of a
     publication stands for; ``at_ns`` is now, since the model's start, which is
     ``epoch_ns`` in UTC, as ``since_ns`` is.
     """
@@ -408,5 +408,5 @@ def _printed(
 
 
 def _absent(kind: Kind, name: str, namespace: str | None) -> NotFoundError:
-    """Say that the model has no such object."""
+    """Make the error of an object that the model does not have."""
     return NotFoundError(f"the model has no {kind.plural}/{name} in {namespace}")

@@ -1,6 +1,6 @@
 """Collect from modelled kubelets, straight to the tables of a run in memory.
 
-No port, no requests, no logs and no disk lie between: for studies of many runs.
+Without port, requests, logs and disk: for studies of many runs.
 """
 
 from __future__ import annotations
@@ -69,10 +69,10 @@ def simulate(
     number written at the same instant; after the burn-in the updates follow,
     at instants drawn beforehand, and then the drain.
 
-    There are so many pods on each of the nodes. ``gap_s`` is the mean gap between
-    updates (None: as `Plan` has it). Without ``scrambled`` there are no annotations and
-    no burn-in: the window begins at once, with all pods of a node in phase, as with one
-    who does not know better. The path of the run leads nowhere.
+    ``pods`` is for each of the ``nodes``. ``gap_s`` is the mean gap between updates
+    (None: as `Plan` has it). Without ``scrambled`` there are no annotations and no
+    burn-in: the window begins at once, with all pods of a node in phase, as in a
+    careless measurement. The path of the run leads nowhere.
 
     Examples
     --------
@@ -143,7 +143,7 @@ def simulate(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Schedule:
-    """What is done when, in nanoseconds since the model's start."""
+    """The instants of a run's writes, in nanoseconds since the model's start."""
 
     touched_ns: Integers  # when each pod is annotated; shape (pods,), or (0,)
     written_ns: Integers
@@ -236,10 +236,10 @@ def _publications(
 
 
 def frame_of(columns: Mapping[str, Any], table: Table, *, rows: int) -> pd.DataFrame:
-    """Make a table of whole columns: all that the schema has, with its dtypes.
+    """Make a table with all columns of the schema, and its dtypes.
 
-    A column is an array of as many values as there are rows, or one text for all;
-    what is absent is null.
+    A column is an array with a value for each row, or one text for all;
+    absent columns are null.
     """
     typed: dict[str, pd.Series[Any]] = {}
     for column in table.columns:
@@ -251,7 +251,7 @@ def frame_of(columns: Mapping[str, Any], table: Table, *, rows: int) -> pd.DataF
 
 
 def repeated(names: Sequence[str | None], sizes: Sequence[int] | Integers) -> Any:  # noqa: ANN401
-    """Repeat names, each as often as its size says; an array of pandas' texts."""
+    """Repeat names, each by its size; an array of pandas' texts."""
     return pd.array(names, dtype="str").repeat(sizes)
 
 
@@ -260,7 +260,7 @@ def published(
 ) -> tuple[Integers, Integers, Integers]:
     """Put the publications of volumes one behind the other, up to an instant.
 
-    Returns how many each volume has, what each publication brought, and when since the
+    Returns how many each volume has, and the number and the instant of each, since the
     model's start.
     """
     sizes = [bisect_right(volume.instants_ns, until_ns) for volume in volumes]

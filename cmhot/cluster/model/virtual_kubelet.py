@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     Act = Callable[[Any, int], None]
 
 NEVER = -(1 << 62)
-"""Before every instant, in nanoseconds; small enough that sums stay integers of C."""
+"""Before every instant, in nanoseconds; sums with it still fit 64 bits."""
 
 
 @dataclass(slots=True, eq=False)
@@ -63,12 +63,11 @@ class History:
 
 
 class Content:
-    """A ConfigMap as one kubelet has it, where each look finds what there is.
+    """One kubelet's view of a ConfigMap where every read returns current content.
 
-    So it is under Watch, whose store is late by the watch's latency,
-    under Get, and under Cache where the TTL is without effect,
-    whose requests find what was written some milliseconds before: a write must be
-    ``staleness_ns`` old to be found. Looks come in the order of their instants.
+    So it is under Watch, under Get, and under Cache where the TTL has no effect. A
+    write is visible only once it is ``staleness_ns`` old: the delay of the watch, or of
+    the request. Call `read` with ascending instants.
     """
 
     __slots__ = ("_history", "_staleness_ns", "_written")
@@ -79,7 +78,7 @@ class Content:
         self._written = 0
 
     def read(self, at_ns: int) -> int | None:
-        """Return the number that a look finds; None: there is no ConfigMap yet."""
+        """Return the number that is current; None: there is no ConfigMap yet."""
         instants = self._history.instants_ns
         due = at_ns - self._staleness_ns
         if self._written < len(instants) and instants[self._written] <= due:
@@ -87,7 +86,7 @@ class Content:
         return self._history.numbers[self._written - 1] if self._written else None
 
     def forget(self) -> None:
-        """Do nothing: no look relies on an earlier one."""
+        """Do nothing: no read relies on an earlier one."""
 
 
 class CachedContent(Content):
@@ -123,14 +122,14 @@ NOT_DUE = -1
 """No tick: the pod is not in the work queue."""
 FIRST_BACKOFF_NS = 10 * NS_PER_S
 LONGEST_BACKOFF_NS = 300 * NS_PER_S
-"""A container that fails waits 10 s before it is started again, and twice as long
+"""A container that fails is started again after 10 s, and then after twice as long
 each time, up to five minutes (`backOffPeriod`, `MaxContainerBackOff`,
 pkg/kubelet/kubelet.go)."""
 
 
 @dataclass(slots=True, eq=False)
 class Volume:
-    """A mounted ConfigMap, and what was published in it: 16 bytes a publication."""
+    """A mounted ConfigMap and its publications: 16 bytes each."""
 
     content: Content
     shown: int | None = None  # number on the disk; None: nothing yet
@@ -152,7 +151,7 @@ class CrashLoop:
     backoff_ns: int = 0  # how long it then may not be started
 
     def left_ns(self, at_ns: int) -> int:
-        """Give how long the back-off lasts yet; 0: a sync starts the container."""
+        """Give the rest of the back-off; 0: a sync starts the container."""
         return max(0, self.died_ns + self.backoff_ns - at_ns)
 
     def start(self, at_ns: int) -> None:
@@ -168,7 +167,7 @@ class ModelPod:
     volumes: tuple[Volume, ...]  # all are refreshed by each sync
     due: int = NOT_DUE  # tick at which the work queue has it ready
     ended_ns: int = NEVER
-    """When its last sync ended, or the one under way will have: its worker is busy."""
+    """When its last sync ended, or the one under way will end: its worker is busy."""
     is_pending: bool = False  # whether its busy worker keeps a request
     crash_loop: CrashLoop | None = None  # None: its containers run
     is_gone: bool = False  # it was deleted: its kubelet does nothing for it
@@ -188,7 +187,7 @@ FORGETS = {
     Invalidation.EVERY_SYNC: set[str](),  # nothing is kept that could be forgotten
     Invalidation.NEW_POD: {ADDED},
 }
-"""What the API server says of a pod that makes its kubelet forget cached entries."""
+"""Pod events from the API server that make a kubelet forget cached entries."""
 
 
 TICK_NS, LOOP_NS, LOOPS_NS, RELIST_NS = map(ns, (TICK_S, LOOP_S, LOOPS_S, RELIST_S))
@@ -319,7 +318,7 @@ class Kubelet:
         self._put(self._relist_after(mounted), self._hear_start, pods)
 
     def _leave(self, pod: ModelPod, _: int) -> None:
-        """Take it out of the queue; without volumes a look under way finds nothing."""
+        """Take the pod out of the queue; a look under way then finds no volumes."""
         pod.is_gone, pod.due, pod.volumes = True, NOT_DUE, ()
         self.pods.remove(pod)
 
@@ -328,7 +327,7 @@ class Kubelet:
         self._request([pod], at)
 
     def _echo(self, pod: ModelPod, _: int) -> None:
-        """Take note of a status that came back; nothing is synced for it."""
+        """Take note of the pod's own status coming back; it causes no sync."""
         self._forget(pod, STATUS)
 
     def _die(self, pod: ModelPod, at: int) -> None:
@@ -423,7 +422,7 @@ class Kubelet:
     def _wait_in_crash_loop(
         self, pod: ModelPod, crash_loop: CrashLoop, at: int
     ) -> float:
-        """Start the container if its back-off is over; give the time to wait then."""
+        """Start the container if its back-off is over; give the pod's next interval."""
         spread = 1 + JITTER * self._rng.random()
         left = crash_loop.left_ns(at)
         if left == 0:
@@ -434,14 +433,14 @@ class Kubelet:
         return spread * (min(left, self._s_ns) if fixed is None else ns(fixed))
 
     def _resume(self, pod: ModelPod, at: int) -> None:
-        """Do what was asked for while the worker was busy."""
+        """Start the sync that was requested while the worker was busy."""
         pod.is_pending = False
         self._request([pod], at)
 
     # the work queue
 
     def _enqueue(self, pod: ModelPod, tick: int) -> None:
-        """Let the pod be due at a tick, instead of any other."""
+        """Make the pod due at `tick`, replacing any tick it was due at before."""
         pod.due = tick
         due = self._bins.get(tick)
         if due is None:
@@ -453,8 +452,8 @@ class Kubelet:
     def _tick(self, tick: int, at: int) -> None:
         """Sync the pods that are due, unless their timer was set anew since.
 
-        The loop is the model's hottest: a pod that nothing disturbs is put into the
-        queue again at once, since nothing can happen to its timer before its end.
+        The loop is the model's hottest: an undisturbed pod goes back into the queue at
+        once, since no event can change its timer before the sync ends.
         """
         bins, gaps, end, calm = self._bins, self._gaps, at + self._sync_ns, []
         due = bins.pop(tick)
@@ -495,7 +494,7 @@ class Kubelet:
     # the volume manager
 
     def _look_after(self, pods: Sequence[ModelPod], at: int) -> None:
-        """Let the volumes be looked at after one pass of each volume loop.
+        """Schedule the look at the volumes, after one pass of each volume loop.
 
         Pods whose syncs begin together are caught by the same passes.
         The loops' phases are drawn afresh for each such group: from one sync to the
@@ -520,7 +519,7 @@ class Kubelet:
                     volume.publish(number, at_ns=at + self._write_ns)
 
     def _volume(self, history: History) -> Volume:
-        """Mount a ConfigMap; pods of one node share what the kubelet has of it."""
+        """Mount a ConfigMap; pods of one node share the kubelet's view of it."""
         content = self._contents.get(history)
         if content is None:
             late = self._staleness_ns
@@ -534,7 +533,7 @@ class Kubelet:
 
 
 MODELLED = "modelled"
-"""What stands for a version, or before one."""
+"""The version's text, or the word before it."""
 READ_AFTER_S = 0.1
 """From a publication to the probe's line: half of its pause, nearly."""
 

@@ -1,9 +1,9 @@
-"""What surrounds the modelled kubelets: stored objects, running pods, Deployments.
+"""The world of the modelled kubelets: stored objects, running pods, Deployments.
 
 A write changes an object in `Store`; `World` then starts, ends and replaces pods, as
-the Deployment's controller decides (`next_steps`). What a container holds is what its
-kubelet has published in a volume; an environment and a subPath are made when it starts,
-and stay. Nobody checks whether a pod may start: one whose ConfigMap does not exist yet
+the Deployment's controller decides (`next_steps`). A container's volume holds the last
+publication of its kubelet; environment and subPath are made when the container starts,
+and stay. Whether a pod may start is not checked: one whose ConfigMap does not exist yet
 starts without it, as if it were optional.
 """
 
@@ -125,7 +125,7 @@ class Store:
     def apply(
         self, manifest: Mapping[str, Any], namespace: str | None, *, at_ns: int
     ) -> Object:
-        """Make an object, or replace all of it but what it was born with."""
+        """Make an object, or replace the fields that the manifest has; others stay."""
         kind = kind_of(manifest)
         made = copy.deepcopy(dict(manifest))
         meta = made["metadata"]
@@ -160,8 +160,8 @@ class Store:
     ) -> Object | None:
         """Merge-patch an object; None: there is none.
 
-        An error says that its content cannot change (422), or that it is not of that
-        version (409).
+        Raises an error when its content cannot change (422), or it has another version
+        (409).
         """
         old = self.find(kind, name, namespace)
         if old is None:
@@ -208,7 +208,7 @@ class Store:
         return self._objects.get(kind, {}).pop((where, name), None)
 
     def remove_all(self, namespace: str) -> None:
-        """Forget what is in a namespace."""
+        """Forget all objects of a namespace."""
         for objects in self._objects.values():
             for where, name in list(objects):
                 if where == namespace:
@@ -223,7 +223,7 @@ API_SERVER: dict[str, Any] = {
     "metadata": {"name": "kubernetes"},
     "spec": {"clusterIP": "10.96.0.1", "ports": [{"name": "https", "port": 443}]},
 }
-"""The Service that every cluster has, in every namespace's pods."""
+"""Variables of the Service that every cluster has, in all pods."""
 
 
 def variables_of(service: Mapping[str, Any]) -> dict[str, str]:
@@ -264,15 +264,15 @@ START_S = 1.0
 """From a pod's creation to its start on an idle node, seconds."""
 START_EVERY_S = 0.1
 STOP_EVERY_S = 0.2
-"""What a start and an end take of a node, which does one after the other. With these,
-fifty pods take about what docs/studies/remedies.md has of the testbed."""
+"""Seconds of a node for a pod's start and end, one after the other. With these, fifty
+pods take about as long as on the testbed (docs/studies/remedies.md)."""
 GRACE_S = 30.0
-"""Until a process that does not listen is killed, unless its pod says otherwise."""
+"""Seconds until a process that ignores SIGTERM is killed, unless its pod sets them."""
 RESTART_S = 2.5
 """From a container's death, or its addition, to its start: a relist or two of 1 s find
 it, and the sync that starts it has read the volumes before."""
 NOT_FOUND = 1
-"""Exit code of a program that does not find its file."""
+"""Exit code of a program whose file is missing."""
 
 
 @dataclass(slots=True, eq=False)
@@ -297,12 +297,12 @@ class Running:
     """Variables of the namespace's Services, as of each container's start."""
 
     def is_ready(self, at_ns: int) -> bool:
-        """Say whether all its containers run, and it is not going away."""
+        """Whether all its containers run, and it is not being deleted."""
         return self.leaving_ns is None and at_ns >= self.latest_start_ns
 
     @property
     def latest_start_ns(self) -> int:
-        """When the last of its containers started, or will have."""
+        """When the last of its containers started, or will start."""
         return max([self.ready_ns, *self.started_ns.values()])
 
     @property
@@ -371,7 +371,7 @@ class Running:
         services: dict[str, str],
         mount: Callable[[Reference], Volume],
     ) -> None:
-        """Start an ephemeral container; ``mount`` brings what the pod did not use."""
+        """Start an ephemeral container; ``mount`` adds objects new to the pod."""
         others = self.spec.get("ephemeralContainers") or []
         self.spec = {**self.spec, "ephemeralContainers": [*others, dict(container)]}
         for reference in references_of({"spec": self.spec}) - set(self.held):
@@ -387,7 +387,7 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """What can be seen in a pod's container at an instant since the model's start."""
+    """The inside of a pod's container, at an instant since the model's start."""
 
     pod: Running
     contents: Sequence[Mapping[str, bytes]]  # by numbers of publications
@@ -451,7 +451,7 @@ class Inside:
         return self._copied(path)
 
     def _copied(self, path: str) -> bytes | None:
-        """Read what an init container has copied at its start by ``cp FROM TO``."""
+        """Read a file that an init container copied at its start by ``cp FROM TO``."""
         for one, role in containers_of(self.pod.spec):
             words = " ".join(one.get("args") or []).split()
             if role is Role.INIT and words[:1] == ["cp"] and words[-1] == path:
@@ -460,7 +460,7 @@ class Inside:
         return None
 
     def _stat(self, container: str, path: str) -> Captured:
-        """Say when a volume's ``..data`` was swapped last."""
+        """Give the instant at which a volume's ``..data`` was last swapped."""
         import numpy as np  # noqa: PLC0415 - for nanoseconds that datetime has not
 
         folder = path.removesuffix("/..data")
@@ -504,7 +504,7 @@ class Inside:
         return [use for use in uses_of(shown, reference) if use.container == container]
 
     def _content(self, reference: Reference, use: Use) -> Mapping[str, bytes]:
-        """Give what a container has of an object: now, or as of its start."""
+        """Give the content that a container has of an object: now, or of its start."""
         volume = self.pod.held[reference]
         at = self.pod.started_ns[use.container] if use.way.is_fixed else self.at_ns
         shown = bisect_right(volume.instants_ns, min(at, self.at_ns))
@@ -541,7 +541,7 @@ def template_hash(template: Mapping[str, Any]) -> str:
 def next_steps(
     deployment: Mapping[str, Any], pods: Sequence[Running], *, at_ns: int
 ) -> Steps:
-    """Decide as the controller would, by who is Ready, and so available, now.
+    """Decide as the controller would, by the pods that are Ready, so available, now.
 
     As upstream's `rolling.go` and `recreate.go` do (pkg/controller/deployment), with
     one ReplicaSet for each template. Pods that are ending count as well.
@@ -572,7 +572,7 @@ def next_steps(
 def status_of(
     deployment: Mapping[str, Any], pods: Sequence[Running], *, at_ns: int
 ) -> dict[str, int]:
-    """Write a Deployment's status: what ends is counted no more."""
+    """Write a Deployment's status, without the pods that are ending."""
     own = template_hash(deployment["spec"]["template"])
     stay = [pod for pod in pods if pod.leaving_ns is None]
     ready = sum(pod.is_ready(at_ns) for pod in stay)
@@ -586,7 +586,7 @@ def status_of(
 
 
 def _surplus(pods: Sequence[Running], wanted: int, at_ns: int) -> tuple[Running, ...]:
-    """Choose those to end when there are too many: first who is not Ready yet."""
+    """Choose the surplus pods to delete: those that are not Ready first."""
     ordered = sorted(pods, key=lambda pod: pod.is_ready(at_ns))
     return tuple(ordered[: max(len(pods) - wanted, 0)])
 
@@ -606,7 +606,7 @@ def _share(limit: int | str, wanted: int) -> float:
 
 
 class World:
-    """Pods, what they use, and when something happens next."""
+    """The pods, the objects that they use, and the schedule of events."""
 
     def __init__(self, nodes: Sequence[ModelNode], store: Store) -> None:
         self.pods: dict[tuple[str | None, str], Running] = {}
@@ -626,7 +626,7 @@ class World:
     # time
 
     def run(self, until_ns: int) -> None:
-        """Let happen what is due, up to and including an instant."""
+        """Let time pass: all events up to and including an instant."""
         while self._schedule and self._schedule[0][0] <= until_ns:
             at, _, act = heapq.heappop(self._schedule)
             act(at)
@@ -639,7 +639,7 @@ class World:
     def write(
         self, reference: Reference, namespace: str | None, stored: Object, *, at_ns: int
     ) -> None:
-        """Note what an object contains from now on."""
+        """Note the content of an object from now on."""
         content = content_of(stored)
         key = tuple(sorted(content.items()))
         number = self._numbers.setdefault(key, len(self.contents))
@@ -659,7 +659,7 @@ class World:
             self._histories.pop((reference, namespace), None)
 
     def _history(self, reference: Reference, namespace: str | None) -> History:
-        """Find what an object contained; one that is mounted may come later."""
+        """Find the history of an object; a mounted one may be created later."""
         return self._histories.setdefault((reference, namespace), History())
 
     # pods
@@ -705,7 +705,7 @@ class World:
                 self._notice(made, begun)
 
     def _work(self, node: ModelNode, at_ns: int, takes_s: float) -> int:
-        """Let a node do something when it is free; give when that is."""
+        """Give a node work for when it is free; return when it begins."""
         begun = max(at_ns, self._busy_ns[node.name])
         self._busy_ns[node.name] = begun + ns(takes_s)
         return begun
@@ -762,7 +762,7 @@ class World:
         for service in self._store.select(SERVICE, namespace):
             found |= variables_of(service)
         known = self._variables.get(namespace)
-        if known == found:  # thousands of pods share what they all have
+        if known == found:  # thousands of pods share one mapping
             return known
         self._variables[namespace] = found
         return found
@@ -810,7 +810,7 @@ class World:
     def _notice(self, pod: Running, at_ns: int) -> None:
         """Let the controller act when a pod has become Ready.
 
-        It acts once for all that become so at the same time: thousands do.
+        It acts once for all pods that become Ready at one instant: thousands do.
         """
         key = (pod.namespace, _maker(pod), at_ns)
         if key[1] is not None and key not in self._heard:
