@@ -1,6 +1,6 @@
 """Turn answers of the API server, or their absence, into errors with a remedy.
 
-Nobody else looks at HTTP statuses.
+HTTP statuses are read here and nowhere else.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 EXCERPT = 300
-"""Characters of a foreign text that an error message quotes."""
+"""Most characters of a server's text that an error message quotes."""
 _PATH = re.compile(
     r"/apis?/((?P<group>[^/]+)/)?v\d\w*(/namespaces/(?P<namespace>[^/]+))?"
     r"(/(?P<resource>[^/]+)(/(?P<name>[^/]+)(/(?P<sub>.+))?)?)?"
@@ -30,7 +30,7 @@ METHODS = {"GET": "get", "PATCH": "patch", "DELETE": "delete", "POST": "create"}
 
 
 def explain(status: int, text: str, method: str, path: str) -> ClusterError:
-    """Turn an HTTP answer that is no success into an error.
+    """Turn an HTTP answer other than success into an error.
 
     The text may be a Status: then its message is quoted.
     """
@@ -62,7 +62,7 @@ def explain(status: int, text: str, method: str, path: str) -> ClusterError:
 
 
 def no_answer(error: Exception, *, host: str, proxy: str | None) -> UnreachableError:
-    """Say what stood between us and the API server, by an error of urllib3."""
+    """Turn an error of urllib3 into one that says why there was no answer."""
     if isinstance(error, urllib3.exceptions.SSLError):
         return UnreachableError(
             f"the API server at {host} and this kubeconfig do not trust "
@@ -81,10 +81,10 @@ def no_answer(error: Exception, *, host: str, proxy: str | None) -> UnreachableE
 
 
 def refused_stream(error: Exception, path: str) -> ClusterError:
-    """Find the answer to a stream's request below what the client makes of it.
+    """Find the API server's answer to a stream's request that failed.
 
     The client reports any failure as a status of 0, and prose;
-    what happened is the exception that it was handling.
+    the real cause is the exception that it was handling.
     """
     refusal = error.__context__
     if isinstance(refusal, WebSocketBadStatusException):
@@ -97,7 +97,7 @@ def refused_stream(error: Exception, path: str) -> ClusterError:
 
 
 def how_it_ended(verdict: bytes) -> tuple[int | None, str]:
-    """Read an exit code from an exec's error channel; None, and why: it never began."""
+    """Read an exit code from an exec's error channel; None with a reason: no start."""
     try:
         status = json.loads(verdict)
         if status["status"] == "Success":
@@ -116,7 +116,7 @@ def without_password(url: str | None) -> str:
 
 
 def shorten(text: str) -> str:
-    """Quote the beginning of a foreign text."""
+    """Quote the beginning of a server's text."""
     return text.strip()[:EXCERPT]
 
 
@@ -127,7 +127,7 @@ def shorten_to_cause(text: str) -> str:
 
 
 def purpose_of(method: str, path: str) -> str | None:
-    """Say what a request was for, by `asked_by`; None when it is none of ours.
+    """Give the purpose of a request, by `asked_by`; None: `cmhot` sends no such one.
 
     The method and path are as in ``PATCH /api/v1/namespaces/n/configmaps/cmhot-probe``.
     A request of several commands has a purpose for each.
@@ -147,10 +147,10 @@ def printed_by(method: str, path: str) -> str:
 
 
 def asked_by(method: str, path: str) -> tuple[Right, ...]:
-    """List the rights of which a request needs one; none when it is none of ours.
+    """List the rights of which a request needs one; empty: `cmhot` sends no such one.
 
-    Objects that have our names are a collection's, others are those of commands
-    for somebody else's workloads.
+    Objects with our names are a collection's; others belong to somebody else's
+    workloads, on which the other commands work.
     """
     match = _PATH.fullmatch(path)
     if match is None:

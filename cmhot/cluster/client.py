@@ -1,7 +1,7 @@
-"""Reach a real cluster; nothing else imports the `kubernetes` client.
+"""Reach a real cluster; no other module imports the `kubernetes` client.
 
 Bodies and answers stay plain dicts: the client's models would refuse or drop
-what they do not know, and their construction costs more than a request.
+fields that they do not know, and building them costs more than a request.
 Every error of the client and of the layers below it leaves here as one of ours.
 """
 
@@ -53,11 +53,11 @@ _log = logging.getLogger(__name__)
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
 KUBELET_CONNECT_TIMEOUT_S = 2.0
-"""A kubelet is near, or cannot be reached from here at all."""
+"""Time to connect to a kubelet: it is near, or cannot be reached from here at all."""
 KUBELET_READ_TIMEOUT_S = 10.0
-"""A kubelet has its answer at hand; the proxy would wait for a dead one much longer."""
+"""Time for a kubelet's answer, which is at hand; the proxy waits much longer."""
 PAGE = 500
-"""Objects that are asked for at once."""
+"""Objects in one page of a list."""
 WATCH_S = 60
 """How long the API server keeps a watch open."""
 WATCH_GRACE_S = 6.0
@@ -161,7 +161,7 @@ class Kube:
             msg = f"the API server cannot be asked: {error}; check the kubeconfig"
             raise UnreachableError(msg) from error
         except ValueError as error:
-            # such as a header that none may be: its words would quote a token
+            # such as an invalid header: the error's text would quote a token
             msg = (
                 f"the request {method} {path} cannot be made ({type(error).__name__}): "
                 "check the kubeconfig"
@@ -230,7 +230,7 @@ class Kube:
         *,
         accept: str = JSON,
     ) -> Iterator[dict[str, Any]]:
-        """Yield a list's pages, as the API server sends them."""
+        """Yield the pages of a list as the API server sends them."""
         query: dict[str, Any] = {"limit": PAGE}
         if labels:
             query["labelSelector"] = _selector(labels)
@@ -255,7 +255,7 @@ class Kube:
             yield page["items"]
 
     def names(self, kind: Kind, *, namespace: str) -> Sequence[str]:
-        """Ask for metadata alone."""
+        """Return the names, by a request for metadata alone."""
         pages = self._pages(kind, namespace, accept=NAMES_ONLY)
         return [one["metadata"]["name"] for page in pages for one in page["items"]]
 
@@ -315,8 +315,8 @@ class Kube:
     ) -> dict[str, Any]:
         """Server-side apply with our field manager; others' conflicts are not forced.
 
-        What we patched is owned by another operation of the same manager,
-        and is ours to take back: such a conflict is.
+        Only a conflict with our own manager is forced: a field that we patched is owned
+        by another operation of it.
         """
         kind = self._kind_of(manifest)
         where = manifest["metadata"].get("namespace") or namespace
@@ -491,8 +491,8 @@ class Kube:
         Kubernetes 1.33 or later that can be reached from here,
         and a certificate of it that the cluster's authority signed.
 
-        A `ForbiddenError` says that neither is allowed, an `UnreachableError` that the
-        API server did not answer, any other that this kubelet did not.
+        A `ForbiddenError` means that neither is allowed, an `UnreachableError` that the
+        API server did not answer, any other error that this kubelet did not.
         """
         path = f"/api/v1/nodes/{quote(node, safe='')}/proxy/configz"
         try:
@@ -544,7 +544,7 @@ class Kube:
             )
         except urllib3.exceptions.HTTPError as error:
             if not self._may_ask_kubelets():
-                return None  # nor would the others, which need not be waited for
+                return None  # nor would the others: no need to wait for them
             raise _no_kubelet(node, url, error) from error
         if answer.status in {http.client.UNAUTHORIZED, http.client.FORBIDDEN}:
             return None
@@ -554,7 +554,7 @@ class Kube:
         return answer.data
 
     def _may_ask_kubelets(self) -> bool:
-        """See whether the right to ask kubelets is there, as far as can be known."""
+        """Check for the right to ask kubelets, as far as it can be known."""
         wanted = [one for one in CONFIGZ["kubelet"] if one.resource != NODE.plural]
         try:
             return all(self.may(right) for right in wanted)
@@ -573,7 +573,7 @@ class Kube:
         )
 
     def may(self, right: Right, *, namespace: str | None = None) -> bool:
-        """Ask by a SelfSubjectAccessReview, which every user may."""
+        """Ask by a SelfSubjectAccessReview, which every user may create."""
         resource, _, sub = right.resource.partition("/")
         attributes = {
             "verb": right.verb,
@@ -612,7 +612,7 @@ def _decode(text: bytes) -> dict[str, Any]:
 
 
 def _no_kubelet(node: str, way: str, error: Exception) -> ClusterError:
-    """Say that a kubelet was silent, where the API server was not."""
+    """Make the error of a kubelet that was silent, while the API server answered."""
     return ClusterError(
         f"the kubelet of {node} did not answer by {way} ({type(error).__name__}): is "
         "the node well, and may its port be reached from there?"
@@ -622,9 +622,9 @@ def _no_kubelet(node: str, way: str, error: Exception) -> ClusterError:
 def _stop_behind(
     error: BaseException, *, handled: BaseException | None
 ) -> BaseException | None:
-    """Find the Ctrl-C that the client made another error of; None: there was none.
+    """Find the Ctrl-C that the client turned into another error; None: there was none.
 
-    What was being handled already when the client was called is no news.
+    An exception that was being handled when the client was called does not count.
     """
     behind = error.__context__
     while behind is not None and behind is not handled:
@@ -716,13 +716,13 @@ def _set_proxy(settings: client.Configuration, access: Access, *, direct: bool) 
 
 
 def _has_credentials(settings: client.Configuration) -> bool:
-    """Tell whether a plugin gave any: the client makes `Bearer None` of a null."""
+    """Report whether a plugin gave any: of a null the client makes `Bearer None`."""
     header = (settings.api_key or {}).get("BearerToken")
     return bool(settings.cert_file) or header not in {None, "Bearer None"}
 
 
 class _Listener(logging.Handler):
-    """Keeps what is logged meanwhile: the client only logs why a plugin failed."""
+    """Keeps log messages for a while: the client only logs why a plugin failed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -733,7 +733,7 @@ class _Listener(logging.Handler):
         self.said.append(answers.shorten(record.getMessage()))
 
     def __enter__(self) -> list[str]:
-        """Begin to listen, to the root logger; give what will be said."""
+        """Begin to listen to the root logger; give the list of its messages."""
         logging.getLogger().addHandler(self)
         return self.said
 
@@ -766,7 +766,7 @@ def connect_in_cluster() -> Kube:
 
 
 def _namespace_of_this_pod() -> str:
-    """Read it from beside the service account's token, where the kubelet puts it."""
+    """Read the namespace from the file that the kubelet puts beside the token."""
     token = Path(incluster_config.SERVICE_TOKEN_FILENAME)
     try:
         return token.with_name("namespace").read_text().strip()

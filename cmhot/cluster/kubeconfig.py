@@ -1,11 +1,11 @@
-"""What kubeconfigs say of one context, read by the rules of `kubectl`.
+"""Read one context from kubeconfigs, by the rules of `kubectl`.
 
-Several files are one: of a name that stands in two of them the first counts, and a
-relative path is relative to the file that has it. Beyond that whatever `kubectl` would
-refuse is refused here, so that the client library gets one complete context and never
-has to guess, and nobody is asked without credentials because a name was misspelt.
+Several files are merged: of entries with one name the first counts, and a relative path
+is relative to its file. Beyond that, whatever `kubectl` would refuse is refused here:
+the client library gets one complete context and never has to guess, and no API server
+is asked without credentials because a name was misspelt.
 
-No message quotes what a user's entry holds: a misspelt key may be beside a token.
+No message quotes the content of a user's entry: a misspelt key may be beside a token.
 Sources: ``k8s.io/client-go/tools/clientcmd`` (`loader.go`, `validation.go`,
 `client_config.go`), and the documentation "Organizing Cluster Access Using kubeconfig
 Files".
@@ -48,7 +48,7 @@ _POINT = "point KUBECONFIG at the file that kubectl uses"
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How one context's API server is reached, complete and checked.
+    """The address, credentials and proxy of one context, complete and checked.
 
     Attributes
     ----------
@@ -162,7 +162,7 @@ class _Entry:
 
 @dataclass(slots=True)
 class _Merged:
-    """All files as one; of a name that several have, the first file's entry."""
+    """All files merged; of entries with one name, the first file's counts."""
 
     files: list[Path]
     clusters: dict[str, _Entry] = field(default_factory=dict)
@@ -214,7 +214,7 @@ class _Merged:
 
 
 def _files(path: Path | None, environ: Mapping[str, str]) -> list[Path]:
-    """List the files that there are, as `kubectl` finds them."""
+    """List the files that exist, as `kubectl` finds them."""
     if path is not None:
         if not path.exists():
             msg = f"there is no kubeconfig at {path}"
@@ -243,7 +243,7 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def _load(file: Path) -> dict[str, Any]:
-    """Parse a file; an empty one says nothing."""
+    """Parse a file; an empty one has no entries."""
     try:
         with file.open("rb") as opened:
             data = opened.read(LARGEST_FILE_BYTES + 1)
@@ -296,7 +296,7 @@ def _entries(content: Mapping[str, Any], kind: str, file: Path) -> Iterator[_Ent
 
 
 def _text(entry: _Entry, key: str) -> str:
-    """Return a text of an entry; empty: it is not there."""
+    """Return the text at a key of an entry; empty: the key is not there."""
     value = entry.value.get(key)
     if value is None:
         return ""
@@ -321,7 +321,7 @@ def _file_of(entry: _Entry, key: str) -> Path | None:
 
 
 def _content(entry: _Entry, key: str) -> bytes | None:
-    """Return what ``KEY-data`` holds, or the file that ``KEY`` names."""
+    """Return the content of ``KEY-data``, or of the file that ``KEY`` names."""
     data, file = _text(entry, f"{key}-data"), _file_of(entry, key)
     if data and file:
         msg = f"{entry} has both {key} and {key}-data: kubectl refuses it too"
@@ -391,7 +391,7 @@ def _checked_cluster(entry: _Entry) -> tuple[dict[str, Any], str | None]:
     if proxy := _text(entry, "proxy-url"):
         there["proxy-url"], credentials = split_proxy(f"the {entry}'s", proxy)
     if extensions := entry.value.get("extensions"):
-        there["extensions"] = extensions  # a plugin may be told of them
+        there["extensions"] = extensions  # a plugin may get the cluster's entry
     return there, credentials
 
 
@@ -411,7 +411,7 @@ def split_proxy(whose: str, text: str) -> tuple[str, str | None]:
     Raises
     ------
     UsageError
-        It is no address of an HTTP proxy; the message has nothing of it but `whose`.
+        It is no address of an HTTP proxy; the message names `whose` alone.
     """
     try:
         parts = urlsplit(text)
@@ -505,7 +505,7 @@ _USER_KEYS = {
 
 
 def _check_pair(entry: _Entry, certificate: bytes, key: bytes) -> None:
-    """Refuse a client certificate that is none, or that the key does not belong to."""
+    """Refuse a client certificate that is invalid or does not belong to the key."""
     from cryptography import x509  # noqa: PLC0415 - only who has a certificate pays
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
 
@@ -531,7 +531,7 @@ def _check_pair(entry: _Entry, certificate: bytes, key: bytes) -> None:
 
 
 def _check_token(entry: _Entry, key: str, value: bytes) -> None:
-    """Refuse a token that no header may hold; say nothing of what it is."""
+    """Refuse a token that cannot be sent in an HTTP header, without quoting it."""
     if not re.fullmatch(rb"[!-~]+", value):
         what = "has characters that no token has" if value else "is empty"
         msg = f"`{key}` of {entry} {what}: log in again"
@@ -572,7 +572,7 @@ def _checked_plugin(entry: _Entry, plugin: object) -> dict[str, Any]:
 
 
 def _checked_provider(entry: _Entry, provider: object) -> dict[str, Any]:
-    """Return an OpenID Connect provider's entry; `kubectl` has no other any more."""
+    """Return an OpenID Connect provider's entry; `kubectl` knows no other provider."""
     if not isinstance(provider, dict):
         msg = f"`auth-provider` of {entry} is no mapping"
         raise UsageError(msg)
@@ -612,7 +612,7 @@ def _checked_provider(entry: _Entry, provider: object) -> dict[str, Any]:
 
 
 def _is_jwt(token: str) -> bool:
-    """Tell whether a token has the form that its expiry can be read from."""
+    """Report whether a token is a JWT, from which its expiry can be read."""
     parts = token.split(".")
     if len(parts) != 3:  # noqa: PLR2004 - header, claims, signature: RFC 7519
         return False

@@ -1,6 +1,7 @@
-"""Which nodes a cluster has, which setting each kubelet has, and how that is known.
+"""Which nodes a cluster has, which setting each kubelet has, and how it is known.
 
-Where a setting that was given by hand is not what the kubelet itself says.
+A setting given by hand may differ from the one that the kubelet reports: such
+conflicts are listed, and the kubelet's counts.
 """
 
 from __future__ import annotations
@@ -39,12 +40,12 @@ DEFAULT_IMAGE = (
     "docker.io/library/busybox:1.36.1"
     "@sha256:73aaf090f3d85aa34ee199857f03fa3a95c8ede2ffd4cc2cdb5b94e566b11662"
 )
-"""Of probes on clusters that can pull, with the digest of the multi-architecture index
+"""The probes' image on clusters that can pull, by the digest of the multi-arch index
 as public repositories pin it;
 the testbed and ``--probe-image`` bring their own."""
 HOSTNAME_LABEL = "kubernetes.io/hostname"
 UNLISTED = "*"
-"""Name of the one entry that stands for all nodes where nodes may not be listed."""
+"""The entry for all nodes together, where nodes may not be listed."""
 RECORDED_LABELS = (
     "kubernetes.io/arch",
     "kubernetes.io/os",
@@ -52,21 +53,21 @@ RECORDED_LABELS = (
     "topology.kubernetes.io/region",
     "topology.kubernetes.io/zone",
 )
-"""Labels that make pools of nodes, and say nothing of whose they are
+"""Labels that make pools of nodes, and do not tell their owner
 (https://kubernetes.io/docs/reference/labels-annotations-taints/)."""
 OUR_LABELS = "cmhot.dev/"
 """Labels with this prefix are recorded, too."""
 PATIENCE_S = 60.0
-"""How long kubelets that fail may hold us up altogether, in seconds.
+"""Most seconds that failing kubelets may take altogether.
 
-A dead one costs 2 s to 10 s; where none can be reached, a thousand cost no more.
+A dead one takes 2 s to 10 s; where none can be reached, a thousand take no more.
 """
 PAUSE_S = 1.0
-"""After which those that failed are asked once more, in seconds."""
+"""Seconds until kubelets that failed are asked once more."""
 MOST_ASKED = 20
 """Kubelets that are asked for a sample; a thousand of them would be too many."""
 MOST_SILENT = 2
-"""Kubelets of a sample that give no answer before no more are asked: each may take
+"""After so many kubelets of a sample without an answer no more are asked: each may take
 ten seconds."""
 
 
@@ -77,21 +78,21 @@ class ObservedNode:
     Attributes
     ----------
     name
-        Of the Node object; `UNLISTED` for all of them.
+        Name of the Node object; `UNLISTED` for all of them.
     hostname
         Its label ``kubernetes.io/hostname``, by which pods are placed;
         empty for all of them.
     kubelet
-        Version that the kubelet reports; None: the node may not be looked at.
+        Version that the kubelet reports; None: the node may not be read.
     runtime
         Container runtime and version that the kubelet reports; None: as above.
     setting
         None when it is not known.
     source
-        ``configz``, ``given`` (by the user), ``sampled`` (it was not asked, and all
-        that were are alike) or ``unknown``.
+        ``configz``, ``given`` (by the user), ``sampled`` (not asked, and all kubelets
+        that were asked are alike) or ``unknown``.
     labels
-        Those that are recorded; see `RECORDED_LABELS`.
+        The labels that are recorded; see `RECORDED_LABELS`.
     """
 
     name: str
@@ -151,7 +152,7 @@ def observe_settings(
 ) -> list[ObservedNode]:
     """Ask every node that takes probes for its kubelet's setting, or a sample.
 
-    What a kubelet reports counts before what is given by hand.
+    The setting that a kubelet reports counts before the one given by hand.
     A cluster that does not allow it yields ``given`` or ``unknown``, not an error;
     so does a single kubelet that does not answer, for its own node.
 
@@ -216,7 +217,7 @@ def observe_settings(
 def _is_meant(
     node: Object, wanted: set[str] | None, placement: Placement | None
 ) -> bool:
-    """Tell whether a Node is in a sample, or (None) takes probes."""
+    """Report whether a Node is in a sample, or (None) takes probes."""
     if wanted is not None:
         return node["metadata"]["name"] in wanted
     if placement is None:
@@ -245,7 +246,7 @@ def _ask_all(
 ) -> dict[str, Setting]:
     """Ask kubelets for their settings, by the metadata of their nodes.
 
-    Those that fail are asked once more; of a sample, not all are asked, and none twice.
+    Kubelets that fail are asked once more; of a sample, not all are asked, none twice.
 
     Raises
     ------
@@ -269,9 +270,9 @@ def _ask_all(
             except ForbiddenError:
                 return known  # rights are the same for each of a thousand nodes
             except NotFoundError:
-                silent += 1  # no kubelet as we know it: a virtual one
+                silent += 1  # no real kubelet: a virtual one
             except ClusterError:
-                failed.append(meta)  # ill, or not reached: that is of this one alone
+                failed.append(meta)  # ill, or not reached: this kubelet alone
                 silent += 1
                 left_s -= cluster.clock.monotonic() - began_s
         nodes = failed
@@ -354,14 +355,14 @@ EVENT = "setting_contradicted"
 
 @dataclass(frozen=True, slots=True)
 class SettingConflict:
-    """A kubelet that reports another setting than was given; the kubelet's counts."""
+    """A kubelet that reports another setting than the given one; its own counts."""
 
     node: str
     kubelet: Setting
     given: Setting
 
     def row(self, *, at_ns: int) -> dict[str, Any]:
-        """Give its row of events.jsonl."""
+        """Give the conflict's row of events.jsonl."""
         return {
             "at_ns": at_ns,
             "kind": EVENT,
@@ -373,7 +374,7 @@ class SettingConflict:
 def setting_conflicts(
     observed: Sequence[ObservedNode], given: Setting | None
 ) -> list[SettingConflict]:
-    """List the kubelets that report something else than was given.
+    """List the kubelets that report another setting than the given one.
 
     A TTL matters under Cache alone.
     """
@@ -382,7 +383,7 @@ def setting_conflicts(
     return [
         SettingConflict(node.name, node.setting, given)
         for node in observed
-        # what no kubelet said is what was given, or nothing
+        # no kubelet's report: the given setting, or none
         if node.setting is not None and _effective(node.setting) != _effective(given)
     ]
 
@@ -393,7 +394,7 @@ def _effective(setting: Setting) -> tuple[float, Strategy, float | None]:
 
 
 def conflict_warning(conflicts: Sequence[SettingConflict]) -> str:
-    """Say it in a sentence, however many nodes there are."""
+    """Write the conflicts as one sentence, however many nodes there are."""
     given = conflicts[0].given
     counts = Counter(one.kubelet for one in conflicts)
     said = "; ".join(

@@ -35,7 +35,7 @@ SERVICE_ACCOUNT = Kind("v1", "serviceaccounts")
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """What a command in a container did."""
+    """The outcome of a command in a container."""
 
     code: int | None  # None: it could not be started, or did not end in time
     output: bytes
@@ -43,7 +43,7 @@ class Captured:
 
 
 class Cluster(Protocol):
-    """What `cmhot` needs of a cluster.
+    """All that `cmhot` asks of a cluster.
 
     Every method raises a `ClusterError` (see `cmhot.errors`)
     when the API server refuses or does not answer.
@@ -51,15 +51,15 @@ class Cluster(Protocol):
 
     @property
     def target(self) -> str:
-        """How the user named it: ``testbed``, ``context:NAME``, ``model``."""
+        """The user's name for the cluster: ``testbed``, ``context:NAME``, ``model``."""
 
     @property
     def modelled(self) -> bool:
-        """Whether its numbers come from a model and must say so."""
+        """Whether its delays come from a model, which results must say."""
 
     @property
     def clock(self) -> Clock:
-        """The clock whose instants its delays refer to."""
+        """The clock by which its delays are measured."""
 
     @property
     def local_image(self) -> str | None:
@@ -73,7 +73,7 @@ class Cluster(Protocol):
         """Return the API server's version, such as ``v1.37.1``."""
 
     def sources(self) -> dict[str, Any] | None:
-        """Say where the programs came from; None when we did not start them."""
+        """Return where each of its programs came from; None: we did not start them."""
 
     def get(
         self, kind: Kind, name: str, *, namespace: str | None = None
@@ -99,7 +99,7 @@ class Cluster(Protocol):
     ) -> Iterator[dict[str, Any]]:
         """Yield the objects that change from that version on, for a minute at most.
 
-        The iterator ends by itself; who needs more lists and watches again.
+        The iterator ends by itself; a caller that needs more lists and watches again.
         """
 
     def apply(
@@ -153,7 +153,7 @@ class Cluster(Protocol):
         namespace: str | None = None,
         labels: Mapping[str, str] | None = None,
     ) -> Iterator[Sequence[dict[str, Any]]]:
-        """Yield all objects page by page, so that no more than one need be kept."""
+        """Yield all objects page by page: no more than one page need be kept."""
 
     def names(self, kind: Kind, *, namespace: str) -> Sequence[str]:
         """Return the names of a kind's objects, without asking for their content."""
@@ -169,4 +169,4 @@ class Authorising(Protocol):
     """A cluster that can be asked what its user may do; the model cannot."""
 
     def may(self, right: Right, *, namespace: str | None = None) -> bool:
-        """Say whether the user has a right, in a namespace or in every one (None)."""
+        """Ask whether the user has a right, in a namespace or in every one (None)."""

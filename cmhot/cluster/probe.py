@@ -1,8 +1,8 @@
 """The probe: pods that note each publication of a ConfigMap, and how to read them.
 
 A log only grows, and its lines are in the order of their stamps.
-Where the last line known is no longer in it (the runtime rotated the file,
-or the container started again), what stood between is lost: that is a gap.
+Where the last known line is no longer in it (the runtime rotated the file,
+or the container started again), the lines after that one are lost: a gap.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ if TYPE_CHECKING:
 CONTAINER = "probe"
 FOLDER = "/etc/cmhot"
 POLL_S = 0.25
-"""How often a probe looks. The instant that it reports does not depend on this;
-a second publication within it would be overlooked, which a sync interval
-of at least a second excludes."""
+"""Pause between two looks of a probe. The instant that it reports does not depend on
+this; a second publication within it would be overlooked, but sync intervals are
+a second at least."""
 RESTRICTED = {
     "runAsNonRoot": True,
     "runAsUser": 65532,
     "runAsGroup": 65532,
     "seccompProfile": {"type": "RuntimeDefault"},
 }
-"""Of a pod that the Pod Security standard *restricted* lets start."""
+"""A pod's security context that the Pod Security standard *restricted* admits."""
 LEAST = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-"""The same, of its containers."""
+"""The same for its containers."""
 HEAD_START_S = 2.0
-"""From when probes run to the first annotation: their start-up syncs are over."""
+"""From the probes' start to the first annotation: their start-up syncs are over."""
 RUN_LABEL = "cmhot.dev/run"
 GROUP_LABEL = "cmhot.dev/group"
 SCRAMBLE_ANNOTATION = "cmhot.dev/scramble"
 _STAMPED = re.compile(r"(\S+Z) (start|publication|gap|unsupported) (.*)")
 _UTC = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d):(\d\d)(?:\.(\d{1,9}))?(?:Z| \+0000)")
 _OURS = re.compile(r"[0-9]{1,18}")
-"""A content of ours: a number below 10^18, which 64 bits hold."""
+"""The content of our ConfigMap: a number below 10^18, which 64 bits hold."""
 _PUBLICATION = re.compile(r"(.*) (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{9} [+-]\d{4})")
 
 
@@ -60,7 +60,7 @@ def script() -> str:
 
 
 def namespace_of(run_id: str) -> str:
-    """Name the namespace that a run makes for itself: a label of RFC 1123."""
+    """Name a run's own namespace, by the rules for a label (RFC 1123)."""
     words = re.sub(r"[^a-z0-9]+", "-", run_id.lower()).strip("-")
     return f"cmhot-{words}"[:63].rstrip("-")
 
@@ -90,8 +90,8 @@ def deployment(
     """Make the Deployment of one group's probes.
 
     It satisfies the Pod Security standard *restricted*,
-    asks for little and is held to little,
-    and keeps sidecar injectors away, whose containers would add syncs.
+    has low requests and limits,
+    and opts out of sidecar injectors, whose containers would add syncs.
     The image has ``sh``, ``stat`` and ``mkfifo``. Probes are spread evenly over the
     nodes of these host names; none: wherever the scheduler puts them.
     """
@@ -163,7 +163,7 @@ class Line:
 
 
 def epoch_ns(text: str) -> int:
-    """Read an instant with up to nine decimals exactly; ValueError when it is none."""
+    """Read an instant with up to nine decimals exactly; ValueError for other texts."""
     match = _UTC.fullmatch(text)
     if match is None:
         return int(pd.Timestamp(text).as_unit("ns").value)
@@ -174,14 +174,14 @@ def epoch_ns(text: str) -> int:
 
 @lru_cache(maxsize=1024)
 def _minute_ns(text: str) -> int:
-    """Read an instant to the minute; lines that follow each other share it."""
+    """Read an instant to the minute, which lines that follow each other share."""
     return int(pd.Timestamp(text).as_unit("ns").value)
 
 
 def parse_log(text: str) -> Iterator[Line]:
     """Read a probe's log as the API server gives it, with time stamps.
 
-    Lines that are no probe's, and a last line that is torn, are passed over.
+    Lines of another program, and a torn last line, are passed over.
     """
     for line in text.splitlines():
         match = _STAMPED.fullmatch(line)
@@ -209,17 +209,17 @@ def gap_bounds(line: Line) -> tuple[int, int]:
 
 
 NOTICED_NS = 2 * NS_PER_S
-"""A publication is in the log this soon: the probe's pause, the runtime,
-and what the clocks of the node and the collector may differ by."""
+"""At most this long passes until a publication is in the log: the probe's pause, the
+runtime, and the difference between the clocks of node and collector."""
 _HIDDEN = "somebody else's content was published between"
 
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What a reading brought that earlier ones had not, in the order of the log.
+    """The new lines that a reading of a log brought, in the order of the log.
 
-    Who writes it down in this order may be killed anywhere: what is on record
-    ends at one line of the log, and `ProbeLog.restore` goes on after that.
+    A collector that records them in this order may be killed anywhere: its records
+    end at one line of the log, and `ProbeLog.restore` goes on after that.
     """
 
     entries: list[Row | LogEvent] = field(default_factory=list)
@@ -254,7 +254,7 @@ class News:
 
 @dataclass(slots=True)
 class ProbeLog:
-    """A probe pod, and how much of its log is known."""
+    """A probe pod, and the part of its log that has been read."""
 
     node: str
     pod: str
@@ -269,10 +269,10 @@ class ProbeLog:
     _foreign_ns: int | None = None
 
     def take(self, text: str, *, at_ns: int, highest: int) -> News:
-        """Read a log, whole or from the last known line's second on; give what is new.
+        """Read a log, whole or from the last known line's second on; give the news.
 
-        It was asked for at ``at_ns`` (collector's clock, UTC epoch ns), by when we may
-        have written numbers up to ``highest``.
+        The log was requested at ``at_ns`` (collector's clock, UTC epoch ns); until then
+        we may have written numbers up to ``highest``.
         """
         news = News()
         lines = list(parse_log(text))
@@ -290,7 +290,7 @@ class ProbeLog:
     def restore(
         self, rows: Iterable[Mapping[str, Any]], events: Iterable[Mapping[str, Any]]
     ) -> None:
-        """Take up what an earlier collector had recorded of this pod, in its order."""
+        """Take up an earlier collector's records of this pod, in their order."""
         for row in rows:
             self._remember(row["read_ns"], f"{row['seq']} {row['published_ns']}")
             self.last_seq = max(self.last_seq, row["seq"])
@@ -311,16 +311,16 @@ class ProbeLog:
                 self.gone = True
 
     def copy(self) -> ProbeLog:
-        """Give another that knows the same."""
+        """Give a copy, for `go_back`."""
         return replace(self, _at_last={*self._at_last})
 
     def go_back(self, before: ProbeLog) -> None:
-        """Forget what was read since a copy was made: it could not be written down."""
+        """Forget the lines read since a copy was made: they could not be recorded."""
         for one in fields(self):
             setattr(self, one.name, getattr(before, one.name))
 
     def _is_new(self, line: Line) -> bool:
-        """Say whether a line is later than all known; two may share a stamp."""
+        """Report whether a line is later than all known ones; two may share a stamp."""
         if self.last_ns is None or line.read_ns > self.last_ns:
             return True
         return line.read_ns == self.last_ns and _key(line) not in self._at_last
@@ -333,10 +333,10 @@ class ProbeLog:
             self._at_last.add(key)
 
     def _note_loss(self, lines: list[Line], news: News) -> None:
-        """Note the stretch whose lines are lost, up to the first that is there."""
+        """Note the stretch whose lines are lost, up to the first line in the log."""
         later = [line for line in lines if self._is_new(line)]
         if not later or self.last_ns is None:
-            return  # nothing was printed since: whatever is lost is known
+            return  # nothing was printed since: no line can be lost
         begin = max(self.last_ns, (self.read_ns or 0) - NOTICED_NS)
         end = max(begin, later[0].read_ns)
         detail = {"from_ns": begin, "to_ns": end, "why": "log lines are lost"}
@@ -361,7 +361,7 @@ class ProbeLog:
     def _publication(
         self, line: Line, published_ns: int, highest: int, news: News
     ) -> None:
-        """Take a number that is ours; what somebody else wrote hides those before."""
+        """Note a publication: of our number, or foreign, which hides earlier ones."""
         if line.seq is None or line.seq > highest or line.seq < self.last_seq:
             self._foreign_ns = self._foreign_ns or published_ns
             detail = {
@@ -397,7 +397,7 @@ class ProbeLog:
 
 
 def _key(line: Line) -> str:
-    """Name a line among those of one stamp."""
+    """Give a key that tells a line from others with the same stamp."""
     if line.seq is not None:
         return f"{line.seq} {line.published_ns}"
     return f"{line.kind} {line.detail}"

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 PROBE_CONFIG_MAP = "cmhot-probe"
-"""The one ConfigMap that a collection writes: rights end at its name."""
+"""The one ConfigMap that a collection writes: its rights are for this name alone."""
 OURS = "cmhot-"
-"""How the names of all that we create begin."""
+"""Prefix of the names of all that we create."""
 Configz = Literal["proxy", "kubelet"]
 Command = Literal["explain", "wait", "refresh"]
 
@@ -56,7 +56,7 @@ def _rights(verbs: str, resource: str, purpose: str, **more: Any) -> list[Right]
 
 
 NAMESPACE = Right("get", "namespaces", "to see that the namespace exists")
-"""RBAC counts a namespace as an object in itself: a Role in it can allow this."""
+"""To RBAC a namespace is an object within itself: a Role in it can allow this."""
 RUN = (
     # server-side apply of what does not exist yet needs both verbs
     Right("create", "configmaps", "to make the ConfigMap whose updates are measured"),
@@ -126,7 +126,7 @@ CONFIGZ: dict[Configz, tuple[Right, ...]] = {
         ]
     ),
 }
-"""By the way to a kubelet's configuration; either needs `NODES` as well."""
+"""Rights by the way to a kubelet's configuration; each needs `NODES` as well."""
 CLEAN = (Right("list", "configmaps", "for `cmhot clean`, to find what was left"),)
 """What `cmhot clean --namespace` needs besides `RUN`."""
 CLEAN_EVERYWHERE = (
@@ -290,7 +290,7 @@ def reasons(rule: Mapping[str, Any], *, command: Command | None = None) -> list[
 
 API = "rbac.authorization.k8s.io"
 ACCOUNT = "cmhot"
-"""Of the service account, unless another name is given."""
+"""Name of the service account, unless another is given."""
 LABELS = {"app.kubernetes.io/name": "cmhot"}
 """Not the label of what a run creates: `cmhot clean` leaves these alone."""
 

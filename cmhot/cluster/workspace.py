@@ -1,6 +1,6 @@
 """A namespace for one run: opened, labelled as the run's, waited in, and removed.
 
-What is its own in a namespace of others, each user finds by itself, as its rights are:
+In a namespace of others each caller finds its own objects with the rights that it has:
 a collection lists Deployments, a closed loop reads none, an experiment one by one.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 READY_TIMEOUT_S = 300.0
 """Longest time for pods to become Ready: image pulls included."""
 AGAIN_S = 1.0
-"""Between two watches, should a cluster end them at once."""
+"""Pause between two watches, should a cluster end them at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Workspace:
         return {RUN_LABEL: self.run_id}
 
     def open(self) -> None:
-        """Make the namespace, or see that the given one exists."""
+        """Make the namespace, or check that the given one exists."""
         if not self.is_own:
             self.cluster.get(NAMESPACE, self.namespace)
             return
@@ -128,7 +128,7 @@ def _name_of(pod: Mapping[str, Any]) -> str:
 
 
 def is_pod_ready(pod: dict[str, Any]) -> bool:
-    """Say whether a pod's condition Ready is true and it is not going away."""
+    """Report whether a pod's condition Ready is true and it is not being deleted."""
     if pod["metadata"].get("deletionTimestamp"):
         return False
     return any(
@@ -138,7 +138,7 @@ def is_pod_ready(pod: dict[str, Any]) -> bool:
 
 
 def _why_not_ready(pod: dict[str, Any] | None) -> str:
-    """Say from its status what a pod waits for."""
+    """Read from a pod's status what it waits for."""
     if pod is None:
         return "the cluster created none: look at the events of the namespace"
     name, status = pod["metadata"]["name"], pod.get("status", {})

@@ -66,7 +66,7 @@ SEVERAL_STRATEGIES = Need(
 )
 SEVERAL_PODS = Need("two or more pods on nodes of one known setting", _several_pods)
 FRESH_READS = Need(
-    "a known setting under which each sync reads what there is: Watch, Get, "
+    "a known setting under which each sync reads current content: Watch, Get, "
     "or Cache without a TTL",
     _fresh,
 )

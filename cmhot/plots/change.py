@@ -1,4 +1,4 @@
-"""What a change of the setting did to the delay: two runs, in a report only."""
+"""How a change of the setting changed the delay: two runs, in a report only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which way of using a ConfigMap sees an update, and after what.
+"""Which way of using a ConfigMap sees an update, and after which event.
 
 The named figure ``consumers``.
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 SEES = ("at once", "later", "never")
-"""What a cell may say; null: there is no such case."""
+"""The values of a cell; null: there is no such case."""
 _COLOURS = {"at once": (2, 0.2), "later": (0, 0.35), "never": (1, 0.5)}
 # green, blue, red; in black and white a light, a middle and a dark grey,
 # and what is written on them is readable on each
@@ -142,7 +142,7 @@ _WORDS = {
 
 
 def _describe(cells: Sequence[Row], source: Source, lang: str) -> Description:
-    """Say who sees an update in place, and who needs what."""
+    """Describe which ways see an update in place, and what the others need."""
     updates = [cell for cell in cells if cell["event"] == cells[0]["event"]]
     sees, never = (
         [say(cell["consumer"], lang) for cell in updates if cell["sees"] in those]

@@ -1,4 +1,4 @@
-"""How long pods wait for an update: the share that has it within t.
+"""How long pods wait for an update: the share of them that has it within t.
 
 The named figure ``delay-distribution``, alias ``headline``.
 """
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     Band = tuple[Floats, Floats, Floats]
 
 _TABLE = "cmhot.runs.delays.delays"
-_CORNERS = 501  # of a curve: more cannot be seen, and make a large SVG
+_CORNERS = 501  # corners of a curve: more cannot be seen, and make a large SVG
 _BAND_CORNERS = 201
 _NEEDED = (*GROUP, "node", "pod", "configmap", "status", "delay_s")
 _WAITED = ("acked_ns", "published_ns", "waited_s")
@@ -58,7 +58,7 @@ _WAITED = ("acked_ns", "published_ns", "waited_s")
 def _read(material: Material) -> Subject:
     """Take the delays of all runs, or the table that is given instead.
 
-    What is said is of the settings that are drawn.
+    The words are about the settings that are drawn.
     """
     rows, summary, source = material.table, material.summary, material.source
     if rows is None:
@@ -150,7 +150,7 @@ def delay_distribution(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Curve:
-    """What is drawn of one setting and consumer."""
+    """The curve, the law and the band of one setting and consumer."""
 
     label: str
     law: Law | None  # None: none is known
@@ -159,13 +159,13 @@ class _Curve:
     share: Floats
     band: Band | None
     """Delays, and the lower and upper limit of the share there; None: no interval."""
-    end_s: float  # how far the axis has to go
+    end_s: float  # where the axis has to end
 
 
 def _curves(
     delays: pd.DataFrame, *, band: bool, kubernetes: str | None, lang: str
 ) -> Iterator[_Curve]:
-    """Give what is drawn of each setting and consumer."""
+    """Make the curve of each setting and consumer."""
     drawing.need(delays, _NEEDED, of=_TABLE)
     lost = delays["status"].isin(schema.DEAD_ENDS)
     more = [*_WAITED] if lost.any() else ["acked_ns"] if band else []
@@ -173,7 +173,7 @@ def _curves(
     more += [name for name in delays if name == "modelled"]  # never mixed
     drawn = lost | (delays["status"] == "observed")
     kept = delays[[*_NEEDED, *more]]
-    if not drawn.all():  # ten million rows are copied for a reason only
+    if not drawn.all():  # ten million rows are not copied without need
         kept = kept[drawn]
     if kept.empty:
         msg = "no delays to draw: the table has no row that was observed or waited for"
@@ -216,19 +216,19 @@ def _share_seen(own: pd.DataFrame) -> tuple[Floats, Floats]:
 
 
 def _evenly(number: int, most: int) -> npt.NDArray[np.int_]:
-    """Choose at most so many places of a number, evenly, with both ends."""
+    """Choose at most so many of a number of places, evenly, with both ends."""
     return np.unique(np.linspace(0, number - 1, most).round().astype(int))
 
 
 def _prolonged(curve: _Curve, end_s: float) -> tuple[Floats, Floats]:
-    """Lead a curve that does not reach 1 to the end: its delays are longer."""
+    """Draw a curve that does not reach 1 on to the end: longer delays are missing."""
     if curve.share[-1] < 1:
         return np.append(curve.t, end_s), np.append(curve.share, curve.share[-1])
     return curve.t, curve.share
 
 
 def _band(own: pd.DataFrame, kubernetes: str | None) -> Band | None:
-    """Give the 95 % limits of the share at each delay; None: not to be had."""
+    """Give the 95 % limits of the share at each delay; None: there are none."""
     if (own["status"] != "observed").any():
         return None
     blocks = delay_blocks(own, kubernetes=kubernetes)
@@ -259,7 +259,7 @@ def _legend(ax: Axes, *, several: bool, lang: str) -> None:
     handles, labels = ax.get_legend_handles_labels()
     once: dict[str, Any] = dict(zip(labels, handles, strict=True))
     band = once.pop(say("band", lang), None)
-    if band is not None:  # the last entry, of no curve's colour if it is of several
+    if band is not None:  # the last entry; in no curve's colour if it is for several
         grey = Patch(color="grey", alpha=0.4, linewidth=0)
         once[say("band", lang)] = grey if several else band
     drawing.legend_below(ax, once.values(), once.keys())
@@ -294,7 +294,7 @@ _LAW = Pair(" (law: {p50} and {p95})", "（理论：{p50}、{p95}）")
 
 
 def _describe(summary: Summary, source: Source, lang: str) -> Description:
-    """Say the delays of each setting."""
+    """Describe the delays of each setting."""
     curves = []
     for own in summary.settings:
         p50, p95, law50, law95 = (
@@ -366,7 +366,7 @@ _AGREEMENT = Pair(
 
 
 def _paragraph(summary: Summary, source: Source, lang: str) -> str:
-    """Say what follows from the delays, of the longest `syncFrequency` first."""
+    """Write what follows from the delays, for the longest `syncFrequency` first."""
     chosen = series(summary)
     if not chosen:
         return say(_NOTHING, lang)
@@ -416,7 +416,7 @@ def series(summary: Summary) -> list[SettingSummary]:
 
 
 def _growth(first: SettingSummary, last: SettingSummary, lang: str) -> Iterable[str]:
-    """Say how the mean delay grew from the first to the last `syncFrequency`."""
+    """Write how the mean delay grew from the first to the last `syncFrequency`."""
     low, high = (own.population["sync_frequency_s"] for own in (first, last))
     before, after = first.direct["mean_s"], last.direct["mean_s"]
     if low and high and high > low and before and after:
@@ -425,7 +425,7 @@ def _growth(first: SettingSummary, last: SettingSummary, lang: str) -> Iterable[
 
 
 def _strategies(summary: Summary, lang: str) -> Iterable[str]:
-    """Compare strategies whose every sync reads what there is, at one frequency."""
+    """Compare strategies whose every sync reads current content, at one frequency."""
     by_sync: dict[float, list[SettingSummary]] = {}
     for own in summary.settings:
         if reads_each_sync(own.population) and own.direct["mean_s"] is not None:

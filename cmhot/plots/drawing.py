@@ -39,14 +39,14 @@ _MARKS_FROM, _MARKS_APART = 0.04, 0.02
 _FEWEST_MARKED = 8
 _MARK_PT = 7
 ROOM = 0.17
-"""For a legend above the rows, as a share of theirs."""
+"""Room for a legend above the rows, as a share of their height."""
 
 
 # before drawing
 
 
 def need(table: pd.DataFrame, columns: Sequence[str], *, of: str) -> None:
-    """Refuse a table that lacks a column or has no row; `of` is what makes such a one.
+    """Refuse a table that lacks a column or has no row; `of` names what makes it.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def axes_or_new(ax: Axes | None) -> Axes:
 def column(
     table: pd.DataFrame, name: str, otherwise: Floats | float = np.nan
 ) -> Floats:
-    """Give a column as numbers, and `otherwise` where there is none."""
+    """Give a column as numbers, with `otherwise` where a value or all are missing."""
     if name not in table:
         return np.full(len(table), otherwise)
     found = table[name].to_numpy(dtype=np.float64, na_value=np.nan)
@@ -170,7 +170,7 @@ def draw_estimates(
 
 
 def label_shares(ax: Axes, end: float, *, along: str = "delay", lang: str) -> None:
-    """Have shares up to 1, and up to `end` what `along` names."""
+    """Set the y axis to shares up to 1, and the x axis to `along`, up to `end`."""
     ax.set_xlim(0, end)
     ax.set_ylim(0, 1.02)
     ax.set_xlabel(say(along, lang))
@@ -187,7 +187,7 @@ def note_origin(ax: Axes, *, modelled: bool, lang: str) -> None:
 
 
 def behind(ax: Axes) -> dict[str, Any]:
-    """Give the box behind a word that lines may cross."""
+    """Make the box behind a word that lines may cross."""
     return {"facecolor": ax.get_facecolor(), "alpha": 0.7, "pad": 1, "lw": 0}
 
 
@@ -223,7 +223,7 @@ def law_entry(rows: pd.DataFrame, lang: str) -> list[Line2D]:
 
 
 def legend_below(ax: Axes, *args: Any) -> None:  # noqa: ANN401 - as of Axes.legend
-    """Put a legend where curves that rise leave room; behind it they are pale."""
+    """Put a legend where rising curves leave room; it pales the curves behind it."""
     ax.legend(
         *args,
         loc="lower right",

@@ -1,4 +1,4 @@
-"""Whether a running container sees an update, and whether that is after 10 s.
+"""Whether a running container sees an update, and whether it does within 10 s.
 
 The named figure ``environment-or-volume``: a volume changes, an environment never.
 """
@@ -83,8 +83,8 @@ def environment_or_volume(
 ) -> Axes:
     """Draw the share that has the update: in volumes, and in environments.
 
-    Beside the law at the setting that was measured it has that of a kubelet's
-    default, and a mark where 10 s lie in both.
+    Beside the law at the measured setting it draws that at a kubelet's default,
+    and marks 10 s in both.
 
     Parameters
     ----------
@@ -189,7 +189,7 @@ _WORDS = {
 def _describe(
     found: dict[str, Any], setting: Pair, source: Source, lang: str
 ) -> Description:
-    """Say who saw it, and where 10 s lie."""
+    """Describe which containers saw it, and which share did within 10 s."""
     return describe(
         _WORDS,
         lang,

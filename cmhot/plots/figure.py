@@ -1,4 +1,4 @@
-"""What every named figure is: what it is drawn from, what it shows, what is said of it.
+"""The parts of every named figure: its material, what it shows, and its words.
 
 A module of a figure reads `Material` (runs, or a table) and gives a `Subject`, which
 can be drawn, has numbers, and describes itself in English and in Chinese.
@@ -54,7 +54,7 @@ class NamedFigure:
     needs
         What it is drawn from, in words that follow "it needs".
     read
-        Takes from the material what is drawn; it raises where that is not in it.
+        Takes the data of the figure from the material; raises where they are not in it.
     wide, narrow
         Width and height in inches, on a page and on a phone.
     """
@@ -91,14 +91,14 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What is said of a figure, in one language, as plain text.
+    """The words about a figure, in one language, as plain text.
 
     Attributes
     ----------
     title
         What it shows, in a few words.
     alt
-        What it shows, with its numbers, for who cannot see it.
+        What it shows, with its numbers, for readers who cannot see it.
     caption
         What is drawn, how many, at which setting, from where.
     paragraph
@@ -116,7 +116,7 @@ def describe(
 ) -> Description:
     """Fill the templates of title, alt, caption and paragraph in a language.
 
-    A paragraph that is no template's, but of sentences for each case, is given.
+    A ``paragraph`` given here replaces the template: it has sentences for each case.
     """
     filled = {name: say(pair, lang, **values) for name, pair in words.items()}
     return Description(**({"paragraph": paragraph} | filled))
@@ -145,7 +145,7 @@ class Source:
 
     @classmethod
     def of(cls, metas: Sequence[Row]) -> Source:
-        """Read it from the run.json of runs."""
+        """Make the source of some runs from their run.json."""
         versions = [version for meta in metas for version in _versions(meta) if version]
         return cls(
             runs=tuple(str(meta["run_id"]) for meta in metas),
@@ -159,11 +159,11 @@ class Source:
         return self.kubelets[0] if len(self.kubelets) == 1 else None
 
     def short(self) -> str:
-        """Name the runs, for a line that says little else; empty: there are none."""
+        """Name the runs, for a short line; empty: there are none."""
         return f"{self._run_or_runs()} {', '.join(self.runs)}" if self.runs else ""
 
     def sentence(self, lang: str = "en") -> str:
-        """Say it, for a caption."""
+        """Write the source as a sentence, for a caption."""
         if self.modelled:
             words = _MODELLED
         else:
@@ -175,7 +175,7 @@ class Source:
         return said + say((".", "。"), lang)
 
     def setting_sentence(self, lang: str) -> str:
-        """Say the setting, where the source names one."""
+        """Write the setting as a sentence; empty: the source names none."""
         if not self.setting:
             return ""
         said = f"{self.setting}. "
@@ -207,11 +207,11 @@ class Material:
     paths
         Run directories; may be empty.
     table
-        What to draw instead of what the runs give; None: that.
+        The table to draw; None: the one that the runs give.
     given
-        What the caller says of the source; None: what the runs say.
+        The source by the caller's word; None: by the runs.
     modelled
-        What the caller says of it; None: what the source says.
+        Whether nothing was measured, by the caller's word; None: by the source.
     """
 
     paths: tuple[Path, ...] = ()
@@ -225,13 +225,13 @@ class Material:
         return self._source(self.metas if self.paths and not self.given else [])
 
     def source_of(self, rows: pd.DataFrame) -> Source:
-        """Say where rows of the pooled tables come from: of these runs only."""
+        """Give the source of rows of the pooled tables: only the runs they are from."""
         pooled = {str(node) for node in rows["node"].unique()}
         drawn = {node.partition("/")[0] for node in pooled}
         return self._source([meta for meta in self.metas if meta["run_id"] in drawn])
 
     def source_at(self, table: pd.DataFrame) -> Source:
-        """Say where rows of `Summary.table` come from: of runs with their settings.
+        """Give the source of rows of `Summary.table`: the runs with their settings.
 
         A run of which a setting is not known is kept: it may be one of them.
         """
@@ -251,7 +251,7 @@ class Material:
         return self._source(found)
 
     def _source(self, metas: Sequence[Row]) -> Source:
-        """Give the source of some runs; what the caller said of it stays."""
+        """Give the source of some runs; the caller's word counts before theirs."""
         source = self.given or Source.of(metas)
         if self.modelled is None:
             return source
@@ -259,7 +259,7 @@ class Material:
 
     @property
     def named_setting(self) -> Pair:
-        """The setting as the source has it, which is the same in both languages."""
+        """The setting's text as the source has it, not translated, as a pair."""
         named = self.source.setting or ""
         return Pair(named, named)
 
@@ -276,12 +276,12 @@ class Material:
 
     @cached_property
     def summary(self) -> Summary:
-        """What the runs come to."""
+        """The summary of the runs."""
         return summarise(self._runs_or_refuse())
 
     @cached_property
     def delays(self) -> pd.DataFrame:
-        """The delays of all runs, with the columns that a summary is made of."""
+        """The delays of all runs, with the columns that a summary needs."""
         return pool({run: one for run, (one, _) in self._tables()})
 
     @cached_property
@@ -311,7 +311,7 @@ class Material:
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - a cell of a table
-    """Give a cell as JSON has it: None for what is not known or has no limit."""
+    """Give a cell as JSON has it: None for an unknown or an endless number."""
     if pd.isna(value) or value in {math.inf, -math.inf}:
         return None
     return value.item() if isinstance(value, np.generic) else value
@@ -332,7 +332,7 @@ def populations(table: pd.DataFrame) -> Iterator[Population]:
 
 
 def reads_each_sync(row: Row) -> bool:
-    """Tell whether each sync reads what there is, and the container sees it."""
+    """Report whether each sync reads current content, and the container sees it."""
     if row["consumer"] in schema.NEVER_UPDATED:
         return False
     setting = schema.setting_of(row)
@@ -340,7 +340,7 @@ def reads_each_sync(row: Row) -> bool:
 
 
 def reading_each_sync(table: pd.DataFrame) -> list[Population]:
-    """Give the populations in which each sync reads what there is."""
+    """Give the populations in which each sync reads current content."""
     return [(row, own) for row, own in populations(table) if reads_each_sync(row)]
 
 
@@ -366,7 +366,7 @@ def best(row: Row, name: str) -> float:
 
 
 def quantile_values(table: pd.DataFrame, lang: str) -> dict[str, Any]:
-    """Give the blanks that are filled from rows of `Summary.table`."""
+    """Give the values for templates that come from rows of `Summary.table`."""
     rows = records(table)
     names = distinct_names(rows, lang)
     points = [
@@ -384,7 +384,7 @@ def quantile_values(table: pd.DataFrame, lang: str) -> dict[str, Any]:
 def quantile_point(
     name: str, p50_s: float | None, p99_s: float | None, lang: str
 ) -> str:
-    """Say the median and the 99 % point of what has a name."""
+    """Write a name with its median and its 99 % point."""
     p50, p99 = seconds(p50_s, lang), seconds(p99_s, lang)
     return say("quantiles", lang, name=name, p50=p50, p99=p99)
 
@@ -405,7 +405,7 @@ def shipped_runs() -> tuple[Path, ...]:
 
 
 def shipped(name: str) -> Material:
-    """Give what a named figure is drawn from when nothing else is given."""
+    """Give the shipped material of a named figure, for when no other is given."""
     path = FOLDER / f"{name}.json"
     if not path.is_file():
         return Material(paths=shipped_runs())

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 _QUANTILES = ("p50", "p95", "p99")
-_APART = 1.4  # of two numbers on a logarithmic axis
+_APART = 1.4  # least ratio of two ticks on a logarithmic axis
 
 
 def _read(material: Material) -> Subject:
@@ -166,7 +166,7 @@ _PODS = Pair("{pods}", "{pods} 个")
 def _describe(
     table: pd.DataFrame, setting: Pair, source: Source, lang: str
 ) -> Description:
-    """Say how the wait grows with N."""
+    """Describe how the wait grows with N."""
     rows = records(table)
     one, *_, most = rows
     points = [

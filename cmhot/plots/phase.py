@@ -1,4 +1,4 @@
-"""At which part of a second kubelets publish: on the tick of their process.
+"""In which part of a second kubelets publish: on the tick of their process.
 
 The named figure ``phase``.
 """
@@ -33,7 +33,7 @@ _HEIGHT = 0.5  # of a row
 
 
 def _read(material: Material) -> Subject:
-    """Take all nodes, and give the numbers of those that are drawn."""
+    """Take all nodes; the numbers are those of the nodes that are drawn."""
     rows = material.refresh if material.table is None else material.table
     if rows.empty:
         msg = "phase needs a run with publications, and there is none"
@@ -55,7 +55,7 @@ def _read(material: Material) -> Subject:
 
 
 def _tick(rows: pd.DataFrame, node: str) -> dict[str, Any]:
-    """Give the phase about which a node's publications fall, and how many do."""
+    """Give the phase around which a node's publications fall, and their number."""
     phase = _phase(rows.loc[rows["node"] == node, "published_ns"])
     mean = float(np.angle(np.exp(2j * np.pi * phase).mean()) / (2 * np.pi) % 1)
     apart = np.abs((phase - mean + 0.5) % 1 - 0.5)
@@ -193,7 +193,7 @@ _OF_ALL = Pair(" of {nodes}", "{nodes} 个节点中的 ")
 def _describe(
     nodes: list[dict[str, Any]], all_nodes: int, source: Source, lang: str
 ) -> Description:
-    """Say where each node's publications fall, and how close together."""
+    """Describe where each node's publications fall, and how close together."""
     shares = [percent(one["within_100_ms"]) for one in nodes]
     points = [
         say(_POINT, lang, node=one["node"], phase_s=one["phase_s"], share=share)

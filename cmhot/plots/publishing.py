@@ -1,4 +1,4 @@
-"""The named figures, and from a name and its material to files.
+"""The named figures, and how one becomes files.
 
 `publish` writes a figure for a page: drawn wide and narrow, words and numbers beside
 it. `render` writes one for a blog: a picture of a width, its numbers, and Markdown
@@ -61,7 +61,7 @@ FIGURES: dict[str, NamedFigure] = {
         PHASE,
     )
 }
-"""All of them by name, in the notebooks' order."""
+"""All named figures, in the notebooks' order."""
 ALIASES = {"headline": "delay-distribution"}
 NAMES = tuple(FIGURES)
 
@@ -72,7 +72,7 @@ def named(name: str) -> NamedFigure:
     Raises
     ------
     UsageError
-        When there is none; the message lists those that there are.
+        When there is no such figure; the message lists all.
     """
     found = FIGURES.get(ALIASES.get(name, name))
     if found is None:
@@ -87,7 +87,7 @@ def named(name: str) -> NamedFigure:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A figure that was written, and what is said of it.
+    """A figure that was written, and its words.
 
     In a notebook it shows the figure, with its alternative text.
 
@@ -120,7 +120,7 @@ class Published:
     def _repr_mimebundle_(
         self, include: object = None, exclude: object = None
     ) -> tuple[dict[str, str], dict[str, Any]]:
-        """Show the figure in JupyterLab, and to who cannot see it its words."""
+        """Show the figure in JupyterLab; its alternative text is for screen readers."""
         del include, exclude
         picture = base64.b64encode(self.png.read_bytes()).decode("ascii")
         return (
@@ -213,7 +213,7 @@ def _drawn(
 def _write_numbers(
     path: Path, name: str, subject: Subject, description: Description, **more: str
 ) -> None:
-    """Write what a figure says and shows, as JSON."""
+    """Write a figure's words and numbers as JSON."""
     content = {
         "name": name,
         **asdict(description),
@@ -272,7 +272,7 @@ def render(
     Raises
     ------
     UsageError
-        For a name, width or format that there is not, or where the material
+        For an unknown name or format, a width out of range, or where the material
         lacks what the figure needs.
     HostError
         When no font has Chinese characters.
@@ -318,7 +318,7 @@ def _size(figure: NamedFigure, width: int) -> tuple[tuple[float, float], float]:
 
 
 def _add_words(path: Path, description: Description, scale: float) -> None:
-    """Give an SVG its width in pixels, and its words for who cannot see it."""
+    """Give an SVG its width in pixels, and its words for screen readers."""
     text = path.read_text(encoding="utf-8")
     found = _ROOT.search(text)
     if found is None:  # pragma: no cover - matplotlib writes one

@@ -1,4 +1,4 @@
-"""What forces an update, how fast, and at what cost.
+"""Which methods force an update, how fast, and at what cost.
 
 The named figure ``remedies``.
 """
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _COSTS = ("restarted", "min_ready_share", "requests")
 _WAIT = "nothing"
-"""The method that only waits; it is by the law."""
+"""The method that only waits: its seconds are the law's."""
 _BELOW = 0.14  # the trials stand below their row's name, in rows
 _ROUNDED_FROM_S = 10
 
@@ -178,7 +178,7 @@ _TRIED = Pair(
 
 
 def _describe(methods: Sequence[Row], source: Source, lang: str) -> Description:
-    """Say what each method takes and costs."""
+    """Describe how long each method takes and what it costs."""
     tried = [row for row in methods if row["method"] != _WAIT]
     waits = [row for row in methods if row["method"] == _WAIT]
     points = [say(_POINT, lang, **_values(row, lang)) for row in methods]

@@ -1,4 +1,4 @@
-"""What the change-detection strategy and its TTL do to the delay.
+"""How the change-detection strategy and its TTL change the delay.
 
 The named figure ``change-detection``.
 """
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 def _read(material: Material) -> Subject:
-    """Take each `syncFrequency` that was measured under several ways."""
+    """Take each `syncFrequency` that was measured under several strategies or TTLs."""
     given = material.table
     table = material.summary.table() if given is None else given
     seen = table[
@@ -158,7 +158,7 @@ _WORDS = {
     ),
 }
 _EACH_SYNC = Pair(
-    "At {sync_s:g} s the ways under which each sync reads what there is have "
+    "At {sync_s:g} s the ways under which each sync reads current content have "
     "{medians}: which of them it is matters little.",
     "syncFrequency 为 {sync_s:g} 秒时，每次同步都读取最新内容的各种方式，"
     "中位数{medians}，差别很小。",
@@ -174,7 +174,7 @@ _THAN = Pair(", against {p50} and {p99} with {name}", "（{name} 为 {p50}和 {p
 
 
 def _describe(table: pd.DataFrame, source: Source, lang: str) -> Description:
-    """Say what each way of detecting changes costs."""
+    """Describe the delay under each way of detecting changes."""
     rows = records(table)
     return describe(
         _WORDS,
@@ -186,7 +186,7 @@ def _describe(table: pd.DataFrame, source: Source, lang: str) -> Description:
 
 
 def _sentences(rows: list[dict[str, Any]], lang: str) -> Iterator[str]:
-    """Compare those whose each sync reads what there is; then each cached one."""
+    """Compare the ways that read current content at each sync, then each cached one."""
     every = [row for row in rows if reads_each_sync(row)]
     for sync_s in sorted({row["sync_frequency_s"] for row in every}):
         at = [best(one, "p50_s") for one in every if one["sync_frequency_s"] == sync_s]

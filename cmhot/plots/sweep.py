@@ -1,4 +1,4 @@
-"""How the delay grows with `syncFrequency`, and what is left when it is divided out.
+"""How the delay grows with `syncFrequency`, and how little remains once divided by it.
 
 The named figures ``sync-frequency`` and ``collapse``.
 """
@@ -57,7 +57,7 @@ _TABLE = "Summary.table()"
 
 
 def _read_quantiles(material: Material) -> Subject:
-    """Take the settings under which each sync reads what there is."""
+    """Take the settings under which each sync reads current content."""
     given = material.table
     kept = _comparable(material.summary.table() if given is None else given)
     values = kept["sync_frequency_s"].nunique()
@@ -78,7 +78,7 @@ def _read_quantiles(material: Material) -> Subject:
 
 
 def _comparable(table: pd.DataFrame) -> pd.DataFrame:
-    """Keep rows with delays under which each sync reads what there is, by S."""
+    """Keep rows with delays under which each sync reads current content, by S."""
     rows = table[[reads_each_sync(row) for row in records(table)]]
     rows = rows[rows["p50_s"].notna()]
     return rows.sort_values("sync_frequency_s", kind="stable")
@@ -118,7 +118,7 @@ def delay_by_sync_frequency(
     if rows.empty:
         msg = (
             "no delay to draw by syncFrequency: the table has no setting under which "
-            "each sync reads what there is (Watch, Get, or Cache without a TTL)"
+            "each sync reads current content (Watch, Get, or Cache without a TTL)"
         )
         raise UsageError(msg)
     s = rows["sync_frequency_s"].to_numpy(dtype=np.float64)
@@ -197,7 +197,7 @@ _QUANTILES = {
 
 
 def _describe_quantiles(table: pd.DataFrame, source: Source, lang: str) -> Description:
-    """Say the quantiles at each `syncFrequency`."""
+    """Describe the quantiles at each `syncFrequency`."""
     rows = records(table)
     (low, low50, low99), (high, high50, high99) = (
         (row["sync_frequency_s"], best(row, "p50_s"), best(row, "p99_s"))
@@ -234,11 +234,11 @@ SYNC_FREQUENCY = NamedFigure(
 
 
 _LIMIT = ContinuousLaw(1.0, 1.5)
-"""Of the delay over S + ½ s, where the kubelet's tick is nothing."""
+"""The law of the delay over S + ½ s, where the kubelet's tick is negligible."""
 
 
 def _read_scaled(material: Material) -> Subject:
-    """Take all refreshes of settings under which each sync reads what there is."""
+    """Take all refreshes of settings under which each sync reads current content."""
     table = material.refresh if material.table is None else material.table
     fresh = reading_each_sync(table)
     if not fresh:
@@ -340,7 +340,7 @@ def collapse(
     if not fresh:
         msg = (
             "nothing to divide by syncFrequency: the table has no setting under which "
-            "each sync reads what there is (Watch, Get, or Cache without a TTL)"
+            "each sync reads current content (Watch, Get, or Cache without a TTL)"
         )
         raise UsageError(msg)
     if laws:
@@ -396,7 +396,7 @@ _SCALED = {
 def _describe_scaled(
     found: Sequence[dict[str, Any]], source: Source, lang: str
 ) -> Description:
-    """Say how far the settings lie apart."""
+    """Describe how far the settings lie apart."""
     names = distinct_names(found, lang)
     medians = [row["p50_scaled"] for row in found]
     halves = [f"{median:.3f}" for median in medians]

@@ -39,8 +39,8 @@ _MS_PER_S = 1000
 def _read(material: Material) -> Subject:
     """Take the update of a table, or choose one of a run.
 
-    It is one that all pods of a setting saw, of the setting with most pods; of
-    several runs the first is taken. A table has a row per pod, with the columns
+    The update is one that all pods of a setting saw: of the setting with most pods, in
+    the first of several runs. A table has a row per pod, with the columns
     ``node, pod, consumer, configmap, seq, published_ns``, and in each
     ``planned_ns, sent_ns, acked_ns`` of the update.
     """
@@ -197,7 +197,7 @@ def update_timeline(
 
 
 def _seen(publications: pd.DataFrame, seq: int, acked_ns: int) -> pd.DataFrame:
-    """Give ``node`` and ``since_s``, when a pod first had an update, and its turn."""
+    """List each pod's ``node``, ``since_s`` (when it first had the update) and turn."""
     enough = publications[publications["seq"] >= seq]
     keys = ["node", "pod", "consumer"]
     first = enough.groupby(keys, observed=True)["published_ns"].min().sort_values()
@@ -219,7 +219,7 @@ def _written(own: pd.DataFrame, lang: str) -> str:
 
 
 def _since_ack_ms(update: pd.Series[Any]) -> tuple[float | None, float | None]:
-    """Give when a write was planned and sent, as of its acknowledgement."""
+    """Give when a write was planned and sent, in ms from its acknowledgement."""
     planned, sent = (
         None
         if pd.isna(update[name])
@@ -257,7 +257,7 @@ _WROTE = Pair("The write took {ms:.0f} ms. ", "写请求耗时 {ms:.0f} 毫秒�
 def _describe(
     numbers: dict[str, Any], setting: Pair, source: Source, lang: str
 ) -> Description:
-    """Say when the first, the middle and the last pod had it."""
+    """Describe when the first, the middle and the last pod had it."""
     seen_s, sent_s = numbers["seen_s"], numbers["sent_s"]
     took = "" if sent_s is None else say(_WROTE, lang, ms=-sent_s * _MS_PER_S)
     return describe(

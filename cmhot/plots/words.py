@@ -144,7 +144,7 @@ WORDS = {
 
 
 def say(words: str | tuple[str, str], lang: str, **values: Any) -> str:  # noqa: ANN401 - as str.format has it
-    """Give a pair, or that of a key of `WORDS`, in a language, with its blanks filled.
+    """Fill the blanks of a pair, or of a key of `WORDS`, in one language.
 
     A key that is not known is given as it is: names are not translated.
 

@@ -1,4 +1,4 @@
-"""What one finds who measures the delay wrongly, beside the right way.
+"""Which mean delay each wrong way of measuring finds, beside the right one.
 
 The named figure ``wrong-ways``.
 """
@@ -175,7 +175,7 @@ _LOOPS = Pair(
 def _describe(
     table: pd.DataFrame, setting: Pair, source: Source, lang: str
 ) -> Description:
-    """Say how far off each way is."""
+    """Describe how far off each way is."""
     rows = records(table)
     truth = rows[0]["truth_s"]
     opened = [row for row in rows if row["method"] == OPEN]

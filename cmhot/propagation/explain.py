@@ -47,7 +47,7 @@ METHODS = {
     "Deployment": ("annotate", "rollout", "recreate"),
     "StatefulSet": ("annotate", "rollout", "recreate"),
     "DaemonSet": ("annotate", "rollout"),
-    "CronJob": (),  # its next Job reads what there is then
+    "CronJob": (),  # its next Job reads current content then
 }
 """What brings an update in, by the kind of the workload; all others have their pods
 deleted."""
