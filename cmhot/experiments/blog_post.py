@@ -1,4 +1,4 @@
-"""The experiment that all this began with, step by step, and timed.
+"""The blog post's experiment, with which `cmhot` began, step by step, and timed.
 
 A blog post of 2019 (Kubernetes 1.9.6, nginx:1.10) gave a ConfigMap to one Deployment as
 environment and another one to a second Deployment as a volume, looked into a pod of
@@ -55,8 +55,8 @@ def set_stage(
 ) -> Stage:
     """Make a stage on a node for the experiment; open it before use.
 
-    The node is by default the first one of the longest `syncFrequency`, the image what
-    is on every node already, else `NGINX`.
+    The node is by default the first one with the longest `syncFrequency`, the image one
+    that is on every node already, else `NGINX`.
     """
     if not image and cluster.local_image is None:
         image = NGINX
@@ -81,7 +81,7 @@ def manifests(stage: Stage, *, pods: int = 1, level: str = "INFO") -> list[Any]:
 
 
 def _spec(stage: Stage, **uses: object) -> dict[str, Any]:
-    """Describe a pod: what it runs is no matter; nginx wants to be root for it."""
+    """Describe a pod: its program does not matter; nginx runs as itself, as root."""
     spec = stage.pod_spec(stage.container(**uses))
     if stage.image.rpartition("/")[2].startswith("nginx"):
         (container,) = spec["containers"]
@@ -161,10 +161,10 @@ def roll_out(stage: Stage) -> None:
 def service_variables(stage: Stage, *, service: str = "later") -> pd.DataFrame:
     """Add a Service, and compare the environments of pods from before and after.
 
-    A pod gets a variable for each Service that there is in its namespace when its
-    container starts: "environment of pods in a namespace accumulates". Returns one row
-    per variable of a Service's name: ``variable``, and what it is in a pod started
-    ``before`` and ``after`` (None: it is not there).
+    A pod gets a variable for each Service that its namespace has when its container
+    starts: "environment of pods in a namespace accumulates". Returns one row
+    per variable of a Service's name: ``variable``, and its value in a pod started
+    ``before`` and ``after`` (None: it has none).
     """
     spec = stage.pod_spec(stage.container())
     if stage.image.rpartition("/")[2].startswith("nginx"):
@@ -176,7 +176,7 @@ def service_variables(stage: Stage, *, service: str = "later") -> pd.DataFrame:
         found.append(variables(stage, pod["metadata"]["name"]))
         if name == "before":
             stage.apply(_service(service))
-    # what a pod of before sees now, not what it saw before there was a Service
+    # an old pod's variables now, not those from before the Service
     (pod,) = stage.await_pods("before", 1)
     found[0] = variables(stage, pod["metadata"]["name"])
     prefix = f"{service.upper().replace('-', '_')}_"
@@ -210,8 +210,8 @@ def time_updates(
 ) -> pd.DataFrame:
     """Time the post's experiment: change both maps again and again, look into all pods.
 
-    In the volume an edit is timed by its publication; an environment is looked at after
-    the longest time that a volume may take, and does not change.
+    In the volume an edit is timed by its publication; an environment is read after the
+    longest time that a volume may take, and does not change.
 
     Pods that were made together are synced together; so each is touched once before, at
     a random instant, as a collection does. The gaps are longer than the longest delay,
@@ -229,7 +229,7 @@ def time_updates(
     seed
         Of the gaps.
     report
-        Takes a line after each update.
+        Called with a line after each update.
 
     Returns
     -------
@@ -268,7 +268,7 @@ def time_updates(
             rows.append({**own, **row})
         for one in stage.await_pods(BY_ENV, pods):
             pod = one["metadata"]["name"]
-            # when an environment changed, nothing says
+            # the instant at which an environment changed is not known
             has_it = variables(stage, pod).get(KEY) == level
             at = clock.utc_ns() if has_it else None
             row = _row(by_env, pod, "envFrom", at, clock)
@@ -302,7 +302,7 @@ def _row(
 def shares_by(
     table: pd.DataFrame, setting: Setting, *, within_s: float = ABOUT_S
 ) -> pd.Series[float]:
-    """Say which share of the pods has an update so long after its acknowledgement.
+    """Give the share of pods that have an update so long after its acknowledgement.
 
     Returns ``measured`` (volumes), ``by the law`` at this setting, ``by the law at the
     default`` of a kubelet, and ``environment``.

@@ -1,7 +1,7 @@
-"""The wrong way to measure, really done: patch, wait until seen, pause, patch again.
+"""The wrong way to measure, executed: patch, wait until seen, pause, patch again.
 
 Each update then follows a sync by the pause, so the delays show the pause.
-For the notebook about it and nothing else: `cmhot.collect` measures.
+For the notebook about this mistake only: `cmhot.collect` measures.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 
 LOOK_EVERY_S = 0.5
-"""Between two looks for an update; the pause begins as late as it was seen."""
+"""Between two looks for an update; the pause begins when a look has found it."""
 PATIENCE_S = 5.0
-"""Beyond the longest delay: then it is given up, and the loop goes on."""
+"""Beyond the longest delay: then the update is given up, and the loop goes on."""
 SLACK_NS = 10 * NS_PER_S
 """How far before the update its pod's log is read: clocks may be apart."""
 COLUMNS = ("pod", "node", "pause_s", "age_s", "sent_ns", "acked_ns", "delay_s")
@@ -54,7 +54,7 @@ class _Loop:
     seq: int = 0  # number last written
     sent_ns: int = 0
     acked_ns: int | None = None  # of the update that is waited for; None: it is pausing
-    until_s: float = 0.0  # when that is given up
+    until_s: float = 0.0  # when that update is given up
     published_ns: int | None = None  # of the update before, collector's clock
     rows: list[dict[str, Any]] = field(default_factory=list)
 
@@ -96,7 +96,7 @@ def closed_loops(
     probe_image
         Image of the probes; None: as `cmhot.cluster.nodes.probe_image` has it.
     progress
-        Told how far it is after each trial.
+        Called with the progress after each trial.
 
     Returns
     -------
@@ -109,7 +109,7 @@ def closed_loops(
     Raises
     ------
     UsageError
-        For numbers that cannot be, or when no node has the setting.
+        For impossible numbers, or when no node has the setting.
     ClusterError
         When the cluster refuses.
     """
@@ -182,7 +182,7 @@ def _follow(
 
 @dataclass(frozen=True, slots=True)
 class _Rig:
-    """What the loops put into a workspace, and do there."""
+    """Creates each loop's ConfigMap and probe in a workspace, writes, and looks."""
 
     workspace: Workspace
     group: Group
@@ -228,7 +228,7 @@ class _Rig:
             loop.offset_ns = offsets[loop.node]
 
     def _offset_ns(self, pod: str) -> int:
-        """Ask a node for its time; where that is not allowed, it is taken for ours."""
+        """Ask a node for its time; where that is not allowed, take it to be ours."""
         try:
             return ahead_ns(self.cluster, pod, namespace=self.namespace)
         except ClusterError:
@@ -246,7 +246,7 @@ class _Rig:
         loop.until_s = clock.monotonic() + patience_s
 
     def look(self, loop: _Loop) -> None:
-        """See whether the number is there; then note the trial, and pause."""
+        """Look for the number in the log; if it is there, note the trial and pause."""
         assert loop.acked_ns is not None, "only who waits looks"  # noqa: S101
         clock = self.cluster.clock
         text = self.cluster.log(
@@ -280,6 +280,6 @@ class _Rig:
         loop.due_s = clock.monotonic() + loop.pause_s
 
     def remove(self, loops: list[_Loop]) -> None:
-        """Delete all of it; what cannot be deleted, `cmhot clean` finds."""
+        """Delete the loops' objects; `cmhot clean` finds any that could not be."""
         kinds = (DEPLOYMENT, CONFIG_MAP)
         self.workspace.remove((kind, one.name) for one in loops for kind in kinds)

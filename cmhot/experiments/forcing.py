@@ -1,4 +1,4 @@
-"""Compare the methods of `cmhot refresh` on the same pods: seconds, and what they cost.
+"""Compare the methods of `cmhot refresh` on the same pods: seconds and costs.
 
 A refresh waits most of its time. It is given a `RequestCounter` as its cluster, which
 samples the pods' readiness while it sleeps: so no second thread is needed, and it works
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 SAMPLE_EVERY_S = 0.2
-"""Between two samples, seconds: as well as an instant of readiness is known."""
+"""Seconds between two samples: the precision of an instant of readiness."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class RequestCounter:
         )
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a cluster has
-        """Give what the cluster has; calls of its methods are counted."""
+        """Give the cluster's attributes; calls of its methods are counted."""
         found = getattr(self._cluster, name)
         if not callable(found):
             return found
@@ -119,7 +119,7 @@ NAME = "remedies"
 NOTHING = "nothing"
 METHODS = tuple(Method)
 SETTLE_S = 5.0
-"""Between two trials: syncs of starting pods are over, and pods that went are gone."""
+"""Pause between two trials: starting pods' syncs are over, deleted pods are gone."""
 COLUMNS = (
     *("method", "trial", "pods", "seconds", "restarted", "min_ready_share"),
     *("pod_seconds_lost", "requests", "api_requests", "verified_s"),
@@ -136,7 +136,7 @@ class Trial:
     """From the call until the first and the last pod had it: to the publication (mtime
     of ``..data``) where pods stay; to the sample that found the pod Ready where they
     are new, `SAMPLE_EVERY_S` late at most."""
-    replaced: int  # pods that are others than before
+    replaced: int  # pods that were not there before
     min_ready_share: float  # least share of the replicas that was Ready, as sampled
     pod_seconds_lost: float  # replicas that were not Ready, times how long
     requests: int  # of the refresh, its looks into pods among them
@@ -149,7 +149,7 @@ def start(stage: Stage, pods: int) -> None:
 
 
 def trial(stage: Stage, *, method: str, seq: int) -> Trial:
-    """Update the ConfigMap, refresh at once, and see when each pod had it."""
+    """Update the ConfigMap, refresh at once, and find when each pod had it."""
     cluster = stage.cluster
     counter = RequestCounter(
         cluster, namespace=stage.namespace, labels={EXPERIMENT_LABEL: NAME}
@@ -198,7 +198,7 @@ def first_ready(samples: Sequence[ReadySample], uids: set[str]) -> list[float]:
 
 
 def capacity(samples: Sequence[ReadySample], replicas: int) -> tuple[float, float]:
-    """Give the least share that was Ready, and the pod-seconds that were missing.
+    """Give the least share of Ready replicas, and the pod-seconds that were missing.
 
     A sample counts until the next one; more than the replicas count as the replicas.
     """
@@ -228,7 +228,7 @@ def compare_methods(
     cluster
         Where.
     methods
-        Which, by the names that `cmhot refresh` has for them.
+        Methods, by their names in `cmhot refresh`.
     repeats
         Trials of each.
     pods
@@ -238,20 +238,20 @@ def compare_methods(
     namespace, image
         As of `Stage`.
     report
-        Takes a line after each trial.
+        Called with a line after each trial.
 
     Returns
     -------
     DataFrame
         One row per trial, and as many of the method ``nothing``: quantiles of the law
         of how long all these pods take by themselves. Columns `COLUMNS`, among them
-        ``requests``, which changed something, and ``api_requests``, all of them;
+        ``requests``, those that changed something, and ``api_requests``, all of them;
         ``attrs`` as `cmhot.experiments.stage.origin` has them.
 
     Raises
     ------
     UsageError
-        For numbers or methods that cannot be, before anything is made.
+        For impossible numbers or unknown methods, before anything is made.
     """
     at_least(1, repeats=repeats, pods=pods)
     unknown = sorted(set(methods) - set(Method))

@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What a question needs of a run."""
+    """The properties of a run that a question needs."""
 
-    words: str  # it, to go on after "needs"
+    words: str  # the properties, in words that follow "needs"
     fits: Callable[[Sequence[Setting | None]], bool]
-    """Whether pods of these settings, one each, have it."""
+    """Whether pods of these settings, one each, have the properties."""
     nodes: tuple[Setting, ...] = DEFAULT_SETTINGS
-    """That have it: of the model, and what a testbed is to be started with."""
+    """Settings that have them: for the model, and for starting a testbed."""
 
 
 def _several_syncs(pods: Sequence[Setting | None]) -> bool:
@@ -83,19 +83,19 @@ def load_runs(
 ) -> list[Path]:
     """Take the given runs, else the newest that fits, else collect a small one.
 
-    Nothing is created when it is clear beforehand that it would not do.
+    Nothing is created when it is clear beforehand that the run would not fit.
 
     Parameters
     ----------
     runs
         Run directories; none: find or collect one.
     need
-        What they have to have.
+        The properties that they must have.
     target
         Where the run was, or is to be, collected, as `cmhot.connect` takes it;
         without effect on given runs.
     plan
-        What to collect, if it comes to that.
+        What to collect, if no run is given or found.
     out
         Folder of runs, in which one is looked for.
     progress
@@ -109,9 +109,9 @@ def load_runs(
     Raises
     ------
     UsageError
-        When the target's nodes have not what is needed.
+        When the target's nodes cannot give such a run.
     RunError
-        When the given runs have not, or cannot be read.
+        When the given runs lack the properties, or cannot be read.
     """
     if runs:
         given = [Path(run) for run in runs]
@@ -178,7 +178,7 @@ def _settings(meta: Mapping[str, Any]) -> list[Setting | None]:
 
 
 def _said(pods: Sequence[Setting | None]) -> str:
-    """Say what pods there are, by setting."""
+    """Describe how many pods there are, by setting."""
     names = [str(setting or "unknown setting") for setting in pods]
     counted = [f"{names.count(name)} at {name}" for name in dict.fromkeys(names)]
     return f"{len(pods)} probe pods ({'; '.join(counted)})" if counted else "no probes"

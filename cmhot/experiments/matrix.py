@@ -1,6 +1,6 @@
 """The ways in which a container can use a ConfigMap or a Secret, a pod for each.
 
-Which containers see an update, and after what: predicted, and seen from inside.
+Which containers see an update, and after which event: predicted, and observed inside.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ KEY = "log-level"
 """A name that a shell would hide from `env`."""
 MAIN, OTHER = "main", "other"
 FOREVER = "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"
-"""Ends when it is told to, as PID 1 does only if it listens."""
+"""Ends on SIGTERM, which a PID 1 without a handler would ignore."""
 OUT = [{"name": "out", "mountPath": "/out"}]
 
 
@@ -61,7 +61,7 @@ class Case:
 
     @property
     def seen_in(self) -> str:
-        """Name the container that is looked into."""
+        """Name the container that is inspected."""
         beside = self.ephemeral is not None or self.name == "sidecar"
         return OTHER if beside else MAIN
 
@@ -88,7 +88,7 @@ def _variable(kind: str, name: str) -> dict[str, Any]:
 
 
 def cases() -> list[Case]:
-    """List the ways."""
+    """List the ways to use an object."""
     of, file, items = f"configmap/{MAP}", f"/etc/v/{KEY}", [{"key": KEY, "path": "d/f"}]
     projected = {"projected": {"sources": [_map(), _map(LATER, optional=True)]}}
     hidden = {"secret": {"secretName": HIDDEN}}
@@ -143,7 +143,7 @@ def cases() -> list[Case]:
 
 
 def container_of(stage: Stage, given: dict[str, Any]) -> dict[str, Any]:
-    """Describe a container of what a case says."""
+    """Describe a container from a case's fields."""
     mounts = given.get("mounts", [])
     if given.get("name") == OTHER and "args" in given:
         mounts = [*mounts, *OUT]
@@ -186,8 +186,8 @@ def pod_of(stage: Stage, case: Case, number: int) -> dict[str, Any]:
 def write_objects(stage: Stage, value: str, *, first: bool) -> None:
     """Write a value into all objects; the immutable one is removed and made anew.
 
-    At first, before there are pods, the optional one is not made, and an object of one
-    of the names that is not the experiment's is refused before any is made.
+    On the first call, before there are pods, the optional object is not made, and an
+    object of these names that is not the experiment's is refused before any is made.
     """
     if first:
         stage.refuse_taken(SECRET, HIDDEN)
@@ -208,7 +208,7 @@ EVENTS = {
     "container restart": "after_container_restart",
     "pod restart": "after_pod_restart",
 }
-"""Each with its key in ``explain --json``."""
+"""Events, each with its key in ``explain --json``."""
 SLACK_S = 3.0
 """Beyond the longest delay of the law: an exec, and a busy machine."""
 DEADLINE_S = 90.0
@@ -219,18 +219,18 @@ COLUMNS = (
 
 @dataclass(slots=True)
 class Cell:
-    """What was predicted of a case and an event, and what was seen."""
+    """The prediction for a case and an event, and the observations."""
 
     case: Case
     event: str  # of `EVENTS`
     predicted: bool | None  # whether it holds the new content; None: no such case
-    seen: int = 0  # how often it did
+    seen: int = 0  # how often it held the new content
     looks: int = 0  # of how many looks
     watched_s: float = 0.0  # from the events to the looks, seconds, all together
 
     @property
     def observed(self) -> bool | None:
-        """Whether it always did, or never; None: there is none such."""
+        """Whether it was always seen, or never; None: there is no such case."""
         if self.predicted is None:
             return None
         return self.seen == self.looks
@@ -241,7 +241,7 @@ class Cell:
         return self.predicted is None or self.seen == self.looks * self.predicted
 
     def row(self) -> dict[str, Any]:
-        """Give it as a row of the table."""
+        """Return the cell as a row of the table."""
         sees = None
         if self.predicted is not None:
             soon = "later" if self.event == "update" else "at once"
@@ -274,7 +274,7 @@ class Matrix:
     def run(
         self, rounds: int = 1, report: Callable[[str], None] = lambda _: None
     ) -> list[Cell]:
-        """Go through all events again and again, and compare."""
+        """Go through all events in each round, and compare."""
         write_objects(self.stage, "0", first=True)
         self._start()
         self._refuse_change()
@@ -293,7 +293,7 @@ class Matrix:
         return list(cells.values())
 
     def _happen(self, event: str, value: str) -> int:
-        """Bring an event about, and wait for what it does; return when it began."""
+        """Cause an event, and wait for its effect; return when it began."""
         clock = self.stage.cluster.clock
         began_ns = clock.utc_ns()
         if event == "update":
@@ -322,7 +322,7 @@ class Matrix:
             cell.watched_s += (at_ns - began_ns) / NS_PER_S
 
     def _holds(self, case: Case, number: int, value: str) -> tuple[bool, int]:
-        """Say whether a container holds a value, and when that was read."""
+        """Report whether a container holds a value, and when that was read."""
         answer = self.stage.run_in(
             case.pod_name(number), ["cat", case.look], container=case.seen_in
         )
@@ -331,7 +331,7 @@ class Matrix:
             return f"{KEY}={value}".encode() in answer.output.split(b"\0"), at_ns
         return answer.output == value.encode(), at_ns
 
-    # what happens to them
+    # events
 
     def _start(self) -> None:
         """Make all pods, and their ephemeral containers; wait until they run."""
@@ -349,13 +349,13 @@ class Matrix:
         self._until(lambda: all(self._runs(name) for name in added))
 
     def _runs(self, name: str) -> bool:
-        """Say whether a pod's ephemeral container has begun."""
+        """Report whether a pod's ephemeral container has started."""
         pod = self.stage.cluster.get(POD, name, namespace=self.stage.namespace)
         seen = pod["status"].get("ephemeralContainerStatuses") or []
         return any("running" in one["state"] for one in seen)
 
     def _refuse_change(self) -> None:
-        """See that the API server protects what is immutable."""
+        """Check that the API server refuses to change an immutable object."""
         body = {"data": {KEY: "changed"}}
         try:
             self.stage.cluster.patch(
@@ -367,7 +367,7 @@ class Matrix:
         raise ClusterError(msg)
 
     def _predictions(self) -> dict[tuple[str, str], bool | None]:
-        """Ask `explain` of each case and event."""
+        """Get the prediction of `explain` for each case and event."""
         explained = {
             reference: explain(
                 self.stage.cluster, reference, namespace=self.stage.namespace
@@ -386,7 +386,7 @@ class Matrix:
         return found
 
     def _restart_containers(self) -> None:
-        """End the container of each pod that can be started again."""
+        """End each pod's container, if it is one that can be started again."""
         before = self._restarts()
         due = {
             case.pod_name(number): case.seen_in
@@ -406,7 +406,7 @@ class Matrix:
         self._until(are_back)
 
     def _restarts(self, *, only_running: bool = False) -> Counter[str]:
-        """Count restarts of the container of each pod that is looked into."""
+        """Count restarts of each pod's inspected container."""
         homes = {case.pod_name(number): case.seen_in for case, number in self._pods}
         found: Counter[str] = Counter()
         for pod in self.stage.pods(PART):
@@ -460,7 +460,7 @@ def consumer_matrix(
     namespace, image
         As of `Stage`; the image has ``sh`` and ``cat``.
     report
-        Takes a line after each round.
+        Called with a line after each round.
 
     Returns
     -------
@@ -475,7 +475,7 @@ def consumer_matrix(
     Raises
     ------
     UsageError
-        For numbers that cannot be, before anything is made.
+        For impossible numbers, before anything is made.
     """
     at_least(1, rounds=rounds, copies=copies)
     chosen = choose_node(cluster, node, slowest=False)

@@ -1,4 +1,4 @@
-"""Check values of a notebook's parameters, and say in their names what cannot be."""
+"""Check values of a notebook's parameters; errors use the parameters' names."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ _FITS: Mapping[str, Callable[[object], bool]] = {
     "list[int]": _list_of(_whole),
     "list[float]": _list_of(_number),
 }
-"""By annotation. A whole number is a number, and a path is a text; nothing else
-is taken for something that it is not."""
+"""Types by annotation. A whole number fits a number, and a path a text; no other type
+is converted."""
 
 
 def check_types(

@@ -1,4 +1,4 @@
-"""A place on a cluster for one experiment, and how to read what its pods hold."""
+"""A place on a cluster for one experiment, and how to read its pods' content."""
 
 from __future__ import annotations
 
@@ -52,15 +52,15 @@ KINDS: dict[str, Kind] = {
     "Secret": SECRET,
     "Service": SERVICE,
 }
-"""What an experiment makes, and has to remove from a namespace that is not its own."""
+"""Kinds that an experiment makes, and removes from a namespace of others."""
 FOLDER = "/etc/config"
 """Where a container of an experiment mounts its ConfigMap."""
 EXPERIMENT_LABEL = "cmhot.dev/experiment"
 """On every pod of an experiment; its value is the namespace-wide name of its part."""
 ACCOUNT_S = 30.0
-"""Longest time for a new namespace to get its account, without which no pod starts."""
+"""Longest time for a new namespace to get the account that its pods need."""
 GONE_S = 90.0
-"""How long the end waits for the pods to go: a node takes away some three a second."""
+"""How long `close` waits for the pods to go: a node removes some three a second."""
 POLL_S = 0.25
 
 
@@ -68,18 +68,18 @@ class Stage:
     """A workspace with an experiment in it; used by `with`, or by `open` and `close`.
 
     A notebook opens it in one cell and closes it in another; should that cell never
-    run, the end of the kernel closes it. What even that leaves carries the label of
-    its run: `cmhot clean` finds its namespace, in one of others its Deployments and
-    ConfigMaps.
+    run, the end of the kernel closes it. Objects left even then carry the label of
+    their run: `cmhot clean` finds its own namespace, or its Deployments and ConfigMaps
+    in a namespace of others.
 
     Parameters
     ----------
     cluster
         Where.
     node
-        On which all pods run; None: wherever the scheduler puts them.
+        Node of all pods; None: wherever the scheduler puts them.
     namespace
-        An existing one, of which nothing but what was made here is changed or removed;
+        An existing one, in which only objects made here are changed or removed;
         empty or None: one of our own.
     image
         Of the containers; empty or None: as `cmhot.cluster.nodes.probe_image` has it.
@@ -104,7 +104,7 @@ class Stage:
         self._is_open = False
 
     def open(self) -> Self:
-        """Make the namespace, or see that it exists.
+        """Make the namespace, or check that it exists.
 
         Raises
         ------
@@ -125,7 +125,7 @@ class Stage:
         return self
 
     def close(self) -> None:
-        """Remove all that was made, and wait until its pods have gone.
+        """Remove the objects that were made, and wait until the pods have gone.
 
         Raises
         ------
@@ -142,7 +142,7 @@ class Stage:
             refused = []
             for made in reversed(self._made):
                 try:
-                    # an apply that was refused has made nothing: it may be another's
+                    # a refused apply has made nothing: the object may be another's
                     own = [made] if self._run_of(*made) == self.run_id else []
                 except ClusterError as error:
                     refused.append(error)
@@ -153,7 +153,7 @@ class Stage:
         self.until(lambda: not self.left(), within_s=GONE_S)
 
     def left(self) -> list[str]:
-        """Name what is still there of the experiment."""
+        """Name the experiment's objects that are still there."""
         if self._workspace.is_own:
             is_there = self._run_of(NAMESPACE, self.namespace) is not None
             return [f"namespaces/{self.namespace}"] if is_there else []
@@ -177,7 +177,7 @@ class Stage:
     def apply(self, *manifests: Mapping[str, Any]) -> list[Object]:
         """Apply objects with the run's label, and remember them for the end.
 
-        A name that is another's is refused before any of these objects is applied.
+        A name that is in use by others is refused before any object is applied.
         """
         entries = [(KINDS[one["kind"]], one["metadata"]["name"]) for one in manifests]
         for kind, name in entries:
@@ -192,7 +192,7 @@ class Stage:
         return stored
 
     def refuse_taken(self, kind: Kind, name: str) -> None:
-        """Refuse a name that is another's: of another run, or of none."""
+        """Refuse a name that is in use: by another run, or by no run."""
         if self._workspace.is_own:
             return
         run_id = self._run_of(kind, name)
@@ -214,7 +214,7 @@ class Stage:
         raise UsageError(msg)
 
     def _run_of(self, kind: Kind, name: str) -> str | None:
-        """Read which run an object is of; empty: of none, None: it is not there."""
+        """Read which run an object belongs to; empty: to none; None: no object."""
         where = self.namespace if kind.namespaced else None
         try:
             found = self.cluster.get(kind, name, namespace=where)
@@ -354,7 +354,7 @@ def choose_node(
         raise UsageError(msg)
     ordered = [(one.setting, one) for one in known if one.setting is not None]
     sign = -1 if slowest else 1
-    # Watch is the default, and what is said of immutable objects holds under it alone
+    # Watch is the default, and the rule for immutable objects holds under it alone
     _, chosen = min(
         ordered,
         key=lambda pair: (
@@ -366,7 +366,7 @@ def choose_node(
 
 
 def origin(cluster: Cluster, node: ObservedNode) -> dict[str, Any]:
-    """Say where a table comes from, for its ``attrs``."""
+    """Give the origin of a table, for its ``attrs``."""
     return {
         "node": node.name,
         "setting": str(node.setting),
@@ -449,7 +449,7 @@ def one_update(stage: Stage, update: Update) -> pd.DataFrame:
 
 
 def spread_syncs(stage: Stage, part: str, setting: Setting, *, seed: int) -> None:
-    """Touch each pod once, and wait until all are as if they had run for long.
+    """Touch each pod once, and wait until all are in equilibrium.
 
     A touch syncs a pod and sets its timer anew. At instants that are drawn from the
     equilibrium law, every pod is stationary as of the longest interval after the
@@ -474,7 +474,7 @@ def spread_syncs(stage: Stage, part: str, setting: Setting, *, seed: int) -> Non
 
 
 def variables(stage: Stage, pod: str) -> dict[str, str]:
-    """Read the environment that a container's first process was started with."""
+    """Read the environment with which a container's first process was started."""
     found = read_environ(stage.run_in(pod, ["cat", ENVIRON]).output)
     return {name: value.decode(errors="replace") for name, value in found.items()}
 

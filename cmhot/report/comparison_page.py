@@ -1,6 +1,6 @@
-"""What a change did to the delay: two runs side by side, before and after it.
+"""How a change affected the delay: two runs side by side, before and after it.
 
-The page of a comparison has the answer in one sentence first.
+The page of a comparison begins with the answer in one sentence.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ COMPARED = {
     "p95_s": "the 95 % point",
     "p99_s": "the 99 % point",
 }
-"""What is compared, in words."""
+"""The numbers that are compared, in words."""
 DIFFER = {
     "target": "the target",
     "kubernetes": "the version of Kubernetes",
@@ -70,13 +70,13 @@ DIFFER = {
     "plan": "the plan (pods, duration or gap)",
     "host": "the collector's machine",
 }
-"""Keys of run.json that say whether something else changed, too, in words."""
+"""Keys of run.json that show whether something else changed, in words."""
 _MINUS = "\N{MINUS SIGN}"
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A number before and after; None: it was not reached."""
+    """A number before and after the change; None: it was not reached."""
 
     before_s: float | None
     after_s: float | None
@@ -86,7 +86,7 @@ class Difference:
 
     @property
     def shown(self) -> bool:
-        """Whether the interval leaves out that nothing changed."""
+        """Whether the interval excludes that nothing changed."""
         if self.low_s is None or self.high_s is None:
             return False
         return self.low_s > 0 or self.high_s < 0
@@ -94,7 +94,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Side:
-    """One of the two runs, as far as some nodes and one consumer go."""
+    """One of the two runs, restricted to some nodes and one consumer."""
 
     setting: str  # its name: ``10 s, Watch``
     population: Mapping[str, Any]  # as a `SettingSummary` has it
@@ -105,7 +105,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Change:
-    """What became of the delay of some pods, which use the ConfigMap in one way."""
+    """How the delay of some pods changed, which use the ConfigMap in one way."""
 
     consumer: str
     nodes: tuple[str, ...]  # empty: the two runs were on different ones
@@ -235,7 +235,7 @@ def compare_runs(before: Path, after: Path) -> Comparison:
 def _groups(
     before: pd.DataFrame, after: pd.DataFrame
 ) -> list[tuple[str, tuple[str, ...]]]:
-    """List what is compared with each other: consumer and nodes (empty: all)."""
+    """List the groups to compare: consumer and nodes (empty: all nodes)."""
     old, new = _settings_of(before), _settings_of(after)
     found: list[tuple[str, tuple[str, ...]]] = []
     for consumer in sorted(set(old) & set(new)):
@@ -379,7 +379,7 @@ def compare_report(
 def _write(
     comparison: Comparison, before: Path, after: Path, *, folder: Path, clock: Clock
 ) -> Path:
-    """Draw it, and write page and numbers."""
+    """Draw the comparison, and write its page and numbers."""
     runs = [Origin.read(before), Origin.read(after)]
     made = utc_text(clock.utc_ns())
     sections = [
@@ -421,7 +421,7 @@ def _write(
 
 
 def headline(comparison: Comparison, *, kubelets: list[str]) -> str:
-    """Say what the largest change did, in one sentence."""
+    """Describe the effect of the largest change in one sentence."""
     change = max(comparison.changes, key=_size)
     one = change.differences["p95_s"]
     where = "" if comparison.modelled else f" (kubelet {listing(kubelets)})"
@@ -434,7 +434,7 @@ def headline(comparison: Comparison, *, kubelets: list[str]) -> str:
 
 
 def _verdict(one: Difference) -> str:
-    """Say how the time within which 95 % of the pods have an update changed."""
+    """Describe the change of the time within which 95 % of the pods have an update."""
     now = f"95 % of the pods have a changed ConfigMap within {seconds(one.after_s)}"
     if one.difference_s is None or one.low_s is None or one.high_s is None:
         return f"{now}, {seconds(one.before_s)} before; whether that is chance is open"
@@ -457,7 +457,7 @@ def _size(change: Change) -> float:
 
 
 def _section(comparison: Comparison, change: Change, stem: Path) -> Section:
-    """Draw a change, and say what it did."""
+    """Draw a change, and describe its effect."""
     import matplotlib.pyplot as plt  # noqa: PLC0415 - a second that only pages pay
 
     curves = change.curves()
@@ -499,7 +499,7 @@ def _title(comparison: Comparison, change: Change) -> str:
 
 
 def _sentences(change: Change) -> str:
-    """Say every difference of a change."""
+    """Write a sentence about each difference of a change."""
     said = []
     for name, one in change.differences.items():
         what = COMPARED[name]
@@ -583,7 +583,7 @@ def _pair(one: Difference) -> str:
 
 
 def _limits(comparison: Comparison) -> list[str]:
-    """List what a reader may wrongly take from the page."""
+    """List conclusions that a reader may wrongly draw from the page."""
     said = [
         (
             "The two runs were made one after the other: whatever else changed "

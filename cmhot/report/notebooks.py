@@ -1,9 +1,9 @@
 """The notebooks as functions: found, checked, executed, turned into pages.
 
-The only module that imports papermill, which warns of a misspelt parameter and starts
-whatever kernel a user has registered under a notebook's name. Here the one is an error,
-and the kernel is the Python that runs this, without anybody's profile or start-up
-files, reached through sockets in a folder that only this user may enter.
+The only module that imports papermill, which only warns of a misspelt parameter and
+starts whatever kernel a user has registered under a notebook's name. Here a misspelt
+parameter is an error, and the kernel is the Python that runs this, without profile or
+start-up files, reached through sockets in a folder that only this user may enter.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ LONGEST_SOCKET = 100
 A longer one (a long TMPDIR) leaves the loopback interface."""
 _PACKAGE = Path(__file__).parents[1]
 _FOLDERS = (_PACKAGE / "_notebooks", _PACKAGE.parent / "notebooks")
-"""Where they are in an installed wheel, and in a checkout."""
+"""The notebooks' folder in an installed wheel, and in a checkout."""
 _TEMPLATE = """
 {%- extends 'lab/index.html.j2' -%}
 {%- block html_head_js -%}<link rel="icon" href="data:,">{%- endblock -%}
@@ -56,15 +56,15 @@ class Parameter(NamedTuple):
 
 
 class NotebookInfo(NamedTuple):
-    """What a notebook says of itself, in its metadata under ``cmhot``."""
+    """A notebook's own metadata, under ``cmhot``."""
 
     left_out: Mapping[str, str]
     """Profiles of a report that do not execute it, each with the reason."""
     values: Mapping[str, Mapping[str, Any]]
     """By profile, parameters that differ from its own defaults."""
     waits: Mapping[str, Any]
-    """What it waits for on a real cluster, in units of `cmhot.report.steps.Pace`;
-    ``for_each`` names the parameter that says how often."""
+    """Its waits on a real cluster, in units of `cmhot.report.steps.Pace`;
+    ``for_each`` names the parameter that gives their number."""
 
 
 class NotebookError(CheckError):
@@ -102,7 +102,7 @@ def title(name: str) -> str:
 
 
 def info(name: str) -> NotebookInfo:
-    """Read what a notebook says of itself; what it does not say is empty."""
+    """Read a notebook's own metadata; missing keys are empty."""
     found = _content(name)["metadata"].get("cmhot", {})
     return NotebookInfo(*(found.get(field, {}) for field in NotebookInfo._fields))
 
@@ -137,9 +137,9 @@ def execute(
     which the kernel shares. An interrupt reaches the cell that runs, as in
     JupyterLab, so that it can end properly; a second one stops at once.
 
-    What `values` leave out keeps the notebook's default; `progress` gets how many
-    cells have begun, and how many there are. The executed copy, whose path is returned,
-    is in the folder `out`, also after an interrupt.
+    Parameters missing in `values` keep the notebook's defaults; `progress` gets how
+    many cells have begun, and how many there are. The executed copy, whose path is
+    returned, is in the folder `out`, also after an interrupt.
 
     Raises
     ------
@@ -203,7 +203,7 @@ def _run(
     kernel: Kernel,
     progress: Callable[[int, int], None],
 ) -> None:
-    """Let papermill do it, with our kernel and our progress."""
+    """Let papermill execute it, with our kernel and our progress."""
     total = 0
 
     def count(notebook: Any) -> None:  # noqa: ANN401 - a NotebookNode

@@ -1,8 +1,8 @@
 """The builder of report pages: sections in, one self-contained HTML page out.
 
-Everything that a page shows is in its file, figures included;
-it has no script and asks for nothing from elsewhere,
-and says so to the browser (Content-Security-Policy).
+All content of a page is in its file, figures included;
+it has no script and fetches nothing,
+and tells the browser so (Content-Security-Policy).
 All text is escaped.
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 FEW = 5
-"""Sections that need no list of contents."""
+"""Up to so many sections need no list of contents."""
 _UNIT = re.compile(r"(?<=\d) (?=(?:s|min|pods|delays)\b|%)")
 
 
@@ -52,7 +52,7 @@ class Section:
 
     @property
     def anchor(self) -> str:
-        """What a link within the page leads to."""
+        """The anchor for links within the page."""
         return re.sub(r"[^a-z0-9]+", "-", (self.title or "").lower()).strip("-")
 
 
@@ -74,11 +74,11 @@ class Points:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What must not be overlooked, such as a failure, in a sentence or two."""
+    """A warning that must not be overlooked, such as a failure."""
 
     kind: ClassVar[str] = "notice"
     text: str
-    link: tuple[str, str] | None = None  # label and relative path of where to read on
+    link: tuple[str, str] | None = None  # label and relative path of further reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class HtmlRow:
-    """A row of a table: what it is about, and a cell for each column but the first."""
+    """A row of a table: its subject, and a cell for each column but the first."""
 
     head: str
     cells: Sequence[str]
@@ -134,7 +134,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Links: label, relative path, and what is found there."""
+    """Links: label, relative path, and a description."""
 
     kind: ClassVar[str] = "links"
     items: Sequence[tuple[str, str, str]]

@@ -1,4 +1,4 @@
-"""How far a collection or a notebook is, and how that is shown while it lasts."""
+"""The progress of a collection or a notebook, read and shown while it lasts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     CellsBar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 
 EVERY_S = 1.0
-"""Between two reads of a run directory; each read costs a millisecond."""
+"""Pause between two reads of a run directory; each read costs a millisecond."""
 _TAIL = 4096
 """Bytes of publications.jsonl to read for the last delay: some ten lines."""
 _PHASES = {
@@ -130,7 +130,7 @@ class ReportProgress:
 
 
 def read_progress(path: Path, *, clock: Clock) -> Progress | None:
-    """Read how far the run in a directory is; None: it has not begun.
+    """Read the progress of the run in a directory; None: it has not begun.
 
     Another process writes it. The directory only grows, and is all that the two
     processes share: reading it cannot disturb the measurement.

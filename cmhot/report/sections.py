@@ -1,4 +1,4 @@
-"""What a report says: headline, figures, tables, limits, and where all of it is from.
+"""The sections of a report: headline, figures, tables, limits, origins.
 
 Every number in its sentences is from a run.
 """
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 
 
 HEADLINE_FIGURE = "delay-distribution"
-"""The one that the headline is about: it stands first."""
+"""The figure that the headline is about: it stands first."""
 NAMED = 3
-"""Nodes of one kind that are named; of a large cluster the rest is counted."""
+"""Nodes of one kind that are named; on a large cluster the others are counted."""
 DASH = "–"  # noqa: RUF001 - not a minus
 _TEXTS = ("name", "title", "alt", "caption", "paragraph")
 _COLUMNS = ("mean_s", "p50_s", "p90_s", "p95_s", "p99_s", "max_s")
@@ -56,7 +56,7 @@ _REMARKS = {
     "delays": "one row per update and pod",
     "refresh": "one row per refresh of a pod",
 }
-"""What the files of a run are, by their name without its end."""
+"""What each file of a run holds, by its name without the extension."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class DrawnFigure:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where numbers come from: a run, without its rows."""
+    """The origin of numbers: a run, without its rows."""
 
     path: Path
     meta: Mapping[str, Any]  # run.json
@@ -85,13 +85,13 @@ class Origin:
 
     @classmethod
     def read(cls, path: Path) -> Origin:
-        """Read it from a run directory."""
+        """Read the origin from a run directory."""
         meta = read_meta(path)
         return cls(path, meta, _has_known_clocks(path, meta))
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """What run.json says of how the run was made, without its list of pods."""
+        """How the run was made, from run.json without its list of pods."""
         return {key: value for key, value in self.meta.items() if key != "pods"}
 
     @property
@@ -104,7 +104,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Report:
-    """All that the page of a report is made of."""
+    """The parts of a report's page."""
 
     name: str
     created_utc: str
@@ -126,7 +126,7 @@ class Report:
 
     @property
     def failures(self) -> list[str]:
-        """A sentence for each notebook that failed, and for want of any delay."""
+        """A sentence for each notebook that failed, and one if there are no delays."""
         failed = [
             f"Notebook {name} failed: {entry.error}"
             for name, entry in self.entries.items()
@@ -211,7 +211,7 @@ def compose(report: Report) -> HtmlPage:
 
 
 def _notices(report: Report) -> list[Block]:
-    """Say first what failed."""
+    """Make the notices about failures, which come first."""
     failed: list[Block] = [
         Notice(
             f"Notebook {name} failed: {entry.error}. The rest of this page does not "
@@ -245,7 +245,7 @@ def _figures(report: Report) -> list[Section]:
 
 
 def _limits(report: Report) -> list[str]:
-    """List what the page does not say, and why."""
+    """List the limits of the page, and their reasons."""
     said = []
     for name, entry in report.entries.items():
         title = _titled(name)
@@ -306,7 +306,7 @@ def _interval(pair: Sequence[float | None] | None) -> str:
 
 
 def _files(report: Report) -> list[Block]:
-    """List what can be downloaded beside the page."""
+    """List the files for download beside the page."""
     items = [("numbers.json", "numbers.json", "every number on this page, and more")]
     items += [
         (
@@ -327,7 +327,7 @@ def _files(report: Report) -> list[Block]:
 
 
 def headline(summary: Summary, *, kubelets: Sequence[str]) -> str:
-    """Say the result in one sentence."""
+    """Write the result in one sentence."""
     chosen = series(summary)
     if not chosen:
         word = "modelled" if summary.modelled else "measured"
@@ -355,7 +355,7 @@ def headline(summary: Summary, *, kubelets: Sequence[str]) -> str:
 
 
 def not_measured(summary: Summary, *, clocks_known: bool) -> list[str]:
-    """List what a reader may wrongly take from the page."""
+    """List conclusions that a reader may wrongly draw from the page."""
     said = []
     if summary.modelled:
         said.append(
@@ -406,7 +406,7 @@ def not_measured(summary: Summary, *, clocks_known: bool) -> list[str]:
 
 
 def origins(runs: Sequence[Origin]) -> list[Block]:
-    """Show where the numbers of each run come from."""
+    """Show the origin of each run's numbers."""
     blocks: list[Block] = []
     for run in runs:
         meta = run.meta
@@ -483,7 +483,7 @@ def _settings(meta: Mapping[str, Any]) -> HtmlTable:
 
 
 def name_some(names: Sequence[str]) -> str:
-    """Name nodes, or the first of them and how many more there are."""
+    """Name nodes; of many, the first few and the number of the others."""
     more = len(names) - NAMED
     named = [*names[:NAMED], f"{more} more"] if more > 0 else names
     return listing(named)

@@ -1,8 +1,8 @@
 """Which notebooks a report executes, with which values, and how long they take.
 
-A notebook gets a value for each parameter that it has. What it waits for, and its part
-in each profile, it says itself, in its metadata (`notebooks.NotebookInfo`): adding a
-notebook is adding a file.
+A notebook gets a value for each parameter that it has. Its own metadata say what it
+waits for, and its part in each profile (`notebooks.NotebookInfo`): adding a notebook is
+adding a file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 COLLECT = "02-collect"
-"""The notebook that makes the run which others read."""
+"""The notebook that collects the run for the others."""
 RUNS, FIGURES = "runs", "figures"
 """Folders of a report, and the values that stand for them in a `Step`."""
 SHORTEST_S = 60.0
@@ -31,7 +31,7 @@ SHORTEST_S = 60.0
 POD_START_S = 0.25
 """What a probe pod takes to start, seconds: 100 of them were Ready after 18 s."""
 NOTEBOOK_S = 6.0
-"""What a notebook takes that only computes: most of it to start a kernel."""
+"""Seconds of a notebook that only computes: most of them to start a kernel."""
 
 
 class Profile(NamedTuple):
@@ -41,7 +41,7 @@ class Profile(NamedTuple):
     """Probe pods per setting."""
     total_s: float
     """How long collecting is to take in all, in seconds, once the probes run:
-    what burn-in and drain leave of it is measured."""
+    the rest after burn-in and drain is the measuring window."""
 
 
 PROFILES: Mapping[str, Profile] = {
@@ -54,9 +54,9 @@ PROFILES: Mapping[str, Profile] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What a report is to collect; as in `Plan`, where a field is one of its own.
+    """The order for a report's collection; fields that `Plan` has mean the same.
 
-    `pods` and `duration_s` count instead of the profile's; None: the profile's.
+    `pods` and `duration_s` replace the profile's; None: the profile's.
     """
 
     target: str | None
@@ -71,7 +71,7 @@ class Order:
 
     @property
     def given_setting(self) -> Setting | None:
-        """The setting given by hand, read."""
+        """The setting given by hand, parsed."""
         return None if self.setting is None else parse_setting(self.setting)
 
     def plan(self, settings: Sequence[Setting]) -> Plan:
@@ -80,7 +80,7 @@ class Order:
         Raises
         ------
         UsageError
-            For an unknown profile, or values that cannot be.
+            For an unknown profile, or impossible values.
         """
         if self.profile not in PROFILES:
             known = ", ".join(PROFILES)
@@ -113,7 +113,7 @@ class Step:
 
     @property
     def asks_cluster(self) -> bool:
-        """Whether it has to do with a cluster."""
+        """Whether it needs a cluster."""
         only_reads_runs = self.values.get("runs") and not self.values.get("trials")
         return "target" in self.values and not only_reads_runs
 
@@ -177,9 +177,9 @@ def _step(name: str, values: Mapping[str, Any]) -> Step:
 
 
 class Pace(NamedTuple):
-    """What notebooks wait for here, in seconds; on the model, whose time is virtual, 0.
+    """How long notebooks wait here, in seconds; on the model, whose time is virtual, 0.
 
-    Its fields are the units in which a notebook's metadata say what it waits for.
+    Its fields are the units of the waits in a notebook's metadata.
     """
 
     seconds: float = 0.0
@@ -189,7 +189,7 @@ class Pace(NamedTuple):
 
     @classmethod
     def of(cls, plan: Plan, settings: Sequence[Setting]) -> Pace:
-        """Work it out for a real cluster, with one setting for each group of nodes."""
+        """Compute the pace on a real cluster, a setting for each group of nodes."""
         pods_s = POD_START_S * plan.pods * len(settings)
         frequencies_s = [one.sync_frequency_s for one in settings]
         return cls(
@@ -200,7 +200,7 @@ class Pace(NamedTuple):
         )
 
     def left_s(self, steps: Sequence[Step]) -> float:
-        """Say how long notebooks take."""
+        """Estimate how long notebooks take, in seconds."""
         return sum(NOTEBOOK_S + self._waited_s(step) for step in steps)
 
     def _waited_s(self, step: Step) -> float:

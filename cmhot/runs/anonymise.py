@@ -1,13 +1,13 @@
 """An anonymous copy of a run: every number is kept, every name is replaced.
 
-What is kept is listed here, and everything else is left out: a key or a value that a
-later version of cmhot writes into a run is not given away by mistake.
+Only keys and values that are listed here are kept: one that a later version of cmhot
+writes into a run is not given away by mistake.
 
 Kept: versions, settings, the schedule's seed, the checks' verdicts, and all stamps, to
-the nanosecond. Who does not want to give away the day has them shifted by whole
-seconds, to a run that begins in 2000: no interval and no part of a second changes by
-that. Only the limits of direct delays may then differ in their third digit, since
-updates are grouped by a hash of their instants (`cmhot.statistics.blocks`).
+the nanosecond. To hide the day they can be shifted by whole seconds, to a run that
+begins in 2000: no interval and no part of a second changes by that. Only the limits of
+direct delays may then differ in their third digit, since updates are grouped by a hash
+of their instants (`cmhot.statistics.blocks`).
 
 Replaced, each name always by the same one: nodes, pods, their uids, containers,
 ConfigMaps and consumers that Kubernetes does not know.
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
 
 
 BEGIN_NS = 946_684_800 * NS_PER_S
-"""2000-01-01T00:00:00Z, when a run begins whose times are shifted."""
+"""2000-01-01T00:00:00Z, the beginning of a run whose times are shifted."""
 CONSUMERS = ("volume", "subPath", "projected", "env", "envFrom")
 KINDS = (
     *("reconnect", "restart", "gap", "throttled", "late", "gone", "node_gone"),
     *("node_ready", "scramble_failed", "unseen", "resumed"),
 )
-"""Kinds of incidents that are kept; another is called ``other``."""
+"""Kinds of incidents that are kept; any other becomes ``other``."""
 SOURCES = ("configz", "given", "inferred", "unknown")
 _STATUSES = ("running", "complete", "interrupted", "invalid")
 _VERSION = re.compile(r"v?\d+(\.\d+){1,2}")
@@ -56,7 +56,7 @@ _PLAN = ("pods", "duration_s", "gap_s", "seed")
 
 @dataclass(frozen=True, slots=True)
 class _Names:
-    """New names for old ones, in the same order, so that nothing is sorted anew."""
+    """New names for old ones, which sort in the same order."""
 
     of: Mapping[str, Mapping[str, str]]
     shift_ns: int
@@ -106,7 +106,7 @@ class _Names:
         return old.map(dict(self.of[kind]), na_action="ignore").astype("str")
 
     def subject(self, old: Any) -> str | None:  # noqa: ANN401 - a cell
-        """Rename what an incident is about: ``pod/NAME``, ``node/NAME`` or a name."""
+        """Rename the object of an incident: ``pod/NAME``, ``node/NAME`` or a name."""
         if _is_null(old):
             return None
         kind, slash, name = str(old).rpartition("/")
@@ -122,7 +122,7 @@ class _Names:
 
 
 def anonymised(run: Run, *, shift_times: bool = False) -> Run:
-    """Replace all names in a run, and leave out what no number is made of.
+    """Replace all names in a run, and leave out fields that no number depends on.
 
     A summary of it has the same numbers, but nodes have no labels any more. If
     `shift_times`, all stamps are shifted, so that the day is not given away. The result
@@ -155,14 +155,14 @@ def anonymised(run: Run, *, shift_times: bool = False) -> Run:
 
 
 def run_id_of(run: Run) -> str:
-    """Name a copy by what it holds: who has the run can see that it is of it."""
+    """Name a copy by its content: the run's owner can check that it is of the run."""
     rows = pd.util.hash_pandas_object(run.publications[["seq", "published_ns"]])
     digest = hashlib.sha256(rows.to_numpy().tobytes()).hexdigest()
     return f"anonymous-{digest[:12]}"
 
 
 def _meta(run: Run, names: _Names) -> dict[str, Any]:
-    """Pick of run.json what may be given away."""
+    """Pick the keys of run.json that may be given away."""
     meta = run.meta
     nodes = names.of["node"]
     plan, host = meta.get("plan") or {}, meta.get("host") or {}
@@ -209,7 +209,7 @@ def _meta(run: Run, names: _Names) -> dict[str, Any]:
 
 
 def _statuses(updates: pd.DataFrame) -> pd.Series[Any]:
-    """Give what became of each write; an unknown status is replaced by its stamps."""
+    """Give the status of each write; an unknown one is derived from its stamps."""
     status = updates["status"]
     by_stamps = np.select(
         [updates["acked_ns"].notna(), updates["sent_ns"].notna()],
@@ -221,7 +221,7 @@ def _statuses(updates: pd.DataFrame) -> pd.Series[Any]:
 
 
 def _events(events: pd.DataFrame, names: _Names) -> pd.DataFrame:
-    """Keep of incidents when, what kind, whose, and the ends of a gap."""
+    """Keep an incident's instant, kind and object, and the ends of a gap."""
     details = [
         {name: names.at(detail[name]) for name in ("from_ns", "to_ns")}
         if isinstance(detail, dict)
@@ -261,7 +261,7 @@ def _check(found: Any) -> Any:  # noqa: ANN401 - a verdict, or a count of older 
 
 
 def _shifted(frame: pd.DataFrame, names: _Names) -> pd.DataFrame:
-    """Shift the instants of a table; offsets and bounds are none."""
+    """Shift the instants of a table; offsets and bounds are not instants."""
     instants = [
         str(name)
         for name in frame
@@ -271,7 +271,7 @@ def _shifted(frame: pd.DataFrame, names: _Names) -> pd.DataFrame:
 
 
 def _shift_ns(run: Run) -> int:
-    """Give whole seconds from when a run began to `BEGIN_NS`."""
+    """Give the whole seconds from a run's beginning to `BEGIN_NS`, in ns."""
     stamps = [run.updates["sent_ns"].min(), run.publications["published_ns"].min()]
     known = [int(stamp) for stamp in stamps if not _is_null(stamp)]
     first_s = min(known, default=BEGIN_NS) // NS_PER_S

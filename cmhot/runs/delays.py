@@ -1,4 +1,4 @@
-"""From what was recorded to what is asked: the delay of each update in each pod.
+"""From publications to delays: when each update arrived in each pod.
 
 The table is a pure function of a run, so it can be made again at any time.
 """
@@ -32,36 +32,36 @@ CHUNK = 25_000
 """Rows of a chunk: some ten megabytes while they are made."""
 _STATUS_CODES = {name: number for number, name in enumerate(schema.STATUSES)}
 DRIFT = 1e-4
-"""Two clocks drift apart by less, s/s: quartz is good to 2e-5 each, over what
-the interpolation between two estimates already takes out."""
+"""Most drift between two clocks, s/s: quartz is good to 2e-5 each, and interpolation
+between two estimates takes out part of it."""
 NEVER = int(np.iinfo(np.int64).max)
 """After every instant."""
 
 
 def delays(run: Run) -> pd.DataFrame:
-    """Compute what each trial update came to in each consumer of each pod.
+    """Compute the outcome of each trial update in each consumer of each pod.
 
     The delay of update i is the time from its acknowledgement
     to the first publication with number i or a later one;
     it may be negative, when the answer to the write was slow.
     The publication's stamp is the node's: it is translated to the collector's clock
     by the offset that was estimated around it (`NodeClock`),
-    and ``clock_bound_s`` says how far it may still be wrong.
+    and ``clock_bound_s`` is its largest error.
 
     Waiting that ended otherwise is kept, with ``waited_s`` up to that end:
     at a restart of the pod or its node (``interrupted``),
     at the start of a gap that covers the publication
-    (``missed``: the one that was seen after it, ``published_ns``,
+    (``missed``: the publication seen after it, ``published_ns``,
     may have replaced an earlier one)
     or at the end of observation (``timeout``).
-    What was acknowledged after a pod was lost is ``interrupted`` at once:
-    nothing is known of any waiting, so that ``waited_s`` is 0.
+    An update acknowledged after a pod was lost is ``interrupted`` at once:
+    no waiting was observed, so that ``waited_s`` is 0.
 
     Returns
     -------
     DataFrame
         One row per update, pod and consumer, with the columns of `schema.DELAYS`;
-        those that the schema has as text are categories here.
+        the schema's text columns are categories here.
     """
     return _Matching.of(run).table(all_series(run))
 
@@ -190,8 +190,8 @@ def _outcomes(
 ) -> dict[str, Any]:
     """Match updates with the publications of one consumer in one pod.
 
-    What happened to the pod is compared by the node's clock, in which most of it is
-    recorded; how long was waited is counted by the collector's.
+    The pod's events are compared by the node's clock, by which most of them are
+    recorded; waiting is counted by the collector's.
     """
     acked = clock.to_node(trials.acked_ns)
     index = np.searchsorted(series.seq, trials.seq, "left")
@@ -247,10 +247,10 @@ def _outcomes(
 
 @dataclass(frozen=True, slots=True)
 class ConsumerSeries:
-    """The publications of one consumer in one pod, in order, and what interrupts them.
+    """The publications of one consumer in one pod, in order, and their interruptions.
 
-    In a gap the probe did not look, so that it saw the last publication in it only.
-    After `gone_ns` nothing is known of the pod any more.
+    In a gap the probe did not look: of the publications in it, it saw only the last.
+    After `gone_ns` the pod is no longer known.
     """
 
     node: str
@@ -326,7 +326,7 @@ def of_map(updates: pd.DataFrame, configmap: str | None) -> pd.DataFrame:
 
 @dataclass(frozen=True, slots=True)
 class _Incidents:
-    """When records break off, for good or for a while, by the object concerned."""
+    """The instants at which records break off, for good or a while, by object."""
 
     by_object: Mapping[str, list[tuple[str, int, Any]]]
 
@@ -334,7 +334,7 @@ class _Incidents:
     def of(cls, events: pd.DataFrame) -> _Incidents:
         """Sort a run's events by their objects."""
         own = events[events["kind"].isin(["restart", "gap", "gone", "unseen"])]
-        # who resumed a run has read what was unseen when it ended before
+        # a resumed run has since read the lines that were unseen when it ended
         resumed = np.flatnonzero(events["kind"] == "resumed")
         again = own.index.isin(events.index[: resumed[-1]]) if resumed.size else False
         own = own[~((own["kind"] == "unseen") & again)]
@@ -345,7 +345,7 @@ class _Incidents:
         return cls(found)
 
     def concerning(self, pod: str, node: str) -> dict[str, Any]:
-        """Give what concerns a pod, as fields of `ConsumerSeries`."""
+        """Give the incidents of a pod, as fields of `ConsumerSeries`."""
         names = {pod, f"pod/{pod}", node, f"node/{node}"}
         own = [event for name in names for event in self.by_object.get(name, ())]
         gaps = [
@@ -368,7 +368,7 @@ class _Incidents:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NodeClock:
-    """What is known of one node's clock, in estimates over the run."""
+    """One node's clock against the collector's, in estimates over the run."""
 
     at_ns: Nanoseconds  # of the estimates, ascending, collector's clock; shape (n,)
     offset_ns: Floats  # node clock less collector's at each; shape (n,)
@@ -377,7 +377,7 @@ class NodeClock:
 
     @classmethod
     def of(cls, meta: Mapping[str, Any], clock: pd.DataFrame, node: str) -> NodeClock:
-        """Take what run.json and clock.jsonl know of a node's clock.
+        """Take a node's clock from run.json and clock.jsonl.
 
         On a testbed there is but one: an estimate, whose error is that of the time a
         command takes in a pod, would make its stamps worse.
@@ -395,8 +395,8 @@ class NodeClock:
         """Interpolate offset and bound, in ns, at instants of the collector's clock.
 
         Between two estimates both are interpolated (a steady drift then stays within
-        the bound); what the drift may change of that grows with the distance to the
-        nearest estimate, by `DRIFT`. NaN where there is no estimate; shaped as `at_ns`.
+        the bound); for a drift that is not steady the bound grows with the distance to
+        the nearest estimate, by `DRIFT`. NaN without any estimate; shaped as `at_ns`.
         """
         known = self.at_ns
         if not known.size:
@@ -465,7 +465,7 @@ def pool(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def _union(columns: Sequence[pd.Series[Any]]) -> pd.Categorical:
-    """Join columns of categories, whatever those of each are."""
+    """Join columns of categories, which may differ between them."""
     kinds = [pd.Categorical(column) for column in columns]
     names = pd.Index([name for one in kinds for name in one.categories]).unique()
     codes = [one.set_categories(names).codes for one in kinds]

@@ -1,4 +1,4 @@
-"""What a collection is to do, fixed before it begins, and where its probes may run."""
+"""The plan of a collection, fixed before it begins, and where its probes may run."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ so that no sync finds nothing new and two intervals do not look like one."""
 SHORTEST_GAP_S = 0.2
 """A write takes some milliseconds; closer together they would queue."""
 DEFAULT_SYNC_S = 60.0
-"""Assumed for the gap where no setting is known: the kubelet's default."""
+"""`syncFrequency` assumed for the gap where none is known: the kubelet's default."""
 CACHE_CYCLES = 3
-"""Fetches for which a cache is left alone before anything is measured."""
+"""Fetches for which a cache is left alone before the measurement."""
 DRAIN_S = 2.0
-"""After the last update it waits 1.5 S + 2 s: longer than any healthy delay.
+"""After the last update a collection waits 1.5 S + 2 s: longer than any healthy delay.
 Under Cache, a TTL comes on top."""
 
 
@@ -54,10 +54,10 @@ class Plan:
     probe_image
         Image of the probes; None: the testbed's own, else a pinned busybox.
     setting
-        The setting of kubelets that may not be asked for it, as `parse_setting`
-        reads it; None: it stays unknown.
+        The setting of kubelets that may not be asked for it, in the form of
+        `parse_setting`; None: it stays unknown.
     node_selector, tolerations, image_pull_secret
-        Where the probes may run, as `make_placement` reads it.
+        Where the probes may run, in the form of `make_placement`.
     node_labels
         Labels of the nodes to be recorded beside `cmhot.cluster.nodes.RECORDED_LABELS`.
     """
@@ -75,7 +75,7 @@ class Plan:
     node_labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be done."""
+        """Refuse impossible values."""
         if self.pods < 1:
             msg = f"{self.pods} pods cannot measure anything: ask for at least one"
             raise UsageError(msg)
@@ -92,16 +92,16 @@ class Plan:
         object.__setattr__(self, "node_selector", tuple(self.node_selector))
         object.__setattr__(self, "tolerations", tuple(self.tolerations))
         object.__setattr__(self, "node_labels", tuple(self.node_labels))
-        _ = self.given_setting, self.placement  # what cannot be read is refused now
+        _ = self.given_setting, self.placement  # an unreadable value is refused now
 
     @property
     def given_setting(self) -> Setting | None:
-        """The setting given by hand, read."""
+        """The setting given by hand, parsed."""
         return None if self.setting is None else parse_setting(self.setting)
 
     @property
     def placement(self) -> Placement:
-        """Where the probes may run, read."""
+        """Where the probes may run, parsed."""
         return make_placement(
             node_selector=self.node_selector,
             tolerations=self.tolerations,
@@ -139,10 +139,10 @@ def burn_in_s(
 ) -> float:
     """From the first annotation until every pod is in equilibrium, in seconds.
 
-    Annotations scramble the syncs, not what a node has cached: an entry forgets when it
-    was first filled over some times its TTL, and where S is far below the TTL, so that
-    fetches come almost exactly a TTL apart, it hardly does. So the window begins at a
-    random instant of a TTL, `late`, a share drawn uniformly from 0 to 1. The version of
+    Annotations scramble the syncs, not the fetches of a node's cache: an entry's phase
+    is lost over some times its TTL, and hardly at all where S is far below the TTL, so
+    that fetches come almost exactly a TTL apart. So the window begins at a random
+    instant of a TTL, `late`, a share drawn uniformly from 0 to 1. The version of
     the kubelets, `kubernetes`, decides whether a TTL matters; None: current.
     """
     return max(
@@ -162,7 +162,7 @@ def drain_s(settings: Sequence[Setting], *, kubernetes: str | None = None) -> fl
 
 
 def expected_duration_s(plan: Plan, settings: Sequence[Setting]) -> float:
-    """Say how long a collection takes at most once its probes are Ready, in seconds."""
+    """Bound how long a collection takes once its probes are Ready, in seconds."""
     return burn_in_s(settings, late=1.0) + plan.duration_s + drain_s(settings)
 
 
@@ -176,7 +176,7 @@ def _ttl_s(setting: Setting, kubernetes: str | None) -> float:
 def update_offsets_ns(
     rng: np.random.Generator, *, duration_s: float, gap_s: float
 ) -> list[int]:
-    """Draw the instants of the updates, before anything is known of their outcome.
+    """Draw the instants of the updates, before any outcome is known.
 
     Gaps are independent and uniform on [0.5, 1.5]·``gap_s``: bounded, so that every
     sync finds something new, and jittered, so that the updates do not lock onto the
@@ -213,7 +213,7 @@ class Toleration:
         }
 
     def covers(self, taint: Mapping[str, Any]) -> bool:
-        """Say whether a pod with it may run on a node with this taint."""
+        """Report whether a pod with the toleration may run on a node with the taint."""
         return (
             self.key in {None, taint["key"]}
             and self.value in {None, taint.get("value", "")}
@@ -257,7 +257,7 @@ class Placement:
     image_pull_secret: str | None = None  # of the namespace; None: none is needed
 
     def takes(self, node: Mapping[str, Any]) -> bool:
-        """Say whether a probe may be scheduled to a Node."""
+        """Report whether a probe may be scheduled to a Node."""
         spec, labels = node["spec"], node["metadata"].get("labels") or {}
         return (
             not spec.get("unschedulable")
@@ -275,7 +275,7 @@ class Placement:
         ]
 
     def to_pod_spec(self) -> dict[str, Any]:
-        """Return the fields of a pod's specification that say so."""
+        """Return the placement as fields of a pod's specification."""
         spec: dict[str, Any] = {}
         if self.node_selector:
             spec["nodeSelector"] = dict(self.node_selector)
@@ -287,7 +287,7 @@ class Placement:
 
 
 ANYWHERE = Placement()
-"""On every node that takes pods without being asked to."""
+"""Any node that takes pods without tolerations."""
 
 
 def make_placement(
@@ -296,7 +296,7 @@ def make_placement(
     tolerations: Iterable[str] = (),
     image_pull_secret: str | None = None,
 ) -> Placement:
-    """Make a placement from what the command line gives."""
+    """Make a placement from the command line's texts."""
     return Placement(
         node_selector=tuple(parse_label(text) for text in node_selector),
         tolerations=tuple(parse_toleration(text) for text in tolerations),

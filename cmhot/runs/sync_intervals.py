@@ -98,11 +98,11 @@ def refresh_intervals(run: Run) -> pd.DataFrame:
 
 @dataclass(frozen=True, slots=True)
 class _Fetches:
-    """When the content that a node's cache entry held was current, by number."""
+    """When the content of a node's cache entry was current, by number."""
 
     seq: Nanoseconds  # numbers that were published on the node, ascending; shape (n,)
     current_ns: Nanoseconds  # G of each; shape (n,)
-    known: Flags  # whether it can be said; shape (n,)
+    known: Flags  # whether G is known; shape (n,)
 
     @classmethod
     def of(cls, updates: pd.DataFrame, sharing: Sequence[ConsumerSeries]) -> _Fetches:
@@ -129,7 +129,7 @@ class _Fetches:
         return cls(seq, np.where(itself, earliest, middle), itself | recorded)
 
     def at(self, seq: Nanoseconds) -> tuple[Nanoseconds, Flags]:
-        """Look numbers up; each was published."""
+        """Look up numbers, each of which was published."""
         index = np.searchsorted(self.seq, seq)
         return self.current_ns[index], self.known[index]
 
@@ -168,7 +168,7 @@ def _of_entry(
 
 
 def _by_clock(updates: pd.DataFrame, clock: NodeClock) -> pd.DataFrame:
-    """Give the stamps of updates as a node's clock had them."""
+    """Give the stamps of updates by a node's clock."""
     if not clock.at_ns.size:
         return updates
     shifted = {}
@@ -181,7 +181,7 @@ def _by_clock(updates: pd.DataFrame, clock: NodeClock) -> pd.DataFrame:
 
 
 def _intervals(series: ConsumerSeries, fetches: _Fetches | None) -> dict[str, Any]:
-    """Give start, publication and currency of what each publication brought.
+    """Give the start, publication and currency of each publication's updates.
 
     Without fetches each publication is current. Each column has shape (n - 1,).
     """

@@ -50,9 +50,10 @@ def expected_law(
 
     No law is known for an unknown setting or TTL, nor for a consumer that keeps the
     content it started with. Under a TTL the law depends on how many pods of a node
-    share the ConfigMap: those in the table are taken for all. Nodes with different numbers have
-    different laws, and each counts by its rows, pods times updates, as both estimators
-    count them. `version_of` gives the version of a node's kubelet; None: current.
+    share the ConfigMap: those in the table are taken for all. Nodes with different
+    numbers have different laws, and each counts by its rows, pods times updates, as
+    both estimators count them. `version_of` gives the version of a node's kubelet;
+    None: current.
     """
     first = delays.iloc[0]
     setting = schema.setting_of({name: first[name] for name in schema.SETTING})

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 LIFETIME = dt.timedelta(days=365)
-"""A testbed is thrown away long before; a start makes everything anew."""
+"""Validity: a testbed is thrown away long before; each start makes new certificates."""
 CLOCK_SLACK = dt.timedelta(minutes=5)
-"""Certificates begin this much earlier, should the clock be stepped back."""
+"""Certificates are valid from this much earlier, should the clock be set back."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Compose all files, arguments and commands that the testbed's programs are given.
+"""Compose all files, arguments and commands of the testbed's programs.
 
 Pure: a spec and the address of the link in, files and a launch plan out.
 Each option that is not a default carries the reason why it is there.
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 
 USER = "cmhot"
-"""Who the kubeconfig's user is, for RBAC and for the audit log."""
+"""The kubeconfig's user, for RBAC and for the audit log."""
 STARTER = "cmhot-testbed"
-"""Who waits for readiness: not the user, whose requests are counted."""
+"""The user that waits for readiness: the kubeconfig's user's requests are counted."""
 AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
@@ -49,7 +49,7 @@ KUBELET_KERNEL_SETTINGS = {
     "kernel/keys/root_maxkeys": "1000000",
     "kernel/keys/root_maxbytes": "25000000",
 }
-"""What a kubelet wants of the whole machine; it gets a private view of it instead."""
+"""Kernel settings that a kubelet sets for the whole machine; it gets private files."""
 
 
 def launch_plan(
@@ -59,7 +59,7 @@ def launch_plan(
     api_address: str,
     host_address: str,
 ) -> dict[str, Any]:
-    """Say to the supervisor what to mount, to link and to start, in which order."""
+    """Compose the supervisor's plan: the mounts, links and programs, in order."""
     started = _control_plane(api_address)
     for node in spec.nodes:
         started += _node_programs(spec, node)
@@ -98,7 +98,7 @@ def _control_plane(api_address: str) -> list[dict[str, Any]]:
                     initial_cluster=f"default={etcd_peer}",
                     log_level="warn",
                 ),
-                "--unsafe-no-fsync",  # the data are thrown away anyhow
+                "--unsafe-no-fsync",  # the data are thrown away anyway
             ],
         ),
         _program(
@@ -233,7 +233,7 @@ def _program(
     once: bool = False,
     nice: int = 0,
 ) -> dict[str, Any]:
-    """Describe one program to the supervisor.
+    """Describe one program for the supervisor.
 
     It is started once all of `after` (sockets) listen, and again when it ends,
     unless it is to run `once`.
@@ -281,8 +281,8 @@ def _network_commands(spec: TestbedSpec, *, host_address: str) -> list[list[str]
 def _private_logs_commands(spec: TestbedSpec) -> list[list[str]]:
     """List the commands that give a node a ``/var/log`` of its own, where it needs one.
 
-    A kubelet that writes to ``/var/log/pods`` whatever its configuration removes there
-    what belongs to pods that it does not know: another node's.
+    A kubelet that writes to ``/var/log/pods`` whatever its configuration removes the
+    logs there of pods that it does not know: another node's.
     Its containerd has to see the same mounts as it does, so that both enter one
     mount namespace.
     """
@@ -405,7 +405,7 @@ def kubeconfig(
 
 @dataclass(frozen=True, slots=True)
 class KubeletFeatures:
-    """What a version of the kubelet does not know yet, or still has to be given.
+    """The options that a version of the kubelet does not know yet, or still needs.
 
     Each follows from the minor version alone; an unknown field of its configuration
     file ends a kubelet at once.

@@ -1,6 +1,6 @@
-"""Whether this machine can run a testbed, and what a testbed takes of it.
+"""Whether this machine can run a testbed, and which resources a testbed takes.
 
-That is a free range of addresses for the link to it,
+These are a free range of addresses for the link to it,
 and a cgroup of its own in every hierarchy: made before it, removed after it,
 on cgroup v1, v2 and the hybrid of both.
 """
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 
 MEMORY_BASE_MIB = 900
-"""Control plane: etcd, API server, controller manager, scheduler."""
+"""Memory of the control plane: etcd, API server, controller manager, scheduler."""
 MEMORY_NODE_MIB = 250
-"""A kubelet and a containerd with some twenty probe pods and their shims."""
+"""Memory of a kubelet and a containerd with some twenty probe pods and their shims."""
 _OVERLAYFS_MAGIC = "overlayfs"
 _LINK_PREFIX = 30
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -37,7 +37,7 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing the machine must have."""
+    """One requirement on the machine, and whether it is met."""
 
     name: str  # what was looked at
     ok: bool
@@ -46,10 +46,10 @@ class Check:
 
 
 def checks(*, nodes: int) -> list[Check]:
-    """Look at everything that a testbed of so many nodes needs.
+    """Check all requirements of a testbed of so many nodes.
 
-    The first ones decide whether the later ones can be asked at all,
-    so the list ends at the first that does not hold among them.
+    The first ones decide whether the later ones can be checked at all,
+    so the list ends at the first of these that is not met.
     """
     result = []
     for check in (_check_linux, _check_architecture, _check_root, _check_tools):
@@ -67,7 +67,7 @@ def checks(*, nodes: int) -> list[Check]:
 
 
 def require(*, nodes: int) -> None:
-    """Refuse a machine that cannot run the testbed, with the remedy."""
+    """Raise an error, with the remedy, if the machine cannot run the testbed."""
     for check in checks(nodes=nodes):
         if not check.ok:
             msg = f"no testbed here: {check.detail}; {check.remedy}"
@@ -75,7 +75,7 @@ def require(*, nodes: int) -> None:
 
 
 def runs_linux() -> bool:
-    """Tell whether this machine's kernel is Linux."""
+    """Report whether this machine's kernel is Linux."""
     return platform.system() == "Linux"
 
 
@@ -285,7 +285,7 @@ def _make_cgroup(hierarchy: Path, folder: Path) -> None:
         available = (parent / "cgroup.controllers").read_text().split()
         enabled = (parent / "cgroup.subtree_control").read_text().split()
         for controller in sorted(set(available) - set(enabled)):
-            # one that cannot be had (cpu, with realtime processes) is done without
+            # an unavailable controller (cpu, with realtime processes) is left out
             with contextlib.suppress(OSError):
                 (parent / "cgroup.subtree_control").write_text(f"+{controller}")
     folder.mkdir(exist_ok=True)
@@ -300,14 +300,14 @@ def enter_cgroup(name: str, pid: int) -> None:
     """Move the testbed's first process into its cgroup, out of its starter's.
 
     A service manager ends a stopped service's whole cgroup;
-    the testbed would go with the notebook server that started it.
-    So it would if only `unshare` stayed there, the parent that waits for it
-    and whose end is its own (``--kill-child``): both are moved.
+    the testbed would end with the notebook server that started it.
+    So it would if only its parent `unshare` stayed there, whose end
+    also ends the first process (``--kill-child``): both are moved.
     The leaf ``programs`` keeps v2's rule that only leaves hold processes.
     """
     status = Path(f"/proc/{pid}/status").read_text()
     (parent,) = re.findall(r"^PPid:\s+(\d+)$", status, flags=re.MULTILINE)
-    # had it died just now, the parent would be the machine's first process
+    # if it died just now, the parent is the machine's first process
     waits = Path(f"/proc/{parent}/comm").read_text().strip() == "unshare"
     for hierarchy in writable_hierarchies():
         for process in (parent, str(pid)) if waits else (str(pid),):
@@ -315,7 +315,7 @@ def enter_cgroup(name: str, pid: int) -> None:
 
 
 def is_v2(hierarchy: Path) -> bool:
-    """Tell a v2 hierarchy by the file that only v2 has."""
+    """Recognise a v2 hierarchy by the file that only v2 has."""
     return (hierarchy / "cgroup.controllers").exists()
 
 

@@ -48,7 +48,7 @@ def find_busybox() -> Path:
 
 
 def is_static(program: Path) -> bool:
-    """Tell whether an ELF program needs no loader, so that it runs in an empty image.
+    """Report whether an ELF program needs no loader, so that it runs in an empty image.
 
     A dynamically linked program has a PT_INTERP segment (elf(5)).
     """
@@ -106,7 +106,7 @@ def _layer(busybox: Path) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """What an image is, beside its files."""
+    """The metadata of an image."""
 
     name: str  # the reference by which nodes know it
     architecture: str  # as Go names it: ``amd64`` or ``arm64``

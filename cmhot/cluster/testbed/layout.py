@@ -1,9 +1,9 @@
-"""What a testbed consists of: its nodes, and all names, addresses and paths.
+"""The layout of a testbed: its nodes, and all names, addresses and paths.
 
 Inside the testbed's namespaces everything lives under one fixed folder,
 `INSIDE`, whatever the state folder is called outside:
 socket paths stay short (sun_path holds 107 bytes)
-and no configuration file depends on who the user is.
+and no configuration file depends on the user.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ STATE = INSIDE / "state"
 PKI = STATE / "pki"
 SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 API_PORT = 443
-"""Of the Service `kubernetes`, too: its address is one of the testbed's own, so
+"""Port of the Service `kubernetes`, too: its address is one of the testbed's own, so
 that pods reach the API server through it without a kube-proxy."""
 EARLIER_API_PORT = 6443
-"""Of a testbed whose record names no port."""
+"""Port of a testbed whose record names none."""
 KUBELET_PORT = 10250
 CONTROLLER_PORT = 10257
 SCHEDULER_PORT = 10259
@@ -49,7 +49,7 @@ POD_RANGE = ipaddress.IPv4Network("100.64.128.0/17")
 """Each node takes a /24 of it, which bounds the pods of a node to about 250."""
 SERVICE_RANGE = ipaddress.IPv4Network("100.64.64.0/20")
 API_SERVICE_ADDRESS = str(SERVICE_RANGE[1])
-"""Of the Service `kubernetes`: always the first of the range."""
+"""Address of the Service `kubernetes`: always the first of the range."""
 HOST_RANGES = (
     ipaddress.IPv4Network("10.213.0.0/24"),
     ipaddress.IPv4Network("172.31.213.0/24"),
@@ -72,7 +72,7 @@ class NodeSpec:
 
     @property
     def address(self) -> str:
-        """Where the node's kubelet answers the API server."""
+        """Address at which the node's kubelet answers the API server."""
         return str(NODE_RANGE[self.index])
 
     @property
@@ -93,7 +93,7 @@ class NodeSpec:
 
 @dataclass(frozen=True, slots=True)
 class TestbedSpec:
-    """All that two starts of the same testbed have in common."""
+    """The specification of a testbed, the same for each of its starts."""
 
     __test__ = False  # pytest collects classes that start with "Test"
 
@@ -119,7 +119,7 @@ def make_spec(
     kubernetes: str = KUBERNETES_VERSION,
     kubelets: Sequence[str | None] = (),
 ) -> TestbedSpec:
-    """Check what was asked for and name the nodes.
+    """Check the request and name the nodes.
 
     `settings` has one for each node, `kubelets` the version of each node's kubelet:
     None is `kubernetes`, and so are all when it is empty.
@@ -204,7 +204,7 @@ class Home:
 
     @property
     def lock(self) -> Path:
-        """Held by whoever changes this testbed."""
+        """Lock file of the process that changes this testbed."""
         return self.folder.parent / f".{self.folder.name}.lock"
 
     @property
@@ -229,7 +229,7 @@ class Home:
 
     @property
     def record(self) -> Path:
-        """What was started; present only while the testbed is complete."""
+        """Record of the start; present only while the testbed is complete."""
         return self.folder / "testbed.json"
 
 

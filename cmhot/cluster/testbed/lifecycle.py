@@ -1,8 +1,8 @@
 """Start, look at and take down a testbed; each may be called at any time.
 
-What a crash leaves is no special case:
-`up` and `down` look at what is there (processes, interface, cgroups, folder)
-and take away what does not belong.
+Leftovers of a crash are no special case:
+`up` and `down` look for processes, interface, cgroups and folder,
+and remove those that do not belong.
 A lock file, released by the kernel when its holder dies,
 keeps two of them from working on one testbed at once.
 """
@@ -66,14 +66,14 @@ __all__ = [
 ]
 
 EXPECTED_START_S = 10
-"""A start with all programs at hand, generously: 4 to 9 s measured."""
+"""Seconds of a start with all programs at hand, generously: 4 to 9 s measured."""
 START_TIMEOUT_S = 120.0
-"""Ten times the longest start seen, for a slow or busy machine."""
+"""Longest wait for a start: ten times the longest seen, for a slow or busy machine."""
 KILL_TIMEOUT_S = 5.0
 CLEAN_TIMEOUT_S = 10.0
 POLL_S = 0.05
 TOO_MANY_EXITS = 3
-"""A program that dies at once so often will not come up by itself."""
+"""A program that has died at once so many times will not come up by itself."""
 AT_ONCE_S = 5.0
 """A program that lived longer was waiting for another one, on a slow machine."""
 GIVEN_UP_S = 1.0
@@ -101,11 +101,11 @@ def up(
     HostError
         The machine cannot run a testbed.
     ProgramsError
-        A program could not be had.
+        A program could not be obtained.
     UsageError
         A testbed of that name runs with other nodes.
     TestbedError
-        It did not become ready; what was started is gone again.
+        It did not become ready; its processes are gone again.
     """
     clock = clock or SystemClock()
     home = layout.home(spec.name)
@@ -139,7 +139,7 @@ def down(
     report: Report = lambda _: None,
     clock: Clock | None = None,
 ) -> bool:
-    """Take a testbed away, or what is left of it; return whether there was anything."""
+    """Remove a testbed, or its leftovers; return whether there was anything."""
     layout.check_name(name)
     home = layout.home(name)
     if not home.lock.parent.is_dir():
@@ -163,7 +163,7 @@ def log_files(name: str = "default") -> dict[str, Path]:
 
 
 def expected_start_s() -> float:
-    """Say how long a start would take on two cores, builds included, in seconds.
+    """Estimate how long a start would take on two cores, builds included, in seconds.
 
     It is 0 when the default testbed is running;
     downloads, where they work, are quicker than the builds assumed here.
@@ -184,10 +184,10 @@ def expected_start_s() -> float:
 
 @contextlib.contextmanager
 def temporary_testbed(*, report: Report) -> Iterator[None]:
-    """Have the default testbed running; take it away again if it was started here.
+    """Keep the default testbed running; remove it again if it was started here.
 
     Each piece of work holds a share of a lock, so that the end of one
-    does not take away what another one uses.
+    does not remove the testbed that another one uses.
     Without root it is started through sudo, which may ask for a password;
     the work itself needs no root.
     """
@@ -218,7 +218,7 @@ def _shared_lock(*, report: Report) -> Iterator[Callable[[], bool]]:
 
     The lock is on the folder of all testbeds' state, which stays: no file is left.
     Where there is none, or it cannot be locked, as on NFS, nobody is seen to share.
-    What is yielded tells whether nobody else has a share; newcomers wait then.
+    Yields a function: whether nobody else has a share; newcomers wait then.
     """
     with contextlib.ExitStack() as opened:
         try:
@@ -268,7 +268,7 @@ def _end_default(*, report: Report) -> None:
 
 def _through_sudo(verb: str) -> None:
     if not host.runs_linux() or shutil.which("sudo") is None:
-        # says what is missing, in the words of a testbed's start
+        # reports what is missing, in the words of a testbed's start
         host.require(nodes=len(DEFAULT_SETTINGS))
     # -P: as root, no modules of the working directory
     command = ["sudo", sys.executable, "-P", "-m", "cmhot", "testbed", verb]
@@ -280,7 +280,7 @@ def _through_sudo(verb: str) -> None:
 
 @contextlib.contextmanager
 def _locked(home: Home, *, report: Report) -> Iterator[None]:
-    """Hold the testbed's lock; say so when somebody else has it."""
+    """Hold the testbed's lock; report a wait when another process has it."""
     make_folder(home.lock.parent)
     while True:
         descriptor = os.open(home.lock, os.O_RDWR | os.O_CREAT, 0o600)
@@ -290,7 +290,7 @@ def _locked(home: Home, *, report: Report) -> Iterator[None]:
             except BlockingIOError:
                 report(f"waiting: another cmhot is changing testbed {home.folder.name}")
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
-            # `down` removes the file: what we locked may no longer be the lock.
+            # `down` removes the file: ours may no longer be the lock.
             try:
                 current = os.stat(home.lock).st_ino  # noqa: PTH116
             except FileNotFoundError:
@@ -328,7 +328,7 @@ def _start(
 ) -> None:
     """Start the programs and wait until every node is Ready and pods can be made.
 
-    `home` has no run in it; where this fails the caller clears away what there is.
+    `home` has no run in it; where this fails the caller removes the leftovers.
     """
     began = clock.monotonic()
     host_end, inner_end = host.free_link(host.taken_ranges())

@@ -1,7 +1,7 @@
 """Whose files a testbed's are: under sudo, those of the user who called it.
 
 A testbed needs root, its cache and its state do not:
-without this module they would lie in root's home,
+without this module they would be in root's home,
 or in the user's home as files that the user cannot remove.
 """
 
@@ -75,7 +75,7 @@ def decide_owner(
 
 
 def cache_dir() -> Path:
-    """Return where things belong that can be fetched again.
+    """Return the folder for files that can be fetched again.
 
     Under sudo it is ``~/.cache/cmhot`` of the calling user,
     since XDG_CACHE_HOME is root's then; otherwise what platformdirs says.
@@ -87,7 +87,7 @@ def cache_dir() -> Path:
 
 
 def state_dir() -> Path:
-    """Return where things belong that are true until they end, such as testbeds.
+    """Return the folder for the state of running things, such as testbeds.
 
     Under sudo it is ``~/.local/state/cmhot`` of the calling user.
     """
@@ -98,7 +98,7 @@ def state_dir() -> Path:
 
 
 def set_owner(path: Path) -> None:
-    """Let the calling user own what root made; without sudo, nothing happens.
+    """Let the calling user own a path that root made; without sudo, nothing happens.
 
     The folders above, inside the home, are the user's again too where root has them:
     a ``~/.cache`` made under sudo would otherwise lock its user out.
@@ -117,7 +117,7 @@ def paths_to_own(path: Path, *, owner: FileOwner) -> list[Path]:
 
 
 def make_folder(path: Path) -> Path:
-    """Make the folder and what is missing above it, owned by the calling user."""
+    """Make the folder and missing ones above it, owned by the calling user."""
     path.mkdir(parents=True, exist_ok=True)
     set_owner(path)
     return path

@@ -1,7 +1,7 @@
-"""What runs: a testbed as it is now, its processes, and the record of its start.
+"""The status of a testbed now, its processes, and the record of its start.
 
-Which processes it has is asked of /proc: no file with a process number is written,
-so none can be stale, missing after a crash, or name somebody else's process.
+Processes are found in /proc: no file with a process number is written, so none can be
+stale, missing after a crash, or name somebody else's process.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Status:
     sources: dict[str, Any] | None = None  # where each program came from
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the keys that programs rely on (`testbed status --json`)."""
+        """Return the content of `testbed status --json`, on which programs rely."""
         return {
             "name": self.name,
             "running": self.running,
@@ -85,7 +85,7 @@ class Status:
 
 
 def status(name: str = "default") -> Status:
-    """Say what runs."""
+    """Report which programs and nodes run."""
     layout.check_name(name)
     home = layout.home(name)
     record = read_record(home)
@@ -118,7 +118,7 @@ def status(name: str = "default") -> Status:
 
 
 def read_record(home: layout.Home) -> dict[str, Any] | None:
-    """Return what was started; None unless a start was completed."""
+    """Return the record of the start; None unless it was completed."""
     try:
         record: dict[str, Any] = json.loads(home.record.read_text())
     except (FileNotFoundError, ValueError):
@@ -199,7 +199,7 @@ def processes_in_namespace(pid_namespace: str) -> list[int]:
 def kill_testbed(run_dir: Path, *, clock: Clock, deadline_s: float) -> list[int]:
     """End every process of the testbed by ending the first ones.
 
-    Those that still live when the deadline has passed are returned.
+    Returns the processes that still live when the deadline has passed.
     """
     namespaces: set[str] = set()
     until = clock.monotonic() + deadline_s
@@ -299,13 +299,13 @@ class Api:
         return self.request("PATCH", f"/api/v1/nodes/{name}", body) is not None
 
     def has_default_service_account(self) -> bool:
-        """Tell whether pods can be created: the controller manager made the account."""
+        """Report whether pods can be created: whether their account exists."""
         path = "/api/v1/namespaces/default/serviceaccounts/default"
         return self.request("GET", path) is not None
 
 
 def is_ready(node: dict[str, Any]) -> bool:
-    """Tell whether a Node is Ready and takes pods: no taint of its start is left."""
+    """Report whether a Node is Ready and takes pods: no taint of its start is left."""
     conditions = node.get("status", {}).get("conditions", [])
     ready = any(
         condition["type"] == "Ready" and condition["status"] == "True"

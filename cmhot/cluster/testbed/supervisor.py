@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 POLL_S = 0.02
-"""How often conditions are looked at while something waits to be started."""
+"""How often conditions are checked while a program waits to be started."""
 IDLE_POLL_S = 0.2
 RESTART_DELAY_S = 1.0
 """A program that dies is started again after this long, as a service manager would."""
@@ -46,7 +46,7 @@ def hide_fixed_paths(run_dir: str, programs: dict[str, str], inside: str) -> Non
     """Put private file systems over the fixed paths that the programs write to.
 
     /run/containerd, /run/netns, /var/lib/cni, /var/lib/kubelet, /var/log/containers
-    and /var/log/pods are used whatever is configured.
+    and /var/log/pods are used whatever the configuration.
     The state folder and the programs are opened *before*,
     since they may themselves lie below /var or /run,
     and bound to fixed places after.
@@ -86,7 +86,7 @@ def shield_kernel_settings(values: dict[str, str], inside: str) -> None:
     A kubelet sets them for the whole machine, and they would stay after the testbed
     (`setupKernelTunables`, pkg/kubelet/cm/container_manager_linux.go):
     with ``kernel/panic_on_oops`` a laptop would reboot at every oops.
-    It finds the values that it wants, and what it writes is ours.
+    It finds the values that it wants, and writes to our files.
     """
     folder = Path(inside, "sysctl")
     folder.mkdir()
@@ -105,7 +105,7 @@ def run_all(commands: list[list[str]]) -> None:
 
 
 def holds(condition: dict[str, Any]) -> bool:
-    """Tell whether a condition to start a program is met: a listening socket."""
+    """Report whether a condition to start a program is met: a listening socket."""
     family = socket.AF_UNIX if "unix" in condition else socket.AF_INET
     address = condition.get("unix") or tuple(condition["tcp"])
     with socket.socket(family, socket.SOCK_STREAM) as probe:

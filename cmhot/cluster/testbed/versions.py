@@ -1,4 +1,4 @@
-"""Which programs a testbed consists of, in which versions, and where they come from.
+"""The programs of a testbed, their versions, and where they come from.
 
 One set of versions serves both ways to get them,
 the official archives and the Go modules under ``modules/``.
@@ -25,7 +25,7 @@ class Program:
     Attributes
     ----------
     member
-        Where the official archive has it; ``{version}`` and ``{arch}`` are filled in.
+        Path in the official archive; ``{version}`` and ``{arch}`` are filled in.
         None: the download is the program itself.
     """
 
@@ -41,7 +41,7 @@ class Archive:
     Attributes
     ----------
     path
-        What follows `base`; ``{version}`` (v1.2.3), ``{number}`` (1.2.3)
+        The part after `base`; ``{version}`` (v1.2.3), ``{number}`` (1.2.3)
         and ``{arch}`` (amd64, arm64) are filled in.
     checksums
         ``algorithm:hex`` of the download, by architecture.
@@ -63,7 +63,7 @@ class Build:
     ldflags
         For the linker; without the ``-X`` programs do not know their version.
     libraries
-        What pkg-config must know before a build can succeed,
+        Libraries that pkg-config must find before a build can succeed,
         each with the Debian packages that bring it.
     """
 
@@ -77,7 +77,7 @@ class Build:
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """What one upstream project releases together.
+    """The programs that one upstream project releases together.
 
     Attributes
     ----------
@@ -85,8 +85,8 @@ class Component:
         A program found on this machine will do from `lowest` on,
         before the version `below`; None: only `lowest` itself will do.
     version_pattern
-        Pattern of what the programs answer to `version_flag`, group 1 the version.
-        It also excludes others of that name, such as iproute2's ``bridge``.
+        Pattern of the programs' answer to `version_flag`, group 1 the version.
+        It also excludes other programs of that name, such as iproute2's ``bridge``.
     """
 
     name: str
@@ -110,24 +110,24 @@ class Component:
         return f"{base.rstrip('/')}/{self.fill(self.archive.path, arch=arch)}"
 
     def is_pinned(self, version: str) -> bool:
-        """Tell whether that is the pinned version, with or without a ``v``."""
+        """Report whether that is the pinned version, with or without a ``v``."""
         return version.removeprefix("v") == self.version.removeprefix("v")
 
     def supports(self, version: str) -> bool:
-        """Tell whether a program of that version will do."""
+        """Report whether a program of that version will do."""
         if self.below is None:
             return version.removeprefix("v") == self.lowest.removeprefix("v")
         return numbers(self.lowest) <= numbers(version) < numbers(self.below)
 
     @property
     def range(self) -> str:
-        """Say in words which versions will do."""
+        """Write in words which versions will do."""
         if self.below is None:
             return f"exactly {self.lowest}"
         return f"{self.lowest} or newer, below {self.below}"
 
     def read_version(self, answer: str) -> str | None:
-        """Find the version in what a program answered; None: it is another program."""
+        """Find the version in a program's answer; None: it is another program."""
         found = re.search(self.version_pattern, answer, flags=re.MULTILINE)
         return found[1] if found else None
 
@@ -139,7 +139,7 @@ def numbers(version: str) -> tuple[int, ...]:
 
 
 KUBERNETES_VERSION = "v1.37.1"
-"""What a testbed runs unless asked otherwise."""
+"""The version of a testbed unless another is given."""
 
 
 def _kubernetes(
@@ -349,7 +349,7 @@ OLDER_KUBELETS: dict[str, tuple[Component, ...]] = {
             checksums={},
             programs=("kubelet",),
             module="kubelet-1.20",
-            tags="providerless,dockerless",  # a third less to compile
+            tags="providerless,dockerless",  # a third less code to compile
             seconds=150,
         ),
         _CONTAINERD_1,
@@ -365,7 +365,7 @@ OLDER_KUBELETS: dict[str, tuple[Component, ...]] = {
         ),
     ),
 }
-"""What a node with an older kubelet runs instead of the testbed's own programs.
+"""Programs of a node with an older kubelet, instead of the testbed's own.
 No checksum of their archives is recorded where these versions were taken from,
 so that they are built; go.sum pins the content.
 Their seconds are reckoned from the processor time of a build, not measured."""
@@ -381,7 +381,7 @@ def catalogue(kubernetes_version: str) -> tuple[Component, ...]:
 
 
 def older_kubelet(version: str) -> tuple[Component, ...]:
-    """Return what a node with that kubelet runs instead of the testbed's programs."""
+    """Return the components of a node with that kubelet, instead of the testbed's."""
     if version not in OLDER_KUBELETS:
         known = ", ".join([*OLDER_KUBELETS, *_CATALOGUE])
         msg = f"a kubelet {version!r} is not pinned here: choose {known}"

@@ -1,4 +1,4 @@
-"""Build a component from its Go module: works where only package registries do.
+"""Build a component from its Go module: works with package registries alone.
 
 The modules are a go.mod and a go.sum each, nothing of upstream's.
 go.sum pins the content, whichever proxy it comes from.
@@ -193,7 +193,7 @@ def find_go(
 
 
 def require_libraries(build: Build, *, environ: Mapping[str, str]) -> None:
-    """Make sure that the C compiler will find what it needs."""
+    """Check that the C compiler will find the libraries that it needs."""
     path = environ.get("PATH", "")
     pkg_config = shutil.which("pkg-config", path=path)
     compiler = shutil.which(environ.get("CC", "").split(" ")[0] or "gcc", path=path)
@@ -214,9 +214,9 @@ def require_libraries(build: Build, *, environ: Mapping[str, str]) -> None:
 
 
 def _as_caller() -> dict[str, Any]:
-    """Return the arguments of `subprocess` that start a command as the calling user.
+    """Return the arguments for `subprocess` that start a command as the calling user.
 
-    Under sudo that is the user who called it: compilers have no business being root.
+    Under sudo that is the user who called it: compilers need not be root.
     """
     owner = file_owner()
     if not owner.through_sudo:
@@ -288,9 +288,9 @@ def run(
 
 
 def _die_with_parent() -> Callable[[], None]:
-    """Return what a new process does before it becomes the command.
+    """Return a function that a new process calls before it becomes the command.
 
-    Everything is looked up here:
+    Library and constants are looked up here:
     between fork and exec as little as possible may happen.
     """
     prctl = ctypes.CDLL(None).prctl

@@ -1,6 +1,6 @@
 """Look for programs on this machine, and keep those that were fetched.
 
-They may be in folders of the user's (``--bin-dir`` and PATH) or in the cache,
+Programs may be in folders of the user's (``--bin-dir`` and PATH) or in the cache,
 whose manifest records each file's version, SHA-256 and origin.
 Only the holder of the cache's lock changes anything.
 """
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 ASK_S = 20.0
-"""Patience with a program that is asked its version; the largest takes 0.2 s."""
+"""Longest wait for a program to print its version; the largest takes 0.2 s."""
 ABSENT = "no {}"
 _MANIFEST = "manifest.json"
 _UNFINISHED = ".new-"
@@ -41,8 +41,8 @@ _CHANGED = "changed since it was put there, as its SHA-256 shows"
 def look_in_folders(search: Search, step: str, folders: Sequence[Path]) -> None:
     """Take programs from folders: a whole component of one version, or pinned ones.
 
-    A component that is there incompletely is taken only where its version is the
-    pinned one, since what is missing will be of the pinned version.
+    An incomplete component is taken only where its version is the pinned one, since the
+    missing programs will be of the pinned version.
     """
     for component in search.incomplete:
         supported: list[tuple[Program, Path, str]] = []
@@ -84,7 +84,7 @@ def _first_supported(
 
 
 def ask_version(component: Component, path: Path) -> str | None:
-    """Ask a program its version; None: it is not the component's program."""
+    """Ask a program for its version; None: it is not the component's program."""
     try:
         done = subprocess.run(
             [path, component.version_flag],
@@ -102,7 +102,7 @@ def ask_version(component: Component, path: Path) -> str | None:
 
 
 def look_in_cache(search: Search) -> dict[str, str]:
-    """Take what is in the cache as it was put there; say of the rest what is wrong."""
+    """Take unchanged programs from the cache; return what is wrong with others."""
     manifest = _read_manifest(search.cache)
     wrong: dict[str, str] = {}
     candidates = []
@@ -136,7 +136,7 @@ def look_in_cache(search: Search) -> dict[str, str]:
 
 
 def _read_manifest(cache: Path) -> dict[str, dict[str, str]]:
-    """Read what the cache is said to hold; a damaged list is as good as none."""
+    """Read the list of the cache's files; a damaged list counts as empty."""
     with contextlib.suppress(OSError, ValueError):
         content = json.loads((cache / _MANIFEST).read_text(encoding="utf-8"))
         if isinstance(content, dict):
@@ -149,7 +149,7 @@ def _read_manifest(cache: Path) -> dict[str, dict[str, str]]:
 
 
 def drop_changed(search: Search, wrong: Mapping[str, str]) -> None:
-    """Remove cached files that are not as they were, and note why the cache failed."""
+    """Remove cached files that have changed, and note why the cache failed."""
     for component in search.incomplete:
         for program in search.missing(component):
             reason = wrong.get(program.name)
@@ -185,13 +185,13 @@ def unfinished_folder(cache: Path) -> Iterator[Path]:
 
 
 def drop_unfinished(cache: Path) -> None:
-    """Remove what killed runs left; the lock is held, so nobody works there."""
+    """Remove leftovers of killed runs; the lock is held, so no other process works."""
     for stale in cache.glob(f"{_UNFINISHED}*"):
         shutil.rmtree(stale, ignore_errors=True)
 
 
 def install(search: Search, component: Component, *, step: str, folder: Path) -> None:
-    """Move fetched programs into the cache, once they answer as they should."""
+    """Move fetched programs into the cache, once they report the right version."""
     programs = search.missing(component)
     for program in programs:
         version = ask_version(component, folder / program.name)

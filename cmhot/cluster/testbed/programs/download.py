@@ -1,9 +1,9 @@
-"""Fetch a file that must be exactly the pinned one, and unpack what is wanted of it.
+"""Fetch a file that must be exactly the pinned one, and unpack its programs.
 
 Nothing is unpacked, let alone run, before its checksum is right.
 A download that was cut short goes on where it stopped, in the next run too.
 A host that did not answer is not waited for twice.
-How far it is shows in a bar in a terminal, elsewhere in a line now and then.
+Progress is a bar in a terminal, elsewhere a line now and then.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     Report = Callable[[str], None]
 
 LINE_S = 30.0
-"""Between two lines: a log stays readable, and nobody takes a build for dead."""
+"""Seconds between two lines: a log stays readable, and a build does not look dead."""
 CONNECT_S = 5.0
-"""Patience with the first host; a company's firewall drops instead of refusing."""
+"""Longest wait for the first host; a company's firewall drops instead of refusing."""
 NEXT_CONNECT_S = 2.0
-"""Patience with further hosts once one was unreachable: it is the network, then."""
+"""Longest wait for further hosts once one was unreachable: it is the network then."""
 READ_S = 30.0
 """A server that sends nothing for so long has forgotten us."""
 CUTS = 3
@@ -53,14 +53,14 @@ _OK, _PARTIAL, _REDIRECT, _NO_SUCH_RANGE = 200, 206, 300, 416
 
 
 class Advance(Protocol):
-    """Is called whenever something long has got further."""
+    """Called whenever a long task has advanced."""
 
     def __call__(self, done: int, *, total: int | None) -> None:
         """Take the amount done so far; a total of None is not known yet."""
 
 
 class ProgressDisplay(Protocol):
-    """Shows something long while it lasts."""
+    """Shows the progress of a long task."""
 
     def __call__(
         self, what: str, *, unit: str
@@ -90,9 +90,9 @@ def progress_bar(what: str, *, unit: str) -> Iterator[Advance]:
 
 
 def progress_lines(report: Report, *, clock: Clock) -> ProgressDisplay:
-    """Report how far it is, at most every `LINE_S`; what is quick says nothing.
+    """Report progress at most every `LINE_S`; a quick task reports nothing.
 
-    A line is reported when something advances: no thread would do it otherwise.
+    A line is reported only when the task advances: no thread does it in between.
     """
 
     @contextlib.contextmanager
@@ -112,7 +112,7 @@ def progress_lines(report: Report, *, clock: Clock) -> ProgressDisplay:
 
 
 def _amount(done: int, *, total: int | None, unit: str) -> str:
-    """Say in words how much is done."""
+    """Write in words how much is done."""
     if unit == "B":
         unit = "MB"
         done //= _BYTES_PER_MB
@@ -137,7 +137,7 @@ class Downloader:
         """Download an http or https address to `target`, by way of ``target.part``.
 
         `checksum` is ``sha256:…`` or ``sha512:…``; `advance` takes the bytes.
-        What arrived of an incomplete file is kept for the next try.
+        The part of an incomplete file is kept for the next try.
         """
         if not url.lower().startswith(_SCHEMES):
             msg = f"cannot fetch {url}: a mirror's address starts with https:// or http://"
@@ -146,7 +146,7 @@ class Downloader:
         resumed = part.exists()
         self._fill(url, part, advance)
         if resumed and checksum_of(part, like=checksum) != checksum:
-            part.unlink()  # the remains may be of another file: once more, anew
+            part.unlink()  # the part may be of another file: once more, from the start
             self._fill(url, part, advance)
         got = checksum_of(part, like=checksum)
         if got != checksum:
@@ -170,7 +170,7 @@ class Downloader:
                 return
 
     def _append(self, url: str, part: Path, advance: Advance) -> None:
-        """Append what is missing of the file."""
+        """Append the missing part of the file."""
         have = part.stat().st_size if part.exists() else 0
         with self._request(url, have=have) as response:
             if have and response.status == _NO_SUCH_RANGE:

@@ -65,7 +65,7 @@ class ProgramSource:
     component: str
     step: str  # the source that served it, one of `STEPS`
     origin: str  # of a cached program ``archive`` or ``build``, otherwise `step`
-    version: str  # what it says it is, or the pinned one that it was checked against
+    version: str  # its own version, or the pinned one that it was checked against
     path: Path
     sha256: str  # of the file, in hexadecimal
     why: str  # why no earlier source served it; empty when there is none
@@ -104,7 +104,7 @@ class Programs:
 
 @dataclass(frozen=True, slots=True)
 class Availability:
-    """What would happen if a program were needed now; nothing is fetched to know it."""
+    """Where a program would come from if it were needed now; nothing is fetched."""
 
     program: str
     component: str
@@ -114,9 +114,9 @@ class Availability:
 
 @dataclass(slots=True)
 class Search:
-    """One search for programs: what was asked, and what is known so far."""
+    """One search for programs: the request, and the findings so far."""
 
-    components: Sequence[Component]  # what is looked for
+    components: Sequence[Component]  # the components to look for
     arch: str  # ``amd64`` or ``arm64``
     cache: Path  # folder of this version and architecture
     bin_dir: Path | None = None  # folder to look into first
@@ -148,7 +148,7 @@ class Search:
         path: Path,
         checksum: str | None = None,
     ) -> ProgramSource:
-        """Note that a program was found, and why not earlier."""
+        """Record a found program, and why the sources tried before did not serve it."""
         source = ProgramSource(
             program=program.name,
             component=component.name,
@@ -163,11 +163,11 @@ class Search:
         return source
 
     def reject(self, program: Program, step: str, reason: str) -> None:
-        """Note why a source does not serve a program."""
+        """Record why a source does not serve a program."""
         self.reasons.setdefault(program.name, {})[step] = reason
 
     def why(self, *programs: Program) -> str:
-        """Say why the sources tried so far do not serve the programs."""
+        """Explain why the sources tried so far do not serve the programs."""
         sentences = []
         for step in STEPS:
             noted = [self.reasons.get(item.name, {}).get(step) for item in programs]
@@ -186,8 +186,8 @@ def ensure_programs(
     """Return the programs of a testbed; get those that are not on this machine yet.
 
     `bin_dir` is looked into before PATH, and need not hold all of them.
-    `report` takes sentences: what is being done and why.
-    `components` says what is needed of a version.
+    `report` is called with sentences about each step and its reason.
+    `components` gives the components of a version.
     """
     search = _start_search(
         components(kubernetes_version), kubernetes_version, bin_dir=bin_dir
@@ -212,7 +212,7 @@ def ensure_older_kubelet(
 
 
 def known_sources(*, kubernetes_version: str) -> tuple[Availability, ...]:
-    """Say for each program which file would be used, or how it would be fetched.
+    """List for each program which file would be used, or how it would be fetched.
 
     Nothing is fetched, written or removed.
     """
@@ -236,7 +236,7 @@ def _start_search(
 
 
 def find_all(search: Search) -> Programs:
-    """Carry a search through: look, then fetch what is missing."""
+    """Carry a search through: look, then fetch the missing programs."""
     steps = allowed_steps(search.environ)
     _look_on_machine(search, steps)
     if search.incomplete:
@@ -275,7 +275,7 @@ def allowed_steps(environ: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _look_on_machine(search: Search, steps: Sequence[str]) -> dict[str, str]:
-    """Try what is on this machine; return what is wrong with the cache, by program."""
+    """Try files on this machine; return what is wrong with the cache, by program."""
     if "bin-dir" in steps and search.bin_dir is not None:
         look_in_folders(search, "bin-dir", [search.bin_dir])
         for component in search.components:
@@ -294,10 +294,10 @@ def _look_on_machine(search: Search, steps: Sequence[str]) -> dict[str, str]:
 
 
 def _fetch_missing(search: Search, steps: Sequence[str]) -> None:
-    """Fetch what is missing into the cache, whose lock is held.
+    """Fetch missing programs into the cache, whose lock is held.
 
-    What builds quickly comes first:
-    what it lacks should not be said after eight minutes of Kubernetes.
+    Quick builds come first:
+    a library that they lack should not show after eight minutes of Kubernetes.
     """
     downloader = Downloader()
     drop_unfinished(search.cache)
@@ -364,7 +364,7 @@ def _build(search: Search, component: Component, folder: Path) -> None:
 
 
 def look_ahead(search: Search) -> tuple[Availability, ...]:
-    """Look at everything that is on this machine, and fetch nothing."""
+    """Look for all programs on this machine, and fetch none."""
     steps = allowed_steps(search.environ)
     for name, reason in _look_on_machine(search, steps).items():
         search.reasons.setdefault(name, {})["cache"] = reason
@@ -383,7 +383,7 @@ def look_ahead(search: Search) -> tuple[Availability, ...]:
 def _fetch_remark(
     search: Search, component: Component, program: Program, steps: Sequence[str]
 ) -> str:
-    """Say why a program has to be fetched, and how that would be done."""
+    """Explain why a program has to be fetched, and how that would be done."""
     remarks = [search.why(program)] if search.why(program) else []
     pinned = search.arch in component.archive.checksums
     if "archive" in steps and pinned:
