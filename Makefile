@@ -10,7 +10,7 @@ READY   := .venv/ready
 
 .DEFAULT_GOAL := help
 .PHONY: help report jupyter docs test check format bench studies coverage remedies faults \
-  load soak vm-test lock wheel clean study publish verify-data ship-data
+  containers load soak vm-test lock wheel clean study publish verify-data ship-data
 
 help:  ## what there is
 	@echo 'cmhot: when do pods see a changed ConfigMap?'
@@ -101,6 +101,15 @@ verify-data: $(READY)  ## compute every published number anew from data/
 faults: $(READY)  ## faults in the middle of collections on a real testbed (docs/studies/)
 	@tools/system-packages testbed
 	@$(RUN) studies.faults
+
+PODS ?= 300
+SEED ?= 1
+
+containers: $(READY)  ## what real kubelets give random containers (PODS=300 SEED=1)
+	@tools/system-packages testbed
+	@$(CMHOT) testbed up --name containers --node sync=5s --node sync=5s --node sync=5s
+	@$(RUN) studies.containers --target testbed:containers --pods $(PODS) --seed $(SEED); \
+	  code=$$?; $(CMHOT) testbed down --name containers; exit $$code
 
 load: $(READY)  ## the collector at scale: on the model, and 200 probes over 4 nodes
 	@$(RUN) benchmarks.load

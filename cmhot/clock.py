@@ -19,7 +19,7 @@ def ns(seconds: float) -> int:
 
 
 class Clock(Protocol):
-    """What code needs of time."""
+    """The three uses of time: stamps, durations, waiting."""
 
     def utc_ns(self) -> int:
         """Return the instant now as UTC epoch nanoseconds: for stamps."""
@@ -76,10 +76,10 @@ class VirtualClock:
 
 
 class SteadyClock:
-    """A clock for one run: UTC as it was at the beginning, and what has passed since.
+    """A clock for one run: UTC at its beginning, and the time that has passed since.
 
-    Somebody who sets the machine's clock in the middle of a run neither hurries its
-    schedule nor lengthens its delays. A clock that is slewed is followed.
+    Setting the machine's clock in the middle of a run neither hurries its schedule nor
+    lengthens its delays. A clock that is slewed is followed.
     """
 
     def __init__(self, clock: Clock) -> None:

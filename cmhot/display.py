@@ -1,8 +1,8 @@
 """How a result looks: as text, as HTML in JupyterLab, as Markdown elsewhere.
 
-A result says what is on its page; `Shown` turns that into each form, and escapes it:
-names of pods, keys and contents are other people's. What changes while one watches
-is shown on a `Board`: one display in a notebook, or lines.
+A result makes its `Page`; `Shown` turns that into each form, and escapes it: names of
+pods, keys and contents are other people's. Progress is shown on a `Board`: one display
+in a notebook, or lines.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What is to be seen of a result."""
+    """The content of a result, to be shown in any form."""
 
     heading: str  # one sentence
     rows: Sequence[Mapping[str, str]] = ()  # a table: cells by the same column names
@@ -79,13 +79,13 @@ class Page:
 class Shown:
     """A result that knows how to show itself.
 
-    Who inherits says what is on its `page`, and is a dataclass with ``repr=False``.
+    A subclass makes its `page`, and is a dataclass with ``repr=False``.
     """
 
     __slots__ = ()
 
     def page(self) -> Page:
-        """Say what is to be seen."""
+        """Make the page of this result."""
         raise NotImplementedError
 
     def to_text(self) -> str:
@@ -119,7 +119,7 @@ class Board(Protocol):
     """Where to show it."""
 
     def show(self, now: Shown, news: Sequence[str], *, is_last: bool = False) -> None:
-        """Show how it is, and what has happened since the last time."""
+        """Show the present state, and the news since the last time."""
 
 
 class Silence:
@@ -130,7 +130,7 @@ class Silence:
 
 
 class Terminal:
-    """A board of lines: what happened, one after the other, and the end."""
+    """A board of lines: each piece of news, and the end."""
 
     def __init__(self, out: TextIO | None = None) -> None:
         """Write there; None: to the standard output, as it is at that time."""
@@ -157,7 +157,7 @@ class Notebook:
     """A board that is one display, changed in place."""
 
     def __init__(self, clock: Clock | None = None) -> None:
-        """Change it not too often by a clock: not the model's, but the viewer's."""
+        """Limit changes by a clock: the viewer's, not the model's."""
         self._clock = SystemClock() if clock is None else clock
         self._handle: Any = None
         self._next = 0.0
@@ -178,12 +178,12 @@ class Notebook:
 
 
 def board() -> Board:
-    """Choose by where we run: a Jupyter kernel, or anything else."""
+    """Choose the board by whether a Jupyter kernel runs us."""
     return Notebook() if in_notebook() else Terminal()
 
 
 def in_notebook() -> bool:
-    """Tell whether a Jupyter kernel runs us; IPython in a terminal is none."""
+    """Report whether a Jupyter kernel runs us; IPython in a terminal is none."""
     module = sys.modules.get("IPython")
     shell = None if module is None else module.get_ipython()
     return getattr(shell, "kernel", None) is not None

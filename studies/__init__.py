@@ -22,6 +22,8 @@ Who sees an update?                    `consumers`            ``make remedies``
 What does each remedy take?            `remedies`             ``make remedies``
 What do faults do to a measurement?    `faults`, of           ``make faults``
                                        `fault_runs`
+Does a container get what the view     `containers`           ``make containers``
+of it says?
 When do volumes and environments       `environment`          ``-m studies.environment``
 change?
 =====================================  =====================  ==========================

@@ -56,7 +56,7 @@ def doctor(
             click.echo(
                 f"{'ok  ' if check.ok else 'MISS'}  {check.name}: {check.detail}"
             )
-            # one remedy for many is told once, after the last of them
+            # a remedy of several checks is printed once, after the last of them
             if not check.ok and (not following or following.remedy != check.remedy):
                 click.echo(f"      {check.remedy}")
     if not ok:
@@ -210,7 +210,7 @@ def job(
 
 
 def is_terminal() -> bool:
-    """Tell whether there is somebody to ask."""
+    """Report whether a user can be asked: standard input is a terminal."""
     return sys.stdin.isatty()
 
 

@@ -27,7 +27,7 @@ class Duration(click.ParamType[float]):
         param: click.Parameter | None,
         ctx: click.Context | None,
     ) -> float:
-        """Read it; what is no duration is wrong use."""
+        """Parse a duration; any other text is wrong use."""
         if isinstance(value, int | float):
             return float(value)
         try:
@@ -48,7 +48,7 @@ class RunFolder(click.Path):
         param: click.Parameter | None,
         ctx: click.Context | None,
     ) -> Path:
-        """Take it as a path; a file is wrong use."""
+        """Take the text as a path; a file is wrong use."""
         path = Path(value)
         if path.is_file():
             self.fail(
@@ -167,7 +167,7 @@ _PROBE_FIELDS = (
     *("pods", "namespace", "setting", "probe_image", "node_selector", "tolerations"),
     *("image_pull_secret", "node_labels"),
 )
-"""What the options below are to the command, and to `Plan`."""
+"""Names of the options below for the command, and for `Plan`."""
 _PROBE_OPTIONS = (
     click.option(
         "--pods", default=20, show_default=True, help="Probe pods for each setting."

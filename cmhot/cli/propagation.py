@@ -1,4 +1,4 @@
-"""``cmhot apply``, ``explain``, ``wait`` and ``refresh``: with a change under way."""
+"""A change under way: ``cmhot apply``, ``explain``, ``wait`` and ``refresh``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 REPORT_EVERY_S = 10.0
-"""Progress is reported at least so often."""
+"""Longest time without a report of progress."""
 namespace_option = click.option(
     "-n",
     "--namespace",
@@ -75,7 +75,7 @@ def explain(
 
 
 def reporter() -> Callable[[WaitProgress], None]:
-    """Report on standard error what has changed, and now and then that nothing has."""
+    """Report changes on standard error, and now and then that there are none."""
     last: dict[str, float] = {"fresh": -1.0, "left_s": 0.0}
 
     def report(progress: WaitProgress) -> None:

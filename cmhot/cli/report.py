@@ -138,7 +138,7 @@ def _check_one_way(
 
 
 def _resumed(folder: Path, asked: Mapping[str, Any]) -> Path:
-    """Go on with a report, on the testbed if it needs that."""
+    """Go on with a report, on the testbed if it needs one."""
     from cmhot.cluster.testbed import lifecycle
     from cmhot.report.make import resume_report, target_of
 
@@ -162,7 +162,7 @@ def _made(asked: Mapping[str, Any], runs: tuple[Path, ...], out: Path) -> Path:
     order = Order(**{**asked, "profile": asked["profile"] or DEFAULT_PROFILE})
     needed: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if order.target == "testbed":
-        # what cannot be done is refused before anything is started
+        # impossible requests are refused before anything is started
         whole_s = takes_s(order, DEFAULT_SETTINGS)
         start_s = lifecycle.expected_start_s()
         say(

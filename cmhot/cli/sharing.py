@@ -1,4 +1,4 @@
-"""To share: ``cmhot figure`` for a blog, ``cmhot export`` for who checks a run."""
+"""For sharing: ``cmhot figure`` for a blog, ``cmhot export`` for reviewers of a run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PICTURES = {
     *(".svg", ".png", ".pdf", ".eps", ".ps", ".jpg", ".jpeg", ".gif", ".webp"),
     *(".tif", ".tiff", ".bmp"),
 }
-"""Endings of what nobody means to be a folder; the first two are drawn."""
+"""Extensions that mean a file, not a folder; the first two can be drawn."""
 
 
 @click.command()
@@ -114,7 +114,7 @@ def figure(
 
 
 def _picture(out: Path, name: str, form: str | None) -> Path:
-    """Say which file it becomes."""
+    """Choose the file of the picture."""
     if out.is_dir() or out.suffix.lower() not in _PICTURES:
         return out / f"{name}.{form or 'svg'}"
     if out.suffix not in {".svg", ".png"}:

@@ -1,4 +1,4 @@
-"""Begin a collection: anew, or from where one stopped whose collector died."""
+"""Begin a collection, or go on with one whose collector died."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def collect(
     Parameters
     ----------
     cluster
-        Where; nothing of it is changed but what is labelled as ours.
+        Where; only objects labelled as ours are changed.
     plan
         What to collect.
     out
@@ -69,9 +69,9 @@ def collect(
     run_id
         Name of the run; None: a new one from the clock.
     progress
-        Called often with how far it is.
+        Called often with the progress.
     tell
-        Called with a sentence when something is not as it was asked for.
+        Called with a sentence when a circumstance differs from the request.
 
     Returns
     -------
@@ -84,9 +84,9 @@ def collect(
     UsageError
         When `out` cannot be written, or another run is in the namespace.
     ClusterError
-        When the cluster refuses. Before the first trial what was created is removed
-        again; later the run directory says what there is,
-        and the message whether `resume` can go on with it.
+        When the cluster refuses. Before the first trial the created objects are removed
+        again; later the run directory has the records so far,
+        and the message says whether `resume` can go on with it.
     RunError
         When the disk is full; the run can be resumed.
     KeyboardInterrupt
@@ -119,11 +119,11 @@ def _create_probes(
     writer: RunWriter,
     progress: Callable[[Progress], None],
 ) -> Collection:
-    """Create the probes; when that fails, nothing of the run is left on the cluster."""
+    """Create the probes; should that fail, remove all of the run from the cluster."""
     try:
         setup.create()
     except BaseException:
-        # nothing was measured: what could be created goes, and so does the run
+        # nothing was measured: the created objects are removed, and so is the run
         setup.remove()
         writer.discard()
         raise
@@ -201,15 +201,15 @@ def resume(
 ) -> Path:
     """Go on with a run that was killed or could not go on: the same schedule, from now.
 
-    The probes and their logs outlive the collector: what was to be sent meanwhile was
-    not, what the pods published meanwhile is read. `plan` is what the user asks for
-    now, which must be what was asked for then (None: that).
+    The probes and their logs outlive the collector: writes that were due meanwhile were
+    not sent, publications of that time are read. `plan` is the user's plan now, which
+    must be that of the run (None: that).
 
     Raises `RunError` when there is nothing to resume or its collector lives,
     `UsageError` when cluster, plan or versions are not those of the run or another run
     has taken its place in the namespace, and what `collect` raises.
     """
-    # first of all: what is read below is then nobody's to change
+    # first of all: then no other process can change the files read below
     with RunWriter.reopen(run_dir) as writer:
         _go_on(cluster, writer, plan, progress)
     return run_dir
@@ -284,7 +284,7 @@ def _go_on(
 
 
 def _groups(meta: dict[str, Any]) -> list[Group]:
-    """Name the groups of a run, as they were when it began."""
+    """Make the groups of a run, as they were when it began."""
     settings = {schema.setting_of(entry) for entry in meta["settings"].values()}
     return [
         Group(
@@ -328,7 +328,7 @@ def _check_probes(setup: Setup, probes: list[ProbeLog], run_dir: Path) -> None:
 
 
 def _restore(probes: list[ProbeLog], part: Run) -> None:
-    """Take up what is recorded of the logs of one node's pods."""
+    """Take up the records of the logs of one node's pods."""
     columns = ["seq", "published_ns", "read_ns"]
     rows: dict[str, list[Any]] = {
         str(pod): own.sort_values("read_ns")[columns].astype("int64").to_dict("records")
@@ -345,7 +345,7 @@ def _restore(probes: list[ProbeLog], part: Run) -> None:
 
 
 def _set_read_ns(one: ProbeLog, clock: NodeClock) -> None:
-    """Say until when the pod is known, should nothing be read from it any more."""
+    """Set until when the pod is known, should its log not be read any more."""
     if one.last_ns is not None:
         (read_ns,), _ = clock.to_collector(np.array([one.last_ns]))
         one.read_ns = int(read_ns)
@@ -356,7 +356,7 @@ def _in_flight(
 ) -> dict[str, Any] | None:
     """Give the row of the write that the collector died in: made, but never recorded.
 
-    When it was made is not known: between its planned instant and the death.
+    Its instant is not known: between the planned one and the death.
     """
     if done >= len(schedule.writes):
         return None

@@ -26,11 +26,11 @@ PACKAGES = ("kubernetes", "numpy", "pandas", "scipy", "papermill", "matplotlib")
 SAME = ("target", "kubernetes")
 """Keys of run.json that a resumed run must find as they were."""
 FACTS = ("kubelet", "runtime")
-"""What a node's entry has from the kubelet itself, and from the Node object."""
+"""Keys of a node's entry from the kubelet itself, and from the Node object."""
 
 
 def new_run_id(clock: clocks.Clock) -> str:
-    """Name a run by when it began, with random letters that keep two apart."""
+    """Name a run by its beginning, with random letters that keep two apart."""
     seconds = clock.utc_ns() // NS_PER_S
     stamp = np.datetime64(int(seconds), "s").astype(str)
     return f"{stamp.replace('-', '').replace(':', '').lower()}-{secrets.token_hex(2)}"
@@ -73,7 +73,7 @@ def first_meta(
 
 
 def circumstances(cluster: Cluster, observed: Sequence[ObservedNode]) -> dict[str, Any]:
-    """Give the versions and settings there are now, as run.json has them."""
+    """Give the present versions and settings, as run.json has them."""
     return {
         "kubernetes": cluster.version(),
         "kubelets": {node.name: node.kubelet for node in observed},
@@ -83,11 +83,12 @@ def circumstances(cluster: Cluster, observed: Sequence[ObservedNode]) -> dict[st
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Name in words what is no longer as a run found it.
+    """List in words the circumstances that differ from those at a run's beginning.
 
     `before` is run.json with its ``pods``, `now` comes from `circumstances`, with the
     ``target``. Of nodes only those count that have probes and still exist (one that
-    went away is an incident). What could not be read, then or now, has not changed.
+    went away is an incident). A value that could not be read, then or now, counts as
+    unchanged.
     """
     found = [
         f"{key} (was {before.get(key)}, is {now.get(key)})"

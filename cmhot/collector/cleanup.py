@@ -1,7 +1,7 @@
-"""Find and remove what a collection left on a cluster when it could not do so itself.
+"""Find and remove objects that a collection could not remove from a cluster itself.
 
-Everything that a collection creates has two labels: who made it, and for which run.
-Labels can be copied: only what our own field manager has labelled is ours.
+Each object that a collection creates has two labels: its maker, and its run.
+Labels can be copied: only an object that our own field manager has labelled is ours.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Leftover:
     idle_s: float  # since anything of its run was written: one under way writes often
 
     def __str__(self) -> str:
-        """Say what it is, of which run, how old, and when it was last written."""
+        """Write its kind, name, run, age, and when it was last written."""
         where = "" if self.namespace is None else f" in {self.namespace}"
         return (
             f"{self.kind.plural}/{self.name}{where}, of run {self.run_id}, "
@@ -57,11 +57,11 @@ def _ago(seconds: float) -> str:
 def find_leftovers(
     cluster: Cluster, *, namespace: str | None = None, idle_s: float = 0.0
 ) -> list[Leftover]:
-    """List what collections have created and not removed; a running one's as well.
+    """List objects that collections have not removed; a running one's as well.
 
     In one `namespace`, and never the namespace itself, or (None) in all, with the
-    namespaces that we made: what is in one of those goes with it, and is not listed.
-    Only what has not been written to for `idle_s` seconds, in the order of removal.
+    namespaces that we made: objects in one of those go with it, and are not listed.
+    Only runs without a write for `idle_s` seconds are listed, in the order of removal.
     Raises `ForbiddenError` when these may not be listed.
     """
     kinds = IN_ORDER if namespace else (NAMESPACE, *IN_ORDER)
@@ -93,7 +93,7 @@ def find_leftovers(
 
 
 def is_ours(meta: Mapping[str, Any]) -> bool:
-    """Say by an object's metadata whether a collection made it.
+    """Decide by an object's metadata whether a collection made it.
 
     The run's label must be there, and our field manager must own it.
     """
@@ -125,10 +125,9 @@ def _epoch_ns(text: str) -> int:
 
 
 def remove(cluster: Cluster, leftovers: Sequence[Leftover]) -> None:
-    """Delete what was found; what has gone meanwhile is no error.
+    """Delete the leftovers; one that has gone meanwhile is no error.
 
-    Raises `ForbiddenError` when something may not be deleted; what was before it is
-    gone.
+    Raises `ForbiddenError` when one may not be deleted; those before it are gone.
     """
     for one in leftovers:
         cluster.delete(one.kind, one.name, namespace=one.namespace)

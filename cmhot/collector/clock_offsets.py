@@ -1,7 +1,7 @@
-"""How far a node's clock is from the collector's, and how well that is known.
+"""The offset of a node's clock from the collector's, and its bounds.
 
 Three things cannot be, and each bounds the offset (node clock less collector's): that a
-stamp which was asked for was made before the question or after the answer (as NTP
+requested stamp was made before the request or after the answer (as NTP
 bounds it, by half of what both took), that an update was published before it was sent,
 and that a line was read before it was written. The first needs the right to run a
 command in a probe, and takes a tenth of a second; the other two cost nothing, and are
@@ -32,7 +32,7 @@ tick, 10 ms with HZ = 100."""
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Where an offset lies; None: there is no such bound."""
+    """The bounds of an offset; None: there is no such bound."""
 
     least_ns: int | None = None
     most_ns: int | None = None
@@ -67,23 +67,23 @@ class Bounds:
 
 @dataclass(slots=True)
 class Offsets:
-    """What is known of the offsets of all nodes, since each was last written down."""
+    """Bounds of the offsets of all nodes, since each was last recorded."""
 
     clock: Clock
     _bounds: dict[str, Bounds] = field(default_factory=dict)
     _since_ns: dict[str, int] = field(default_factory=dict)
 
     def saw(self, node: str, *, published_ns: int, sent_ns: int) -> None:
-        """Learn from a publication: its update had been sent."""
+        """Take a bound from a publication: its update had been sent."""
         bounds = self._of(node).at_most(published_ns + JIFFY_NS - sent_ns)
         self._bounds[node] = bounds
 
     def read(self, node: str, *, written_ns: int, now_ns: int) -> None:
-        """Learn from a line: it had been written."""
+        """Take a bound from a line that was read: it had been written."""
         self._bounds[node] = self._of(node).at_least(written_ns - now_ns)
 
     def narrow(self, node: str, asked: Bounds) -> None:
-        """Learn from a stamp that was asked for."""
+        """Take both bounds from a requested stamp."""
         bounds = self._of(node)
         if asked.least_ns is not None:
             bounds = bounds.at_least(asked.least_ns)
@@ -92,11 +92,11 @@ class Offsets:
         self._bounds[node] = bounds
 
     def take(self, node: str) -> dict[str, Any] | None:
-        """Give what is known as a row of clock.jsonl, and begin anew."""
+        """Give the bounds as a row of clock.jsonl, and begin anew."""
         now = self.clock.utc_ns()
         bounds = self._of(node)
         since = self._since_ns[node]
-        # what was learnt at either end may be off by the drift until its middle
+        # bounds from either end may be off by the drift until the middle
         slack = round((now - since) * DRIFT / 2)
         row = bounds.row(node, (since + now) // 2, slack_ns=slack)
         if row is not None:

@@ -1,7 +1,7 @@
-"""What happened to pods and kubelets while they were measured, as events of the run.
+"""Incidents of pods and kubelets during a measurement, as events of the run.
 
-A trial that waited across a ``restart`` of its pod or node is no observation, however
-it ended.
+A trial that waited across a ``restart`` of its pod or node is no observation, whatever
+its outcome.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ publications of this much more."""
 BY_CHANCE = 1e-4
 """Chance that a healthy node shows so many publications at once, in a whole run."""
 SEVERAL = 2
-"""Pods that are synced too soon at the same time: it was their kubelet."""
+"""So many pods synced too soon at the same time show a start of their kubelet."""
 NOTICED_S = 0.5
 """A probe notices a publication within its pause of a quarter of a second, and writes
-its line in as much: what it takes longer, its node is behind."""
+its line in as much: by any longer time its node is behind."""
 BEHIND_S = 0.5
 """A publication of a node that is so far behind counts for no crowd."""
 SHARE = 0.3
-"""Of a node's pods, the least of those that are too soon."""
+"""Least share of a node's pods that must be synced too soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Incident:
     detail: dict[str, Any]
 
     def row(self) -> dict[str, Any]:
-        """Return it as the table has it."""
+        """Return the incident as a row of the table."""
         return asdict(self)
 
 
@@ -204,15 +204,15 @@ def extra_syncs(
 ) -> list[Incident]:
     """Find syncs before their time: of all pods of a kubelet, or of a single one.
 
-    A kubelet that starts syncs all of its pods, and an edited pod is synced: what
-    waited for them was lucky. Two signs in the publications alone show it: one that
+    A kubelet that starts syncs all of its pods, and an edited pod is synced: updates
+    that waited then arrived early. Two signs in the publications show it: one that
     comes sooner after the one before than any sync can, and more pods that publish
     within a second than chance allows. On a node that has too much to do publications
     come late, and then together, and the next ones sooner after them; there the probes
     notice them late as well, by which it is known.
 
-    `meta` is run.json: a node of unknown setting is passed over. What was before
-    `from_ns` is ignored: each pod was then synced on purpose. For a kubelet the result
+    `meta` is run.json: a node of unknown setting is passed over. Publications before
+    `from_ns` are ignored: each pod was then synced on purpose. For a kubelet the result
     is a ``restart`` of the node just before the first of its publications, and of each
     other pod just before its own.
     """

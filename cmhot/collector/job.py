@@ -1,9 +1,9 @@
 """Measure from within the cluster: a Job, and how its run comes home by its log.
 
-Beside a cluster of thousands of nodes requests do not leave it, and the kubelets can be
-asked for their settings. A pod that has ended can be asked for nothing but its log, and
-needs no storage for it: the run directory is written there as lines, which are counted
-and whose sum is checked.
+Requests then stay within a cluster, which may have thousands of nodes, and the kubelets
+can be asked for their settings. Of a pod that has ended only the log can be read, which
+needs no storage: the run directory is written there as lines, with their number and a
+checksum.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a collection is."""
+    """The progress of a collection."""
 
     phase: str  # pods, phases, updates, drain or done
     done: int  # trials dealt with
@@ -45,8 +45,8 @@ class Progress:
 class Collection:
     """A collection whose pods run and whose schedule is fixed.
 
-    Of the writes in the schedule the first `done` are on record; `sent` says when each
-    of those was sent, by number, UTC epoch ns.
+    Of the writes in the schedule the first `done` are on record; `sent` has the instant
+    at which each of these was sent, by number, UTC epoch ns.
     """
 
     def __init__(
@@ -89,8 +89,8 @@ class Collection:
     def run(self) -> None:
         """Make all writes of the schedule, and close the run whatever happens.
 
-        Raises `EndedError` when it could not go on (the run directory says what there
-        is), `RunError` when the disk took no more.
+        Raises `EndedError` when it could not go on (the run directory has the records
+        so far), `RunError` when the disk is full.
         """
         status, keep = "interrupted", False
         try:
@@ -119,7 +119,7 @@ class Collection:
         self._report("done", 0.0)
 
     def _make_writes(self) -> None:
-        """Make all writes at their instants, and observe what comes of them."""
+        """Make all writes at their instants, and observe their publications."""
         self.monitor.plan(self.tasks)
         first_ns = self.todo[0].at_ns if self.todo else self.schedule.end_ns
         self.monitor.ask_clocks(until_ns=first_ns)
@@ -167,7 +167,7 @@ class Collection:
         self.clock.sleep((at_ns - self.clock.utc_ns()) / NS_PER_S)
 
     def _close(self, status: str) -> None:
-        """Record what is known at the end, judge the run and derive its tables."""
+        """Record the last observations, judge the run and derive its tables."""
         changed: list[str] = []
         if status == "complete":
             try:
@@ -188,7 +188,7 @@ class Collection:
         )
 
     def _remove(self) -> None:
-        """Remove what was created; what stays is recorded, and changes no outcome."""
+        """Remove the objects; ones that stay are recorded, and change no outcome."""
         for name, error in self.setup.remove():
             self.record.event("not_removed", name, {"error": error})
 

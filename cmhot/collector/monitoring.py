@@ -1,4 +1,4 @@
-"""What is observed between the writes: the probes' logs, pods, nodes and clocks."""
+"""The observations between the writes: the probes' logs, pods, nodes and clocks."""
 
 from __future__ import annotations
 
@@ -29,28 +29,28 @@ READ_EVERY_S = 45.0
 """Each probe's log is read this often for the progress; two requests a minute at most
 is what a measurement may cost a cluster."""
 READS_PER_S = 5.0
-"""Of all probes' logs together, at most: with more than some two hundred probes each
-is read less often. The logs keep what is not read yet."""
+"""Most reads of all probes' logs together: with more than some two hundred probes each
+is read less often. The logs keep the lines until they are read."""
 READ_TAKES_S, LIST_TAKES_S, EXEC_TAKES_S = 0.1, 0.1, 0.25
 """Periodic tasks are put off when the next update is due sooner than this."""
 ASK_TAKES_S = 1.0
-"""A command in a pod may take so long on a busy node."""
+"""Time for a command in a pod on a busy node."""
 LIST_EVERY_S, LIST_PER_ITEM_S = 45.0, 0.1
 """Pods and nodes are listed this often, and less often where the list is long."""
 CLOCK_EVERY_S = 300.0
-"""Each node's clock is read again after this."""
+"""Seconds until each node's clock is read again."""
 EARLY_READS_S = 5.0
 """Between two of the first log reads, which begin with the measuring window."""
 LAST_READS_S = 15.0
-"""So shortly before the end no log is read: at the end all are."""
+"""In this time before the end no log is read: at the end all are."""
 STEP_S = 0.1
-"""The collector's clock was set when it moves by more against what has passed."""
+"""The collector's clock was set if it deviates by more from the monotonic one."""
 RETRY_FOR_S, RETRY_PAUSE_S = 15.0, 3.0
-"""How long, and how often, a log that cannot be read at the end is tried: an API server
+"""How long, and how often, to retry a log that cannot be read at the end: an API server
 that is restarted just then comes back."""
 SLOW_S, SILENCE = 2.0, 20.0
-"""A node that did not answer for so long is left alone for so many times as long:
-nothing is sent while the collector waits."""
+"""A node that did not answer within this time is left alone for so many times as long:
+no write is sent while the collector waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Record:
 
 
 def read_every_s(pods: int) -> float:
-    """Say how often each of so many probes' logs is read, in seconds."""
+    """Give the seconds between two reads of each of so many probes' logs."""
     return max(READ_EVERY_S, pods / READS_PER_S)
 
 
@@ -149,7 +149,7 @@ class Monitor:
             self._read_log(one)
 
     def _read_log(self, one: ProbeLog) -> bool:
-        """Record what is new in a probe's log; return whether it was read."""
+        """Record the new lines of a probe's log; return whether it was read."""
         at_ns, began = self.clock.utc_ns(), self.clock.monotonic()
         try:
             text = self.cluster.log(
@@ -182,7 +182,7 @@ class Monitor:
         return True
 
     def _write_down(self, one: ProbeLog, news: News, at_ns: int) -> None:
-        """Append what a log had, in its order."""
+        """Append a log's news, in their order."""
         name = f"pod/{one.pod}"
         for rows, events in news.stretches():
             self.record.writer.append_publications(rows)
@@ -193,15 +193,15 @@ class Monitor:
     def unread(self) -> list[ProbeLog]:
         """The living probes whose logs were not read to their ends.
 
-        Those are all, until `read_all_logs` has come to them.
+        Before `read_all_logs` these are all probes.
         """
         return [one for one in self._unread.values() if not one.gone]
 
     def read_all_logs(self, *, patient: bool) -> None:
         """Read all logs to their ends.
 
-        If `patient`, what cannot be read is tried again for `RETRY_FOR_S`, and is lost
-        then.
+        If `patient`, logs that cannot be read are tried again for `RETRY_FOR_S`; then
+        they are lost.
         """
         self._unread = {one.pod: one for one in self.probes}
         self._read_unread()
@@ -216,7 +216,7 @@ class Monitor:
                 self._lose(one, "its log could not be read at the end")
 
     def _read_unread(self) -> None:
-        """Read logs; a node that does not answer is asked no more than needed."""
+        """Read logs; a node that does not answer is asked only as often as needed."""
         self._silent_until.clear()
         for one in self.unread:
             if not self._is_silent(one.node) and self._read_log(one):
@@ -231,7 +231,7 @@ class Monitor:
         return self.clock.monotonic() < self._silent_until.get(node, 0.0)
 
     def _check_pods(self) -> None:
-        """List pods and nodes, and record what is gone."""
+        """List pods and nodes, and record those that are gone."""
         try:
             listed, _ = self.cluster.list(
                 POD, namespace=self.namespace, labels=self.setup.labels
@@ -291,7 +291,7 @@ class Monitor:
                 self._ask_clock(one, tries=1)
 
     def _read_next_clock(self) -> None:
-        """Ask one node, and record what is known of its clock."""
+        """Ask one node for its time, and record its clock's offset."""
         probes = self._one_of_each_node()
         if probes:
             self._clock_turn += 1
@@ -331,13 +331,13 @@ class Monitor:
             self.offsets.narrow(one.node, asked)
 
     def _write_clock(self, node: str) -> None:
-        """Record what was learnt of a node's clock since it was last recorded."""
+        """Record the bounds of a node's clock found since the last record."""
         row = None if self.cluster.modelled else self.offsets.take(node)
         if row is not None:  # the model has but one clock
             self.record.writer.append_clock(row)
 
     def write_clocks(self) -> None:
-        """Record what is known of all clocks."""
+        """Record the bounds of all clocks."""
         for node in sorted({one.node for one in self.probes}):
             self._write_clock(node)
 

@@ -1,7 +1,7 @@
-"""Whether a cluster is fit for a collection, and what load that will be.
+"""Whether a cluster is fit for a collection, and which load that will cause.
 
-All is asked before anything is created. Each question is a request or two, and gives
-checks with a remedy. What may not be read is no failure: the check says so.
+All is checked before anything is created. Each check takes a request or two, and has a
+remedy. Objects that may not be read are no failure: the check says so.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _examine_machine() -> list[Check]:
 
 
 def _describe(availability: Availability) -> Check:
-    """Say which file serves a program, or how it would be fetched."""
+    """Describe which file serves a program, or how it would be fetched."""
     name, source = f"program {availability.program}", availability.source
     if source is None:
         return Check(name, ok=True, detail=availability.remark)
@@ -93,7 +93,7 @@ def _examine_cluster(target: str, plan: Plan) -> list[Check]:
 
 
 def suitability(cluster: Cluster, plan: Plan) -> list[Check]:
-    """Check whether a collection by this plan could run; what matters most comes first.
+    """Check whether a collection by this plan could run; important checks come first.
 
     A missing right has a check of its own, whose name is the right.
     """
@@ -149,7 +149,7 @@ def _rights(cluster: Cluster, namespace: str | None) -> Iterator[Check]:
 
 
 def _namespace(cluster: Cluster, name: str) -> Iterator[Check]:
-    """Check that the namespace is there, and what it demands of pods."""
+    """Check that the namespace is there, and its demands on pods."""
     try:
         found = cluster.get(NAMESPACE, name)
     except ForbiddenError:
@@ -180,7 +180,7 @@ def _namespace(cluster: Cluster, name: str) -> Iterator[Check]:
 
 
 def _settings(observed: list[ObservedNode]) -> Iterator[Check]:
-    """Say which settings will be known, and how."""
+    """Check which settings will be known, and how."""
     if [node.name for node in observed] == [UNLISTED]:
         (node,) = observed
         yield Check(
@@ -208,7 +208,7 @@ def _setting_text(node: ObservedNode) -> str:
 
 
 def _taints(cluster: Cluster, plan: Plan) -> Iterator[Check]:
-    """Name nodes that no probe will run on because of their taints."""
+    """List nodes whose taints keep the probes off."""
     try:
         nodes, _ = cluster.list(NODE)
     except ClusterError:
@@ -272,7 +272,7 @@ def _room(cluster: Cluster, plan: Plan, groups: list[Group]) -> Iterator[Check]:
 
 
 def needs(deployments: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """Sum up what Deployments and their pods count for in a ResourceQuota."""
+    """Sum up the use of a ResourceQuota by Deployments and their pods."""
     total: defaultdict[str, float] = defaultdict(float)
     total |= {"configmaps": 1, "count/configmaps": 1}
     for deployment in deployments:
@@ -307,7 +307,7 @@ def _free(quotas: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str, float
 def _outside(
     limits: Iterable[Mapping[str, Any]], deployment: Mapping[str, Any]
 ) -> Iterator[str]:
-    """Name limits of a LimitRange within which a probe does not stay."""
+    """Name limits of a LimitRange that a probe would break."""
     is_beyond = {"min": operator.lt, "max": operator.gt}
     ours = {
         (kind, resource): amount for kind, resource, amount in _resources(deployment)
@@ -347,7 +347,7 @@ def parse_quantity(text: str | float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class LoadEstimate:
-    """What a collection will ask of a cluster."""
+    """The load that a collection puts on a cluster."""
 
     pods: int
     updates_per_s: float
@@ -357,7 +357,7 @@ class LoadEstimate:
     settings: tuple[str, ...]
 
     def lines(self) -> list[str]:
-        """Say it in sentences."""
+        """Write the load in sentences."""
         return [
             f"settings: {'; '.join(self.settings)}",
             (

@@ -1,4 +1,4 @@
-"""What a collection puts on a cluster, and takes away again."""
+"""The objects that a collection creates on a cluster, and removes again."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 CONFIG_MAP_NAME = PROBE_CONFIG_MAP
 NOT_OURS = {409, 422}
-"""HTTP statuses of a Deployment that others made: its fields are theirs, or they did
-it as we do, and its selector, which holds the run, cannot change."""
+"""HTTP statuses for a Deployment that others made: they own its fields, or another run
+made it, and its selector, which holds the run, cannot change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Setup:
 
     @property
     def workspace(self) -> Workspace:
-        """Where they are."""
+        """The namespace that they are in."""
         return Workspace.of(self.cluster, self.run_id, self.plan.namespace)
 
     @property
@@ -50,16 +50,16 @@ class Setup:
 
     @property
     def labels(self) -> dict[str, str]:
-        """What its pods are found by."""
+        """Labels by which its pods are found."""
         return self.workspace.labels
 
     def check(self) -> None:
-        """See that a given namespace exists, and that no other run is in it.
+        """Check that a given namespace exists, and that no other run is in it.
 
         Raises
         ------
         UsageError
-            When an object of our names is there that is another run's, or no run's.
+            When an object with one of our names is there, of another run or of none.
         ClusterError
             When the namespace does not exist, or may not be looked into.
         """
@@ -72,7 +72,7 @@ class Setup:
                     raise self._taken(kind, one)
 
     def create(self) -> None:
-        """Make them; `remove` takes away what was made should that fail.
+        """Create the objects; should that fail, `remove` deletes those created.
 
         Raises
         ------
@@ -112,17 +112,17 @@ class Setup:
         return self.workspace.await_ready(wanted, report=report)
 
     def circumstances(self) -> dict[str, Any]:
-        """Say which versions and settings there are now, as run.json has them."""
+        """Give the present versions and settings, as run.json has them."""
         observed = observe_settings(
             self.cluster, given=self.plan.given_setting, placement=self.plan.placement
         )
         return {"target": self.cluster.target, **circumstances(self.cluster, observed)}
 
     def remove(self) -> list[tuple[str, str]]:
-        """Delete them; return what could not be deleted, and why.
+        """Delete the objects; return those that could not be deleted, and why.
 
-        In a namespace that others use as well, what does not carry the label of this
-        run (any more) is not ours: it stays, and is not reported.
+        In a namespace that others use as well, an object without the label of this run
+        (any more) is not ours: it stays, and is not reported.
         """
         if self.workspace.is_own:
             return [(name, str(error)) for name, error in self.workspace.remove(())]
@@ -146,7 +146,7 @@ class Setup:
         return left
 
     def _standing(self, kind: Kind) -> list[dict[str, Any]]:
-        """Find what there is of our names, whoever made it."""
+        """Find objects with our names, whoever made them."""
         if kind == CONFIG_MAP:
             try:
                 found = self.cluster.get(
@@ -165,7 +165,7 @@ class Setup:
 
         Selectors hold a run's label and cannot change: of two runs whose `check` found
         nothing, one has the Deployment. That one goes on, with the ConfigMap, which
-        carries the label of who applied it last.
+        carries the label of the run that applied it last.
         """
         for one in self._standing(DEPLOYMENT):
             other = run_of(one)
@@ -176,7 +176,7 @@ class Setup:
             raise self._taken(DEPLOYMENT, one) from refused
 
     def _taken(self, kind: Kind, one: Mapping[str, Any]) -> UsageError:
-        """Say whose an object is that stands where ours would."""
+        """Make the error that names the owner of an object with one of our names."""
         run_id, name = run_of(one), one["metadata"]["name"]
         said = f"{kind.plural}/{name} in namespace {self.namespace} belongs to "
         if run_id is None:

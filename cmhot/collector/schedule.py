@@ -1,4 +1,4 @@
-"""What is done when: all writes of a collection, and periodic tasks between them.
+"""When each write of a collection is due, and periodic tasks between the writes.
 
 The schedule follows from what run.json holds (seed, plan, settings, pods, the instant
 at which it begins): it can be made again after the collector died, and no outcome can
@@ -41,7 +41,7 @@ class Write:
 
     @property
     def purpose(self) -> str:
-        """Whether its delay counts."""
+        """Trial, or scramble: only a trial's delay counts."""
         return TRIAL if self.pod is None else SCRAMBLE
 
 
@@ -120,7 +120,7 @@ def schedule_of(meta: Mapping[str, Any]) -> Schedule:
 
 
 STARVED_S = 30.0
-"""A task that found no room for so long takes it."""
+"""A task that was put off for so long is done whatever is due."""
 
 
 @dataclass(slots=True, order=True)
@@ -134,7 +134,7 @@ class _Task:
 
 @dataclass(slots=True)
 class PeriodicTasks:
-    """Tasks to be done again and again, between writes that they must not delay."""
+    """Periodic tasks between writes, which they must not delay."""
 
     clock: Clock
     _heap: list[_Task] = field(default_factory=list)
@@ -156,7 +156,7 @@ class PeriodicTasks:
         heapq.heappush(self._heap, task)
 
     def until(self, write_ns: int) -> None:
-        """Do what is due before a write, and return in time for it."""
+        """Do the tasks that are due before a write, and return in time for it."""
         put_off: list[_Task] = []
         while self._heap and self._heap[0].at_ns < write_ns:
             task = heapq.heappop(self._heap)

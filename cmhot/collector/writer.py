@@ -1,8 +1,8 @@
 """The writes to the ConfigMap: each in its slot, tried again, settled by reading back.
 
-A write whose answer is lost may have been made all the same: it is read back before it
-is recorded. Where it was made, but at an instant that is not known well enough, it is
-no trial.
+A write whose answer is lost may have taken effect all the same: it is read back before
+it is recorded. If it took effect, but at an instant that is not known well enough, it
+is no trial.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 AGAIN_S = 0.2
 """Between two tries of one write."""
 LATEST_S = 1.0
-"""A write is sent this late at the most, or until the next one is due:
-what had to wait longer for the collector would be sent when an outage ended,
-an instant that an outcome chose."""
+"""A write is sent this late at most, and before the next one is due:
+one that waited longer would be sent when an outage ended,
+at an instant that an outcome chose."""
 SCRAMBLE_LATEST_S = 5.0
 """A write that only has to sync a pod at some random instant may come later."""
 LATE_S = 0.25
 """Writes sent later than this after their planned instant are recorded as events."""
 SETTLED_WITHIN_S = 0.25
-"""The instant of a write is known to this, or it is no trial; as for the clocks."""
+"""Largest error of a write's instant in a trial; the same as for the clocks."""
 PATIENCE_S = {
     "refused": 10.0,
     "throttled": 30.0,
@@ -58,7 +58,7 @@ CONFLICT, MANY_REQUESTS, SERVER_ERROR = 409, 429, 500
 
 
 class EndedError(ClusterError):
-    """The run cannot go on; what it has is kept, and may be resumed if `resumable`."""
+    """The run cannot go on; its records are kept, and it resumes if `resumable`."""
 
     def __init__(self, message: str, *, resumable: bool) -> None:
         super().__init__(message)
@@ -85,7 +85,7 @@ class Updater:
     def write(self, write: Write) -> dict[str, Any]:
         """Make one write; return its row of updates.jsonl.
 
-        It is tried again within its slot; what the row can say is not raised.
+        It is tried again within its slot; a failure goes into the row, if it can.
         """
         self.last_seq = max(self.last_seq, write.seq)
         row = not_sent(write, self.name)
@@ -111,7 +111,7 @@ class Updater:
         return row
 
     def check_patience(self) -> None:
-        """Raise `EndedError` when no write was taken for too long, with a remedy."""
+        """Raise `EndedError`, with a remedy, if no write has succeeded for too long."""
         if self._trouble is None:
             return
         cause, since, said = self._trouble
@@ -163,7 +163,7 @@ class Updater:
     def _after(
         self, error: ClusterError, seq: int, row: dict[str, Any]
     ) -> dict[str, Any] | None:
-        """Find out what an error means for the write."""
+        """Decide by an error whether the write was made, and whether to try again."""
         status = error.status
         if isinstance(error, NotFoundError):
             return self._recreate(seq, row)
@@ -180,7 +180,7 @@ class Updater:
         return self._read_back(seq)
 
     def _read_back(self, seq: int) -> dict[str, Any] | None:
-        """See whether a write was made whose answer is lost."""
+        """Check whether a write was made whose answer is lost."""
         try:
             stored = self.cluster.get(CONFIG_MAP, self.name, namespace=self.namespace)
         except ClusterError:
@@ -206,7 +206,7 @@ class Updater:
         return stored
 
     def _acknowledge(self, stored: dict[str, Any], row: dict[str, Any]) -> None:
-        """Record a write that was made; when exactly may be in doubt."""
+        """Record a write that was made; its exact instant may be in doubt."""
         now = self._now()
         away = self.away_since_ns
         if away is not None and now - away > OUTAGE_S * NS_PER_S:
@@ -270,7 +270,7 @@ def not_sent(write: Write, name: str) -> dict[str, Any]:
 
 
 def may_be_resumed(error: BaseException) -> bool:
-    """Say whether a run that ended with this error is worth keeping its probes for."""
+    """Report whether a run that ended with this error may go on with its probes."""
     if isinstance(error, EndedError):
         return error.resumable
     return isinstance(error, CmhotError)

@@ -42,7 +42,7 @@ class Update(Shown):
     acked_ns: int
 
     def page(self) -> Page:
-        """Say when it took effect."""
+        """Show between which instants it took effect."""
         took_ms = 1000 * (self.acked_ns - self.sent_ns) / NS_PER_S
         acked = dt.datetime.fromtimestamp(self.acked_ns / NS_PER_S, dt.UTC)
         return Page(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 ALMOST_ALL = 0.99
-"""The share of cases in which what is "expected within" some seconds is right."""
+"""How often "expected within" some seconds comes true."""
 _POINTS = 2001
 
 
@@ -60,7 +60,7 @@ class _Alike:
 
 
 def sync_reads(node: ObservedNode) -> bool:
-    """Tell whether a sync that is forced reads new content, as far as is known."""
+    """Report whether a forced sync reads new content, as far as is known."""
     if node.setting is None:
         return True
     return reads_at_every_sync(node.setting, node.kubelet) is not False
@@ -72,7 +72,7 @@ def expectation(
     *,
     sharers: Mapping[str, int],
 ) -> Expected | None:
-    """Say when pods have an update; None where a setting is not known.
+    """Compute when pods have an update; None where a setting is not known.
 
     ``pods`` says how many on each node; ``sharers``, how many pods of each node use the
     object, these included.
@@ -101,7 +101,7 @@ def remaining_s(
     sharers: Mapping[str, int],
     waited_s: float,
 ) -> float | None:
-    """Say within how many seconds more almost surely all will have it.
+    """Compute within how many more seconds almost surely all will have it.
 
     ``pods`` says how many on each node still lack it ``waited_s`` after the update.
     None where a setting is not known; 0 where the law says that it is there.

@@ -1,7 +1,7 @@
-"""Who uses a ConfigMap or a Secret, who will see an update and when, what is amiss.
+"""What uses a ConfigMap or a Secret, what sees an update and when, what is amiss.
 
 Each kind of object is read once, in pages of which no more than one is kept: of each
-pod that uses the object little is kept, of the others a number. Nothing is written.
+pod that uses the object little is kept, the others are counted. Nothing is written.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ if TYPE_CHECKING:
 
 
 UNREAD = "unread"
-"""Key of what stands for an object that may not be read."""
+"""Key of the stand-in for an object that may not be read."""
 METHODS = {
     "Deployment": ("annotate", "rollout", "recreate"),
     "StatefulSet": ("annotate", "rollout", "recreate"),
     "DaemonSet": ("annotate", "rollout"),
-    "CronJob": (),  # its next Job reads current content then
+    "CronJob": (),  # its next Job reads the content of that time
 }
-"""What brings an update in, by the kind of the workload; all others have their pods
-deleted."""
+"""Ways to bring an update in, by the kind of the workload; for any other kind, its pods
+are deleted."""
 COSTS = {
     "annotate": "one write a pod; a sync of the pod within 0.2 s (1 s after another "
     "one); afterwards these pods are synced at the same time",
@@ -58,9 +58,9 @@ COSTS = {
     "recreate": "no pod at all until the new ones are Ready",
     "delete": "the pod is deleted; whoever made it makes another, nobody a bare one",
 }
-"""What a way to force it costs, by its name."""
+"""Costs of each way to force an update, by its name."""
 MOST_TOLD = 5
-"""Mistakes of one kind that the text tells; the JSON has them all."""
+"""Mistakes of one kind that the text lists; the JSON has them all."""
 _SOURCES = {
     "configz": "as the kubelet itself reports",
     "given": "as given",
@@ -71,7 +71,7 @@ _SOURCES = {
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """Something that is probably not meant so, in words and with what to do.
+    """A probable mistake, in words, with its remedy.
 
     ``kind`` is for programs: ``subPath``, ``env``, ``immutable``, ``some-replicas``,
     ``older-template``, ``absent``, ``absent-key``, ``near-name``, ``unused`` or
@@ -94,17 +94,17 @@ class Consumer:
     Attributes
     ----------
     owner
-        The workload; a pod that nobody made stands for itself.
+        The workload; a pod without an owner stands for itself.
     pods
         Names of its pods that use it so; none: only its template does.
     use
         How.
     fate
-        What becomes of an update.
+        Whether an update arrives, and after which event.
     expected
-        When; None: never, or not known.
+        When it arrives; None: never, or not known.
     forced_by
-        What brings it in at once; see `COSTS`.
+        Ways to bring it in at once; see `COSTS`.
     """
 
     owner: Workload
@@ -115,7 +115,7 @@ class Consumer:
     forced_by: tuple[str, ...]
 
     def to_dict(self, namespace: str) -> dict[str, Any]:
-        """Give it as an entry of ``explain --json``."""
+        """Return the entry in ``explain --json``."""
         return {
             "kind": self.owner.kind,
             "name": self.owner.name,
@@ -138,24 +138,24 @@ class Consumer:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Explanation(Shown):
-    """Who uses an object, who will see an update and when, and what is amiss.
+    """The consumers of an object, when each sees an update, and what is amiss.
 
     Attributes
     ----------
     reference, namespace
         The object.
     exists, immutable
-        What it is.
+        Whether it exists, and can change.
     rows
-        Of each workload, container and way.
+        One for each workload, container and way.
     mistakes
-        What people overlook.
+        Probable mistakes.
     nodes
-        Of the pods that use it, with what is known of their kubelets.
+        Nodes of the pods that use it, with their kubelets' settings.
     notes
-        What could not be looked at.
+        What could not be read.
     pods_read
-        Pods that were looked at.
+        Number of pods that were read.
     """
 
     reference: Reference
@@ -174,7 +174,7 @@ class Explanation(Shown):
         return len({pod for row in self.rows for pod in row.pods})
 
     def to_dict(self) -> dict[str, Any]:
-        """Give it as ``explain --json`` does; seconds."""
+        """Return the content of ``explain --json``; seconds."""
         return {
             "object": str(self.reference),
             "namespace": self.namespace,
@@ -199,7 +199,7 @@ class Explanation(Shown):
         }
 
     def _costs(self) -> dict[str, str]:
-        """Say what each method costs that brings an update in here."""
+        """Write the costs of each method that brings an update in here."""
         methods = {name for row in self.rows for name in row.forced_by}
         return {name: text for name, text in COSTS.items() if name in methods}
 
@@ -210,14 +210,14 @@ class Explanation(Shown):
         return pd.DataFrame(self._cells())
 
     def to_text(self) -> str:
-        """Write it for people."""
+        """Write the explanation for people."""
         cells = self._cells()
         # without a heading, its first line is empty
         table = [Page("", cells).to_text()] if cells else []
         return "\n".join([self._heading(), *table, "", *self._after()])
 
     def page(self) -> Page:
-        """Show a row for each workload, container and way, and what to know."""
+        """Show a row for each workload, container and way, and the notes."""
         notes = [line.strip("! ") for line in self._after() if line]
         return Page(self._heading(), self._cells(), notes)
 
@@ -257,7 +257,7 @@ class Explanation(Shown):
         yield from self.notes
 
     def _mistakes(self) -> Iterator[str]:
-        """Yield a line for each, but of many that are alike only the first few."""
+        """Yield a line for each mistake, but only the first few of one kind."""
         alike: dict[tuple[str, str], list[str]] = {}
         for one in self.mistakes:
             alike.setdefault((one.kind, one.remedy), []).append(one.what)
@@ -276,7 +276,7 @@ def explain(
     namespace: str | None = None,
     given: Setting | None = None,
 ) -> Explanation:
-    """Say who uses a ConfigMap or a Secret, who will see an update, and when.
+    """List what uses a ConfigMap or a Secret, what will see an update, and when.
 
     Nothing is changed. Objects are read page by page; at most 20 kubelets are
     asked for their setting.
@@ -300,9 +300,9 @@ def explain(
     Raises
     ------
     NotFoundError
-        There is no such object, and nobody uses it; the message names the nearest.
+        There is no such object, and no pod uses it; the message names the nearest.
     UsageError
-        The reference is none.
+        The reference is malformed.
 
     Examples
     --------
@@ -374,7 +374,7 @@ def _workloads(
 def _existing(
     cluster: Cluster, reference: Reference, namespace: str, named: set[str]
 ) -> Sequence[str]:
-    """List names of a kind's objects; where that is not allowed, those in use."""
+    """List names of a kind's objects; where that is not allowed, of those in use."""
     try:
         return cluster.names(reference.place, namespace=namespace)
     except ForbiddenError:
@@ -401,7 +401,7 @@ class ConsumingPod:
 
 @dataclass(slots=True)
 class Survey:
-    """The pods of a namespace, page by page, and what of them matters."""
+    """The pods of a namespace, read page by page; only those in question are kept."""
 
     reference: Reference
     workloads: Mapping[Workload, WorkloadUses]
@@ -439,7 +439,7 @@ class Survey:
 
     @property
     def users(self) -> set[Workload]:
-        """Name the workloads of which pods or the template use it."""
+        """Name the workloads whose pods or template use the object."""
         templates = (one.owner for one in self.workloads.values() if one.uses)
         return {*self.consumers, *templates}
 
@@ -462,11 +462,11 @@ def explain_survey(
     existing: Sequence[str] = (),
     notes: Sequence[str] = (),
 ) -> Explanation:
-    """Say what a survey of a namespace's pods means.
+    """Explain an object from a survey of its namespace's pods.
 
     ``stored`` is the object (None: it does not exist), ``nodes`` are those on which
-    pods use it, ``existing`` names of its kind, where they were looked at, ``notes``
-    what could not be looked at.
+    pods use it, ``existing`` names of its kind, where they were listed, ``notes``
+    what could not be read.
     """
     immutable = bool((stored or {}).get("immutable"))
     rows = tuple(sorted(_rows(survey, nodes, immutable=immutable), key=_order))
@@ -521,7 +521,7 @@ def _rows(
 def forced_by(
     kind: str, use: Use, fate: Fate, *, annotate_reads: bool
 ) -> tuple[str, ...]:
-    """List what would bring an update into a workload's container at once.
+    """List the ways that bring an update into a workload's container at once.
 
     ``annotate_reads``: a sync reads new content; under Cache with a TTL it may not.
     """
@@ -536,7 +536,7 @@ def forced_by(
 def find_mistakes(
     survey: Survey, *, stored: Mapping[str, Any] | None, existing: Sequence[str]
 ) -> Iterator[Mistake]:
-    """Yield what is amiss; ``existing`` empty: other names were not looked at."""
+    """Yield probable mistakes; ``existing`` empty: other names were not listed."""
     yield from _of_object(survey, stored, existing)
     for owner in sorted(survey.users):
         yield from _of_uses(owner, _uses(survey, owner), stored)
@@ -594,7 +594,7 @@ def _of_uses(
 ) -> Iterator[Mistake]:
     for use in uses:
         if use.role is Role.INIT or owner.kind == "CronJob":
-            continue  # what ends before long reads it anew the next time
+            continue  # a short-lived pod reads it anew the next time
         place = f"{owner}, container {use.container}"
         if use.way in {Way.SUB_PATH, Way.SUB_PATH_EXPR}:
             yield Mistake(

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 _QUOTED = re.compile(r"""(['"])(.*?)\1(?=[\s,;:]|$)""")
 _TOKEN = re.compile(r"\\?.|<[a-z ]+>")
-"""What PyYAML may quote: a character, or <block end>; more is of the manifest."""
+"""Quotes allowed from PyYAML: a character, or <block end>; others may be secret."""
 _FIELD = re.compile(r"[\w.-]+")
 """A key; what holds a colon may be one with its value, without a space between."""
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML whose plain scalars `_plain` reads."""
+    """YAML whose plain scalars are read by `_plain`."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - as PyYAML has it
         "<": [("tag:yaml.org,2002:merge", re.compile("<<$"))],
@@ -112,12 +112,12 @@ def _documents(text: str) -> list[object]:
         try:
             return [json.loads(text)]
         except (ValueError, RecursionError):
-            pass  # YAML in braces, or what is neither: the other parser says which
+            pass  # YAML in braces, or neither: the other parser finds out
     try:
         # safe: a subclass of SafeLoader
         return list(yaml.load_all(text, _Loader))
     except (yaml.YAMLError, ValueError) as error:
-        # what PyYAML says quotes the line, which may be a Secret's
+        # PyYAML's message quotes the line, which may be a Secret's
         msg = f"the manifest is not YAML: {_problem(error, text)}"
         raise UsageError(msg) from None
     except RecursionError:
@@ -126,7 +126,7 @@ def _documents(text: str) -> list[object]:
 
 
 def _problem(error: Exception, text: str) -> str:
-    """Say what is wrong with a text, and in which line, but quote none of it."""
+    """Describe what is wrong with a text, and in which line, without quoting it."""
     if isinstance(error, yaml.MarkedYAMLError):
         said = error.problem or "it cannot be read"
         for quoted in _QUOTED.finditer(said):
@@ -167,13 +167,13 @@ def _is_list(kind: str, items: object) -> bool:
 
 
 def _of_items(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the items of a ConfigMapList need not say: version and kind."""
+    """Return version and kind, which the items of a ConfigMapList may leave out."""
     kind = str(document["kind"]).removesuffix("List")
     return {"apiVersion": document.get("apiVersion"), "kind": kind}
 
 
 def _outline(document: object) -> str:
-    """Say what there is instead of a manifest, but no value: it may be a Secret's."""
+    """Describe a text that is no manifest, without values: they may be a Secret's."""
     if isinstance(document, dict):
         fields = [key if _FIELD.fullmatch(key) else "…" for key in map(str, document)]
         return f"this one has {', '.join(fields) or 'nothing'}"

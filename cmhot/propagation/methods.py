@@ -4,10 +4,10 @@ A change of a pod's annotation syncs it, and a sync reads its volumes: see "When
 annotation changes" in docs of Kubernetes on ConfigMaps, and docs/studies/remedies.md
 for how quick it is.
 
-Scaling to nothing never forgets how many pods there were: the number of replicas is
-written beside the zero in one request. A caller that is killed then leaves a workload
-that says by itself what it was, and the next call restores it. From the zero on,
-nothing but a refusal keeps us from scaling back.
+Scaling to nothing never loses the number of replicas: it is written in the same request
+as the zero. A caller that is killed then leaves a workload that records its former
+size, and the next call restores it. After the zero, only a refusal keeps us from
+scaling back.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ AUTOSCALER = Kind("autoscaling/v2", "horizontalpodautoscalers")
 BUDGET = Kind("policy/v1", "poddisruptionbudgets")
 POLL_S = 0.5
 SETTLE_S = 1.2
-"""From a touch to the look whether it helped: a sync that follows another one waits for
+"""From a touch to the look at its effect: a sync that follows another one waits for
 the next relist (1 s), and the two volume loops take 0.2 s."""
 TRIES = 5
 IN_PHASE = (
@@ -70,14 +70,14 @@ IN_PHASE = (
     "reach them together, until their jitter has spread them (some five syncs)"
 )
 PATIENCE_S = 60.0
-"""Scaling back is tried for so long at least, whatever time was given for all of it."""
+"""Scaling back is tried for so long at least, whatever the timeout of the refresh."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 8.0
 """Between two tries: each pause is twice the one before."""
 
 
 @dataclass(slots=True)
 class WorkloadRefresh:
-    """One refresh under way: of which workload, how long, and what it did so far."""
+    """One refresh under way: its workload, its deadline, and its steps so far."""
 
     cluster: Cluster
     owner: Workload
@@ -90,7 +90,7 @@ class WorkloadRefresh:
 
     @property
     def kind(self) -> Kind:
-        """Where in the API the workload is."""
+        """The workload's place in the API."""
         return KINDS[self.owner.kind]
 
     @property
@@ -99,7 +99,7 @@ class WorkloadRefresh:
         return max(self.until_s - self.cluster.clock.monotonic(), 0.0)
 
     def state(self) -> WorkloadState:
-        """Read the workload, and what acts on it."""
+        """Read the workload, its autoscalers and its budgets."""
         found = self.read()
         labels = (found["spec"]["template"].get("metadata") or {}).get("labels") or {}
         autoscalers, budgets = self._all(AUTOSCALER), self._all(BUDGET)
@@ -111,7 +111,7 @@ class WorkloadRefresh:
         )
 
     def _all(self, kind: Kind) -> list[dict[str, Any]] | None:
-        """List a kind; None: that is not allowed, nothing: the cluster has it not."""
+        """List a kind; None: not allowed; empty: the cluster does not have the kind."""
         try:
             return self.cluster.list(kind, namespace=self.namespace)[0]
         except ForbiddenError:
@@ -133,7 +133,7 @@ class WorkloadRefresh:
         return stored
 
     def pods(self, found: Object, *, leaving: bool = False) -> list[dict[str, Any]]:
-        """List the workload's pods, also those that are going if asked for."""
+        """List the workload's pods; on request, also those being deleted."""
         pages = self.cluster.pages(
             POD, namespace=self.namespace, labels=selector_of(found)
         )
@@ -163,7 +163,7 @@ def choose_objects(
 ) -> list[Reference]:
     """List the objects to verify: the one that was named, or every ConfigMap.
 
-    The name may be ``secret/NAME``; what none but init containers use is left out.
+    The name may be ``secret/NAME``; objects that only init containers use are left out.
     """
     template = found["spec"]["template"]
     if configmap is not None:
@@ -188,7 +188,7 @@ def choose_objects(
 
 
 def _only_init(uses: Sequence[Use]) -> bool:
-    """Tell whether none but init containers use it."""
+    """Report whether only init containers use it."""
     return all(use.role is Role.INIT for use in uses)
 
 
@@ -217,7 +217,7 @@ def verify(
     *,
     updatable_only: bool,
 ) -> tuple[Waited, ...]:
-    """Wait until all pods hold the objects; warn of what cannot be inspected."""
+    """Wait until all pods hold the objects; warn of those that cannot be inspected."""
     if replicas_of(found, refresh.owner.kind) == 0:
         refresh.warnings.append(f"{refresh.owner} has no pods: nothing was looked at")
         return ()
@@ -249,7 +249,7 @@ def verify(
 def pods_to_touch(
     pods: Sequence[Object], references: Sequence[Reference]
 ) -> list[Object]:
-    """Choose the pods to which a sync brings something.
+    """Choose the pods to which a sync brings new content.
 
     A pod that is on no node yet reads for itself once it is; what an init container
     has read, no sync reads again.
@@ -267,7 +267,7 @@ def pods_to_touch(
 
 
 def find_caching_nodes(refresh: WorkloadRefresh, pods: Sequence[Object]) -> None:
-    """Find, and warn of, nodes where a sync does not ask again for what was read."""
+    """Find, and warn of, nodes where a sync may read old content from a cache."""
     names = sorted({pod["spec"].get("nodeName") for pod in pods} - {None})
     nodes = observe_settings(refresh.cluster, sample=names)
     caching = [node for node in nodes if not sync_reads(node)]
@@ -324,7 +324,7 @@ def _stale(
     objects: Objects,
     pool: ThreadPoolExecutor,
 ) -> list[Object]:
-    """List the pods that hold other content."""
+    """List the pods that hold old content."""
     parts = [
         (part, reference)
         for pod in pods
@@ -357,7 +357,7 @@ def _touch(refresh: WorkloadRefresh, pod: Object, pace: _Pace) -> None:
 
 
 class _Pace:
-    """Lets so many through a second; the first second's worth may pass at once."""
+    """Limits touches to a rate; the first second's worth may pass at once."""
 
     def __init__(self, clock: Clock, per_s: float) -> None:
         self._clock = clock
@@ -388,7 +388,7 @@ def recreate(refresh: WorkloadRefresh, state: WorkloadState) -> None:
     try:
         _scale_down(refresh, state)
     except BaseException as error:
-        if not _is_refusal(error):  # it may have been scaled all the same
+        if not _is_refusal(error):  # the workload may have been scaled all the same
             scale_up(refresh, state.replicas, is_in_doubt=True)
         raise
     try:
@@ -413,7 +413,7 @@ def _scale_down(refresh: WorkloadRefresh, state: WorkloadState) -> None:
 
 
 def _is_refusal(error: BaseException) -> bool:
-    """Tell whether an answer says for sure that nothing was changed."""
+    """Report whether an answer makes sure that nothing was changed."""
     if isinstance(error, ForbiddenError | NotFoundError):
         return True
     if not isinstance(error, ClusterError) or error.status is None:
@@ -437,9 +437,9 @@ def _await_gone(refresh: WorkloadRefresh, state: WorkloadState) -> None:
 def scale_up(
     refresh: WorkloadRefresh, replicas: int, *, is_in_doubt: bool = False
 ) -> None:
-    """Scale to what it was, and forget the number in the same request.
+    """Scale back to the former size, and remove the note of it in the same request.
 
-    An answer that is an error is no reason to leave it at nothing: it is asked again.
+    An error as the answer is no reason to leave it at nothing: the request is repeated.
     Where the request that scales to nothing may still be under way (``is_in_doubt``),
     the workload is changed in any case: that request is about the version before, and
     is refused when it arrives late.

@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 
 DEFAULT_TIMEOUT_S = 300.0
 DEFAULT_RATE_PER_S = 50.0
-"""Pods touched a second: an API server takes far more, and each is a watch event."""
+"""Pods touched a second: an API server can do far more, but each is a watch event."""
 HPA, PDB = "hpa", "pdb"
-"""What a refresh may be told to go on in spite of."""
+"""Reasons to refuse that ``despite`` may override."""
 
 
 class Method(StrEnum):
-    """How pods are brought to see an update at once."""
+    """The ways to make pods see an update at once."""
 
     ANNOTATE = "annotate"
     """Touch each pod: that syncs it, and a sync reads its volumes."""
@@ -60,24 +60,24 @@ class Refreshed(Shown):
     method
         How.
     dry_run
-        Whether nothing was done, and `steps` says what would be.
+        Whether nothing was done, and `steps` lists what would be.
     steps
         What was done, in order.
     warnings
-        What to know about it.
+        Warnings about the method, and about what could not be verified.
     pods
-        That the workload had.
+        Pods that the workload had.
     writes
         Requests that changed something.
     acted_s
-        Seconds from the call until all of it was done; None: a dry run.
+        Seconds from the call until all steps were done; None: a dry run.
     seconds
         Seconds from the call until it was verified.
     restored
         Replicas that an earlier call had left at nothing, and this one brought back;
         None: there was none.
     verified
-        What was seen from inside the pods afterwards, object by object.
+        The content found inside the pods afterwards, object by object.
     """
 
     owner: Workload
@@ -95,11 +95,11 @@ class Refreshed(Shown):
 
     @property
     def ok(self) -> bool:
-        """Whether all that was looked at has landed; a dry run is fine."""
+        """Whether all containers that were inspected have it; a dry run is fine."""
         return all(one.landed for one in self.verified)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give it as ``refresh --json`` does."""
+        """Return the content of ``refresh --json``."""
         return {
             "workload": str(self.owner),
             "namespace": self.namespace,
@@ -117,7 +117,7 @@ class Refreshed(Shown):
         }
 
     def to_text(self) -> str:
-        """Write it for people."""
+        """Write the outcome for people."""
         would = "would " * self.dry_run
         lines = [self._heading()]
         lines += [f"  {would}{step}" for step in self.steps]
@@ -126,7 +126,7 @@ class Refreshed(Shown):
         return "\n".join([*lines, *self._durations()])
 
     def page(self) -> Page:
-        """Show what was done, and who lags behind in spite of it."""
+        """Show the steps, and the containers that still lag behind."""
         would = "would " * self.dry_run
         pages = [one.page() for one in self.verified]
         notes = [
@@ -181,29 +181,29 @@ def refresh(
         Verify this one alone: its name, or ``secret/NAME``;
         None: all ConfigMaps that the pods' containers use, without init containers.
     dry_run
-        Say what would be done, and do nothing.
+        List what would be done, and do nothing.
     despite
-        What else would be a reason to refuse: ``hpa`` (an autoscaler scales it),
+        Reasons to refuse that are overridden: ``hpa`` (an autoscaler scales it),
         ``pdb`` (a PodDisruptionBudget allows fewer pods to be missing);
         for ``recreate`` also that they may not be listed.
     timeout_s
-        Longest time for all of it, seconds.
+        Longest time for the whole refresh, seconds.
     rate_per_s
         Most pods that are touched in a second.
     tell
-        Takes a line about each step.
+        Called with a line about each step.
 
     Returns
     -------
     Refreshed
-        With ``ok``, the seconds, and what was seen from inside the pods.
+        With ``ok``, the seconds, and the content found inside the pods.
 
     Raises
     ------
     NotFoundError
         There is no such workload, or no such object.
     UsageError
-        It cannot be done so, or something speaks against it.
+        The method cannot work here, or there is a reason to refuse.
     ClusterError
         It was not complete in time.
     """
@@ -234,13 +234,13 @@ def refresh(
         _act(chosen, state, work, references, rate_per_s)
         acted_s = cluster.clock.monotonic() - begin
         if state.remembered is not None:
-            # nothing that is wrong with an object may keep the pods away
+            # no problem with an object may keep the pods away
             references = choose_objects(work, state.found, configmap)
         verified = verify(
             work,
             work.read(),
             references,
-            # what a sync cannot bring is not this method's to bring
+            # content that no sync brings is out of this method's reach
             updatable_only=chosen is Method.ANNOTATE,
         )
         seconds = cluster.clock.monotonic() - begin
@@ -292,7 +292,7 @@ def _steps(
     work: WorkloadRefresh,
     references: Sequence[Reference],
 ) -> list[str]:
-    """Say what will be done, and warn of what comes with it."""
+    """List the steps that will be done, and warn of their effects."""
     number = state.replicas
     if state.remembered is not None:
         work.warnings.append("an earlier call was interrupted while there were no pods")
@@ -353,7 +353,7 @@ def refuse_rollout(state: WorkloadState, despite: Collection[str]) -> None:
 
 
 def refuse_recreate(state: WorkloadState, despite: Collection[str]) -> None:
-    """Refuse to scale to nothing what others scale, or what must stay available."""
+    """Refuse to scale a workload to nothing that others scale, or that must stay up."""
     owner = state.owner
     if owner.kind == "DaemonSet":
         msg = f"{owner} has no replicas to scale: use --method rollout"
@@ -396,7 +396,7 @@ def _with(more: str | None, msg: str) -> str:
 
 
 def _refuse_loss(state: WorkloadState) -> None:
-    """Refuse what new pods do not bring back."""
+    """Refuse to replace pods where the new ones would lack something of the old."""
     owner = state.owner
     if state.deletes_claims:
         msg = (

@@ -26,13 +26,13 @@ KINDS = {
     "DaemonSet": Kind("apps/v1", "daemonsets"),
     "CronJob": Kind("batch/v1", "cronjobs"),
 }
-"""Workloads with a template; what else makes pods is named by its pods alone."""
+"""Workloads with a template; other owners are known from their pods alone."""
 REFRESHED = ("Deployment", "StatefulSet", "DaemonSet")
-"""Those that `cmhot refresh` knows."""
+"""Workloads that `cmhot refresh` handles."""
 REMEMBERED = "cmhot.dev/replicas"
-"""Annotation of a workload that we have scaled to nothing: how many replicas it had,
-and the generation which that request made, ``3@8``. Whoever scales it or changes its
-template afterwards makes another one: then the number is no longer ours to restore."""
+"""Annotation of a workload that we have scaled to nothing: its former replicas, and the
+generation that this request made, ``3@8``. Scaling it or changing its template makes
+another generation: then the number is no longer ours to restore."""
 TOUCHED = "cmhot.dev/refreshed"
 """Annotation of a pod, or of a template, whose change is a refresh."""
 _ENDED = {"Succeeded", "Failed"}
@@ -40,7 +40,7 @@ _ENDED = {"Succeeded", "Failed"}
 
 @dataclass(frozen=True, slots=True, order=True)
 class Workload:
-    """What made a pod; of kind ``Pod``, the pod itself that nothing made."""
+    """The owner of a pod; of kind ``Pod``, a pod without an owner."""
 
     kind: str
     name: str
@@ -107,7 +107,7 @@ def owner_of(pod: Object, is_known: Callable[[Workload], bool]) -> Workload:
 
 
 def is_leaving(pod: Object) -> bool:
-    """Tell whether a pod's containers have ended, or are about to."""
+    """Report whether a pod's containers have ended, or are about to."""
     phase = (pod.get("status") or {}).get("phase")
     return phase in _ENDED or bool(pod["metadata"].get("deletionTimestamp"))
 
@@ -151,7 +151,7 @@ def _counted(found: Object, kind: str) -> tuple[int, int]:
 
 
 def will_use(found: Object, kind: str, reference: Reference) -> bool:
-    """Tell whether a workload of `REFRESHED` has, or will have, pods that use it."""
+    """Report whether a workload of `REFRESHED` has, or will have, pods that use it."""
     if not uses_of(found["spec"]["template"], reference):
         return False
     if kind != "DaemonSet":
@@ -161,7 +161,7 @@ def will_use(found: Object, kind: str, reference: Reference) -> bool:
 
 
 def _is_unseen(found: Object) -> bool:
-    """Tell whether a workload's status is older than its specification."""
+    """Report whether a workload's status is older than its specification."""
     observed = (found.get("status") or {}).get("observedGeneration", 0)
     return bool(observed < found["metadata"].get("generation", 0))
 
@@ -171,7 +171,7 @@ def _strategy(spec: Object) -> Mapping[str, Any]:
 
 
 def is_rolling_out(found: Object, kind: str) -> bool:
-    """Tell whether a workload's own rollout is about to replace some of its pods."""
+    """Report whether a workload's own rollout is about to replace some of its pods."""
     spec = found["spec"]
     strategy = _strategy(spec)
     if spec.get("paused") or strategy.get("type") == "OnDelete":
@@ -204,7 +204,7 @@ def pods_to_come(found: Object, kind: str) -> str:
 
 
 def is_rolled_out(found: Object, kind: str) -> bool:
-    """Tell whether all pods are from the present template, and available."""
+    """Report whether all pods are from the present template, and available."""
     spec, status = found["spec"], found.get("status") or {}
     if _is_unseen(found):
         return False
@@ -227,7 +227,7 @@ def is_rolled_out(found: Object, kind: str) -> bool:
 
 
 def replicas_of(found: Object, kind: str) -> int:
-    """Tell how many pods a workload wants; a DaemonSet's status says it."""
+    """Return how many pods a workload wants; a DaemonSet has it in its status."""
     if kind == "DaemonSet":
         return int((found.get("status") or {}).get("desiredNumberScheduled", 0))
     return int(found["spec"].get("replicas", 1))
@@ -235,7 +235,7 @@ def replicas_of(found: Object, kind: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadState:
-    """A workload as it was read, and what else acts on its pods.
+    """A workload as it was read, and the autoscalers and budgets of its pods.
 
     ``autoscalers`` scale it, ``budgets`` are PodDisruptionBudgets of its pods;
     None: they may not be listed.
@@ -253,14 +253,14 @@ class WorkloadState:
 
     @property
     def note(self) -> str:
-        """What to write into `REMEMBERED` in the request that scales it to nothing."""
+        """The value of `REMEMBERED` for the request that scales it to nothing."""
         return f"{self.replicas}@{self.found['metadata']['generation'] + 1}"
 
     @property
     def remembered(self) -> int | None:
         """How many replicas it had before an interrupted call; None: there was none.
 
-        A number is believed while the workload is as that call has left it.
+        The number counts while the workload is as that call left it.
         """
         number, generation = self._noted
         unchanged = generation == str(self.found["metadata"].get("generation"))
@@ -268,7 +268,7 @@ class WorkloadState:
 
     @property
     def forgotten(self) -> str | None:
-        """Say what an interrupted call noted before somebody changed the workload."""
+        """Return an interrupted call's note that a later change has made void."""
         number, _ = self._noted
         if number is None or self.remembered is not None:
             return None
@@ -332,7 +332,7 @@ def scaled_by(autoscalers: Iterable[Object], owner: Workload) -> tuple[str, ...]
 def budgets_of(budgets: Iterable[Object], labels: Mapping[str, str]) -> list[Object]:
     """List the PodDisruptionBudgets of pods with these labels.
 
-    One that chooses by expressions is taken to be meant.
+    A budget that selects by expressions is taken to select them.
     """
     return [
         one
