@@ -395,6 +395,12 @@ def _change(
         if before.blocked or any(one.blocked for one in after.folders.values()):
             # a sync that waits for one volume (2 min) renews no other meanwhile
             continue
+        if any(
+            one.names_nothing and not after.folders[path].names_nothing
+            for path, one in before.folders.items()
+        ):
+            # the folder that the kubelet made there keeps the new key's file away
+            continue
         folders = {
             path: after.folders[path] if folder.renewed else folder
             for path, folder in before.folders.items()

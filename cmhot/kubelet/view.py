@@ -77,7 +77,7 @@ class Folder:
         Why the kubelet can neither set it up nor renew it; empty: it can.
     names_nothing
         Whether a subPath names nothing that is in the volume: the kubelet then makes an
-        empty folder of that name.
+        empty folder of that name in it, which keeps a later key of that name away.
     """
 
     files: Mapping[str, Given] = field(default_factory=dict)

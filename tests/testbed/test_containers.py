@@ -14,7 +14,7 @@ PODS, SEED = 16, 7
 
 
 def test_containers_hold_what_the_view_says(testbed: Status) -> None:
-    """Byte for byte, before and after the objects change; `make containers` has more."""
+    """Byte for byte, before and after the objects change; see `make containers`."""
     cluster = connect(f"testbed:{testbed.name}")
 
     first, second = compare(cluster, pods=PODS, seed=SEED)
