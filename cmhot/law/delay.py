@@ -39,6 +39,8 @@ _FINE = 16
 _POINTS = 4001
 """Corners of a law that is no straight line anywhere:
 its mean and quantiles are then good to a thousandth of its support."""
+_CELLS = 25_000_000
+"""Of a table of instants by ticks that is held: 200 MB."""
 
 
 def law_for(
@@ -186,9 +188,13 @@ def _excess(t: Floats, ticks: Floats, probability: Floats, timing: Timing) -> Fl
         return np.zeros_like(t)
     weight = np.bincount(ticks.astype(int), probability)
     k = np.flatnonzero(weight)
-    late = t[:, None] - k[None, :]
-    beyond = loops_excess(late) if timing.has_loops else np.maximum(late, 0.0)
-    return np.asarray(beyond @ weight[k])
+    at_once = max(1, _CELLS // k.size)  # of a day's syncFrequency all would be 14 GB
+    pieces = []
+    for some in np.split(t, range(at_once, t.size, at_once)):
+        late = some[:, None] - k[None, :]
+        beyond = loops_excess(late) if timing.has_loops else np.maximum(late, 0.0)
+        pieces.append(np.asarray(beyond @ weight[k]))
+    return np.concatenate(pieces)
 
 
 def law_at_age(setting: Setting, *, age_s: float, timing: Timing = IDEAL) -> Law:

@@ -111,7 +111,8 @@ def cut_torn_line(file: Path) -> None:
 def replace(file: Path, content: bytes) -> None:
     """Put a file in place as a whole, and on the disk."""
     draft = draft_of(file)
-    with draft.open("wb") as handle:
+    draft.unlink(missing_ok=True)  # of a crash, or a link to a file of somebody
+    with draft.open("xb") as handle:
         handle.write(content)
         handle.flush()
         os.fsync(handle.fileno())

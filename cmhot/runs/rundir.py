@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from cmhot.errors import RunError, UsageError
-from cmhot.runs import disk, schema
+from cmhot.runs import disk, foreign, runjson, schema
 from cmhot.runs.tables import (
     DerivedWriter,
     frame,
@@ -42,6 +42,13 @@ if TYPE_CHECKING:
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}")
 """It names folders, here and in reports: no path, no option, not too long."""
+
+
+def names_a_run(text: object) -> bool:
+    """Tell whether a text can name a run, and so a folder."""
+    return isinstance(text, str) and _RUN_ID.fullmatch(text) is not None
+
+
 _RUN_ID_RULE = (
     "up to 101 letters (a to z), digits, dots, hyphens and underscores, of which "
     "the first is a letter or a digit"
@@ -108,7 +115,7 @@ class RunWriter:
         name one; `RunError` when another writer came in between.
         """
         run_id = str(meta["run_id"])
-        if not _RUN_ID.fullmatch(run_id):
+        if not names_a_run(run_id):
             msg = f"{run_id!r} cannot name a run: use {_RUN_ID_RULE}"
             raise UsageError(msg)
         writer = cls(out / run_id)
@@ -233,6 +240,9 @@ def read_run(path: Path) -> Run:
     """
     outline = read_outline(path)
     publications = _once(_read_table(path, schema.PUBLICATIONS))
+    foreign.check_product(
+        outline.meta, outline.updates, publications, outline.events, path=path
+    )
     return replace(outline, publications=publications)
 
 
@@ -244,10 +254,11 @@ def read_outline(path: Path) -> Run:
         for table in (schema.UPDATES, schema.CLOCK, schema.EVENTS)
     )
     updates["purpose"] = updates["purpose"].fillna("trial")
+    updates = updates.drop_duplicates(["configmap", "seq"], keep="last")
     return Run(
         path=path,
         meta=meta,
-        updates=updates.drop_duplicates(["configmap", "seq"], keep="last"),
+        updates=updates,
         publications=frame((), schema.PUBLICATIONS),
         events=events,
         clock=clock,
@@ -301,7 +312,7 @@ def read_meta(path: Path) -> dict[str, Any]:
     """
     file = path / schema.RUN_FILE
     try:
-        meta = json.loads(file.read_bytes())
+        meta = foreign.loaded(foreign.content_of(file))
     except FileNotFoundError as error:
         msg = (
             f"{path} is no run directory, it has no {schema.RUN_FILE}: "
@@ -319,12 +330,13 @@ def read_meta(path: Path) -> dict[str, Any]:
         )
         raise RunError(msg)
     run_id = meta.get("run_id")
-    if not isinstance(run_id, str) or not _RUN_ID.fullmatch(run_id):
+    if not names_a_run(run_id):
         msg = (
             f"{file} has the run_id {run_id!r}, which cannot name a run: give it "
             f"{_RUN_ID_RULE}, or leave this run out"
         )
         raise RunError(msg)
+    runjson.check(meta, file)
     return dict(meta)
 
 
@@ -411,7 +423,7 @@ def has_one_clock(meta: Mapping[str, Any]) -> bool:
 
 def setting_columns(meta: Mapping[str, Any], node: str) -> dict[str, Any]:
     """Find the setting of a node in run.json; None for what is not known."""
-    known = meta.get("settings", {}).get(node, {})
+    known = (meta.get("settings") or {}).get(node) or {}
     return {name: known.get(name) for name in schema.SETTING}
 
 

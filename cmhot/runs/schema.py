@@ -6,6 +6,8 @@ that end in ``_s`` are seconds.
 
 from __future__ import annotations
 
+import re
+import reprlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -215,6 +217,20 @@ REFRESH = Table(
     ),
 )
 """Per publication, the delays of the updates that it brought, as of any instant."""
+FILES = (
+    RUN_FILE,
+    *(table.file for table in RAW_TABLES),
+    *(table.file.removesuffix(".jsonl") + ".parquet" for table in RAW_TABLES),
+    DELAYS.file,
+    REFRESH.file,
+)
+"""All that a run directory may hold; what lies beside them is not of the run."""
+LARGEST = 1 << 62
+"""Of whole numbers: the difference of two is still one of 64 bits (stamps: 2116)."""
+LONGEST_NAME = 1024
+"""Characters: four times what Kubernetes allows."""
+FREE_TEXTS = ("error",)
+"""Columns that hold what somebody said, in as many lines as it took."""
 
 
 def setting_of(row: Mapping[str, Any]) -> Setting | None:
@@ -285,7 +301,7 @@ def check(row: Mapping[str, Any], table: Table, *, number: int | None = None) ->
         if not _fits(value, column):
             where = "a row" if number is None else f"row {number}"
             msg = (
-                f"{where} of {table.file} is damaged: {column.name} is {value!r}, "
+                f"{where} of {table.file} is damaged: {column.name} is {short(value)}, "
                 f"and should be {column.dtype} ({column.meaning}); "
                 "repair the row or leave this run out"
             )
@@ -297,5 +313,35 @@ def _fits(value: object, column: Column) -> bool:
     if value is None:
         return not column.required
     if column.dtype in {"int64", "Int64"}:
-        return isinstance(value, int) and not isinstance(value, bool)
+        return type(value) is int and is_in_range(value)
     return column.dtype == "object" or isinstance(value, str)
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
+
+
+def short(value: object) -> str:
+    """Write a value as Python does; of a long or deep one only a part."""
+    return _SHORT.repr(value)
+
+
+def is_in_range(number: int) -> bool:
+    """Tell whether a whole number can be subtracted from another."""
+    return -LARGEST <= number <= LARGEST
+
+
+def is_word(text: object) -> bool:
+    """Tell whether a text is a name that means nothing to a page, a figure, Markdown.
+
+    Kubernetes allows less: letters, digits, dots and hyphens.
+    """
+    return is_name(text) and _WORD.fullmatch(str(text)) is not None
+
+
+_WORD = re.compile(r"[\w .,:;/+()@=~-]*")
+
+
+def is_name(text: object) -> bool:
+    """Tell whether a text can be shown in a line, wherever that is."""
+    return isinstance(text, str) and len(text) <= LONGEST_NAME and text.isprintable()

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from cmhot.errors import RunError
-from cmhot.runs import disk, schema
+from cmhot.runs import disk, foreign, schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -79,7 +79,7 @@ def places_by_node(file: Path) -> Places:
 
 def rows_at(file: Path, stretches: array[int]) -> Iterator[dict[str, Any]]:
     """Yield the rows in some stretches of a file, as `places_by_node` gives them."""
-    with file.open("rb") as handle:
+    with foreign.opened(file) as handle:
         pairs = iter(stretches)
         for begin, end in zip(pairs, pairs, strict=True):
             handle.seek(begin)
@@ -93,8 +93,7 @@ def rows_at(file: Path, stretches: array[int]) -> Iterator[dict[str, Any]]:
 def _lines(file: Path) -> Iterator[bytes]:
     """Yield the lines of a raw file; clocks and events may never have been written."""
     try:
-        with file.open("rb") as handle:
-            yield from handle
+        yield from foreign.lines_of(file)
     except FileNotFoundError as error:
         if file.name not in {schema.UPDATES.file, schema.PUBLICATIONS.file}:
             return
@@ -108,7 +107,7 @@ def _lines(file: Path) -> Iterator[bytes]:
 def _parsed(line: bytes) -> dict[str, Any] | None:
     try:
         row = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) else None
 
@@ -134,10 +133,12 @@ def frame(
     }
     columns = [kinds.get(column.dtype, _Objects)(column) for column in table.columns]
     for number, row in enumerate(rows, start=1):
-        for own in columns:
-            if not own.add(row.get(own.column.name)):
+        for one in columns:
+            if not one.add(row.get(one.column.name)):
                 schema.check(row, table, number=number)
-    return pd.DataFrame({own.column.name: own.series(lean=lean) for own in columns})
+    for one in columns:
+        foreign.check_known(one.known(), one.column, table)
+    return pd.DataFrame({one.column.name: one.series(lean=lean) for one in columns})
 
 
 class _Integers:
@@ -152,12 +153,22 @@ class _Integers:
     def add(self, value: object) -> bool:
         """Take a value; False when it does not fit."""
         if type(value) is int:
-            self._values.append(value)
+            try:
+                self._values.append(value)
+            except OverflowError:  # of more than 64 bits
+                return False
             self._absent.append(0)
             return True
         self._values.append(0)
         self._absent.append(1)
         return value is None and not self.column.required
+
+    def known(self) -> Iterable[object]:
+        """Give the least and the largest."""
+        if not self._values:
+            return ()
+        values = np.frombuffer(self._values, dtype=np.int64)
+        return int(values.min()), int(values.max())
 
     def series(self, *, lean: bool) -> pd.Series[Any]:  # noqa: ARG002 - as others
         """Give all of them."""
@@ -185,6 +196,10 @@ class _Texts:
             self._codes.append(known.setdefault(value, len(known)))  # type: ignore[arg-type]
         return fits
 
+    def known(self) -> Iterable[object]:
+        """Give the different ones."""
+        return [text for text in self._known if text is not None]
+
     def series(self, *, lean: bool) -> pd.Series[Any]:
         """Give all of them."""
         codes = np.array(self._codes, dtype=np.int32)
@@ -211,6 +226,10 @@ class _Objects:
         self._values.append(value)
         return value is not None or not self.column.required
 
+    def known(self) -> Iterable[object]:
+        """Give all of them."""
+        return self._values
+
     def series(self, *, lean: bool) -> pd.Series[Any]:  # noqa: ARG002 - as others
         """Give all of them."""
         return pd.Series(self._values, dtype=self.column.dtype)
@@ -224,16 +243,18 @@ def packed_file(table: schema.Table) -> str:
 def read_packed(path: Path, table: schema.Table) -> pd.DataFrame | None:
     """Read a raw table of a packed run; None where the run is not packed."""
     file = path / packed_file(table)
-    if not file.is_file():
-        return None
     try:
-        rows = pd.read_parquet(file)
+        with foreign.opened(file) as handle:
+            rows = foreign.read_packed_table(handle, file, table)
         free = [one.name for one in table.columns if one.dtype == "object"]
-        parsed = {name: rows[name].map(json.loads) for name in free}
-        return schema.conform(rows.assign(**parsed), table)
-    except (OSError, ValueError) as error:
-        msg = f"cannot read {file}: {error}; copy the run directory anew"
-        raise RunError(msg) from error
+        told = {name: rows[name].map(foreign.loaded) for name in free}
+        typed = schema.conform(rows.assign(**told), table)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, OverflowError) as error:
+        raise foreign.unreadable(file, error) from error
+    foreign.check_values(typed, table)
+    return typed
 
 
 def repeated(names: Sequence[str | None], sizes: Nanoseconds) -> pd.Categorical:
@@ -282,7 +303,8 @@ class DerivedWriter:
         self._schema = _arrow_schema(table)
         self._pieces: list[Any] = []
         with disk.refusals(path):
-            self._file = self._draft.open("wb")
+            self._draft.unlink(missing_ok=True)  # whatever it may link to
+            self._file = self._draft.open("xb")
         self._writer = pq.ParquetWriter(self._file, self._schema, compression="zstd")
 
     def __enter__(self) -> Self:
@@ -338,13 +360,14 @@ def read_derived(
 
     texts = [column.name for column in table.columns if column.dtype == "str"]
     try:
-        file = pq.ParquetFile(path / table.file, read_dictionary=texts)
-        made_of = (file.metadata.metadata or {}).get(_MADE_OF)
-        if made_of != fingerprint(path):
-            return None
-        # one at a time: what a column needs while it is read is free for the next
-        found = {name: _column(file, name) for name in columns}
-    except (OSError, pa.ArrowException):
+        with foreign.opened(path / table.file) as handle:
+            file = pq.ParquetFile(handle, read_dictionary=texts)
+            made_of = (file.metadata.metadata or {}).get(_MADE_OF)
+            if made_of != fingerprint(path):
+                return None
+            # one at a time: what a column needs while it is read is free for the next
+            found = {name: _column(file, name) for name in columns}
+    except (OSError, RunError, pa.ArrowException):
         return None
     return pd.DataFrame(found, copy=False)
 
@@ -371,7 +394,7 @@ def fingerprint(path: Path) -> bytes:
         for name in (table.file, packed_file(table))
     ]
     sizes = [file.stat().st_size if file.is_file() else 0 for file in files]
-    words = [DERIVATION, *sizes, (path / schema.RUN_FILE).read_bytes()]
+    words = [DERIVATION, *sizes, foreign.content_of(path / schema.RUN_FILE)]
     return hashlib.sha256(repr(words).encode()).hexdigest().encode()
 
 

@@ -52,7 +52,10 @@ def write(
                 }
                 for node, setting in nodes.items()
             },
-            "pods": [{"node": node, "pod": f"p-{node}"} for node in nodes],
+            "pods": [
+                {"node": node, "pod": f"p-{node}", "consumer": "volume"}
+                for node in nodes
+            ],
             **meta,
         },
     )

@@ -294,7 +294,7 @@ def test_a_setting_of_text_is_told(run: Path, tmp_path: Path) -> None:
     setting = {"sync_frequency_s": "10s", "strategy": "Watch", "ttl_s": 0.0}
     rewritten(run, settings={"n0": setting})
 
-    with pytest.raises(UsageError, match=r"a sync_frequency_s of '10s' .* is no set"):
+    with pytest.raises(RunError, match=r"sync_frequency_s is '10s', and should be sec"):
         report_on_runs([run], out=tmp_path / "new")
 
     assert not (tmp_path / "new").exists()
