@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from cmhot.errors import RunError
-from cmhot.runs import disk, foreign, schema
+from cmhot.runs import disk, foreign, own, schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -334,6 +334,7 @@ class DerivedWriter:
             self._file.close()
             disk.sync(self._draft)
             self._draft.replace(self._path / self._table.file)
+        own.note(self._path, self._table)
 
     def _write_pieces(self) -> None:
         import pyarrow as pa  # noqa: PLC0415
@@ -352,8 +353,8 @@ def read_derived(
 ) -> pd.DataFrame | None:
     """Read columns of a derived table; texts are categories, which is lean and quick.
 
-    None where the table is not there, cannot be read, or was made of other records than
-    those in the directory now.
+    None where the table is not there, cannot be read, was made by somebody else
+    (`cmhot.runs.own`), or of other records than those in the directory now.
     """
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.parquet as pq  # noqa: PLC0415
@@ -361,6 +362,8 @@ def read_derived(
     texts = [column.name for column in table.columns if column.dtype == "str"]
     try:
         with foreign.opened(path / table.file) as handle:
+            if not own.is_noted(path, handle):
+                return None
             file = pq.ParquetFile(handle, read_dictionary=texts)
             made_of = (file.metadata.metadata or {}).get(_MADE_OF)
             if made_of != fingerprint(path):

@@ -19,14 +19,14 @@ import numpy as np
 import pandas as pd
 
 from cmhot import __version__
-from cmhot.errors import CmhotError, RunError, UsageError
+from cmhot.errors import RunError, UsageError
 from cmhot.law import QUANTILES
+from cmhot.runs import own as ours
 from cmhot.runs import schema
 from cmhot.runs.delays import delays, pool
-from cmhot.runs.disk import replace
 from cmhot.runs.rundir import kubelet_version, read_meta, read_run, setting_columns
 from cmhot.runs.sync_intervals import REFRESH_COLUMNS, refresh_intervals
-from cmhot.runs.tables import fingerprint, read_derived
+from cmhot.runs.tables import read_derived
 from cmhot.statistics.agreement import equivalence, expected_law
 from cmhot.statistics.blocks import delay_blocks, interval_blocks
 from cmhot.statistics.inference import INFERRED, may_lack_settings, with_inferred
@@ -105,13 +105,13 @@ def summarise(
     _check_together(metas)
     if not force:
         check_valid(metas)
-    marks = [fingerprint(path) for path in paths]
+    marks = [ours.identity(path).encode() for path in paths]
     key = key_of(marks, by)
     if key not in _ANSWERS:
-        found = read_kept(paths[0], key)
+        found = read_kept(ours.folder(), key)
         if found is None:
             found = _computed(paths, by, apart=apart)
-            keep(paths[0], key, found)
+            keep(ours.folder(), key, found)
         _ANSWERS[key] = found
     return _ANSWERS[key]
 
@@ -154,37 +154,41 @@ def check_valid(metas: Sequence[Mapping[str, Any]]) -> None:
 def key_of(marks: Sequence[bytes], by: str | None) -> str:
     """Name a question by what its answer depends on.
 
-    `marks` are the `fingerprint` of each run's records; `by` a label of nodes.
+    `marks` are the `cmhot.runs.own.identity` of each run; `by` is a label of nodes.
     """
     words = repr((__version__, [*marks], by))
     return hashlib.sha256(words.encode()).hexdigest()[:24]
 
 
 def read_kept(folder: Path, key: str) -> Summary | None:
-    """Read a kept summary; None where there is none that can be read."""
+    """Read a kept summary; None where this user's cmhot kept none."""
+    content = ours.read(folder, _name(key))
+    if content is None:
+        return None
     try:
-        found = json.loads(_file(folder, key).read_bytes())
+        found = json.loads(content)
         settings = tuple(SettingSummary(**one) for one in found.pop("settings"))
         return Summary(runs=tuple(found.pop("runs")), settings=settings, **found)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
 def keep(folder: Path, key: str, summary: Summary) -> None:
-    """Keep a summary beside the records, if it was worth the time and can be written.
+    """Keep a summary in the user's cache, if it was worth the time.
 
-    A report's notebooks ask for the same one, each in a process of its own:
-    of ten million delays it takes ten seconds and a gigabyte every time.
+    A run that is read is not written to. A report's notebooks ask for the same one,
+    each in a process of its own: of ten million delays it takes ten seconds and a
+    gigabyte every time.
     """
     if sum(one.counts["n_delays"] for one in summary.settings) < WORTH_KEEPING:
         return
     content = json.dumps(asdict(summary)).encode()
-    with contextlib.suppress(OSError, CmhotError):
-        replace(_file(folder, key), content)
+    with contextlib.suppress(OSError):
+        ours.write(folder, _name(key), content)
 
 
-def _file(folder: Path, key: str) -> Path:
-    return folder / f"summary-{key}.json"
+def _name(key: str) -> str:
+    return f"summary-{key}.json"
 
 
 def _computed(paths: Sequence[Path], by: str | None, *, apart: bool) -> Summary:

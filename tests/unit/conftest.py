@@ -15,6 +15,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+
+@pytest.fixture(autouse=True)
+def _own_cache(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keep what tests note of runs out of the cache of who runs them."""
+    folder = tmp_path_factory.mktemp("cache") / "runs"
+    monkeypatch.setattr("cmhot.runs.own.folder", lambda: folder)
+
+
 T0 = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z
 S = 1_000_000_000
 
