@@ -14,8 +14,9 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cmhot.errors import RunError, UsageError
-from cmhot.report.steps import COLLECT, Step
+from cmhot.report.steps import COLLECT, RUNS, Step
 from cmhot.runs import disk
+from cmhot.runs.rundir import names_a_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -190,6 +191,7 @@ class Manifest:
                 f"cmhot goes on with format {FORMAT}: make a new report"
             )
             raise RunError(msg)
+        _check_names(content, file)
         entries = {name: Entry(**one) for name, one in content["notebooks"].items()}
         return cls(
             folder=folder,
@@ -285,3 +287,19 @@ class Manifest:
                     f"it would be {value}: leave it out, or make a new report"
                 )
                 raise UsageError(msg)
+
+
+def _check_names(content: Mapping[str, Any], file: Path) -> None:
+    """See that what becomes a path leads nowhere out of the folder of the report.
+
+    Raises
+    ------
+    RunError
+        With the first that does.
+    """
+    runs = [str(one) for one in content["runs"]]
+    wrong = [one for one in runs if not names_a_run(one.removeprefix(f"{RUNS}/"))]
+    wrong += [str(one) for one in content["notebooks"] if not names_a_run(one)]
+    if wrong:
+        msg = f"{file} names {wrong[0]!r}, which leads elsewhere: make a new report"
+        raise RunError(msg)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -39,7 +38,12 @@ from cmhot.report.steps import (
     plan_steps,
     steps_on_runs,
 )
+from cmhot.runs import foreign, own, schema
+from cmhot.runs.delays import delays_in_chunks
 from cmhot.runs.plan import DEFAULT_SYNC_S
+from cmhot.runs.rundir import read_meta, read_run
+from cmhot.runs.sync_intervals import refresh_intervals
+from cmhot.runs.tables import DerivedWriter
 from cmhot.statistics.summarise import summarise
 
 if TYPE_CHECKING:
@@ -119,8 +123,9 @@ def report_on_runs(
             "there is nothing to report; collect again"
         )
         raise RunError(msg)
-    name = summary.runs[0] if len(runs) == 1 else new_run_id(clock)
-    copies = [f"{RUNS}/{run_id}" for run_id in summary.runs]
+    ids = [str(read_meta(run)["run_id"]) for run in runs]  # each names a folder
+    name = ids[0] if len(runs) == 1 else new_run_id(clock)
+    copies = [f"{RUNS}/{run_id}" for run_id in ids]
     steps = steps_on_runs(copies)
     executed = {step.notebook for step in steps}
     why = "it needs a cluster, and this is a report on existing runs."
@@ -219,22 +224,51 @@ def _refuse_inside(out: Path, runs: Sequence[Path]) -> None:
 
 
 def _copy_runs(runs: Mapping[str, Path], new: NewFolder) -> None:
-    """Copy runs into a new report, each to its key; a failure leaves nothing."""
+    """Copy runs into a new report, each to its key; a failure leaves nothing.
+
+    Only a run's own files are taken, since whoever wrote it may have put others, or
+    links to them, beside them.
+    """
     for copy, run in runs.items():
         try:
-            shutil.copytree(run, new.path / copy)
+            _copy_run(run, new.path / copy)
         except OSError as error:
             new.discard()
-            # of several files: from, to and why for each
-            why = error.args[0][0][2] if isinstance(error, shutil.Error) else error
             msg = (
-                f"cannot copy the run {run} to {new.path / copy}: {why}; "
+                f"cannot copy the run {run} to {new.path / copy}: {error}; "
                 "choose a folder with room for it with --out, or repair the run"
             )
             raise UsageError(msg) from error
         except BaseException:
             new.discard()
             raise
+
+
+def _copy_run(run: Path, copy: Path) -> None:
+    """Copy a run; tables of somebody else are made anew of its records."""
+    tables = (schema.DELAYS, schema.REFRESH)
+    believed = all(own.made(run, table) for table in tables)
+    left_out = frozenset() if believed else frozenset(table.file for table in tables)
+    foreign.copy_run(run, copy, left_out=left_out)
+    if believed:
+        for table in tables:
+            own.note(copy, table)
+    elif any(foreign.is_there(run / name) for name in left_out):
+        _derive(copy)
+
+
+def _derive(path: Path) -> None:
+    """Make the tables of a run of its records, piece by piece."""
+    run = read_run(path)
+    with (
+        DerivedWriter(path, schema.DELAYS) as rows,
+        DerivedWriter(path, schema.REFRESH) as refreshes,
+    ):
+        for piece in delays_in_chunks(run):
+            rows.add(piece)
+        refreshes.add(refresh_intervals(run))
+        rows.finish()
+        refreshes.finish()
 
 
 def _execute_or_discard(

@@ -317,7 +317,11 @@ def _files(report: Report) -> list[Block]:
         for page in sorted((report.folder / "notebooks").glob("*.html"))
     ]
     for run in report.origins:
-        files = [file for file in sorted(run.path.iterdir()) if file.stem in _REMARKS]
+        files = [
+            file
+            for file in sorted(run.path.iterdir())
+            if file.name in schema.FILES and file.is_file() and not file.is_symlink()
+        ]
         paths = [f"{RUNS}/{run.path.name}/{file.name}" for file in files]
         items += [
             (path, path, _REMARKS[file.stem])

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -69,6 +70,21 @@ def test_a_figure_is_drawn_of_the_records(run: Path) -> None:
     forge(run)
 
     assert Material(paths=(run,)).delays["delay_s"].tolist() == honest
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_report_gives_no_forged_table_away(
+    run: Path, tmp_path: Path, told: Told
+) -> None:
+    """Its copy of the run has tables of the records, which others may believe in."""
+    honest = delays(read_run(run))["delay_s"].tolist()
+    forge(run)
+
+    code, _, _ = told("report", "--run", run, "--out", tmp_path / "out")
+
+    copied = pd.read_parquet(tmp_path / "out/r/runs/r/delays.parquet")
+    assert code == 0
+    assert copied["delay_s"].tolist() == honest
 
 
 def test_a_planted_summary_is_not_believed(
