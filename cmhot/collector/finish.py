@@ -126,6 +126,7 @@ def close(
         if status == "complete" and not all_passed(judged):
             status = "invalid"
         meta["status"] = status
+        meta["rows"] = record.writer.rows()
         record.writer.write_run(meta)
         # the disk is full: the run is whole without them, who reads it makes them anew
         with contextlib.suppress(RunError):

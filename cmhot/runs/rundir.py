@@ -205,6 +205,20 @@ class RunWriter:
         """Add one row to clock.jsonl."""
         self._append([row], schema.CLOCK, synced=True)
 
+    def rows(self) -> dict[str, int]:
+        """Count the rows of each raw file, by which a copy can tell that it is whole.
+
+        Raises
+        ------
+        RunError
+            When one cannot be read.
+        """
+        with disk.refusals(self.path):
+            return {
+                table.file: foreign.rows_in(self.path / table.file)
+                for table in schema.RAW_TABLES
+            }
+
     def write_run(self, meta: Mapping[str, Any]) -> None:
         """Replace run.json as a whole: a reader sees the old or the new one."""
         with disk.refusals(self.path):
@@ -239,7 +253,7 @@ def read_run(path: Path) -> Run:
         When it is missing, damaged or of another format.
     """
     outline = read_outline(path)
-    publications = _once(_read_table(path, schema.PUBLICATIONS))
+    publications = _once(_read_whole(path, outline.meta, schema.PUBLICATIONS))
     foreign.check_product(
         outline.meta, outline.updates, publications, outline.events, path=path
     )
@@ -250,11 +264,12 @@ def read_outline(path: Path) -> Run:
     """Read all of a run but its publications, which may be millions."""
     meta = read_meta(path)
     updates, clock, events = (
-        _read_table(path, table)
+        _read_whole(path, meta, table)
         for table in (schema.UPDATES, schema.CLOCK, schema.EVENTS)
     )
     updates["purpose"] = updates["purpose"].fillna("trial")
     updates = updates.drop_duplicates(["configmap", "seq"], keep="last")
+    _check_sent(path, meta, updates)
     return Run(
         path=path,
         meta=meta,
@@ -289,12 +304,48 @@ def read_by_node(outline: Run) -> Iterator[Run]:
         )
 
 
-def _read_table(path: Path, table: schema.Table) -> pd.DataFrame:
-    """Read a raw table, of lines or packed."""
+def _read_whole(
+    path: Path, meta: Mapping[str, Any], table: schema.Table
+) -> pd.DataFrame:
+    """Read a raw table, and see that it is as long as it was when the run ended.
+
+    A packed one has its end in itself, and fewer rows: each stands there once.
+
+    Raises
+    ------
+    RunError
+        When it is shorter, or as `read_run`.
+    """
     packed = read_packed(path, table)
     if packed is not None:
         return packed
-    return frame(rows_of(path / table.file), table)
+    rows = frame(rows_of(path / table.file), table)
+    ended_with = (meta.get("rows") or {}).get(table.file)
+    if ended_with is not None and len(rows) < ended_with:
+        msg = (
+            f"{path / table.file} has {len(rows)} rows of {ended_with}: "
+            "the copy is incomplete, copy the run directory anew"
+        )
+        raise RunError(msg)
+    return rows
+
+
+def _check_sent(path: Path, meta: Mapping[str, Any], updates: pd.DataFrame) -> None:
+    """See that the updates are there that the run's checks counted: older runs too.
+
+    Raises
+    ------
+    RunError
+        When there are fewer.
+    """
+    sent = (meta.get("checks") or {}).get("trials_sent")
+    own = (updates["purpose"] == "trial") & updates["sent_ns"].notna()
+    if isinstance(sent, int) and own.sum() < sent:
+        msg = (
+            f"{path / schema.UPDATES.file} has {own.sum()} updates of {sent} that "
+            "were sent: the copy is incomplete, copy the run directory anew"
+        )
+        raise RunError(msg)
 
 
 def _once(publications: pd.DataFrame) -> pd.DataFrame:
