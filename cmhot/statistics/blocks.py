@@ -108,9 +108,12 @@ class Blocks:
         -------
         variance, degrees
             Each of shape (g,); the degrees of freedom are Satterthwaite's
-            (Biometrics Bulletin 2 (1946) 110-114), and m - 1 at most.
+            (Biometrics Bulletin 2 (1946) 110-114), and m - 1 at most;
+            both are NaN for one block, which has no spread.
         """
         m = len(self.total)
+        if m == 1:
+            return np.full(len(self.t), np.nan), np.full(len(self.t), np.nan)
         residual = self.below - np.outer(self.total, self.cdf())
         own = np.asarray(m / (m - 1) * (residual**2).sum(axis=0))
         if self.common is None:
@@ -120,6 +123,8 @@ class Blocks:
     def spread_of_mean(self) -> tuple[float, float]:
         """Give the same for the mean; NaN where it is not known."""
         m = len(self.total)
+        if m == 1:
+            return math.nan, math.nan
         with np.errstate(invalid="ignore"):  # the mean of endless delays is unknown
             residual = self.moment - self.mean_s() * self.total
         own = float(m / (m - 1) * (residual**2).sum())

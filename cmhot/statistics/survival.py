@@ -133,7 +133,8 @@ def kaplan_meier(
     -------
     DataFrame
         One row per quantile: ``quantile``, ``value_s``, ``low_s``, ``high_s``
-        (NaN: fewer than `MIN_RESAMPLED_BLOCKS`; inf: no limit),
+        (NaN: fewer than `MIN_RESAMPLED_BLOCKS`, or all that arrived did so in one
+        of them, which has no spread; inf: no limit),
         ``best_s``, ``worst_s``, ``followed_s``, and ``doubtful``:
         whether best and worst case differ
         by more than the interval is wide.
@@ -156,6 +157,8 @@ def kaplan_meier(
             observed = delay_blocks(delays, kubernetes=kubernetes)
             wider = np.array(widening(observed, value, tail=(1 - level) / 2)[1:])
             low, high = (widened(end, value, wider) for end in (low, high))
+            if len(observed.total) == 1:  # nobody knows what common updates add
+                low = high = np.full(len(shares), np.nan)
     best, worst = (
         _quantiles(*_curve(*_cases(delays, case)[1:]), shares)
         for case in ("best", "worst")

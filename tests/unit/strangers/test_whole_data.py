@@ -10,9 +10,12 @@ import pytest
 
 from cmhot.errors import RunError
 from cmhot.runs.anonymise import anonymised
+from cmhot.runs.delays import delays
 from cmhot.runs.rundir import pack, read_run
+from cmhot.statistics.survival import kaplan_meier
 
 if TYPE_CHECKING:
+    from tests.unit.conftest import WriteRun
     from tests.unit.strangers.conftest import Change, Told
 
 DATA = Path(__file__).parents[3] / "data"
@@ -96,6 +99,25 @@ def test_a_run_that_goes_on_says_nothing(run: Path, change: Change) -> None:
     change(checks={}, rows=None)
 
     assert len(read_run(run).updates)
+
+
+def test_one_pod_of_many_that_saw_an_update(write_run: WriteRun, told: Told) -> None:
+    """One block has no spread: there is a number, no interval, and the reason."""
+    pods = [f"p{number}" for number in range(15)]
+    path = write_run(
+        updates=[(1, 10.0, 10.0), (2, 30.0, 30.0)],
+        publications=[("p0", 1, 15.0), ("p0", 2, 38.0)],
+        pods=pods,
+        kubernetes="v1.37.1",
+        observed_until_ns=1_767_225_600_000_000_000 + 100_000_000_000,
+    ).path
+
+    code, out, said = told("summarise", path)
+
+    assert (code, said) == (0, "")
+    assert "too few independent pods: 1, and 6 are needed" in out
+    table = kaplan_meier(delays(read_run(path)))
+    assert table[["low_s", "high_s"]].isna().all(axis=None)
 
 
 def test_nobody_counts_below_nothing(run: Path, change: Change) -> None:
