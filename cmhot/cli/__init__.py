@@ -9,6 +9,7 @@ A command imports what it needs when it runs, so that each starts at once.
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import os
 import signal
@@ -19,13 +20,18 @@ from typing import TYPE_CHECKING
 import click
 
 from cmhot import __version__
-from cmhot.errors import CmhotError
+from cmhot.errors import CmhotError, UsageError
 
 if TYPE_CHECKING:
     from types import FrameType
 
 
 INTERRUPTED = 130
+PIPE_CLOSED = 141
+"""As a shell has it of a program whose reader (`head`) has gone: 128 and SIGPIPE.
+It is neither a check that failed nor one that held."""
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+"""What writing to a full disk ends in, or to one that is broken."""
 LEAN = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
 """Environment of the program and of the kernels it starts: with the system's allocator
 Arrow gives back what is free; its own keeps a tenth more of a large run."""
@@ -104,9 +110,11 @@ def main() -> None:
     _mind_the_terminal()
     for name, value in LEAN.items():  # before Arrow is imported, which reads it then
         os.environ.setdefault(name, value)
+    stdout = sys.stdout
     try:
         # click returns the code of an Exit here, and what a command returns: None
         code = cli(standalone_mode=False)
+        sys.stdout.flush()  # here what is full can be told
     except CmhotError as error:
         click.echo(f"cmhot: {error}", err=True)
         sys.exit(error.exit_code)
@@ -117,10 +125,35 @@ def main() -> None:
         click.echo("cmhot: interrupted", err=True)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
-        # the reader (`head`) has gone; nothing may be written at exit either
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        _write_no_more()
+        sys.exit(PIPE_CLOSED)
+    except SystemExit:
+        # click answers a closed pipe by an exit with 1, and with streams of its own
+        if sys.stdout is stdout:
+            raise
+        sys.stdout = stdout
+        _write_no_more()
+        sys.exit(PIPE_CLOSED)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        where = "standard output" if error.filename is None else error.filename
+        with contextlib.suppress(OSError):  # it may be on the same disk
+            said = f"cannot write to {where}: {error.strerror}; free some space"
+            click.echo(f"cmhot: {said}", err=True)
+        _write_no_more()
+        sys.exit(UsageError.exit_code)
     sys.exit(code)
+
+
+def _write_no_more() -> None:
+    """Let nothing be written at exit either: it would fail once more, with a trace."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+            continue
+        os.dup2(nowhere, stream.fileno())
 
 
 def _mind_the_terminal() -> None:
