@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cmhot.cluster.nodes import observe_settings
     from cmhot.cluster.targets import connect
     from cmhot.collector.begin import collect
+    from cmhot.collector.progress import progress_bar
     from cmhot.kubelet.settings import Setting, Strategy, parse_setting
     from cmhot.law.prediction import predict
     from cmhot.propagation.changes import apply, patch
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from cmhot.propagation.observe import observe
     from cmhot.propagation.refresh import refresh
     from cmhot.propagation.wait import wait
-    from cmhot.report.progress import progress_bar
     from cmhot.runs.delays import delays
     from cmhot.runs.plan import Plan
     from cmhot.runs.rundir import read_run
@@ -73,7 +73,7 @@ _HOMES = {
     "parse_setting": "kubelet.settings",
     "patch": "propagation.changes",
     "predict": "law.prediction",
-    "progress_bar": "report.progress",
+    "progress_bar": "collector.progress",
     "read_run": "runs.rundir",
     "refresh": "propagation.refresh",
     "summarise": "statistics.summarise",

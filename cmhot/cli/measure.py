@@ -217,7 +217,7 @@ def collect(
 
 def _measure(cluster: Cluster, plan: Plan, *, out: Path, resumed: Path | None) -> Path:
     """Begin a run, or go on with one, under a progress bar."""
-    from cmhot.report.progress import progress_bar
+    from cmhot.collector.progress import progress_bar
 
     with progress_bar(sys.stderr) as progress:
         if resumed is not None:

@@ -25,7 +25,7 @@ from cmhot.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cmhot.report.progress import ReportProgress
+    from cmhot.report.make import ReportProgress
 
 
 DEFAULT_PROFILE = "quick"
@@ -152,9 +152,9 @@ def _resumed(folder: Path, asked: Mapping[str, Any]) -> Path:
 def _made(asked: Mapping[str, Any], runs: tuple[Path, ...], out: Path) -> Path:
     """Make a new report, on a testbed of its own if none runs."""
     from cmhot.cluster.testbed import lifecycle
+    from cmhot.collector.progress import minutes
     from cmhot.kubelet.settings import DEFAULT_SETTINGS
     from cmhot.report.make import make_report, report_on_runs, takes_s
-    from cmhot.report.progress import minutes
     from cmhot.report.steps import Order
 
     if runs:
@@ -176,6 +176,7 @@ def _made(asked: Mapping[str, Any], runs: tuple[Path, ...], out: Path) -> Path:
 
 def _progress() -> ReportProgress:
     """Show progress on standard error."""
-    from cmhot.report.progress import ReportProgress, cells_bar, progress_bar
+    from cmhot.collector.progress import progress_bar
+    from cmhot.report.make import ReportProgress, cells_bar
 
     return ReportProgress(say, lambda: progress_bar(sys.stderr), cells_bar)

@@ -26,8 +26,9 @@ from cmhot.collector.circumstances import (
     new_run_id,
     utc_text,
 )
-from cmhot.collector.loop import Collection, Progress
+from cmhot.collector.loop import Collection
 from cmhot.collector.probes import CONFIG_MAP_NAME, Setup
+from cmhot.collector.progress import Progress
 from cmhot.collector.schedule import schedule_of
 from cmhot.collector.writer import not_sent
 from cmhot.errors import ClusterError, RunError, UsageError

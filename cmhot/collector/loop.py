@@ -7,7 +7,6 @@ missed + not_sent + failed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cmhot.clock import NS_PER_S
@@ -17,6 +16,7 @@ from cmhot.collector.circumstances import differences
 from cmhot.collector.finish import close
 from cmhot.collector.monitoring import Monitor, Record
 from cmhot.collector.probes import CONFIG_MAP_NAME
+from cmhot.collector.progress import Progress
 from cmhot.collector.schedule import PeriodicTasks
 from cmhot.collector.writer import EndedError, Updater, may_be_resumed
 from cmhot.errors import ClusterError, ForbiddenError, RunError
@@ -29,17 +29,6 @@ if TYPE_CHECKING:
     from cmhot.collector.probes import Setup
     from cmhot.collector.schedule import Schedule, Write
     from cmhot.runs.rundir import RunWriter
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """The progress of a collection."""
-
-    phase: str  # pods, phases, updates, drain or done
-    done: int  # trials dealt with
-    total: int  # trials planned
-    remaining_s: float
-    last_delay_s: float | None  # the newest delay seen so far; None before the first
 
 
 class Collection:

@@ -18,7 +18,7 @@ from cmhot.cluster.port import DEPLOYMENT
 from cmhot.cluster.workspace import Workspace
 from cmhot.collector.circumstances import new_run_id
 from cmhot.collector.clock_offsets import ahead_ns
-from cmhot.collector.loop import Progress
+from cmhot.collector.progress import Progress
 from cmhot.errors import ClusterError, UsageError
 from cmhot.kubelet.uses import CONFIG_MAP
 from cmhot.law import longest_interval_s, mean_interval_s

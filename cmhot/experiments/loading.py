@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from cmhot.cluster.port import Cluster
-    from cmhot.collector.loop import Progress
+    from cmhot.collector.progress import Progress
     from cmhot.runs.plan import Plan
 
 

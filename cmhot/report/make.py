@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from dataclasses import asdict
+import sys
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
 
 from cmhot.clock import SystemClock
 from cmhot.cluster.nodes import (
@@ -15,6 +18,7 @@ from cmhot.cluster.nodes import (
 )
 from cmhot.cluster.targets import connect
 from cmhot.collector.circumstances import new_run_id, utc_text
+from cmhot.collector.progress import minutes, tail_run
 from cmhot.errors import CheckError, CmhotError, RunError, UsageError
 from cmhot.kubelet.settings import Setting
 from cmhot.report import notebooks
@@ -27,7 +31,6 @@ from cmhot.report.folder import (
     write_page,
 )
 from cmhot.report.page import build_page
-from cmhot.report.progress import ReportProgress, minutes, tail_run
 from cmhot.report.sections import Origin, Report, compose, find_figures
 from cmhot.report.steps import (
     COLLECT,
@@ -38,7 +41,7 @@ from cmhot.report.steps import (
     plan_steps,
     steps_on_runs,
 )
-from cmhot.runs import foreign, own, schema
+from cmhot.runs import disk, schema
 from cmhot.runs.delays import delays_in_chunks
 from cmhot.runs.plan import DEFAULT_SYNC_S
 from cmhot.runs.rundir import read_meta, read_run
@@ -47,15 +50,54 @@ from cmhot.runs.tables import DerivedWriter
 from cmhot.statistics.summarise import summarise
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from cmhot.clock import Clock
+    from cmhot.collector.progress import Progress
     from cmhot.report.folder import NewFolder
     from cmhot.report.sections import DrawnFigure
     from cmhot.report.steps import Step
     from cmhot.runs.plan import Plan
     from cmhot.statistics.summary import Summary
+
+    CollectionBar = Callable[[], AbstractContextManager[Callable[[Progress], None]]]
+    CellsBar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
+
+
+@contextmanager
+def cells_bar(notebook: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how many cells of a notebook have begun, on a terminal; then vanish."""
+    form = "{desc}: cell {n_fmt}/{total_fmt} |{bar}| {elapsed}"
+    with tqdm(
+        file=sys.stderr,
+        bar_format=form,
+        ncols=100,
+        desc=notebook,
+        leave=False,
+        disable=None,  # where nobody watches, lines say enough
+    ) as bar:
+
+        def show(begun: int, total: int) -> None:
+            bar.total, bar.n = total, begun
+            bar.refresh()
+
+        yield show
+
+
+@contextmanager
+def _no_bar(*_: object) -> Iterator[Callable[..., None]]:
+    yield lambda *_: None
+
+
+@dataclass(frozen=True, slots=True)
+class ReportProgress:
+    """Where the progress of a report is shown; by default nowhere."""
+
+    line: Callable[[str], None] = lambda _: None  # gets a sentence for each step
+    collection: CollectionBar = _no_bar  # opened while a run is collected
+    cells: CellsBar = _no_bar  # opened for each other notebook
 
 
 def make_report(
@@ -247,13 +289,13 @@ def _copy_runs(runs: Mapping[str, Path], new: NewFolder) -> None:
 def _copy_run(run: Path, copy: Path) -> None:
     """Copy a run; tables of somebody else are made anew of its records."""
     tables = (schema.DELAYS, schema.REFRESH)
-    believed = all(own.made(run, table) for table in tables)
+    believed = all(disk.made_here(run, table) for table in tables)
     left_out = frozenset() if believed else frozenset(table.file for table in tables)
-    foreign.copy_run(run, copy, left_out=left_out)
+    disk.copy_run(run, copy, left_out=left_out)
     if believed:
         for table in tables:
-            own.note(copy, table)
-    elif any(foreign.is_there(run / name) for name in left_out):
+            disk.note_made(copy, table)
+    elif any(disk.is_there(run / name) for name in left_out):
         _derive(copy)
 
 

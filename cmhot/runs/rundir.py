@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from cmhot.errors import RunError, UsageError
-from cmhot.runs import disk, foreign, runjson, schema
+from cmhot.runs import disk, runjson, schema
 from cmhot.runs.tables import (
     DerivedWriter,
     frame,
@@ -215,7 +215,7 @@ class RunWriter:
         """
         with disk.refusals(self.path):
             return {
-                table.file: foreign.rows_in(self.path / table.file)
+                table.file: disk.rows_in(self.path / table.file)
                 for table in schema.RAW_TABLES
             }
 
@@ -254,7 +254,7 @@ def read_run(path: Path) -> Run:
     """
     outline = read_outline(path)
     publications = _once(_read_whole(path, outline.meta, schema.PUBLICATIONS))
-    foreign.check_product(
+    disk.check_product(
         outline.meta, outline.updates, publications, outline.events, path=path
     )
     return replace(outline, publications=publications)
@@ -363,7 +363,7 @@ def read_meta(path: Path) -> dict[str, Any]:
     """
     file = path / schema.RUN_FILE
     try:
-        meta = foreign.loaded(foreign.content_of(file))
+        meta = disk.loaded(disk.content_of(file))
     except FileNotFoundError as error:
         msg = (
             f"{path} is no run directory, it has no {schema.RUN_FILE}: "

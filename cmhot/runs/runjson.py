@@ -31,7 +31,7 @@ class Value:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class Keyed:
     """An object whose keys are named, some of which have to be there."""
 
     keys: Mapping[str, Shape]
@@ -52,7 +52,7 @@ class Every:
     each: Shape
 
 
-Shape = Value | Record | ByName | Every
+Shape = Value | Keyed | ByName | Every
 
 
 def _is_number(value: object) -> bool:
@@ -101,16 +101,16 @@ FLAG = Value("true or false", lambda value: isinstance(value, bool))
 ANYTHING = Value("anything", lambda _: True)
 _POD = ("node", "pod", "consumer")
 _INFERRED = ("low_s", "high_s", "n")
-SETTING = Record(
+SETTING = Keyed(
     {
         "sync_frequency_s": PERIOD,
         "strategy": TEXT,
         "ttl_s": PERIOD,
         **dict.fromkeys(("source", "kubelet", "runtime"), TEXT),
-        "inferred": Record(dict.fromkeys(_INFERRED, NUMBER), required=_INFERRED),
+        "inferred": Keyed(dict.fromkeys(_INFERRED, NUMBER), required=_INFERRED),
     }
 )
-RUN = Record(
+RUN = Keyed(
     {
         "run_id": TEXT,
         **dict.fromkeys(("target", "status", "agenda"), TEXT),
@@ -121,14 +121,14 @@ RUN = Record(
         "planned_updates": COUNT,
         **dict.fromkeys(("begin_ns", "ends_ns", "observed_until_ns"), INSTANT),
         **dict.fromkeys(("measure_from_ns", "measure_until_ns"), INSTANT),
-        "plan": Record(
+        "plan": Keyed(
             {
                 **dict.fromkeys(("pods", "seed"), WHOLE),
                 **dict.fromkeys(("duration_s", "gap_s"), SHOWN),
             }
         ),
         "pods": Every(
-            Record(
+            Keyed(
                 dict.fromkeys((*_POD, "container", "configmap", "uid"), WORD),
                 required=_POD,
             )
@@ -137,11 +137,11 @@ RUN = Record(
         "kubelets": ByName(WORD),
         "node_labels": ByName(ByName(TEXT)),
         "checks": ByName(ANYTHING),
-        "clock": Record({"name": TEXT, "resolution_s": SHOWN}),
+        "clock": Keyed({"name": TEXT, "resolution_s": SHOWN}),
         "host": ByName(TEXT),
         "packages": ByName(TEXT),
         "sources": ByName(
-            Record(dict.fromkeys(("version", "step", "origin", "why"), ANYTHING))
+            Keyed(dict.fromkeys(("version", "step", "origin", "why"), ANYTHING))
         ),
         "rows": ByName(COUNT),
     },
@@ -186,7 +186,7 @@ def _wrong(value: object, shape: Shape, where: str) -> str | None:
     else:
         found = (
             _in_record(value, shape, where)
-            if isinstance(shape, Record)
+            if isinstance(shape, Keyed)
             else _by_name(value, shape, where)
         )
     return next((one for one in found if one is not None), None)
@@ -210,7 +210,7 @@ def _by_name(
 
 
 def _in_record(
-    value: Mapping[str, object], shape: Record, where: str
+    value: Mapping[str, object], shape: Keyed, where: str
 ) -> Iterator[str | None]:
     """Say what is wrong of each named key; null stands for what is absent."""
     for name, inner in shape.keys.items():

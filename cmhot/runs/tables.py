@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from cmhot.errors import RunError
-from cmhot.runs import disk, foreign, own, schema
+from cmhot.runs import disk, schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -79,7 +79,7 @@ def places_by_node(file: Path) -> Places:
 
 def rows_at(file: Path, stretches: array[int]) -> Iterator[dict[str, Any]]:
     """Yield the rows in some stretches of a file, as `places_by_node` gives them."""
-    with foreign.opened(file) as handle:
+    with disk.opened(file) as handle:
         pairs = iter(stretches)
         for begin, end in zip(pairs, pairs, strict=True):
             handle.seek(begin)
@@ -93,7 +93,7 @@ def rows_at(file: Path, stretches: array[int]) -> Iterator[dict[str, Any]]:
 def _lines(file: Path) -> Iterator[bytes]:
     """Yield the lines of a raw file; clocks and events may never have been written."""
     try:
-        yield from foreign.lines_of(file)
+        yield from disk.lines_of(file)
     except FileNotFoundError as error:
         if file.name not in {schema.UPDATES.file, schema.PUBLICATIONS.file}:
             return
@@ -137,7 +137,7 @@ def frame(
             if not one.add(row.get(one.column.name)):
                 schema.check(row, table, number=number)
     for one in columns:
-        foreign.check_known(one.known(), one.column, table)
+        disk.check_known(one.known(), one.column, table)
     return pd.DataFrame({one.column.name: one.series(lean=lean) for one in columns})
 
 
@@ -244,16 +244,16 @@ def read_packed(path: Path, table: schema.Table) -> pd.DataFrame | None:
     """Read a raw table of a packed run; None where the run is not packed."""
     file = path / packed_file(table)
     try:
-        with foreign.opened(file) as handle:
-            rows = foreign.read_packed_table(handle, file, table)
+        with disk.opened(file) as handle:
+            rows = disk.read_packed_table(handle, file, table)
         free = [one.name for one in table.columns if one.dtype == "object"]
-        told = {name: rows[name].map(foreign.loaded) for name in free}
+        told = {name: rows[name].map(disk.loaded) for name in free}
         typed = schema.conform(rows.assign(**told), table)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, OverflowError) as error:
-        raise foreign.unreadable(file, error) from error
-    foreign.check_values(typed, table)
+        raise disk.unreadable(file, error) from error
+    disk.check_values(typed, table)
     return typed
 
 
@@ -334,7 +334,7 @@ class DerivedWriter:
             self._file.close()
             disk.sync(self._draft)
             self._draft.replace(self._path / self._table.file)
-        own.note(self._path, self._table)
+        disk.note_made(self._path, self._table)
 
     def _write_pieces(self) -> None:
         import pyarrow as pa  # noqa: PLC0415
@@ -354,15 +354,15 @@ def read_derived(
     """Read columns of a derived table; texts are categories, which is lean and quick.
 
     None where the table is not there, cannot be read, was made by somebody else
-    (`cmhot.runs.own`), or of other records than those in the directory now.
+    (`cmhot.runs.disk`), or of other records than those in the directory now.
     """
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     texts = [column.name for column in table.columns if column.dtype == "str"]
     try:
-        with foreign.opened(path / table.file) as handle:
-            if not own.is_noted(path, handle):
+        with disk.opened(path / table.file) as handle:
+            if not disk.is_noted(path, handle):
                 return None
             file = pq.ParquetFile(handle, read_dictionary=texts)
             made_of = (file.metadata.metadata or {}).get(_MADE_OF)
@@ -397,7 +397,7 @@ def fingerprint(path: Path) -> bytes:
         for name in (table.file, packed_file(table))
     ]
     sizes = [file.stat().st_size if file.is_file() else 0 for file in files]
-    words = [DERIVATION, *sizes, foreign.content_of(path / schema.RUN_FILE)]
+    words = [DERIVATION, *sizes, disk.content_of(path / schema.RUN_FILE)]
     return hashlib.sha256(repr(words).encode()).hexdigest().encode()
 
 

@@ -21,8 +21,7 @@ import pandas as pd
 from cmhot import __version__
 from cmhot.errors import RunError, UsageError
 from cmhot.law import QUANTILES
-from cmhot.runs import own as ours
-from cmhot.runs import schema
+from cmhot.runs import disk, schema
 from cmhot.runs.delays import delays, pool
 from cmhot.runs.rundir import kubelet_version, read_meta, read_run, setting_columns
 from cmhot.runs.sync_intervals import REFRESH_COLUMNS, refresh_intervals
@@ -105,13 +104,13 @@ def summarise(
     _check_together(metas)
     if not force:
         check_valid(metas)
-    marks = [ours.identity(path).encode() for path in paths]
+    marks = [disk.identity(path).encode() for path in paths]
     key = key_of(marks, by)
     if key not in _ANSWERS:
-        found = read_kept(ours.folder(), key)
+        found = read_kept(disk.cache_folder(), key)
         if found is None:
             found = _computed(paths, by, apart=apart)
-            keep(ours.folder(), key, found)
+            keep(disk.cache_folder(), key, found)
         _ANSWERS[key] = found
     return _ANSWERS[key]
 
@@ -154,7 +153,7 @@ def check_valid(metas: Sequence[Mapping[str, Any]]) -> None:
 def key_of(marks: Sequence[bytes], by: str | None) -> str:
     """Name a question by what its answer depends on.
 
-    `marks` are the `cmhot.runs.own.identity` of each run; `by` is a label of nodes.
+    `marks` are the `cmhot.runs.disk.identity` of each run; `by` is a label of nodes.
     """
     words = repr((__version__, [*marks], by))
     return hashlib.sha256(words.encode()).hexdigest()[:24]
@@ -162,7 +161,7 @@ def key_of(marks: Sequence[bytes], by: str | None) -> str:
 
 def read_kept(folder: Path, key: str) -> Summary | None:
     """Read a kept summary; None where this user's cmhot kept none."""
-    content = ours.read(folder, _name(key))
+    content = disk.read(folder, _name(key))
     if content is None:
         return None
     try:
@@ -184,7 +183,7 @@ def keep(folder: Path, key: str, summary: Summary) -> None:
         return
     content = json.dumps(asdict(summary)).encode()
     with contextlib.suppress(OSError):
-        ours.write(folder, _name(key), content)
+        disk.write(folder, _name(key), content)
 
 
 def _name(key: str) -> str:

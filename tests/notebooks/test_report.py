@@ -12,8 +12,13 @@ import pytest
 
 from cmhot.errors import CheckError, NotFoundError, RunError, UsageError
 from cmhot.report import notebooks
-from cmhot.report.make import make_report, report_on_runs, resume_report, target_of
-from cmhot.report.progress import ReportProgress
+from cmhot.report.make import (
+    ReportProgress,
+    make_report,
+    report_on_runs,
+    resume_report,
+    target_of,
+)
 from cmhot.report.steps import COLLECT, Order
 
 if TYPE_CHECKING:

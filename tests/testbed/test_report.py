@@ -9,8 +9,7 @@ import pytest
 
 from cmhot.clock import SystemClock
 from cmhot.report import notebooks
-from cmhot.report.make import make_report, resume_report
-from cmhot.report.progress import ReportProgress
+from cmhot.report.make import ReportProgress, make_report, resume_report
 from cmhot.report.steps import PROFILES, Order, Profile
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ def _own_cache(
 ) -> None:
     """Keep what tests note of runs out of the cache of who runs them."""
     folder = tmp_path_factory.mktemp("cache") / "runs"
-    monkeypatch.setattr("cmhot.runs.own.folder", lambda: folder)
+    monkeypatch.setattr("cmhot.runs.disk.cache_folder", lambda: folder)
 
 
 T0 = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from cmhot.collector.loop import Progress
+    from cmhot.collector.progress import Progress
     from cmhot.kubelet.uses import Kind
 
 PLAN = Plan(pods=2, duration_s=40, seed=7, namespace="n")

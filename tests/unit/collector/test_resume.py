@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from cmhot.collector.loop import Progress
+    from cmhot.collector.progress import Progress
     from cmhot.kubelet.uses import Kind
 
 SETTINGS = (Setting(5), Setting(10, Strategy.GET))

@@ -16,7 +16,7 @@ from cmhot.law import interval_pmf
 from cmhot.statistics.mistakes import closed_loop_mean_s
 
 if TYPE_CHECKING:
-    from cmhot.collector.loop import Progress
+    from cmhot.collector.progress import Progress
     from cmhot.kubelet.uses import Kind
 
 TEN = Setting(10)

@@ -18,7 +18,7 @@ from cmhot.report.comparison_page import compare_report
 from cmhot.report.folder import Manifest, locked, make_folder, write_json, write_page
 from cmhot.report.make import finish, make_report, report_on_runs, resume_report
 from cmhot.report.steps import Order
-from cmhot.runs import disk, foreign
+from cmhot.runs import disk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,7 +143,7 @@ def test_a_failed_copy_leaves_nothing(
         to.mkdir()
         raise error
 
-    monkeypatch.setattr(foreign, "copy_run", fails)
+    monkeypatch.setattr(disk, "copy_run", fails)
 
     with pytest.raises((CmhotError, KeyboardInterrupt), match=why):
         report_on_runs([run], out=tmp_path / "new" / "reports")

@@ -10,8 +10,7 @@ from cmhot.clock import VirtualClock
 from cmhot.errors import NotFoundError
 from cmhot.report import notebooks
 from cmhot.report.folder import Manifest
-from cmhot.report.make import execute_steps
-from cmhot.report.progress import ReportProgress
+from cmhot.report.make import ReportProgress, execute_steps
 from cmhot.report.steps import COLLECT, Pace, Step
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cmhot.plots.figure import Material
-from cmhot.runs import own, schema
+from cmhot.runs import disk, schema
 from cmhot.runs.delays import delays
 from cmhot.runs.rundir import RunWriter, read_run
 from cmhot.runs.sync_intervals import refresh_intervals
@@ -93,16 +93,16 @@ def test_a_planted_summary_is_not_believed(
     """A summary that lies in the run, under whatever name, is nobody's answer."""
     telling = asdict(summarise([run]))
     honest = telling["settings"][0]["upper_95"]["p50_s"]
-    names = [path.name for path in own.folder().glob("summary-*")]
+    names = [path.name for path in disk.cache_folder().glob("summary-*")]
     assert names
     assert honest > 3
     shutil.copytree(run, tmp_path / "r")
     for name in names:
-        content = (own.folder() / name).read_text()
+        content = (disk.cache_folder() / name).read_text()
         forged = content.replace(str(honest), "1.0")
         for folder in (run, tmp_path / "r"):
             (folder / name).write_text(forged)
-        (own.folder() / name).unlink()
+        (disk.cache_folder() / name).unlink()
     module._ANSWERS.clear()
 
     assert told("summarise", run, *REQUIRED)[0] == 1
@@ -125,7 +125,7 @@ def test_a_planted_link_leads_nobody_to_overwrite(
     mine = tmp_path / "mine.txt"
     mine.write_text("keep")
     summarise([run])
-    folders = (run, own.folder())
+    folders = (run, disk.cache_folder())
     names = [path.name for one in folders for path in one.glob("summary-*")]
     for name in names:
         for planted in (name, f"{name}.part"):
@@ -165,7 +165,7 @@ def test_a_table_in_another_place_is_not_ours(run: Path) -> None:
 def test_a_cache_that_others_write_to_is_not_believed(run: Path) -> None:
     """Notes are this user's own only where nobody else can put any."""
     RunWriter(run).write_derived(delays(read_run(run)), schema.DELAYS)
-    own.folder().chmod(0o777)
+    disk.cache_folder().chmod(0o777)
 
     assert read_derived(run, schema.DELAYS, ["delay_s"]) is None
 
@@ -174,19 +174,19 @@ def test_the_cache_is_this_users_alone(run: Path) -> None:
     """Nobody else reads what was summarised, nor under which names."""
     summarise([run])
 
-    assert own.folder().stat().st_mode & 0o777 == 0o700
-    (kept_file,) = own.folder().glob("summary-*")
+    assert disk.cache_folder().stat().st_mode & 0o777 == 0o700
+    (kept_file,) = disk.cache_folder().glob("summary-*")
     assert kept_file.stat().st_mode & 0o077 == 0
 
 
 def test_a_cache_does_not_grow_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of too many notes the oldest go."""
-    monkeypatch.setattr(own, "MOST_NOTES", 10)
+    monkeypatch.setattr(disk, "MOST_NOTES", 10)
 
     for number in range(40):
-        own.write(own.folder(), f"made-{number}", b"")
+        disk.write(disk.cache_folder(), f"made-{number}", b"")
 
-    left = {path.name for path in own.folder().iterdir()}
+    left = {path.name for path in disk.cache_folder().iterdir()}
     assert len(left) <= 10
     assert "made-39" in left
 
@@ -196,7 +196,7 @@ def test_no_cache_is_no_error(
 ) -> None:
     """Where nothing can be kept, summaries are made anew."""
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(own, "folder", lambda: tmp_path / "file" / "runs")
+    monkeypatch.setattr(disk, "cache_folder", lambda: tmp_path / "file" / "runs")
 
     RunWriter(run).write_derived(delays(read_run(run)), schema.DELAYS)
 

@@ -65,7 +65,7 @@ def test_long_texts_that_are_packed_small_are_refused(
     run: Path, tmp_path: Path, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A text that each of many rows has is counted as often as it stands there."""
-    monkeypatch.setattr("cmhot.runs.foreign.MOST_TEXT", 10_000_000)
+    monkeypatch.setattr("cmhot.runs.disk.MOST_TEXT", 10_000_000)
     packed = pack(read_run(run), tmp_path / "packed")
     file = packed / "publications.parquet"
     table = pq.read_table(file)
@@ -80,7 +80,7 @@ def test_updates_times_pods_are_bounded(
     run: Path, told: Told, change: Change, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A few thousand lines of each may be billions of delays."""
-    monkeypatch.setattr("cmhot.runs.foreign.MOST_DELAYS", 1000)
+    monkeypatch.setattr("cmhot.runs.disk.MOST_DELAYS", 1000)
     pod = {"node": "n0", "consumer": "volume"}
     change(pods=[{**pod, "pod": f"p{number}"} for number in range(1000)])
 
@@ -91,7 +91,7 @@ def test_updates_times_gaps_are_bounded(
     run: Path, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each gap is looked into for each update of each pod of the node."""
-    monkeypatch.setattr("cmhot.runs.foreign.MOST_GAP_STEPS", 1000)
+    monkeypatch.setattr("cmhot.runs.disk.MOST_GAP_STEPS", 1000)
     detail = {"from_ns": 1, "to_ns": 2}
     gap = {"at_ns": 1, "kind": "gap", "object": "node/n0", "detail": detail}
     (run / "events.jsonl").write_text((json.dumps(gap) + "\n") * 100)
@@ -147,7 +147,7 @@ def test_a_line_without_end_is_refused(
     run: Path, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A row is never so long that it must not be held."""
-    monkeypatch.setattr("cmhot.runs.foreign.LONGEST_LINE", 10_000)
+    monkeypatch.setattr("cmhot.runs.disk.LONGEST_LINE", 10_000)
     (run / "events.jsonl").write_text('{"at_ns": "' + "x" * 20_000)
 
     refused(told, run, "events.jsonl", "line 1")

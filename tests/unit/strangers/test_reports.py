@@ -142,7 +142,7 @@ def test_a_file_without_end_is_not_copied(
     run: Path, tmp_path: Path, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file that is larger than a run's can be is refused before it fills the disk."""
-    monkeypatch.setattr("cmhot.runs.foreign.LARGEST_FILE", 1 << 20)
+    monkeypatch.setattr("cmhot.runs.disk.LARGEST_FILE", 1 << 20)
     with (run / "events.jsonl").open("wb") as file:
         file.truncate((1 << 20) + 1)
 

@@ -1,4 +1,4 @@
-"""The progress of a collection or a notebook, read and shown while it lasts."""
+"""The progress of a collection, read and shown while it lasts."""
 
 from __future__ import annotations
 
@@ -13,19 +13,15 @@ from tqdm import tqdm
 
 from cmhot.clock import NS_PER_S
 from cmhot.cluster.workspace import READY_TIMEOUT_S
-from cmhot.collector.loop import Progress
 from cmhot.runs import schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
     from pathlib import Path
     from typing import Never, TextIO
 
     from cmhot.clock import Clock
 
-    CollectionBar = Callable[[], AbstractContextManager[Callable[[Progress], None]]]
-    CellsBar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 
 EVERY_S = 1.0
 """Pause between two reads of a run directory; each read costs a millisecond."""
@@ -38,6 +34,17 @@ _PHASES = {
     "drain": "waiting for the last delays",
     "done": "collected",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The progress of a collection."""
+
+    phase: str  # pods, phases, updates, drain or done
+    done: int  # trials dealt with
+    total: int  # trials planned
+    remaining_s: float
+    last_delay_s: float | None  # the newest delay seen so far; None before the first
 
 
 def minutes(seconds: float) -> str:
@@ -93,40 +100,6 @@ def progress_bar(file: TextIO | None = None) -> Iterator[Callable[[Progress], No
                 bar.refresh()
 
         yield show
-
-
-@contextmanager
-def cells_bar(notebook: str) -> Iterator[Callable[[int, int], None]]:
-    """Show how many cells of a notebook have begun, on a terminal; then vanish."""
-    form = "{desc}: cell {n_fmt}/{total_fmt} |{bar}| {elapsed}"
-    with tqdm(
-        file=sys.stderr,
-        bar_format=form,
-        ncols=100,
-        desc=notebook,
-        leave=False,
-        disable=None,  # where nobody watches, lines say enough
-    ) as bar:
-
-        def show(begun: int, total: int) -> None:
-            bar.total, bar.n = total, begun
-            bar.refresh()
-
-        yield show
-
-
-@contextmanager
-def _no_bar(*_: object) -> Iterator[Callable[..., None]]:
-    yield lambda *_: None
-
-
-@dataclass(frozen=True, slots=True)
-class ReportProgress:
-    """Where the progress of a report is shown; by default nowhere."""
-
-    line: Callable[[str], None] = lambda _: None  # gets a sentence for each step
-    collection: CollectionBar = _no_bar  # opened while a run is collected
-    cells: CellsBar = _no_bar  # opened for each other notebook
 
 
 def read_progress(path: Path, *, clock: Clock) -> Progress | None:

@@ -8,14 +8,14 @@ import pytest
 
 from cmhot.clock import VirtualClock
 from cmhot.cluster.model import ModelCluster
-from cmhot.report.progress import minutes, read_progress, tail_run
+from cmhot.collector.progress import minutes, read_progress, tail_run
 from cmhot.runs.plan import Plan
 from cmhot.runs.rundir import RunWriter
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cmhot.collector.loop import Progress
+    from cmhot.collector.progress import Progress
 
 T0 = VirtualClock().utc_ns()
 S = 1_000_000_000
@@ -94,7 +94,7 @@ def test_follows_until_it_is_done(
     """The last progress told is that it is done, and then no more."""
     from cmhot.collector.begin import collect  # noqa: PLC0415 - shadowed by the package's name
 
-    monkeypatch.setattr("cmhot.report.progress.EVERY_S", 0.0)
+    monkeypatch.setattr("cmhot.collector.progress.EVERY_S", 0.0)
     told: list[Progress] = []
     cluster = ModelCluster()
     with tail_run(tmp_path / "r", clock=cluster.clock, progress=told.append):
