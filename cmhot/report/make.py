@@ -47,7 +47,7 @@ from cmhot.runs.plan import DEFAULT_SYNC_S
 from cmhot.runs.rundir import read_meta, read_run
 from cmhot.runs.sync_intervals import refresh_intervals
 from cmhot.runs.tables import DerivedWriter
-from cmhot.statistics.summarise import summarise
+from cmhot.statistics.summarise import keep_for_copies, summarise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -174,6 +174,7 @@ def report_on_runs(
     new = make_folder(out, name, parts=PARTS)
     with locked(new.path):
         _copy_runs(dict(zip(copies, runs, strict=True)), new)
+        keep_for_copies([new.path / copy for copy in copies], summary)
         with new.or_nothing():
             manifest = Manifest.begin(
                 new.path,

@@ -115,6 +115,12 @@ def summarise(
     return _ANSWERS[key]
 
 
+def keep_for_copies(copies: Sequence[Path], summary: Summary) -> None:
+    """Keep a summary for the copies that were just made of the runs it is of."""
+    marks = [disk.identity(copy).encode() for copy in copies]
+    keep(disk.cache_folder(), key_of(marks, None), summary)
+
+
 def _check_together(metas: Sequence[Mapping[str, Any]]) -> None:
     """Refuse to pool what was not measured under the same conditions."""
     if not metas:

@@ -87,6 +87,19 @@ def test_a_report_gives_no_forged_table_away(
     assert copied["delay_s"].tolist() == honest
 
 
+@pytest.mark.usefixtures("undrawn")
+def test_the_notebooks_of_a_report_need_not_summarise_again(
+    run: Path, tmp_path: Path, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The copies are this user's, and their summary is that of the runs."""
+    summary = module.summarise([run])
+    told("report", "--run", run, "--out", tmp_path / "out")
+    module._ANSWERS.clear()
+    monkeypatch.setattr(module, "_computed", None)
+
+    assert module.summarise([tmp_path / "out/r/runs/r"]) == summary
+
+
 def test_a_planted_summary_is_not_believed(
     run: Path, told: Told, tmp_path: Path
 ) -> None:
