@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 
 
 _log = logging.getLogger(__name__)
-"""Where the kubeconfig is unless KUBECONFIG says otherwise, as for kubectl."""
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
 KUBELET_CONNECT_TIMEOUT_S = 2.0

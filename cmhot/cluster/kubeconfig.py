@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 DEFAULT_FILE = Path("~/.kube/config")
+"""Where the kubeconfig is unless KUBECONFIG says otherwise, as for kubectl."""
 LARGEST_FILE_BYTES = 16 * 2**20  # two hundred contexts with certificates take 2 MiB
 
 _PLACEHOLDERS = ("DATA+OMITTED", "REDACTED")  # `kubectl config view` writes them

@@ -102,6 +102,8 @@ NODES = (
         cluster_wide=True,
     ),
 )
+"""Optional: without it, probes run wherever the scheduler puts them, and their setting
+has to be given."""
 CONFIGZ: dict[Configz, tuple[Right, ...]] = {
     "proxy": (
         Right(

@@ -79,7 +79,7 @@ class Offsets:
         self._bounds[node] = bounds
 
     def read(self, node: str, *, written_ns: int, now_ns: int) -> None:
-        """Take a bound from a line that was read: it had been written."""
+        """Bound an offset from below: a log line is written before it is read."""
         self._bounds[node] = self._of(node).at_least(written_ns - now_ns)
 
     def narrow(self, node: str, asked: Bounds) -> None:

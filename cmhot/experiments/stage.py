@@ -192,7 +192,7 @@ class Stage:
         return stored
 
     def refuse_taken(self, kind: Kind, name: str) -> None:
-        """Refuse a name that is in use: by another run, or by no run."""
+        """Refuse a name that an object has which this experiment did not make."""
         if self._workspace.is_own:
             return
         run_id = self._run_of(kind, name)

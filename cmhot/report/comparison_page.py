@@ -499,7 +499,7 @@ def _title(comparison: Comparison, change: Change) -> str:
 
 
 def _sentences(change: Change) -> str:
-    """Write a sentence about each difference of a change."""
+    """Say in a sentence each how quantities moved from the run before to that after."""
     said = []
     for name, one in change.differences.items():
         what = COMPARED[name]

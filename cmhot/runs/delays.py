@@ -48,12 +48,11 @@ def delays(run: Run) -> pd.DataFrame:
     by the offset that was estimated around it (`NodeClock`),
     and ``clock_bound_s`` is its largest error.
 
-    Waiting that ended otherwise is kept, with ``waited_s`` up to that end:
-    at a restart of the pod or its node (``interrupted``),
-    at the start of a gap that covers the publication
-    (``missed``: the publication seen after it, ``published_ns``,
-    may have replaced an earlier one)
-    or at the end of observation (``timeout``).
+    An update whose arrival was not seen keeps its row, and ``waited_s`` counts up to
+    the event that ended the waiting: a restart of the pod or its node
+    (``interrupted``), the start of a gap in the probe's record (``missed``: the
+    publication seen after it, ``published_ns``, may have replaced an earlier one),
+    or the end of observation (``timeout``).
     An update acknowledged after a pod was lost is ``interrupted`` at once:
     no waiting was observed, so that ``waited_s`` is 0.
 

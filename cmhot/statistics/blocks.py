@@ -142,7 +142,7 @@ class Blocks:
         return f"too few independent {self.unit}: {m}, and {self.least} are needed"
 
     def at(self, weights: Floats) -> Floats:
-        """Estimate F with the blocks taken so many times; shapes (…, m) → (…, g)."""
+        """Estimate F with each block as often as its weight says: (…, m) → (…, g)."""
         return np.asarray((weights @ self.below) / (weights @ self.total)[..., None])
 
 

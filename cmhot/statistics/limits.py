@@ -1,7 +1,8 @@
 """Confidence intervals from blocks: of F, of its quantiles and of the mean.
 
-They are binomial intervals with the effective sample size. Where there is none, other
-modules resample whole blocks, with the tools for that at the end of this one.
+They are binomial intervals with the effective sample size. Where there is none,
+`agreement` and `survival` resample whole blocks, with the tools for that at
+the end of this module.
 """
 
 from __future__ import annotations
