@@ -41,7 +41,7 @@ LEFT_OUT_ENDINGS = (".pyc", ".pyi", ".h", ".hpp", ".a", ".pxd", ".pyx", ".exe")
 _SEEN = """
 import json, sys, tempfile
 from click.testing import CliRunner
-from cmhot import kube
+from cmhot.cluster import client
 from cmhot.cli import cli
 with tempfile.TemporaryDirectory() as out:
     options = ["--pods", "1", "--duration", "5s", "--out", out, "--print-run"]
