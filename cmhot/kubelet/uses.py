@@ -136,7 +136,6 @@ class Use:
     """What of the volume is mounted, for `Way.SUB_PATH` and `Way.SUB_PATH_EXPR`."""
     optional: bool = False
     """The pod starts without the object, or without the key."""
-    later: tuple[str, ...] = ()
     """Prefixes of later sources in ``envFrom``, of other objects: of variables that
     both have, the later wins."""
 
@@ -323,28 +322,15 @@ def _expand(expression: str, container: Object, pod: Object) -> str:
 
 
 def _variables(container: Object, role: Role, reference: Reference) -> Iterator[Use]:
-    sources = container.get("envFrom") or ()
-    refers = [
-        _ALL_REF[reference.kind] in one
-        and (one[_ALL_REF[reference.kind]] or {}).get("name") == reference.name
-        for one in sources
-    ]
-    for number, source in enumerate(sources):
+    for source in container.get("envFrom") or ():
         all_keys = source.get(_ALL_REF[reference.kind]) or {}
-        if refers[number]:
+        if all_keys.get("name") == reference.name:
             yield Use(
                 container["name"],
                 role,
                 Way.ENV_FROM,
                 source.get("prefix") or "",
                 optional=bool(all_keys.get("optional")),
-                later=tuple(
-                    one.get("prefix") or ""
-                    for one, is_own in zip(
-                        sources[number + 1 :], refers[number + 1 :], strict=True
-                    )
-                    if not is_own
-                ),
             )
     for variable in container.get("env") or ():
         one_key = (variable.get("valueFrom") or {}).get(_KEY_REF[reference.kind]) or {}

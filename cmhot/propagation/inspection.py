@@ -173,7 +173,7 @@ class Objects:
     def __call__(self, reference: Reference) -> Object | Absent:
         """Find an object, or say why not."""
         if reference not in self.known:
-            self.known[reference] = self._get(reference)
+            self._read(reference)
         return self.known[reference]
 
     def add(self, reference: Reference, stored: Object) -> None:
@@ -181,15 +181,16 @@ class Objects:
         kind = "Secret" if reference.is_secret else "ConfigMap"
         self.known[reference] = {"kind": kind, **stored}
 
-    def _get(self, reference: Reference) -> Object | Absent:
-        where = {"namespace": self.namespace}
+    def _read(self, reference: Reference) -> None:
+        place, where = reference.place, self.namespace
         try:
-            stored = self.cluster.get(reference.place, reference.name, **where)
+            self.add(
+                reference, self.cluster.get(place, reference.name, namespace=where)
+            )
         except NotFoundError:
-            return Absent.MISSING
+            self.known[reference] = Absent.MISSING
         except ForbiddenError:
-            return Absent.UNREAD
-        return {"kind": "Secret" if reference.is_secret else "ConfigMap", **stored}
+            self.known[reference] = Absent.UNREAD
 
 
 def inspect(
