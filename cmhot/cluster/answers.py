@@ -81,17 +81,12 @@ def no_answer(error: Exception, *, host: str, proxy: str | None) -> UnreachableE
 
 
 def refused_stream(error: Exception, path: str) -> ClusterError:
-    """Find the API server's answer to a stream's request that failed.
-
-    The client reports any failure as a status of 0, and prose;
-    the real cause is the exception that it was handling.
-    """
-    refusal = error.__context__
-    if isinstance(refusal, WebSocketBadStatusException):
-        text = (refusal.resp_body or b"").decode(errors="replace")
-        return explain(refusal.status_code, text, "GET", path)
+    """Turn the failure of a stream's request into the API server's answer to it."""
+    if isinstance(error, WebSocketBadStatusException):
+        text = (error.resp_body or b"").decode(errors="replace")
+        return explain(error.status_code, text, "GET", path)
     return UnreachableError(
-        f"no answer to GET {path} ({shorten(str(refusal or error))}): is the API "
+        f"no answer to GET {path} ({shorten(str(error))}): is the API "
         "server running, and may WebSockets pass whatever is before it?"
     )
 

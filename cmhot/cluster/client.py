@@ -1,31 +1,39 @@
 """Reach a real cluster; no other module imports the `kubernetes` client.
 
-Bodies and answers stay plain dicts: the client's models would refuse or drop
-fields that they do not know, and building them costs more than a request.
-Every error of the client and of the layers below it leaves here as one of ours.
+That one is asked for credentials of a plugin, of an identity provider or of a pod's
+service account alone: to import it takes longer than most commands do. Requests and
+streams are made here, with one context for all connections.
+Bodies and answers stay plain dicts.
+Every error of the layers below leaves here as one of ours.
 """
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import functools
 import gc
 import http.client
 import json
 import logging
+import os
 import re
+import ssl
 import sys
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import urllib3
-from kubernetes import client, config
-from kubernetes.client.rest import should_bypass_proxies
-from kubernetes.config import incluster_config
-from kubernetes.stream import stream, ws_client
-from kubernetes.stream.ws_client import ERROR_CHANNEL, STDERR_CHANNEL, STDOUT_CHANNEL
-from websocket import WebSocket, WebSocketException
+from urllib3.util.ssl_ import create_urllib3_context
+from websocket import (
+    WebSocket,
+    WebSocketConnectionClosedException,
+    WebSocketException,
+    WebSocketTimeoutException,
+)
 
 from cmhot.clock import NS_PER_S, SystemClock
 from cmhot.cluster import answers
@@ -42,7 +50,9 @@ from cmhot.errors import (
 from cmhot.kubelet.uses import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from kubernetes import client
 
     from cmhot.cluster.kubeconfig import Access
     from cmhot.cluster.rights import Right
@@ -68,6 +78,17 @@ JSON = "application/json"
 NAMES_ONLY = f"{JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 """"Receiving resources as metadata": a list without what the objects contain."""
 CONFLICT = 409
+USER_AGENT = "cmhot"
+KEPT = 32
+"""Connections that stay open: more requests than that never go on at the same time."""
+CHANNELS = "v4.channel.k8s.io"
+"""The protocol of a command's streams: each message begins with its channel."""
+_STDOUT, _STDERR, _ERROR = 1, 2, 3
+MOST_OUTPUT_BYTES = 64 * 2**20
+"""Of a command; the files that are read have a mebibyte at most, a hundred at once."""
+PROXY_PORTS = {"http": 80, "https": 443}
+TOKEN_S = 60.0
+"""How long a token is used until its file is read again, as client-go does."""
 
 
 def _managers_in(message: str) -> set[str]:
@@ -75,20 +96,74 @@ def _managers_in(message: str) -> set[str]:
     return set(re.findall(r'conflicts? with "([^"]+)"', message))
 
 
-class _Socket(WebSocket):
-    """Gives up on a handshake without an answer, which the client's would not."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """How an API server is reached, and who asks it.
 
-    def connect(self, url: str, **options: Any) -> None:  # noqa: ANN401 - the client's
-        """Connect within `READ_TIMEOUT_S`, which also limits each later read."""
-        # the client's configuration decides on proxies, not the environment once more
-        around = [""] if options.get("http_proxy_host") else ["*"]
-        super().connect(  # type: ignore[no-untyped-call]
-            url, **{"timeout": READ_TIMEOUT_S, "http_no_proxy": around, **options}
+    Attributes
+    ----------
+    host
+        Its address, such as ``https://10.0.0.1:6443``.
+    tls
+        With the authorities that are believed, and our certificate; None: plain HTTP.
+    server_name
+        The name that its certificate has; None: that of the address.
+    authorization
+        Gives the header of that name for a request; None: there is none.
+    proxy, proxy_credentials
+        The address of a proxy, and ``user:password`` for it; None: there is none.
+    has_authority
+        Whether an authority of the cluster's own vouches for its servers.
+    """
+
+    host: str
+    tls: ssl.SSLContext | None = None
+    server_name: str | None = None
+    authorization: Callable[[], str | None] = lambda: None
+    proxy: str | None = None
+    proxy_credentials: str | None = None
+    has_authority: bool = False
+
+    def manager(self) -> urllib3.PoolManager:
+        """Keep connections for as many requests as go on at the same time."""
+        options: dict[str, Any] = {"maxsize": KEPT}
+        if self.tls is not None:
+            options |= {"ssl_context": self.tls, "server_hostname": self.server_name}
+        if self.proxy is None:
+            return urllib3.PoolManager(**options)
+        headers = None
+        if self.proxy_credentials:
+            headers = urllib3.make_headers(proxy_basic_auth=self.proxy_credentials)
+        return urllib3.ProxyManager(self.proxy, proxy_headers=headers, **options)
+
+    def stream(self, address: str, protocol: str) -> WebSocket:
+        """Open a WebSocket; without an answer it gives up after `READ_TIMEOUT_S`."""
+        sslopt: dict[str, Any] = {}
+        if self.tls is not None:
+            sslopt = {"context": self.tls, "server_hostname": self.server_name}
+        # not what the environment says of proxies once more: that is decided
+        options: dict[str, Any] = {"http_no_proxy": ["*"]}
+        if self.proxy is not None:
+            through = urllib3.util.parse_url(self.proxy)
+            options = {
+                "http_proxy_host": through.host,
+                "http_proxy_port": through.port or PROXY_PORTS[through.scheme or ""],
+                "http_no_proxy": [""],
+            }
+            if self.proxy_credentials:
+                name, _, password = self.proxy_credentials.partition(":")
+                options["http_proxy_auth"] = (name, password)
+        who = self.authorization()
+        opened = WebSocket(sslopt={k: v for k, v in sslopt.items() if v is not None})
+        opened.connect(  # type: ignore[no-untyped-call]
+            f"ws{self.host.removeprefix('http')}{address}",
+            header=[] if who is None else [f"Authorization: {who}"],
+            subprotocols=[protocol],
+            timeout=READ_TIMEOUT_S,
+            redirect_limit=0,
+            **options,
         )
-
-
-# the client has no option for it
-ws_client.WebSocket = _Socket  # type: ignore[attr-defined]
+        return opened
 
 
 class Kube:
@@ -102,7 +177,7 @@ class Kube:
 
     def __init__(
         self,
-        api: client.ApiClient,
+        connection: Connection,
         *,
         target: str,
         sources: dict[str, Any] | None = None,
@@ -114,7 +189,8 @@ class Kube:
         self.local_image = local_image
         self.clock = SystemClock()
         self._sources = sources
-        self._api = api
+        self._connection = connection
+        self._manager = connection.manager()
         self._plurals: dict[tuple[str, str], Kind] = {}
 
     def _open(
@@ -128,19 +204,20 @@ class Kube:
         accept: str = JSON,
         read_timeout_s: float = READ_TIMEOUT_S,
     ) -> urllib3.BaseHTTPResponse:
-        serialised = self._api.param_serialize(
-            method,
-            path,
-            query_params=list((query or {}).items()),
-            header_params={"Accept": accept, "Content-Type": content_type},
-            auth_settings=["BearerToken"],
-        )
+        link = self._connection
+        headers = {
+            "Accept": accept,
+            "Content-Type": content_type,
+            "User-Agent": USER_AGENT,
+        }
         encoded = None if body is None else json.dumps(body)
         try:
-            answer = self._api.rest_client.pool_manager.request(
+            if (who := link.authorization()) is not None:
+                headers["Authorization"] = who
+            answer = self._manager.request(
                 method,
-                serialised[1],
-                headers=serialised[2],
+                f"{link.host}{_address(path, (query or {}).items())}",
+                headers=headers,
                 body=encoded,
                 timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=read_timeout_s),
                 preload_content=False,
@@ -151,10 +228,7 @@ class Kube:
                 text = answer.read().decode(errors="replace")
                 raise answers.explain(answer.status, text, method, path)
         except urllib3.exceptions.HTTPError as error:
-            settings = self._api.configuration
-            raise answers.no_answer(
-                error, host=settings.host, proxy=settings.proxy
-            ) from error
+            raise answers.no_answer(error, host=link.host, proxy=link.proxy) from error
         except OSError as error:
             # such as a certificate file that has gone
             msg = f"the API server cannot be asked: {error}; check the kubeconfig"
@@ -382,6 +456,36 @@ class Kube:
         path = f"{self._path(POD, pod, namespace)}/log"
         return self._request("GET", path, query=query).decode(errors="replace")
 
+    def run_in(
+        self, pod: str, command: Sequence[str], *, namespace: str, container: str
+    ) -> str:
+        """Run a command; return what it printed."""
+        asked = f"exec in pod {namespace}/{pod}"
+        ended, told = self._exec(
+            pod, command, namespace=namespace, container=container, complaints=False
+        )
+        code, why = answers.how_it_ended(bytes(told[_ERROR]))
+        if not ended or code != 0:
+            what = f"ended with {code}" if code is not None else why
+            what = what if ended else "did not end in time"
+            msg = f"{asked}: `{' '.join(command)}` {what}"
+            raise ClusterError(msg)
+        return told[_STDOUT].decode(errors="replace")
+
+    def capture(
+        self, pod: str, command: Sequence[str], *, namespace: str, container: str
+    ) -> Captured:
+        """Run a command as `run_in` does, but keep its bytes and how it ended."""
+        ended, told = self._exec(
+            pod, command, namespace=namespace, container=container, complaints=True
+        )
+        code, why = None, "no end in time"
+        if ended:
+            code, why = answers.how_it_ended(bytes(told[_ERROR]))
+        said = told[_STDERR].decode(errors="replace")
+        complaint = answers.shorten_to_cause(said or why)
+        return Captured(code, bytes(told[_STDOUT]), complaint)
+
     def _exec(
         self,
         pod: str,
@@ -389,87 +493,50 @@ class Kube:
         *,
         namespace: str,
         container: str,
-        binary: bool,
-    ) -> Any:  # noqa: ANN401 - the client's stream has no types
-        """Begin to run a command over a WebSocket, on a client of its own.
+        complaints: bool,
+    ) -> tuple[bool, dict[int, bytearray]]:
+        """Run a command over a WebSocket; tell whether it ended, and what it wrote.
 
-        `stream` swaps a method of the client that it is given,
-        so a shared one would break requests of other threads.
-        With `binary`, output is bytes, and what goes to standard error is kept.
+        What was written is by channel: output, ``complaints`` if they are asked for,
+        and in the end the verdict of the runtime.
         """
-        handled = sys.exception()
-        with client.ApiClient(self._api.configuration) as own:
-            try:
-                return stream(
-                    client.CoreV1Api(own).connect_get_namespaced_pod_exec,
-                    pod,
-                    namespace,
-                    container=container,
-                    command=list(command),
-                    stdout=True,
-                    stderr=binary,
-                    stdin=False,
-                    tty=False,
-                    binary=binary,
-                    # reading it itself, the client leaves the socket open
-                    _preload_content=False,
-                )
-            except client.ApiException as error:
-                stop = _stop_behind(error, handled=handled)
-                if stop is not None:
-                    raise stop from None
-                path = f"{self._path(POD, pod, namespace)}/exec"
-                raise answers.refused_stream(error, path) from error
-
-    def run_in(
-        self, pod: str, command: Sequence[str], *, namespace: str, container: str
-    ) -> str:
-        """Run a command; return what it printed."""
-        asked = f"exec in pod {namespace}/{pod}"
-        conversation = self._exec(
-            pod, command, namespace=namespace, container=container, binary=False
-        )
+        path = f"{self._path(POD, pod, namespace)}/exec"
+        query = [
+            *(("command", word) for word in command),
+            ("container", container),
+            ("stdout", "true"),
+            ("stderr", str(complaints).lower()),
+        ]
+        told = {channel: bytearray() for channel in (_STDOUT, _STDERR, _ERROR)}
+        until_s = self.clock.monotonic() + READ_TIMEOUT_S
         try:
-            conversation.run_forever(timeout=READ_TIMEOUT_S)
-            # before the output: reading that throws the other channels away
-            code = conversation.returncode
-            text = str(conversation.read_all())
-        except (WebSocketException, OSError) as error:
-            msg = f"the answer to {asked} broke off: {error}"
+            opened = self._connection.stream(_address(path, query), CHANNELS)
+        except (WebSocketException, OSError, ValueError) as error:
+            raise answers.refused_stream(error, path) from error
+        try:
+            while (left_s := until_s - self.clock.monotonic()) > 0:
+                opened.settimeout(left_s)
+                message = opened.recv()
+                if not message:  # the end: another one has its channel at least
+                    return True, told
+                data = message.encode() if isinstance(message, str) else message
+                if len(told[_STDOUT]) + len(told[_STDERR]) > MOST_OUTPUT_BYTES:
+                    break
+                if data[0] in told:
+                    told[data[0]] += data[1:]
+        except WebSocketTimeoutException:
+            return False, told
+        except WebSocketConnectionClosedException as error:
+            if told[_ERROR]:
+                return True, told
+            msg = f"the answer to exec in pod {namespace}/{pod} broke off: {error}"
             raise UnreachableError(msg) from error
-        except (TypeError, LookupError, ValueError) as error:
-            msg = f"{asked} ended without saying how: try again"
-            raise ClusterError(msg) from error
-        finally:
-            # its close() does nothing once the server has said goodbye
-            conversation.sock.shutdown()
-        if code != 0:
-            what = "did not end in time" if code is None else f"ended with {code}"
-            msg = f"{asked}: `{' '.join(command)}` {what}"
-            raise ClusterError(msg)
-        return text
-
-    def capture(
-        self, pod: str, command: Sequence[str], *, namespace: str, container: str
-    ) -> Captured:
-        """Run a command as `run_in` does, but keep its bytes and how it ended."""
-        conversation = self._exec(
-            pod, command, namespace=namespace, container=container, binary=True
-        )
-        try:
-            conversation.run_forever(timeout=READ_TIMEOUT_S)
-            ended = not conversation.is_open()
-            verdict = conversation.read_channel(ERROR_CHANNEL)
-            output = conversation.read_channel(STDOUT_CHANNEL)
-            complaint = conversation.read_channel(STDERR_CHANNEL)
         except (WebSocketException, OSError) as error:
             msg = f"the answer to exec in pod {namespace}/{pod} broke off: {error}"
             raise UnreachableError(msg) from error
         finally:
-            conversation.sock.shutdown()
-        code, why = answers.how_it_ended(verdict) if ended else (None, "no end in time")
-        said = complaint.decode(errors="replace")
-        return Captured(code, output, answers.shorten_to_cause(said or why))
+            opened.shutdown()  # type: ignore[no-untyped-call]
+        return False, told
 
     def add_ephemeral(
         self, pod: str, container: Mapping[str, Any], *, namespace: str
@@ -511,8 +578,8 @@ class Kube:
 
     def _ask_kubelet(self, node: str) -> bytes | None:
         """Ask a kubelet itself for /configz; None when that is not allowed."""
-        settings = self._api.configuration
-        if not settings.verify_ssl or settings.ssl_ca_cert is None:
+        link = self._connection
+        if not link.has_authority:
             return None  # any server there would be given our token
         try:
             status = self.get(NODE, node)["status"]
@@ -530,7 +597,7 @@ class Kube:
             raise ClusterError(msg) from None
         host = f"[{address}]" if ":" in address else address
         url = f"https://{host}:{port}/configz"
-        token = settings.get_api_key_with_prefix("BearerToken")
+        token = link.authorization()
         try:
             answer = self._kubelets.request(
                 "GET",
@@ -563,13 +630,7 @@ class Kube:
     @functools.cached_property
     def _kubelets(self) -> urllib3.PoolManager:
         """Connections to kubelets: by no proxy, and by no name but their address."""
-        settings = self._api.configuration
-        return urllib3.PoolManager(
-            cert_reqs="CERT_REQUIRED",
-            ca_certs=settings.ssl_ca_cert,
-            cert_file=settings.cert_file,
-            key_file=settings.key_file,
-        )
+        return urllib3.PoolManager(ssl_context=self._connection.tls)
 
     def may(self, right: Right, *, namespace: str | None = None) -> bool:
         """Ask by a SelfSubjectAccessReview, which every user may create."""
@@ -618,19 +679,10 @@ def _no_kubelet(node: str, way: str, error: Exception) -> ClusterError:
     )
 
 
-def _stop_behind(
-    error: BaseException, *, handled: BaseException | None
-) -> BaseException | None:
-    """Find the Ctrl-C that the client turned into another error; None: there was none.
-
-    An exception that was being handled when the client was called does not count.
-    """
-    behind = error.__context__
-    while behind is not None and behind is not handled:
-        if not isinstance(behind, Exception):
-            return behind
-        behind = behind.__context__
-    return None
+def _address(path: str, query: Iterable[tuple[str, Any]]) -> str:
+    """Write a path with what is asked for behind it."""
+    asked = urlencode(list(query))
+    return f"{path}?{asked}" if asked else path
 
 
 def _selector(labels: Mapping[str, str]) -> str:
@@ -657,6 +709,125 @@ def connect(
         The file cannot be read, is no kubeconfig, or lacks the context.
     """
     access = read_access(context, path=kubeconfig)
+    if access.insecure:
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+        _log.warning(
+            "the certificate of the API server of context %r is not checked "
+            "(insecure-skip-tls-verify)",
+            access.context,
+        )
+    return Kube(
+        _connection(access, direct=direct),
+        target=target,
+        sources=sources,
+        local_image=local_image,
+        namespace=access.namespace or "default",
+    )
+
+
+def _connection(access: Access, *, direct: bool) -> Connection:
+    """Make the connection of a context: proxy, certificates, credentials."""
+    there = access.kubeconfig["clusters"][0]["cluster"]
+    who = access.kubeconfig["users"][0]["user"]
+    host = there["server"].rstrip("/")
+    proxy, credentials = _proxy_of(access, host, direct=direct)
+    certificate = [
+        base64.b64decode(who[key])
+        for key in ("client-certificate-data", "client-key-data")
+        if key in who
+    ]
+    authorization = _authorization(who)
+    if access.plugin or access.provider:
+        settings = _ask_for_credentials(access)
+        authorization = functools.partial(_header, settings)
+        if settings.cert_file:  # a plugin may give one
+            files = (settings.cert_file, settings.key_file or settings.cert_file)
+            certificate = [Path(file).read_bytes() for file in files]
+    authority = there.get("certificate-authority-data")
+    tls = None
+    if host.startswith("https:"):
+        tls = _tls(
+            None if authority is None else base64.b64decode(authority).decode(),
+            certificate,
+            insecure=access.insecure,
+        )
+    return Connection(
+        host=host,
+        tls=tls,
+        server_name=there.get("tls-server-name"),
+        authorization=authorization,
+        proxy=proxy,
+        proxy_credentials=credentials,
+        has_authority=tls is not None and authority is not None,
+    )
+
+
+def _tls(
+    authority: str | None, certificate: Sequence[bytes], *, insecure: bool = False
+) -> ssl.SSLContext:
+    """Make the context of all connections: what it needs of files is read once."""
+    context = create_urllib3_context()
+    context.check_hostname = not insecure
+    context.verify_mode = ssl.CERT_NONE if insecure else ssl.CERT_REQUIRED
+    context.set_alpn_protocols(["http/1.1"])
+    if authority is not None:
+        context.load_verify_locations(cadata=authority)
+    elif not insecure:
+        context.load_default_certs()
+    if certificate:
+        with tempfile.TemporaryDirectory(prefix="cmhot-") as folder:
+            # of the user alone: so is a temporary folder
+            path = Path(folder, "pem")
+            path.write_bytes(b"\n".join(certificate))
+            context.load_cert_chain(path)
+    return context
+
+
+def _authorization(user: Mapping[str, Any]) -> Callable[[], str | None]:
+    """Give what makes the header of a user whose credentials stand in the file."""
+    if "tokenFile" in user:
+        return _TokenFile(Path(user["tokenFile"])).header
+    header = None
+    if "token" in user:
+        header = f"Bearer {user['token']}"
+    elif "username" in user:
+        pair = f"{user['username']}:{user['password']}"
+        header = f"Basic {base64.b64encode(pair.encode()).decode()}"
+    return lambda: header
+
+
+class _TokenFile:
+    """A file with a token, which somebody renews."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._clock = SystemClock()
+        self._read_s: float | None = None
+        self._token = ""
+
+    def header(self) -> str:
+        """Read it once a minute; one that cannot be read is used further."""
+        now = self._clock.monotonic()
+        if self._read_s is None or now - self._read_s > TOKEN_S:
+            try:
+                self._token = self._path.read_text().strip()
+            except OSError:
+                if self._read_s is None:
+                    raise
+            self._read_s = now
+        return f"Bearer {self._token}"
+
+
+def _header(settings: client.Configuration) -> str | None:
+    """Give the credentials that the library has, which renews them."""
+    header: str | None = settings.get_api_key_with_prefix("BearerToken")
+    return header
+
+
+def _ask_for_credentials(access: Access) -> client.Configuration:
+    """Have the library ask a plugin or an identity provider."""
+    from kubernetes import client, config  # noqa: PLC0415 - it takes long
+
     about = f"the credentials of context {access.context!r}"
     settings = client.Configuration()
     # Plugins and identity providers have libraries and errors of their own, whose words
@@ -680,38 +851,29 @@ def connect(
             f"({why or 'and said nothing'}): run it by hand, or log in again"
         )
         raise UsageError(msg)
-    _set_proxy(settings, access, direct=direct)
-    if access.insecure:
-        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-        _log.warning(
-            "the certificate of the API server of context %r is not checked "
-            "(insecure-skip-tls-verify)",
-            access.context,
-        )
-    api = client.ApiClient(settings)
-    return Kube(
-        api,
-        target=target,
-        sources=sources,
-        local_image=local_image,
-        namespace=access.namespace or "default",
-    )
+    return settings
 
 
-def _set_proxy(settings: client.Configuration, access: Access, *, direct: bool) -> None:
+def _proxy_of(
+    access: Access, host: str, *, direct: bool
+) -> tuple[str | None, str | None]:
     """Take the kubeconfig's proxy, or else the environment's, with its password."""
     if direct:
-        settings.proxy = None
-        return
-    credentials = access.proxy_credentials
-    if access.has_proxy:
-        settings.no_proxy = None  # kubectl asks NO_PROXY about the environment's only
-    elif settings.proxy and not should_bypass_proxies(
-        settings.host, settings.no_proxy or ""
-    ):
-        settings.proxy, credentials = split_proxy("the environment's", settings.proxy)
-    if credentials:
-        settings.proxy_headers = urllib3.make_headers(proxy_basic_auth=credentials)
+        return None, None
+    if access.has_proxy:  # kubectl asks NO_PROXY about the environment's only
+        proxy: str = access.kubeconfig["clusters"][0]["cluster"]["proxy-url"]
+        return proxy, access.proxy_credentials
+    names = [f"{host.partition(':')[0]}_proxy", "all_proxy"]
+    told = [os.environ.get(form) for name in names for form in (name, name.upper())]
+    found = next(filter(None, told), None)
+    if found is None:
+        return None, None
+    from kubernetes.client.rest import should_bypass_proxies  # noqa: PLC0415 - as above
+
+    around = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    if should_bypass_proxies(host, around):
+        return None, None
+    return split_proxy("the environment's", found)
 
 
 def _has_credentials(settings: client.Configuration) -> bool:
@@ -746,6 +908,8 @@ def connect_in_cluster() -> Kube:
 
     The token is read again every minute, since the kubelet renews it.
     """
+    from kubernetes import client, config  # noqa: PLC0415 - it takes long
+
     settings = client.Configuration()
     try:
         config.load_incluster_config(  # type: ignore[no-untyped-call] # theirs
@@ -757,8 +921,14 @@ def connect_in_cluster() -> Kube:
             "Job that is one; from outside, use --target context:NAME"
         )
         raise UsageError(msg) from error
+    authority = Path(settings.ssl_ca_cert or "").read_text()
     return Kube(
-        client.ApiClient(settings),
+        Connection(
+            host=settings.host,
+            tls=_tls(authority, ()),
+            authorization=functools.partial(_header, settings),
+            has_authority=True,
+        ),
         target="in-cluster",
         namespace=_namespace_of_this_pod(),
     )
@@ -766,6 +936,8 @@ def connect_in_cluster() -> Kube:
 
 def _namespace_of_this_pod() -> str:
     """Read the namespace from the file that the kubelet puts beside the token."""
+    from kubernetes.config import incluster_config  # noqa: PLC0415 - as above
+
     token = Path(incluster_config.SERVICE_TOKEN_FILENAME)
     try:
         return token.with_name("namespace").read_text().strip()

@@ -19,6 +19,7 @@ import json
 import os
 import re
 import ssl
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -505,9 +506,24 @@ _USER_KEYS = {
 }
 
 
+def _is_pair(certificate: bytes, key: bytes) -> bool:
+    """Report whether the TLS library takes them, which reads files alone."""
+    with tempfile.NamedTemporaryFile(prefix="cmhot-") as file:
+        file.write(certificate + b"\n" + key)
+        file.flush()
+        try:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.load_cert_chain(file.name, password="")
+        except (ssl.SSLError, ValueError):
+            return False
+    return True
+
+
 def _check_pair(entry: _Entry, certificate: bytes, key: bytes) -> None:
     """Refuse a client certificate that is invalid or does not belong to the key."""
-    from cryptography import x509  # noqa: PLC0415 - only who has a certificate pays
+    if _is_pair(certificate, key):
+        return
+    from cryptography import x509  # noqa: PLC0415 - it says what is wrong
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
 
     try:

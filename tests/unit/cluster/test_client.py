@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import gc
+import hashlib
 import json
 import socket
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 import urllib3
-from kubernetes.stream import ws_client
-from websocket import WebSocketException
+from websocket import WebSocket
 
 from cmhot.clock import SystemClock
 from cmhot.cluster import client
-from cmhot.cluster.port import POD
+from cmhot.cluster.port import POD, Captured
 from cmhot.errors import (
     ClusterError,
     ForbiddenError,
@@ -366,7 +369,7 @@ def test_a_proxy_that_waits_for_a_dead_kubelet_is_no_cluster_that_is_gone(
         waited.append(timeout.read_timeout)
         raise failure(None, "", "timed out") if not gone else failure(None, "refused")
 
-    monkeypatch.setattr(cluster._api.rest_client.pool_manager, "request", fail)
+    monkeypatch.setattr(cluster._manager, "request", fail)
 
     with pytest.raises(ClusterError) as raised:
         cluster.kubelet_configuration("a")
@@ -375,42 +378,18 @@ def test_a_proxy_that_waits_for_a_dead_kubelet_is_no_cluster_that_is_gone(
     assert waited == [client.KUBELET_READ_TIMEOUT_S]
 
 
-def interrupt(*_: object, **__: object) -> None:
-    """Be where the user's Ctrl-C arrives."""
-    raise KeyboardInterrupt
-
-
 def test_ctrl_c_while_an_exec_connects_is_ctrl_c(
     cluster: client.Kube, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The client makes an error of it, and a run would go on."""
-    monkeypatch.setattr(ws_client, "WSClient", interrupt)
+    """It is no error of the connection: a run would go on."""
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(WebSocket, "connect", interrupt)
 
     with pytest.raises(KeyboardInterrupt):
         cluster.run_in("p", ["true"], namespace="n", container="c")
-
-
-def test_a_ctrl_c_that_is_being_handled_is_not_raised_again(
-    cluster: client.Kube, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Who leaves in good order after one asks once more, and may be refused."""
-
-    def refuse(*_: object, **__: object) -> None:
-        raise WebSocketException
-
-    monkeypatch.setattr(ws_client, "WSClient", refuse)
-
-    def leave() -> None:
-        try:
-            interrupt()
-        except KeyboardInterrupt:
-            cluster.run_in("p", ["true"], namespace="n", container="c")
-
-    # a Ctrl-C that came out would end pytest, not the test
-    with pytest.raises((UnreachableError, KeyboardInterrupt)) as raised:
-        leave()
-
-    assert raised.type is UnreachableError
 
 
 def test_no_server_is_one_sentence(tmp_path: Path) -> None:
@@ -481,3 +460,125 @@ def test_only_our_own_patch_is_overruled(
 
     queries = [one.partition("?")[2] for _, one, _, _ in server.asked if path in one]
     assert queries == asked
+
+
+class Kubelet:
+    """Runs every command over a WebSocket by sending frames that were prepared."""
+
+    def __init__(self, *frames: bytes, hangs_up: bool = False) -> None:
+        self.frames = frames
+        self.hangs_up = hangs_up
+        self.asked = ""
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve)
+
+    def __enter__(self) -> Self:
+        """Begin to listen."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop."""
+        self._thread.join()
+        self._socket.close()
+
+    def _serve(self) -> None:
+        with self._socket.accept()[0] as one:
+            while "\r\n\r\n" not in self.asked:
+                self.asked += one.recv(65536).decode()
+            key = next(
+                line.partition(": ")[2]
+                for line in self.asked.split("\r\n")
+                if line.lower().startswith("sec-websocket-key")
+            )
+            guid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
+            accept = base64.b64encode(hashlib.sha1(f"{key}{guid}".encode()).digest())  # noqa: S324 - its choice
+            one.sendall(
+                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                b"Connection: Upgrade\r\nSec-WebSocket-Protocol: v4.channel.k8s.io\r\n"
+                b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+            )
+            for frame in self.frames:
+                one.sendall(frame)
+            if not self.hangs_up:
+                one.recv(65536)  # until the other side has it, too
+
+
+def frame(channel: int, data: bytes) -> bytes:
+    """Write a binary message of a channel."""
+    content = bytes([channel]) + data
+    return b"\x82\x7f" + len(content).to_bytes(8, "big") + content
+
+
+SUCCESS = frame(3, b'{"status": "Success"}')
+CLOSE = b"\x88\x02\x03\xe8"
+
+
+def run_on(kubelet: Kubelet, tmp_path: Path) -> Captured:
+    """Run a command there."""
+    file = kubeconfig(tmp_path / "config", kubelet.port)
+    cluster = client.connect(target="context:c", context="c", kubeconfig=file)
+    return cluster.capture("p", ["cat", "/a b"], namespace="n", container="c")
+
+
+def test_a_command_is_captured(tmp_path: Path) -> None:
+    """Its bytes, what it complained of, and how it ended; the token is shown."""
+    frames = [frame(1, b""), frame(1, b"\x00\xff"), frame(2, b"oh"), frame(1, b"1")]
+    with Kubelet(*frames, SUCCESS, CLOSE) as kubelet:
+        found = run_on(kubelet, tmp_path)
+
+    assert found == Captured(0, b"\x00\xff1", "oh")
+    assert kubelet.asked.startswith(
+        "GET /api/v1/namespaces/n/pods/p/exec?command=cat&command=%2Fa+b&container=c&"
+    )
+    assert "Authorization: Bearer secret-token" in kubelet.asked
+
+
+def test_an_endless_output_is_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no answer."""
+    monkeypatch.setattr(client, "MOST_OUTPUT_BYTES", 1000)
+    with Kubelet(*[frame(1, b"x" * 600)] * 3) as kubelet:
+        found = run_on(kubelet, tmp_path)
+
+    assert found.code is None
+    assert len(found.output) < 2000
+
+
+def test_a_command_that_does_not_end_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the time for an answer."""
+    monkeypatch.setattr(client, "READ_TIMEOUT_S", 0.2)
+    with Kubelet(frame(1, b"x")) as kubelet:
+        found = run_on(kubelet, tmp_path)
+
+    assert found == Captured(None, b"x", "no end in time")
+
+
+def test_a_verdict_counts_although_the_connection_broke(tmp_path: Path) -> None:
+    """It comes last; without it nothing is known."""
+    with Kubelet(frame(1, b"x"), SUCCESS, hangs_up=True) as kubelet:
+        assert run_on(kubelet, tmp_path).code == 0
+    with (
+        Kubelet(frame(1, b"x"), hangs_up=True) as kubelet,
+        pytest.raises(UnreachableError, match="broke off"),
+    ):
+        run_on(kubelet, tmp_path)
+
+
+def test_who_has_a_token_needs_no_library(tmp_path: Path) -> None:
+    """To import the client takes longer than a request."""
+    file = kubeconfig(tmp_path / "config", 1)
+    code = (
+        "import sys; from pathlib import Path; from cmhot.cluster import client\n"
+        "client.connect(target='t', context='c', kubeconfig=Path(sys.argv[1]))\n"
+        "print(sorted({'kubernetes', 'pandas', 'numpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, file], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.strip() == "[]"
