@@ -131,12 +131,15 @@ def setting_from_configz(
     """Read the three knobs from a kubelet's configuration and its node's annotations.
 
     The configuration is ``kubeletconfig`` of /configz, where durations are Go strings.
+    Before 1.12 it names no strategy: such a kubelet always caches.
     """
     ttl = annotations.get(TTL_ANNOTATION)
     return Setting(
         sync_frequency_s=parse_duration(configuration["syncFrequency"]),
         strategy=parse_strategy(
-            configuration["configMapAndSecretChangeDetectionStrategy"]
+            configuration.get(
+                "configMapAndSecretChangeDetectionStrategy", Strategy.CACHE
+            )
         ),
         ttl_s=DEFAULT_TTL_S if ttl is None else float(ttl),
     )

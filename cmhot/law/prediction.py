@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from cmhot.display import Page, Shown
 from cmhot.errors import UsageError
 from cmhot.kubelet.eras import ERAS, IDEAL, era_of
+from cmhot.kubelet.settings import Strategy
 from cmhot.law.delay import (
     fleet_law,
     law_at_age,
@@ -189,6 +190,12 @@ def predict(
     >>> round(predict(Setting(60)).law.mean_s, 1)
     38.2
     """
+    if setting.strategy is not Strategy.CACHE and not era_of(kubernetes).has_strategies:
+        msg = (
+            f"a kubelet of {kubernetes} knows no {setting.strategy}, it caches: "
+            "ask for --strategy Cache with the TTL of its node, 60 s unless annotated"
+        )
+        raise UsageError(msg)
     one = _one_pod(
         setting,
         sharers=sharers,
@@ -229,12 +236,14 @@ def predict(
 
 def _kubelets(setting: Setting, kubernetes: str | None) -> str:
     """Name the versions around one that have the same law at a setting."""
+    is_cached = setting.strategy is Strategy.CACHE
+    own = era_of(kubernetes)
     alike = [
-        one.ttl_works == era_of(kubernetes).ttl_works
-        or bool(reads_at_every_sync(setting))
+        (is_cached or one.has_strategies)
+        and (one.ttl_works == own.ttl_works or bool(reads_at_every_sync(setting)))
         for one in ERAS
     ]
-    first = last = ERAS.index(era_of(kubernetes))
+    first = last = ERAS.index(own)
     while first > 0 and alike[first - 1]:
         first -= 1
     while last + 1 < len(ERAS) and alike[last + 1]:

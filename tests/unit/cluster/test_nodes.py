@@ -52,6 +52,13 @@ def test_configz_and_annotation_make_a_setting(
     assert setting == Setting(90, Strategy.CACHE, ttl_s)
 
 
+def test_a_kubelet_before_the_strategies_caches() -> None:
+    """The configuration of 1.9 to 1.11 names none; without an annotation, 60 s."""
+    assert setting_from_configz({"syncFrequency": "1m0s"}, {}) == Setting(
+        60, Strategy.CACHE, 60
+    )
+
+
 def test_the_model_is_observed_as_any_cluster() -> None:
     """Every node's setting comes back through configz."""
     observed = observe_settings(ModelCluster([Setting(5), Setting(10, Strategy.GET)]))

@@ -11,6 +11,7 @@ from cmhot.kubelet.eras import CURRENT, ERAS, Invalidation, Timing, era_of
 @pytest.mark.parametrize(
     ("version", "invalidation"),
     [
+        ("v1.9.6", Invalidation.POD_UPDATE),
         ("v1.12.0", Invalidation.POD_UPDATE),
         ("v1.20.2", Invalidation.POD_UPDATE),
         ("1.23", Invalidation.POD_UPDATE),
@@ -32,10 +33,16 @@ def test_an_unknown_version_is_current(version: str | None) -> None:
     assert era_of(version) is CURRENT is ERAS[-1]
 
 
-def test_versions_before_the_strategies_are_refused() -> None:
-    """The blog post's 1.9.6 had no strategy to choose."""
-    with pytest.raises(UsageError, match=r"begins with 1\.12"):
-        era_of("v1.9.6")
+def test_older_versions_than_were_read_are_refused() -> None:
+    """The blog post's 1.9.6 is the oldest kubelet that is known."""
+    with pytest.raises(UsageError, match=r"begins with 1\.9"):
+        era_of("v1.8.15")
+
+
+@pytest.mark.parametrize(("version", "has"), [("v1.11.10", False), ("v1.12.0", True)])
+def test_strategies_came_with_1_12(version: str, *, has: bool) -> None:
+    """Before it the kubelet always cached, and there was nothing to choose."""
+    assert era_of(version).has_strategies is has
 
 
 @pytest.mark.parametrize(
@@ -52,7 +59,7 @@ def test_eras_are_in_order() -> None:
     since = [era.since for era in ERAS]
 
     assert since == sorted(set(since))
-    assert [era.probes_sync for era in ERAS] == [False, True, True, True, True]
+    assert [era.probes_sync for era in ERAS] == [False] * 2 + [True] * 4
 
 
 @pytest.mark.parametrize("wrong", [-0.001, 1.0, float("nan")])

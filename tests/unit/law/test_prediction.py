@@ -75,7 +75,8 @@ def test_the_table_has_the_same_rows() -> None:
 @pytest.mark.parametrize(
     ("kubernetes", "kubelets", "mean_s"),
     [
-        ("1.20", "1.12 to 1.23", 59.4),
+        ("1.9", "1.9 to 1.23", 59.4),
+        ("1.20", "1.9 to 1.23", 59.4),
         ("1.25", "1.24 to 1.28", 38.2),
         (None, "from 1.29", 59.4),
     ],
@@ -95,6 +96,13 @@ def test_versions_differ_under_a_ttl(
 CACHE = Setting(60, Strategy.CACHE, 60)
 
 
+def test_a_strategy_holds_since_it_can_be_chosen() -> None:
+    """Before 1.12 there was no Watch: who asks for it is told what there was."""
+    assert predict(Setting(60)).to_dict()["kubelets"] == "from 1.12"
+    with pytest.raises(UsageError, match=r"1\.9 knows no Watch.*--strategy Cache"):
+        predict(Setting(60), kubernetes="1.9")
+
+
 @pytest.mark.parametrize(
     ("setting", "how", "says"),
     [
@@ -106,7 +114,7 @@ CACHE = Setting(60, Strategy.CACHE, 60)
         (Setting(60), {"extra_syncs_per_h": -3}, "a rate is 0 or more"),
         (CACHE, {"age_s": 5}, "may read old content"),
         (Setting(60, Strategy.CACHE, None), {}, "give it"),
-        (Setting(60), {"kubernetes": "v1.9.6"}, "begins with"),
+        (Setting(60), {"kubernetes": "v1.8.15"}, "begins with"),
     ],
 )
 def test_nonsense_is_refused(setting: Setting, how: dict[str, Any], says: str) -> None:
