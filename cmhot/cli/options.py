@@ -164,13 +164,20 @@ setting_option = click.option(
     "syncs, where they show it.",
 )
 _PROBE_FIELDS = (
-    *("pods", "namespace", "setting", "probe_image", "node_selector", "tolerations"),
-    *("image_pull_secret", "node_labels"),
+    *("pods", "pods_at", "namespace", "setting", "probe_image", "node_selector"),
+    *("tolerations", "image_pull_secret", "node_labels"),
 )
 """Names of the options below for the command, and for `Plan`."""
 _PROBE_OPTIONS = (
     click.option(
         "--pods", default=20, show_default=True, help="Probe pods for each setting."
+    ),
+    click.option(
+        "--pods-at",
+        multiple=True,
+        metavar="60s=80",
+        help="Another number of probe pods where syncFrequency is this: the longer "
+        "it is, the fewer looks a pod tells of. Repeat it for more.",
     ),
     namespace_option,
     setting_option,

@@ -36,7 +36,7 @@ DEFAULT_PROFILE = "quick"
 @click.option(
     "--profile",
     type=click.Choice(["quick", "full"]),
-    help="quick, the default: about 4 minutes of collecting, and the notebooks that "
+    help="quick, the default: about 7 minutes of collecting, and the notebooks that "
     "are quick; full: all notebooks, half an hour of collecting, an hour in all.",
 )
 @click.option(

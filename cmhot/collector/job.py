@@ -115,6 +115,8 @@ def arguments(plan: Plan) -> list[str]:
     """Write a plan as the options of `cmhot collect`."""
     given = ["--pods", str(plan.pods), "--duration", f"{plan.duration_s:g}s"]
     given += ["--seed", str(plan.seed)]
+    for text in plan.pods_at:
+        given += ["--pods-at", text]
     if plan.gap_s is not None:
         given += ["--gap", f"{plan.gap_s:g}s"]
     for option, value in [

@@ -232,7 +232,7 @@ def _room(cluster: Cluster, plan: Plan, groups: list[Group]) -> Iterator[Check]:
             group=group.name,
             configmap=rights.PROBE_CONFIG_MAP,
             nodes=group.nodes,
-            replicas=plan.pods,
+            replicas=plan.pods_of(group.setting),
             image=image,
             pull_policy=pull_policy,
         )
@@ -379,13 +379,14 @@ def estimate_load(cluster: Cluster, plan: Plan) -> LoadEstimate:
     )
     settings = [group.setting or Setting(DEFAULT_SYNC_S) for group in groups]
     rate = 1 / plan.mean_gap_s(settings)
+    numbers = [plan.pods_of(group.setting) for group in groups]
     # a kubelet watches what its pods use: at most one a probe
     watching = sum(
-        min(len(group.nodes) or plan.pods, plan.pods)
-        for group in groups
+        min(len(group.nodes) or probes, probes)
+        for group, probes in zip(groups, numbers, strict=True)
         if group.setting is None or group.setting.strategy is Strategy.WATCH
     )
-    pods = plan.pods * len(groups)
+    pods = sum(numbers)
     return LoadEstimate(
         pods=pods,
         updates_per_s=rate,

@@ -91,7 +91,7 @@ class Setup:
                 group=group.name,
                 configmap=CONFIG_MAP_NAME,
                 nodes=group.nodes,
-                replicas=self.plan.pods,
+                replicas=self.plan.pods_of(group.setting),
                 image=image,
                 pull_policy=pull_policy,
                 placement=self.plan.placement,
@@ -108,7 +108,7 @@ class Setup:
 
     def await_pods(self, report: Callable[[float], None]) -> list[dict[str, Any]]:
         """Wait until all probes are Ready."""
-        wanted = self.plan.pods * len(self.groups)
+        wanted = sum(self.plan.pods_of(group.setting) for group in self.groups)
         return self.workspace.await_ready(wanted, report=report)
 
     def circumstances(self) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from cmhot.cluster.workspace import Workspace, labelled, run_of
 from cmhot.collector.clock_offsets import ahead_ns
 from cmhot.errors import ClusterError, NotFoundError, UsageError
 from cmhot.experiments.parameters import at_least
-from cmhot.kubelet.settings import Strategy
+from cmhot.kubelet.settings import Strategy, longest_below_default_s
 from cmhot.kubelet.uses import CONFIG_MAP, SECRET
 from cmhot.kubelet.view import read_environ
 from cmhot.law import equilibrium, longest_interval_s
@@ -327,8 +327,9 @@ def choose_node(
     cluster
         Where.
     name
-        Of the node; empty: the one of the longest, or shortest, `syncFrequency`,
-        of these one under Watch if there is any.
+        Of the node; empty: the one of the longest `syncFrequency` below the default
+        of a minute, where there is one, or of the shortest; of these one under Watch
+        if there is any.
     slowest
         Which of the two.
 
@@ -353,12 +354,14 @@ def choose_node(
         )
         raise UsageError(msg)
     ordered = [(one.setting, one) for one in known if one.setting is not None]
-    sign = -1 if slowest else 1
+    if slowest:
+        at_s = longest_below_default_s(setting for setting, _ in ordered)
+        ordered = [pair for pair in ordered if pair[0].sync_frequency_s == at_s]
     # Watch is the default, and the rule for immutable objects holds under it alone
     _, chosen = min(
         ordered,
         key=lambda pair: (
-            sign * pair[0].sync_frequency_s,
+            pair[0].sync_frequency_s,
             pair[0].strategy is not Strategy.WATCH,
         ),
     )

@@ -6,8 +6,12 @@ import math
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from cmhot.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Strategy(StrEnum):
@@ -110,9 +114,20 @@ DEFAULT_SETTINGS = (
     Setting(20, Strategy.WATCH),
     Setting(10, Strategy.GET),
     Setting(10, Strategy.CACHE),
+    Setting(),
 )
-"""What a testbed and the model have unless told otherwise:
-a sweep of `syncFrequency` under Watch, and the three strategies at 10 s."""
+"""What a testbed and the model have unless told otherwise: a sweep of `syncFrequency`
+under Watch, the three strategies at 10 s, and last the kubelet's own default."""
+
+
+def longest_below_default_s(settings: Iterable[Setting]) -> float:
+    """Return the longest `syncFrequency` below the default, else the longest, seconds.
+
+    What is tried many times is tried there: at the default it would take an hour.
+    """
+    known_s = [setting.sync_frequency_s for setting in settings]
+    below_s = [one_s for one_s in known_s if one_s < Setting().sync_frequency_s]
+    return max(below_s or known_s)
 
 
 def parse_strategy(text: str) -> Strategy:

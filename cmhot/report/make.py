@@ -17,6 +17,7 @@ from cmhot.cluster.nodes import (
     setting_conflicts,
 )
 from cmhot.cluster.targets import connect
+from cmhot.cluster.testbed import host
 from cmhot.collector.circumstances import new_run_id, utc_text
 from cmhot.collector.progress import minutes, tail_run
 from cmhot.errors import CheckError, CmhotError, RunError, UsageError
@@ -231,7 +232,7 @@ def target_of(folder: Path) -> str | None:
 
 def takes_s(order: Order, settings: Sequence[Setting]) -> float:
     """Say how long a report takes on a real cluster, with one setting a node group."""
-    plan = order.plan(settings)
+    plan = order.plan(settings, room=host.room_for_pods())
     return Pace.of(plan, settings).left_s(plan_steps(order, plan, run_id=""))
 
 
@@ -245,11 +246,12 @@ def _plan_collection(order: Order, progress: ReportProgress) -> tuple[Plan, Pace
         progress.line(conflict_warning(against))
     groups = group_by_setting(observed)
     settings = [group.setting or Setting(DEFAULT_SYNC_S) for group in groups]
-    plan = order.plan(settings)
-    progress.line(
-        f"collecting from {plan.pods} pods at each of {len(settings)} settings "
-        f"({'; '.join(str(setting) for setting in settings)})"
+    kind, _, _ = (order.target or "").partition(":")
+    plan = order.plan(
+        settings, room=host.room_for_pods() if kind == "testbed" else None
     )
+    numbers = "; ".join(f"{plan.pods_of(one)} pods at {one}" for one in settings)
+    progress.line(f"collecting from {numbers}")
     pace = Pace() if cluster.modelled else Pace.of(plan, settings)
     return plan, pace
 

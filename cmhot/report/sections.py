@@ -274,8 +274,9 @@ def _numbers(summary: Summary) -> HtmlTable:
         rows=rows,
         caption=(
             f"{source}: delay from the API server's answer to the new file in the "
-            "pod, in seconds. Below each: its 95 % confidence interval, and what "
-            "the law predicts (its max is the longest delay possible)."
+            "pod, in seconds. Below each: its 95 % confidence interval; the same "
+            "delays from the intervals between two looks of the kubelet, which tell "
+            "more; and what the law predicts (its max is the longest delay possible)."
         ),
     )
 
@@ -283,14 +284,27 @@ def _numbers(summary: Summary) -> HtmlTable:
 def _rows(own: SettingSummary) -> list[HtmlRow]:
     counts = [str(own.counts["pods"]), f"{own.counts['n_delays']:,}"]
     rows = [HtmlRow(own.name, [cell(own.direct[name]) for name in _COLUMNS] + counts)]
-    limits = [_interval(own.confidence.get(name)) for name in _COLUMNS]
     blank = ["", ""]
-    if any(limit != DASH for limit in limits):
-        rows.append(HtmlRow("95 % interval", limits + blank, tone="aside", first=False))
+    rows += _limits_row(own.confidence)
+    if own.intervals["mean_s"] is not None:
+        counted = f"{own.intervals['n_syncs']:,} looks"
+        found = [cell(own.intervals[name]) for name in _COLUMNS]
+        rows.append(HtmlRow(f"from {counted}", found + blank, first=False))
+        rows += _limits_row(own.intervals["confidence"])
     law = [cell(own.law[name]) for name in _COLUMNS]
     if own.law["mean_s"] is not None:
         rows.append(HtmlRow("law", law + blank, tone="aside", first=False))
     return rows
+
+
+def _limits_row(
+    confidence: Mapping[str, Sequence[float | None] | None],
+) -> list[HtmlRow]:
+    """Write 95 % intervals below their numbers; none: there is no row."""
+    limits = [_interval(confidence.get(name)) for name in _COLUMNS]
+    if all(limit == DASH for limit in limits):
+        return []
+    return [HtmlRow("95 % interval", [*limits, "", ""], tone="aside", first=False)]
 
 
 def cell(value: float | None) -> str:
@@ -330,8 +344,25 @@ def _files(report: Report) -> list[Block]:
     return [Links(items)]
 
 
+def _of_default(chosen: Sequence[SettingSummary]) -> str | None:
+    """Write the result for the kubelet's default; None: it was not measured."""
+    for own in chosen:
+        limits = own.intervals["confidence"].get("p99_s")
+        if schema.setting_of(own.population) == Setting() and limits is not None:
+            low, high = limits
+            upper = "any value" if high is None else seconds(high)
+            return (
+                "a changed ConfigMap reaches half of the pods that mount it within "
+                f"{seconds(own.intervals['p50_s'])} of the update, and 99 % of them "
+                f"within {seconds(own.intervals['p99_s'])} (95 % interval {low:.1f} to "
+                f"{upper}), where syncFrequency is the default of "
+                f"{sync_of(own.population)}."
+            )
+    return None
+
+
 def headline(summary: Summary, *, kubelets: Sequence[str]) -> str:
-    """Write the result in one sentence."""
+    """Write the result in a sentence, after one for the kubelet's default."""
     chosen = series(summary)
     if not chosen:
         word = "modelled" if summary.modelled else "measured"
@@ -353,9 +384,13 @@ def headline(summary: Summary, *, kubelets: Sequence[str]) -> str:
         where.append(f"kubelet {listing(kubelets)}")
     within = f"95 % of the pods that mount it within {listing(said)}"
     under = f" ({', '.join(where)})" if where else ""
+    sentence = f"a changed ConfigMap reached {within}{under}."
+    default = _of_default(chosen)
+    if default is not None:
+        sentence = f"{default} It reached {within}{under}."
     if summary.modelled:
-        return f"Modelled, not measured: a changed ConfigMap reaches {within}{under}."
-    return f"A changed ConfigMap reached {within}{under}."
+        return f"Modelled, not measured: {sentence}"
+    return sentence[0].upper() + sentence[1:]
 
 
 def not_measured(summary: Summary, *, clocks_known: bool) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 from cmhot.clock import ns
 from cmhot.errors import UsageError
 from cmhot.kubelet.eras import DEFAULT_TTL_S, JITTER
-from cmhot.kubelet.settings import parse_setting
+from cmhot.kubelet.settings import parse_duration, parse_setting
 from cmhot.law import longest_interval_s, reads_at_every_sync
 
 if TYPE_CHECKING:
@@ -41,6 +41,9 @@ class Plan:
     ----------
     pods
         Probe pods per setting.
+    pods_at
+        Other numbers of probe pods where `syncFrequency` is so long, in the form of
+        `parse_pods_at`: the longer it is, the fewer looks a pod tells of.
     duration_s
         Length of the measuring window, from the first trial to the last, in seconds.
     gap_s
@@ -63,6 +66,7 @@ class Plan:
     """
 
     pods: int = 20
+    pods_at: tuple[str, ...] = ()
     duration_s: float = 180.0
     gap_s: float | None = None
     seed: int = 1
@@ -76,9 +80,12 @@ class Plan:
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
-        if self.pods < 1:
-            msg = f"{self.pods} pods cannot measure anything: ask for at least one"
-            raise UsageError(msg)
+        # as JSON gives them back, they are lists
+        object.__setattr__(self, "pods_at", tuple(self.pods_at))
+        for pods in (self.pods, *self._pods_at.values()):
+            if pods < 1:
+                msg = f"{pods} pods cannot measure anything: ask for at least one"
+                raise UsageError(msg)
         if not self.duration_s > 0:
             msg = f"a duration of {self.duration_s:g} s is empty: try --duration 3m"
             raise UsageError(msg)
@@ -88,7 +95,6 @@ class Plan:
                 f"the gap is at least {SHORTEST_GAP_S:g} s"
             )
             raise UsageError(msg)
-        # as JSON gives them back, they are lists
         object.__setattr__(self, "node_selector", tuple(self.node_selector))
         object.__setattr__(self, "tolerations", tuple(self.tolerations))
         object.__setattr__(self, "node_labels", tuple(self.node_labels))
@@ -107,6 +113,16 @@ class Plan:
             tolerations=self.tolerations,
             image_pull_secret=self.image_pull_secret,
         )
+
+    def pods_of(self, setting: Setting | None) -> int:
+        """Return the number of probe pods of a setting; None: it is not known."""
+        if setting is None:
+            return self.pods
+        return self._pods_at.get(setting.sync_frequency_s, self.pods)
+
+    @property
+    def _pods_at(self) -> dict[float, int]:
+        return dict(parse_pods_at(text) for text in self.pods_at)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as run.json keeps it."""
@@ -132,6 +148,18 @@ class Plan:
             (setting.sync_frequency_s for setting in settings), default=DEFAULT_SYNC_S
         )
         return max(shortest * GAP_SHARE, SHORTEST_GAP_S)
+
+
+def parse_pods_at(text: str) -> tuple[float, int]:
+    """Read ``60s=80``: a `syncFrequency` in seconds, and a number of probe pods.
+
+    Raises `UsageError` for any other text.
+    """
+    sync, _, pods = text.partition("=")
+    if not pods.isdecimal():
+        msg = f"cannot read the number of pods {text!r}: write it like 60s=80"
+        raise UsageError(msg)
+    return parse_duration(sync), int(pods)
 
 
 def burn_in_s(

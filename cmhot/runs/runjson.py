@@ -125,6 +125,7 @@ RUN = Keyed(
             {
                 **dict.fromkeys(("pods", "seed"), WHOLE),
                 **dict.fromkeys(("duration_s", "gap_s"), SHOWN),
+                "pods_at": Every(TEXT),
             }
         ),
         "pods": Every(

@@ -51,7 +51,9 @@ def made(
     clock = SystemClock()
     asked = Order(target=f"testbed:{testbed.name}", profile="small", duration_s=30.0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(PROFILES, "small", Profile(pods=8, total_s=1.0))
+        patch.setitem(
+            PROFILES, "small", Profile(pods=8, pods_at_default=8, total_s=1.0)
+        )
         patch.setattr(notebooks, "info", _small)
         began = clock.monotonic()
         page = make_report(

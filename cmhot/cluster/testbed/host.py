@@ -30,6 +30,10 @@ MEMORY_BASE_MIB = 900
 """Memory of the control plane: etcd, API server, controller manager, scheduler."""
 MEMORY_NODE_MIB = 250
 """Memory of a kubelet and a containerd with some twenty probe pods and their shims."""
+MEMORY_POD_MIB = 14
+"""Memory of one more probe pod and its shim."""
+MEMORY_WORK_MIB = 800
+"""Memory of a collection, or of a notebook that reads one."""
 _OVERLAYFS_MAGIC = "overlayfs"
 _LINK_PREFIX = 30
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -169,6 +173,15 @@ def available_memory_mib(meminfo: str) -> int:
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) // 1024
     return 0
+
+
+def room_for_pods() -> int:
+    """Return how many small pods the free memory is enough for, beside the work.
+
+    The work is collecting and one notebook after the other.
+    """
+    available = available_memory_mib(Path("/proc/meminfo").read_text())
+    return max(available - MEMORY_WORK_MIB, 0) // MEMORY_POD_MIB
 
 
 def _check_memory(nodes: int) -> Check:

@@ -37,6 +37,7 @@ def test_parameters_have_type_default_and_help() -> None:
     assert list(known) == [
         "target",
         "pods",
+        "pods_at",
         "duration_s",
         "gap_s",
         "seed",
@@ -58,7 +59,7 @@ def test_every_parameter_is_documented(name: str) -> None:
 
 def test_unknown_parameter_is_refused(tmp_path: Path) -> None:
     """A misspelt parameter is an error that names the known ones; nothing is made."""
-    known = r"no parameter podz: it knows target: str, pods: int, duration_s: float"
+    known = r"no parameter podz: it knows target: str, pods: int, pods_at: list"
     with pytest.raises(UsageError, match=known):
         notebooks.execute("02-collect", {"podz": 3}, out=tmp_path / "new")
 

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from cmhot.cli import cli
+from cmhot.cluster.testbed import lifecycle
 from cmhot.errors import UsageError
 from cmhot.kubelet.settings import DEFAULT_SETTINGS, Setting
 from cmhot.report import notebooks
@@ -118,30 +119,60 @@ def test_quick_leaves_out_what_takes_long_and_says_so() -> None:
 def test_a_full_report_takes_an_hour() -> None:
     """It is what each notebook waits for, times how often the profile has it done.
 
-    Beside 6 s for each of ten: 1800 s of collecting and 50 s for its pods; 4 times 5 s;
+    Beside 6 s for each of ten: 1800 s of collecting and 70 s for its pods; 4 times 5 s;
     6 times 10 s and twice 20 s; 30 times 20 s and half of 20 s; 15 times 10 s and 4
     times 5 s; 12 times 2.5 times 5 s.
     """
     order = Order(target="testbed", profile="full")
-    plan = order.plan(DEFAULT_SETTINGS)
+    plan = order.plan(DEFAULT_SETTINGS, room=1000)
 
     left_s = Pace.of(plan, DEFAULT_SETTINGS).left_s(plan_steps(order, plan, run_id="r"))
 
-    assert left_s == 60 + 1850 + 20 + 300 + 900 + 450 + 150
+    assert left_s == 60 + 1870 + 20 + 300 + 900 + 450 + 150
 
 
-def test_a_quick_report_takes_six_minutes() -> None:
-    """On the testbed's default settings it is 240 s of collecting, and its notebooks.
+def test_a_quick_report_takes_ten_minutes() -> None:
+    """On the testbed's default settings it is 432 s of collecting, and its notebooks.
 
-    25 s for the pods of five settings, 20 s of waiting, 6 s for each of seven
-    notebooks.
+    40 s for 160 pods, 20 s of waiting, 6 s for each of seven notebooks; what is left
+    is for the testbed.
     """
     order = Order(target="testbed")
-    plan = order.plan(DEFAULT_SETTINGS)
+    plan = order.plan(DEFAULT_SETTINGS, room=1000)
 
     steps = plan_steps(order, plan, run_id="r")
 
-    assert Pace.of(plan, DEFAULT_SETTINGS).left_s(steps) == 240 + 25 + 20 + 7 * 6
+    whole_s = Pace.of(plan, DEFAULT_SETTINGS).left_s(steps)
+    assert whole_s == 432 + 40 + 20 + 7 * 6
+    assert whole_s + lifecycle.EXPECTED_START_S < 600
+
+
+@pytest.mark.parametrize(
+    ("room", "pods", "at_default"),
+    [
+        (1000, 16, 80),
+        (160, 16, 80),
+        (120, 16, 40),
+        (96, 16, 16),
+        (60, 10, 10),
+        (0, 5, 5),
+    ],
+)
+def test_probes_are_as_many_as_there_is_memory_for(
+    room: int, pods: int, at_default: int
+) -> None:
+    """The default gets what the five other settings leave."""
+    plan = Order(target="testbed").plan(DEFAULT_SETTINGS, room=room)
+
+    assert (plan.pods, plan.pods_of(Setting())) == (pods, at_default)
+
+
+def test_a_foreign_cluster_gets_the_same_number_at_each_setting() -> None:
+    """Its memory is not known; what is asked for by hand holds everywhere."""
+    asked = Order(target="testbed", pods=7).plan(DEFAULT_SETTINGS, room=1000)
+
+    assert Order(target="context:c").plan([Setting()]).pods_of(Setting()) == 16
+    assert asked.pods_of(Setting()) == 7
 
 
 def test_on_the_model_nothing_is_waited_for() -> None:

@@ -96,3 +96,20 @@ def test_a_plan_comes_back_from_run_json() -> None:
     assert Plan.from_dict(plan.to_dict()) == plan
     with pytest.raises(UsageError, match="of another cmhot"):
         Plan.from_dict({**plan.to_dict(), "new": 1})
+
+
+def test_pods_of_one_sync_frequency_are_another_number() -> None:
+    """Only settings of exactly that `syncFrequency` have it; run.json keeps it."""
+    plan = Plan(pods=16, pods_at=("60s=80",))
+
+    again = Plan.from_dict(json.loads(json.dumps(plan.to_dict())))
+
+    assert [again.pods_of(Setting(sync_s)) for sync_s in (60, 5)] == [80, 16]
+    assert again.pods_of(None) == 16
+
+
+@pytest.mark.parametrize("text", ["60s", "60s=", "60s=many", "=3", "60s=0"])
+def test_an_unreadable_number_of_pods_is_refused(text: str) -> None:
+    """It is wrong use, before anything is created."""
+    with pytest.raises(UsageError, match=r"60s=80|is not a duration|at least one"):
+        Plan(pods_at=(text,))
