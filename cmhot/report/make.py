@@ -246,14 +246,19 @@ def _plan_collection(order: Order, progress: ReportProgress) -> tuple[Plan, Pace
         progress.line(conflict_warning(against))
     groups = group_by_setting(observed)
     settings = [group.setting or Setting(DEFAULT_SYNC_S) for group in groups]
-    kind, _, _ = (order.target or "").partition(":")
-    plan = order.plan(
-        settings, room=host.room_for_pods() if kind == "testbed" else None
-    )
+    plan = order.plan(settings, room=_room_for_pods(order.target))
     numbers = "; ".join(f"{plan.pods_of(one)} pods at {one}" for one in settings)
     progress.line(f"collecting from {numbers}")
     pace = Pace() if cluster.modelled else Pace.of(plan, settings)
     return plan, pace
+
+
+def _room_for_pods(target: str | None) -> int | None:
+    """Say how many probes there is memory for; None: on a cluster, not known."""
+    kind, _, _ = (target or "").partition(":")
+    if kind == "testbed":
+        return host.room_for_pods()
+    return sys.maxsize if kind == "model" else None
 
 
 def _refuse_inside(out: Path, runs: Sequence[Path]) -> None:

@@ -344,53 +344,68 @@ def _files(report: Report) -> list[Block]:
     return [Links(items)]
 
 
-def _of_default(chosen: Sequence[SettingSummary]) -> str | None:
-    """Write the result for the kubelet's default; None: it was not measured."""
-    for own in chosen:
-        limits = own.intervals["confidence"].get("p99_s")
-        if schema.setting_of(own.population) == Setting() and limits is not None:
-            low, high = limits
-            upper = "any value" if high is None else seconds(high)
-            return (
-                "a changed ConfigMap reaches half of the pods that mount it within "
-                f"{seconds(own.intervals['p50_s'])} of the update, and 99 % of them "
-                f"within {seconds(own.intervals['p99_s'])} (95 % interval {low:.1f} to "
-                f"{upper}), where syncFrequency is the default of "
-                f"{sync_of(own.population)}."
-            )
-    return None
-
-
 def headline(summary: Summary, *, kubelets: Sequence[str]) -> str:
-    """Write the result in a sentence, after one for the kubelet's default."""
+    """Write the result in a sentence or two: of the kubelet's default, then the rest.
+
+    The default is told where its 99 % point has limits.
+    """
     chosen = series(summary)
     if not chosen:
         word = "modelled" if summary.modelled else "measured"
         return f"No delay was {word}: no pod showed any update."
-    known = chosen[0].population["sync_frequency_s"] is not None
-    first = (
-        f"a syncFrequency of {sync_of(chosen[0].population)}"
-        if known
-        else "an unknown syncFrequency"
-    )
-    at = [first, *(sync_of(own.population) for own in chosen[1:])]
-    said = [
-        f"{seconds(own.direct['p95_s'])} at {sync}"
-        for own, sync in zip(chosen, at, strict=True)
-    ]
     strategy = chosen[0].population["strategy"]
     where = [] if strategy is None else [str(strategy)]
     if not summary.modelled:
         where.append(f"kubelet {listing(kubelets)}")
-    within = f"95 % of the pods that mount it within {listing(said)}"
     under = f" ({', '.join(where)})" if where else ""
-    sentence = f"a changed ConfigMap reached {within}{under}."
-    default = _of_default(chosen)
-    if default is not None:
-        sentence = f"{default} It reached {within}{under}."
+    default = [own for own in chosen if _is_default(own)]
+    others = [own for own in chosen if own not in default]
+    if not default:
+        sentence = (
+            "a changed ConfigMap reached 95 % of the pods that mount it within "
+            f"{_within(others)}{under}."
+        )
+    elif not others:
+        sentence = f"{_of_default(default[0])}{under}."
+    else:
+        sentence = (
+            f"{_of_default(default[0])}. 95 % of them had it within "
+            f"{_within(others)}{under}."
+        )
     if summary.modelled:
         return f"Modelled, not measured: {sentence}"
     return sentence[0].upper() + sentence[1:]
+
+
+def _is_default(own: SettingSummary) -> bool:
+    """Tell whether it is the kubelet's default, with limits of its 99 % point."""
+    known = own.intervals["confidence"].get("p99_s") is not None
+    return known and schema.setting_of(own.population) == Setting()
+
+
+def _of_default(own: SettingSummary) -> str:
+    """Write half and nearly all of the delays at the kubelet's default."""
+    low, high = own.intervals["confidence"]["p99_s"]
+    upper = "any value" if high is None else seconds(high)
+    return (
+        f"with the kubelet's default, a syncFrequency of {sync_of(own.population)}, "
+        "half of the pods that mount a ConfigMap had a change after "
+        f"{seconds(own.intervals['p50_s'])}, and 99 % after "
+        f"{seconds(own.intervals['p99_s'])} (95 % interval {low:.1f} to {upper})"
+    )
+
+
+def _within(chosen: Sequence[SettingSummary]) -> str:
+    """List the 95 % points of settings: ``6.8 s at a syncFrequency of 5 s and …``."""
+    names = [sync_of(own.population) for own in chosen]
+    known = chosen[0].population["sync_frequency_s"] is not None
+    names[0] = f"a syncFrequency of {names[0]}" if known else "an unknown syncFrequency"
+    return listing(
+        [
+            f"{seconds(own.direct['p95_s'])} at {name}"
+            for own, name in zip(chosen, names, strict=True)
+        ]
+    )
 
 
 def not_measured(summary: Summary, *, clocks_known: bool) -> list[str]:

@@ -101,6 +101,27 @@ def test_headline_of_a_measurement(measured: Summary) -> None:
     )
 
 
+def test_headline_begins_with_the_default(simulate_run: SimulateRun) -> None:
+    """Where the kubelet's default was measured, its limits come first."""
+    run = simulate_run(
+        "d", settings=("sync=5s", "sync=60s"), modelled=False, window_s=260, pods=80
+    )
+    summary = summarise([run.path])
+    low, high = summary.settings[1].intervals["confidence"]["p99_s"]
+
+    said = headline(summary, kubelets=["v1.37.1"])
+
+    assert said.startswith(
+        "With the kubelet's default, a syncFrequency of 60 s, half of"
+    )
+    assert f"(95 % interval {low:.1f} to {high:.1f} s)" in said
+    assert said.endswith(
+        f"95 % of them had it within {p95(summary, 0)} at a syncFrequency of 5 s "
+        "(Watch, kubelet v1.37.1)."
+    )
+    assert high - low < 2  # what the quick profile's 80 pods are for
+
+
 def test_everything_of_a_model_says_so(modelled: Summary) -> None:
     """Headline and limits of a model are marked."""
     text = headline(modelled, kubelets=["modelled"])
