@@ -34,12 +34,11 @@ from cmhot.collector.probes import CONFIG_MAP_NAME
 from cmhot.errors import ClusterError, CmhotError, UnreachableError
 from cmhot.kubelet.uses import CONFIG_MAP, Kind
 from cmhot.runs.plan import Plan
-from studies.fronts import Front, Stepped
+from studies.fronts import Front, OneMachine, Stepped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from cmhot.cluster.port import Cluster
 
 NODE = "sync=5s"
 BEFORE_S = 15.0
@@ -100,7 +99,7 @@ class Under:
     folder
         For files of one's own.
     clock
-        The collector's, if it is in this process.
+        The machine's, as a collector in this process sees it.
     process
         In which the collector is otherwise, where it can be interrupted.
     """
@@ -291,10 +290,13 @@ def nothing(_: Under) -> None:
 
 
 def clock_stepped(run: Under) -> None:
-    """Set the collector's clock forward by half a minute, and then back by one."""
-    run.clock.step(30 * NS_PER_S)
+    """Set the machine's clock forward by an hour, and then back by half a second.
+
+    The first is what a laptop that slept does, the second a server of the time.
+    """
+    run.clock.step(3600 * NS_PER_S)
     CLOCK.sleep(STALL_S)
-    run.clock.step(-60 * NS_PER_S)
+    run.clock.step(-NS_PER_S // 2)
 
 
 def kernel_interrupted(run: Under) -> None:
@@ -390,14 +392,6 @@ class Answers(Front):
         return self._writes % 3 == 0
 
 
-class Timed(Front):
-    """A cluster whose clock somebody sets."""
-
-    def __init__(self, inner: Cluster, clock: Stepped) -> None:
-        super().__init__(inner)
-        self.clock = clock
-
-
 @dataclass(frozen=True, slots=True)
 class Fault:
     """A fault.
@@ -478,7 +472,7 @@ FAULTS = (
     Fault(
         "watches answered 410", before=api_server_restarts, answers="410", alone=True
     ),
-    Fault("collector's clock set", clock_stepped),
+    Fault("machine's clock set", clock_stepped),
     Fault(
         "kernel interrupted",
         kernel_interrupted,
@@ -557,7 +551,7 @@ def run_under(
             outcome.secrets += keys_of(out / f"{run_id}-ns.yaml")
         if fault.answers is not None:
             cluster = Answers(cluster, fault.answers)
-        cluster = Timed(cluster, clock)
+        cluster = OneMachine(cluster, clock)
         trouble = threading.Thread(target=_trouble, args=(fault, under, outcome))
         trouble.start()
         try:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cmhot.clock import NS_PER_S
+from cmhot.cluster.probe import epoch_ns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -168,15 +174,24 @@ class Stepped:
 
     def __init__(self, inner: Clock) -> None:
         self._inner = inner
-        self._by_ns = 0
+        self._steps: list[tuple[int, int]] = []
 
-    def step(self, by_ns: int) -> None:
-        """Set it forward, or back, nanoseconds."""
-        self._by_ns += by_ns
+    def step(self, by_ns: int, *, at_ns: int | None = None) -> None:
+        """Set it forward, or back, nanoseconds: now, or at an instant of the inner."""
+        self._steps.append((self._inner.utc_ns() if at_ns is None else at_ns, by_ns))
+
+    @property
+    def is_set(self) -> bool:
+        """Whether anybody has set it, or will."""
+        return bool(self._steps)
+
+    def shown_ns(self, at_ns: int) -> int:
+        """Say what it showed, or will show, at an instant of the inner clock."""
+        return at_ns + sum(by for since, by in self._steps if since <= at_ns)
 
     def utc_ns(self) -> int:
         """Return what the clock on the wall shows."""
-        return self._inner.utc_ns() + self._by_ns
+        return self.shown_ns(self._inner.utc_ns())
 
     def monotonic(self) -> float:
         """Return seconds that nobody can set."""
@@ -185,3 +200,51 @@ class Stepped:
     def sleep(self, seconds: float) -> None:
         """Wait."""
         self._inner.sleep(seconds)
+
+
+class OneMachine(Front):
+    """A cluster on one machine, whose clock somebody sets: the nodes stamp by it.
+
+    Parameters
+    ----------
+    inner
+        The cluster behind, whose clock nobody touches.
+    clock
+        That of the machine, in front of the same one.
+    """
+
+    def __init__(self, inner: Cluster, clock: Stepped) -> None:
+        super().__init__(inner)
+        self.clock = clock
+
+    def log(
+        self,
+        pod: str,
+        *,
+        namespace: str,
+        container: str,
+        since_ns: int | None = None,
+    ) -> str:
+        """Stamp as the machine did, and leave out the lines before, as a kubelet."""
+        if not self.clock.is_set:
+            return super().log(
+                pod, namespace=namespace, container=container, since_ns=since_ns
+            )
+        text = super().log(pod, namespace=namespace, container=container)
+        lines = []
+        for line in text.splitlines(keepends=True):
+            shown = _STAMP.sub(self._shown, line)
+            at_ns = epoch_ns(shown.partition(" ")[0])
+            if since_ns is None or at_ns // NS_PER_S >= since_ns // NS_PER_S:
+                lines.append(shown)
+        return "".join(lines)
+
+    def _shown(self, found: re.Match[str]) -> str:
+        """Write a stamp as the clock showed it, in the same form."""
+        day, between, time, zone = found.groups()
+        at_ns = self.clock.shown_ns(epoch_ns(f"{day}T{time}Z"))
+        shown = str(np.datetime64(at_ns, "ns"))
+        return shown.replace("T", between) + zone
+
+
+_STAMP = re.compile(r"(\d{4}-\d\d-\d\d)([T ])(\d\d:\d\d:\d\d(?:\.\d+)?)(Z| \+0000)")

@@ -1,6 +1,7 @@
 """The probe: pods that note each publication of a ConfigMap, and how to read them.
 
-A log only grows, and its lines are in the order of their stamps.
+A log only grows, and its lines are in the order in which they were written; that of
+their stamps is another where a node's clock was set back.
 Where the last known line is no longer in it (the runtime rotated the file,
 or the container started again), the lines after that one are lost: a gap.
 """
@@ -265,8 +266,14 @@ class ProbeLog:
     read_ns: int | None = None  # when it was last read, collector's clock
     supported: bool = True  # whether its volume can be measured
     gone: bool = False  # whether the pod is there no more
-    _at_last: set[str] = field(default_factory=set)
+    back_ns: int = 0  # by which the node's clock was set back, all in all
+    _known: set[tuple[int, str]] = field(default_factory=set)  # read: stamp and key
     _foreign_ns: int | None = None
+
+    @property
+    def since_ns(self) -> int | None:
+        """Since when lines may be new, by their stamps; None: all are."""
+        return None if self.last_ns is None else self.last_ns - self.back_ns
 
     def take(self, text: str, *, at_ns: int, highest: int) -> News:
         """Read a log, whole or from the last known line's second on; give the news.
@@ -276,13 +283,23 @@ class ProbeLog:
         """
         news = News()
         lines = list(parse_log(text))
-        if self.last_ns is not None and all(
-            line.read_ns != self.last_ns for line in lines
-        ):
-            self._note_loss(lines, news)
-        for line in lines:
-            if self._is_new(line):
-                self._read(line, highest, news)
+        known = [
+            place
+            for place, line in enumerate(lines)
+            if (line.read_ns, _key(line)) in self._known
+        ]
+        if known:
+            new = lines[known[-1] + 1 :]
+        else:
+            new = [
+                line
+                for line in lines
+                if self.last_ns is None or line.read_ns > self.last_ns
+            ]
+            if all(line.read_ns != self.last_ns for line in lines):
+                self._note_loss(new, news)
+        for line in new:
+            self._read(line, highest, news)
         if lines or self.last_ns is None:
             self.read_ns = at_ns
         return news
@@ -294,6 +311,9 @@ class ProbeLog:
         for row in rows:
             self._remember(row["read_ns"], f"{row['seq']} {row['published_ns']}")
             self.last_seq = max(self.last_seq, row["seq"])
+        # which of the two comes later in the log is seen there
+        published_ns, published = self.last_ns, self._known
+        self._known = set()
         for event in events:
             detail = event["detail"] or {}
             if event["kind"] == "foreign":
@@ -309,32 +329,27 @@ class ProbeLog:
                 self.supported = False
             elif event["kind"] == "gone":
                 self.gone = True
+        self.last_ns = max(filter(None, (published_ns, self.last_ns)), default=None)
+        self._known |= published
 
     def copy(self) -> ProbeLog:
         """Give a copy, for `go_back`."""
-        return replace(self, _at_last={*self._at_last})
+        return replace(self, _known={*self._known})
 
     def go_back(self, before: ProbeLog) -> None:
         """Forget the lines read since a copy was made: they could not be recorded."""
         for one in fields(self):
             setattr(self, one.name, getattr(before, one.name))
 
-    def _is_new(self, line: Line) -> bool:
-        """Report whether a line is later than all known ones; two may share a stamp."""
-        if self.last_ns is None or line.read_ns > self.last_ns:
-            return True
-        return line.read_ns == self.last_ns and _key(line) not in self._at_last
-
     def _remember(self, read_ns: int, key: str) -> None:
-        if self.last_ns is None or read_ns > self.last_ns:
-            self.last_ns = read_ns
-            self._at_last = set()
-        if read_ns == self.last_ns:
-            self._at_last.add(key)
+        """Know a line as the last one; two may share a stamp."""
+        if read_ns != self.last_ns:
+            self._known = set()
+        self.last_ns = read_ns
+        self._known.add((read_ns, key))
 
-    def _note_loss(self, lines: list[Line], news: News) -> None:
+    def _note_loss(self, later: list[Line], news: News) -> None:
         """Note the stretch whose lines are lost, up to the first line in the log."""
-        later = [line for line in lines if self._is_new(line)]
         if not later or self.last_ns is None:
             return  # nothing was printed since: no line can be lost
         begin = max(self.last_ns, (self.read_ns or 0) - NOTICED_NS)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cmhot import __version__
-from cmhot.clock import SteadyClock, ns
+from cmhot.clock import SteadyClock, boot_id, ns
 from cmhot.cluster import probe
 from cmhot.cluster.nodes import (
     Group,
@@ -36,7 +36,13 @@ from cmhot.kubelet.uses import CONFIG_MAP
 from cmhot.runs import schema
 from cmhot.runs.delays import NodeClock
 from cmhot.runs.plan import Plan
-from cmhot.runs.rundir import RunWriter, read_by_node, read_meta, read_outline
+from cmhot.runs.rundir import (
+    OwnClock,
+    RunWriter,
+    read_by_node,
+    read_meta,
+    read_outline,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -154,6 +160,8 @@ def _await_probes(
     meta |= circumstances(setup.cluster, name_by_pods(list(observed), ready))
     meta["pods"] = [_pod_entry(pod) for pod in ready]
     clock = SteadyClock(setup.cluster.clock)
+    if not setup.cluster.modelled:
+        meta["steady_clock"] = {"boot": boot_id(), "origin": clock.origin}
     meta["begin_ns"] = clock.utc_ns() + ns(probe.HEAD_START_S)
     schedule = schedule_of(meta)
     meta |= {
@@ -250,13 +258,14 @@ def _go_on(
     _check_probes(setup, probes, run_dir)
     setup.check()
     writer.cut_torn_lines()
-    run = read_outline(run_dir)
+    run = read_outline(run_dir, raw=True)  # by their stamps the logs' lines are known
+    own_clock = OwnClock.of(meta, run.events)
     for part in read_by_node(run):
-        _restore(probes, part)
+        _restore(probes, part, own_clock)
     meta |= {"status": "running", "ended_utc": None}
     meta.pop("observed_until_ns", None)
     writer.write_run(meta)
-    clock = SteadyClock(cluster.clock)
+    clock, steady = _clock_again(cluster, run, own_clock)
     done = len(run.updates)
     sent = run.updates[run.updates["sent_ns"].notna()]
     row = _in_flight(cluster, setup, schedule, done)
@@ -280,8 +289,31 @@ def _go_on(
             for seq, at_ns in zip(sent["seq"], sent["sent_ns"], strict=True)
         },
     )
-    collection.record.event("resumed", "collector", {"from_seq": done + 1})
+    detail = {"from_seq": done + 1, "steady": steady}
+    collection.record.event("resumed", "collector", detail)
     collection.run()
+
+
+def _clock_again(
+    cluster: Cluster, run: Run, own_clock: OwnClock | None
+) -> tuple[SteadyClock, bool]:
+    """Go on with a run's clock; say whether that was possible.
+
+    It is on the boot of the machine that it began on; elsewhere it begins anew.
+    """
+    known = run.meta.get("steady_clock") or {}
+    boot = boot_id()
+    if boot is None or known.get("boot") != boot:
+        return SteadyClock(cluster.clock), False
+    start_ns, start_s = known["origin"]
+    sent = run.updates["sent_ns"].dropna()
+    clock = SteadyClock(
+        cluster.clock,
+        origin=(start_ns, start_s),
+        ahead_ns=0 if own_clock is None else int(own_clock.ahead_ns[-1]),
+        seen_ns=max(run.meta["begin_ns"], int(sent.max()) if len(sent) else 0),
+    )
+    return clock, True
 
 
 def _groups(meta: dict[str, Any]) -> list[Group]:
@@ -328,11 +360,11 @@ def _check_probes(setup: Setup, probes: list[ProbeLog], run_dir: Path) -> None:
         raise UsageError(msg)
 
 
-def _restore(probes: list[ProbeLog], part: Run) -> None:
-    """Take up the records of the logs of one node's pods."""
+def _restore(probes: list[ProbeLog], part: Run, own_clock: OwnClock | None) -> None:
+    """Take up the records of the logs of one node's pods, in their order."""
     columns = ["seq", "published_ns", "read_ns"]
     rows: dict[str, list[Any]] = {
-        str(pod): own.sort_values("read_ns")[columns].astype("int64").to_dict("records")
+        str(pod): own[columns].astype("int64").to_dict("records")
         for pod, own in part.publications.groupby("pod")
     }
     events: dict[str, list[Any]] = {
@@ -342,13 +374,19 @@ def _restore(probes: list[ProbeLog], part: Run) -> None:
     for one in probes:
         if one.pod in here:
             one.restore(rows.get(one.pod, []), events.get(f"pod/{one.pod}", []))
-            _set_read_ns(one, NodeClock.of(part.meta, part.clock, one.node))
+            if own_clock is not None:
+                one.back_ns = own_clock.back_ns
+            clock = NodeClock.of(part.meta, part.clock, one.node)
+            _set_read_ns(one, clock, own_clock)
 
 
-def _set_read_ns(one: ProbeLog, clock: NodeClock) -> None:
+def _set_read_ns(one: ProbeLog, clock: NodeClock, own_clock: OwnClock | None) -> None:
     """Set until when the pod is known, should its log not be read any more."""
     if one.last_ns is not None:
-        (read_ns,), _ = clock.to_collector(np.array([one.last_ns]))
+        last_ns = np.array([one.last_ns])
+        if own_clock is not None:
+            last_ns = own_clock.on_time(last_ns)
+        (read_ns,), _ = clock.to_collector(last_ns)
         one.read_ns = int(read_ns)
 
 

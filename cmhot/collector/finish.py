@@ -24,7 +24,7 @@ from cmhot.collector.writer import LATE_S
 from cmhot.errors import RunError
 from cmhot.law import mean_interval_s, reads_at_every_sync
 from cmhot.runs import schema
-from cmhot.runs.delays import NodeClock, delays_in_chunks
+from cmhot.runs.delays import CLOCK_LIMIT_S, NodeClock, delays_in_chunks
 from cmhot.runs.rundir import (
     has_one_clock,
     kubelet_version,
@@ -41,12 +41,11 @@ if TYPE_CHECKING:
     from cmhot.cluster.probe import ProbeLog
     from cmhot.collector.monitoring import Record
     from cmhot.collector.schedule import Schedule
-    from cmhot.runs.rundir import Run
+    from cmhot.runs.rundir import OwnClock, Run
 
 
 LATE_SHARE = 0.1
 """Of the trials, sent late: their instants are still none that an outcome chose."""
-CLOCK_LIMIT_S = 0.25
 FAILED_SHARE = 0.1
 INTERRUPTED_SHARE = 0.1
 MISSED_SHARE = 0.05
@@ -183,8 +182,14 @@ class _Evidence:
     def found_in(self, part: Run) -> list[incidents.Incident]:
         """Find the incidents that the publications of a node show."""
         end_ns = part.meta["observed_until_ns"]
+        publications = part.publications
+        if part.own_clock is not None:
+            # of those that may be of another time none tells what came too soon
+            for from_ns, to_ns in part.own_clock.unclear_ns():
+                unclear = publications["published_ns"].between(from_ns, to_ns)
+                publications = publications[~unclear]
         found = extra_syncs(
-            part.publications, part.meta, from_ns=self.schedule.measure_from_ns
+            publications, part.meta, from_ns=self.schedule.measure_from_ns
         )
         found += incidents.lost_watches(part, self.away_ns, end_ns=end_ns)
         for pod, seq in self._unscrambled(part):
@@ -313,12 +318,30 @@ def _at_most(value: float, limit: float) -> dict[str, Any]:
 
 
 def _clock_check(run: Run, bound_s: float) -> dict[str, Any]:
-    """Bound what two clocks may add to a delay, over all nodes and instants."""
+    """Bound what two clocks may add to a delay, over all nodes and instants.
+
+    A single one may have been set. That is undone, but for the time in which stamps
+    may be of two instants: if it is too long, the step is what a delay may be wrong by.
+    """
     if run.meta.get("modelled") or has_one_clock(run.meta):
-        return {"passed": True, "value": 0.0, "limit": CLOCK_LIMIT_S}
+        own = run.own_clock
+        lost = 0.0 if own is None else _share_unclear(own, run.meta)
+        steps_ns = np.zeros(1) if own is None else np.abs(np.diff(own.ahead_ns))
+        wrong_s = float(steps_ns.max()) / NS_PER_S if lost > MISSED_SHARE else 0.0
+        return _at_most(wrong_s, CLOCK_LIMIT_S)
     if run.clock.empty or math.isnan(bound_s):
         return {"passed": None, "value": None, "limit": CLOCK_LIMIT_S}
     return _at_most(bound_s, CLOCK_LIMIT_S)
+
+
+def _share_unclear(clock: OwnClock, meta: Mapping[str, Any]) -> float:
+    """Give the share of the time observed in which stamps may be of two instants."""
+    begin, end = int(meta["begin_ns"]), int(meta["observed_until_ns"])
+    lost, until = 0, begin
+    for from_ns, to_ns in sorted(clock.unclear_ns().tolist()):
+        lost += max(0, min(to_ns, end) - max(from_ns, until))
+        until = max(until, to_ns)
+    return lost / max(end - begin, 1)
 
 
 def _phases_check(coherence: float | None) -> dict[str, Any]:

@@ -164,6 +164,7 @@ class Collection:
             except ClusterError as error:
                 detail = {"error": str(error)}
                 self.record.event("settings_unread", self.setup.namespace, detail)
+        self.monitor.note_steps()
         self.monitor.write_clocks()
         close(
             self.record,

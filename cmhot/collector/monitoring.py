@@ -12,7 +12,7 @@ from cmhot.collector import incidents
 from cmhot.collector.clock_offsets import TRIES, Offsets, ask
 from cmhot.collector.incidents import Incident
 from cmhot.errors import ClusterError, ForbiddenError
-from cmhot.runs.rundir import has_one_clock
+from cmhot.runs.rundir import CLOCK_STEP, has_one_clock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,8 +43,6 @@ EARLY_READS_S = 5.0
 """Between two of the first log reads, which begin with the measuring window."""
 LAST_READS_S = 15.0
 """In this time before the end no log is read: at the end all are."""
-STEP_S = 0.1
-"""The collector's clock was set if it deviates by more from the monotonic one."""
 RETRY_FOR_S, RETRY_PAUSE_S = 15.0, 3.0
 """How long, and how often, to retry a log that cannot be read at the end: an API server
 that is restarted just then comes back."""
@@ -90,11 +88,12 @@ class Monitor:
         self.cluster, self.namespace = setup.cluster, setup.namespace
         self.probes, self.record, self.updater = list(probes), record, updater
         self.clock = record.clock
+        # its stamps are the nodes'
+        self.has_one_clock = has_one_clock({"target": setup.cluster.target})
         self.offsets = Offsets(record.clock)
         self._unread = {one.pod: one for one in self.probes}
         self.last_delay_s: float | None = None
-        self._turn = self._clock_turn = 0
-        self._stepped_ns = self._regular_ns = 0
+        self._turn = self._clock_turn = self._regular_ns = 0
         self._silent_until: dict[str, float] = {}
         self._node_states: dict[str, str] | None = None
         self._may_list_nodes = self._may_exec = True
@@ -143,20 +142,21 @@ class Monitor:
     def _read_next_log(self) -> None:
         one = self.probes[self._turn % len(self.probes)]
         self._turn += 1
-        self._check_own_clock()
+        self.note_steps()
         left_s = (self.schedule.end_ns - self.clock.utc_ns()) / NS_PER_S
         if left_s > LAST_READS_S and not (one.gone or self._is_silent(one.node)):
             self._read_log(one)
 
     def _read_log(self, one: ProbeLog) -> bool:
         """Record the new lines of a probe's log; return whether it was read."""
+        self.note_steps()  # lines after a step back have earlier stamps
         at_ns, began = self.clock.utc_ns(), self.clock.monotonic()
         try:
             text = self.cluster.log(
                 one.pod,
                 namespace=self.namespace,
                 container=probe.CONTAINER,
-                since_ns=one.last_ns,
+                since_ns=one.since_ns,
             )
         except ClusterError as error:
             self.record.event("log_unread", f"pod/{one.pod}", {"error": str(error)})
@@ -178,7 +178,8 @@ class Monitor:
             published = row["published_ns"]
             if sent is not None:
                 self.offsets.saw(one.node, published_ns=published, sent_ns=sent)
-                self.last_delay_s = (published - sent) / NS_PER_S
+                ahead_ns = self.clock.ahead_ns if self.has_one_clock else 0
+                self.last_delay_s = (published - ahead_ns - sent) / NS_PER_S
         return True
 
     def _write_down(self, one: ProbeLog, news: News, at_ns: int) -> None:
@@ -309,8 +310,7 @@ class Monitor:
         )
 
     def _ask_clock(self, one: ProbeLog, *, tries: int) -> None:
-        one_clock = has_one_clock({"target": self.cluster.target})
-        if self.cluster.modelled or one_clock or not self._may_exec:
+        if self.cluster.modelled or self.has_one_clock or not self._may_exec:
             return
         began = self.clock.monotonic()
         try:
@@ -341,10 +341,11 @@ class Monitor:
         for node in sorted({one.node for one in self.probes}):
             self._write_clock(node)
 
-    def _check_own_clock(self) -> None:
+    def note_steps(self) -> None:
         """Record that the collector's clock was set; the run does not follow it."""
-        stepped_ns = self.clock.stepped_ns()
-        if abs(stepped_ns - self._stepped_ns) > STEP_S * NS_PER_S:
-            detail = {"by_s": (stepped_ns - self._stepped_ns) / NS_PER_S}
-            self.record.event("clock_step", "collector", detail)
-            self._stepped_ns = stepped_ns
+        for step in self.clock.take_steps():
+            detail = {"by_s": step.by_ns / NS_PER_S, "after_ns": step.after_ns}
+            self.record.add(Incident(step.at_ns, CLOCK_STEP, "collector", detail))
+            if self.has_one_clock:
+                for one in self.probes:
+                    one.back_ns += max(0, -step.by_ns)

@@ -34,6 +34,8 @@ _STATUS_CODES = {name: number for number, name in enumerate(schema.STATUSES)}
 DRIFT = 1e-4
 """Most drift between two clocks, s/s: quartz is good to 2e-5 each, and interpolation
 between two estimates takes out part of it."""
+CLOCK_LIMIT_S = 0.25
+"""A run whose clocks are known worse than this is invalid."""
 NEVER = int(np.iinfo(np.int64).max)
 """After every instant."""
 
@@ -248,8 +250,9 @@ def _outcomes(
 class ConsumerSeries:
     """The publications of one consumer in one pod, in order, and their interruptions.
 
-    In a gap the probe did not look: of the publications in it, it saw only the last.
-    After `gone_ns` the pod is no longer known.
+    In a gap the probe did not look: of the publications in it, it saw only the last. In
+    one of its node, stamps cannot be told from those of another time. After `gone_ns`
+    the pod is no longer known.
     """
 
     node: str
@@ -260,6 +263,7 @@ class ConsumerSeries:
     published_ns: Nanoseconds  # node clock; shape (n,)
     restarts_ns: Nanoseconds  # pod or node restarted or went away; ascending
     gaps_ns: Nanoseconds  # first and last instant of each; shape (g, 2)
+    of_node: Flags  # which of these are of its node; shape (g,)
     gone_ns: int  # collector's clock; `NEVER`: it lived
 
 
@@ -276,24 +280,29 @@ def all_series(run: Run) -> list[ConsumerSeries]:
     incidents = _Incidents.of(run.events)
     listed = run.meta.get("pods")
     if listed is None:
-        in_order = published.iloc[np.lexsort((seq, at_ns))]
-        listed = in_order.drop_duplicates(keys).to_dict("records")
+        ordered = published.iloc[np.lexsort((seq, at_ns))]
+        listed = ordered.drop_duplicates(keys).to_dict("records")
     found = []
     for entry in listed:
         key = (entry["pod"], entry.get("container") or "", entry["consumer"])
         own = np.asarray(where.get(key, []), dtype=np.int64)
-        own = own[np.lexsort((seq[own], at_ns[own]))]
         configmap = entry.get("configmap")
         pod, node = str(entry["pod"]), str(entry["node"])
+        broken = incidents.concerning(pod, node)
+        published_ns = at_ns[own]
+        for gap_from, gap_to in broken["gaps_ns"][broken["of_node"]]:
+            unclear = (published_ns >= gap_from) & (published_ns <= gap_to)
+            published_ns[unclear] = gap_to  # it was by then
+        in_order = np.lexsort((seq[own], published_ns))
         found.append(
             ConsumerSeries(
                 node=node,
                 pod=pod,
                 consumer=str(entry["consumer"]),
                 configmap=configmap if isinstance(configmap, str) else None,
-                seq=np.maximum.accumulate(seq[own]),
-                published_ns=at_ns[own],
-                **incidents.concerning(pod, node),
+                seq=np.maximum.accumulate(seq[own[in_order]]),
+                published_ns=published_ns[in_order],
+                **broken,
             )
         )
     return found
@@ -347,18 +356,20 @@ class _Incidents:
         """Give the incidents of a pod, as fields of `ConsumerSeries`."""
         names = {pod, f"pod/{pod}", node, f"node/{node}"}
         own = [event for name in names for event in self.by_object.get(name, ())]
-        gaps = [
-            (detail["from_ns"], detail["to_ns"])
-            for kind, _, detail in own
+        gaps = sorted(
+            (detail["from_ns"], detail["to_ns"], name in {node, f"node/{node}"})
+            for name in names
+            for kind, _, detail in self.by_object.get(name, ())
             if kind == "gap"
             and isinstance(detail, dict)
             and {"from_ns", "to_ns"} <= set(detail)
-        ]
+        )
         return {
             "restarts_ns": np.array(
                 sorted(at for kind, at, _ in own if kind != "gap"), dtype=np.int64
             ),
-            "gaps_ns": np.array(sorted(gaps), dtype=np.int64).reshape(-1, 2),
+            "gaps_ns": np.array([gap[:2] for gap in gaps], np.int64).reshape(-1, 2),
+            "of_node": np.array([gap[2] for gap in gaps], np.bool_),
             "gone_ns": min(
                 (at for kind, at, _ in own if kind in {"gone", "unseen"}), default=NEVER
             ),
@@ -378,16 +389,21 @@ class NodeClock:
     def of(cls, meta: Mapping[str, Any], clock: pd.DataFrame, node: str) -> NodeClock:
         """Take a node's clock from run.json and clock.jsonl.
 
-        On a testbed there is but one: an estimate, whose error is that of the time a
-        command takes in a pod, would make its stamps worse.
+        On a testbed there is but one, whose steps `read_run` has undone: an estimate,
+        whose error is that of the time a command takes in a pod, would make its stamps
+        worse. The middle between bounds that allow for no offset, and are so loose that
+        the run is invalid, is no knowledge: then there is none.
         """
         if has_one_clock(meta):
             return cls(np.zeros(1, dtype=np.int64), np.zeros(1), np.zeros(1), drift=0.0)
         own = clock[clock["node"] == node].sort_values("at_ns")
+        offset = own["offset_ns"].to_numpy(dtype=np.float64)
+        bound = own["bound_ns"].to_numpy(dtype=np.float64)
+        loose = (bound > CLOCK_LIMIT_S * NS_PER_S) & (np.abs(offset) <= bound)
         return cls(
             at_ns=own["at_ns"].to_numpy(dtype=np.int64),
-            offset_ns=own["offset_ns"].to_numpy(dtype=np.float64),
-            bound_ns=own["bound_ns"].to_numpy(dtype=np.float64),
+            offset_ns=np.where(loose, 0.0, offset),
+            bound_ns=np.where(loose, bound + np.abs(offset), bound),
         )
 
     def offset_at(self, at_ns: Nanoseconds) -> tuple[Floats, Floats]:
@@ -395,7 +411,9 @@ class NodeClock:
 
         Between two estimates both are interpolated (a steady drift then stays within
         the bound); for a drift that is not steady the bound grows with the distance to
-        the nearest estimate, by `DRIFT`. NaN without any estimate; shaped as `at_ns`.
+        the nearest estimate, by `DRIFT`. Where two estimates differ by more than both
+        bounds and a drift allow, the clock was set between them: the bound grows by
+        their difference. NaN without any estimate; shaped as `at_ns`.
         """
         known = self.at_ns
         if not known.size:
@@ -411,6 +429,10 @@ class NodeClock:
         nearest = np.minimum(
             np.abs(wanted - seconds[after]), np.abs(wanted - seconds[before])
         )
+        allowed = self.bound_ns[before] + self.bound_ns[after]
+        allowed += (seconds[after] - seconds[before]) * self.drift * NS_PER_S
+        step = np.abs(self.offset_ns[after] - self.offset_ns[before])
+        bound += np.where((step > allowed) & (wanted < seconds[after]), step, 0.0)
         return offset, bound + nearest * self.drift * NS_PER_S
 
     def to_collector(self, stamps_ns: Nanoseconds) -> tuple[Nanoseconds, Floats]:

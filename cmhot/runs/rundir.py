@@ -8,6 +8,7 @@ derived from them can be computed again at any time.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -17,8 +18,10 @@ from array import array
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
+from cmhot.clock import NS_PER_S
 from cmhot.errors import RunError, UsageError
 from cmhot.runs import disk, runjson, schema
 from cmhot.runs.tables import (
@@ -37,7 +40,11 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    import numpy.typing as npt
+
     from cmhot.kubelet.settings import Setting
+
+    Nanoseconds = npt.NDArray[np.int64]
 
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}")
@@ -72,6 +79,10 @@ class Run:
         Of two updates with the same number for the same ConfigMap the later row
         holds (a write that was settled afterwards);
         a publication that was read twice appears once.
+        Where collector and nodes share a clock that was set meanwhile, stamps made
+        by it are on the run's own (`OwnClock`).
+    own_clock
+        What was seen of that clock; None: nothing, or it is undone.
     """
 
     path: Path
@@ -80,6 +91,7 @@ class Run:
     publications: pd.DataFrame
     events: pd.DataFrame
     clock: pd.DataFrame
+    own_clock: OwnClock | None = None
 
 
 class RunWriter:
@@ -253,15 +265,20 @@ def read_run(path: Path) -> Run:
         When it is missing, damaged or of another format.
     """
     outline = read_outline(path)
-    publications = _once(_read_whole(path, outline.meta, schema.PUBLICATIONS))
+    publications = _on_time(
+        _once(_read_whole(path, outline.meta, schema.PUBLICATIONS)), outline.own_clock
+    )
     disk.check_product(
         outline.meta, outline.updates, publications, outline.events, path=path
     )
     return replace(outline, publications=publications)
 
 
-def read_outline(path: Path) -> Run:
-    """Read all of a run but its publications, which may be millions."""
+def read_outline(path: Path, *, raw: bool = False) -> Run:
+    """Read all of a run but its publications, which may be millions.
+
+    If `raw`, stamps stay as they were made, though the clock was set meanwhile.
+    """
     meta = read_meta(path)
     updates, clock, events = (
         _read_whole(path, meta, table)
@@ -270,13 +287,15 @@ def read_outline(path: Path) -> Run:
     updates["purpose"] = updates["purpose"].fillna("trial")
     updates = updates.drop_duplicates(["configmap", "seq"], keep="last")
     _check_sent(path, meta, updates)
+    own_clock = None if raw else OwnClock.of(meta, events)
     return Run(
         path=path,
         meta=meta,
         updates=updates,
         publications=frame((), schema.PUBLICATIONS),
-        events=events,
+        events=events if own_clock is None else own_clock.undone(meta, events),
         clock=clock,
+        own_clock=own_clock,
     )
 
 
@@ -300,7 +319,9 @@ def read_by_node(outline: Run) -> Iterator[Run]:
         yield replace(
             outline,
             meta=meta,
-            publications=_once(frame(rows, schema.PUBLICATIONS, lean=True)),
+            publications=_on_time(
+                _once(frame(rows, schema.PUBLICATIONS, lean=True)), outline.own_clock
+            ),
         )
 
 
@@ -468,8 +489,176 @@ def observed_until_ns(run: Run) -> int:
 
 
 def has_one_clock(meta: Mapping[str, Any]) -> bool:
-    """Say whether nodes and collector share one clock: on a testbed they do."""
+    """Say whether nodes and collector share one clock: on a testbed they do.
+
+    It may have been set in the middle of a run: `OwnClock`.
+    """
     return str(meta.get("target")).split(":")[0] == "testbed"
+
+
+CLOCK_STEP = "clock_step"
+"""Kind of the event that the collector's machine had its clock set."""
+UNCLEAR = "the clock was set: stamps of this time may be of another"
+MOST_STEPS = 100
+"""Of a clock in one run: each is looked up for every publication."""
+_LOOKED_EVERY_S, _LOOKED_LATE_S = 45.0, 30.0
+"""Where an event does not say when the clock was looked at before: a run of n pods did
+so every 45 s / n, and not later than 30 s after that."""
+_LONGEST_STEP_S = 1e9
+"""Thirty years."""
+_ALWAYS_NS = schema.LARGEST // 2
+
+
+@dataclass(frozen=True, slots=True)
+class OwnClock:
+    """The clock of a machine that has collector and nodes, against that of the run.
+
+    Nodes stamp by the machine's clock. The run's goes on when that one is set, or the
+    machine sleeps. Between two steps the one is ahead of the other by the same time,
+    a level; each array has an entry for each level, in their order.
+    """
+
+    ahead_ns: Nanoseconds
+    from_ns: Nanoseconds  # first instant that may be of this level, run's clock
+    until_ns: Nanoseconds  # last such instant
+
+    @classmethod
+    def of(cls, meta: Mapping[str, Any], events: pd.DataFrame) -> OwnClock | None:
+        """Take what was seen from a run's events; None: nothing that is not undone.
+
+        Raises
+        ------
+        RunError
+            When there are too many steps.
+        """
+        if not has_one_clock(meta):
+            return None
+        pods = len(meta.get("pods") or ()) or 1
+        looked_ns = round((_LOOKED_EVERY_S / pods + _LOOKED_LATE_S) * NS_PER_S)
+        ahead, begins, ends = [0], [-_ALWAYS_NS], []
+        own = events[events["kind"].isin([CLOCK_STEP, "resumed"])]
+        rows = (own[name] for name in ("kind", "at_ns", "detail"))
+        for kind, at_ns, detail in zip(*rows, strict=True):
+            told = detail if isinstance(detail, dict) else {}
+            if kind == "resumed":  # older collectors then began their clock anew
+                by_ns, after_ns = 0 if told.get("steady") else -ahead[-1], at_ns
+            else:
+                by_ns = 0 if told.get("undone") else _by_ns(told.get("by_s"))
+                after_ns = told.get("after_ns")
+            if not by_ns:
+                continue
+            known = type(after_ns) is int and after_ns <= at_ns
+            begins.append(after_ns if known else at_ns - looked_ns)
+            ends.append(int(at_ns))
+            ahead.append(ahead[-1] + by_ns)
+        if len(ahead) == 1:
+            return None
+        if len(ahead) > MOST_STEPS:
+            msg = (
+                f"run {meta['run_id']} has {len(ahead) - 1} steps of its clock, and "
+                f"{MOST_STEPS} are the most that are undone: leave this run out"
+            )
+            raise RunError(msg)
+        return cls(
+            *(np.array(one, np.int64) for one in (ahead, begins, [*ends, _ALWAYS_NS]))
+        )
+
+    @property
+    def back_ns(self) -> int:
+        """By how much the clock was set back, all in all."""
+        return int(np.maximum(-np.diff(self.ahead_ns), 0).sum())
+
+    def on_time(self, stamps_ns: Nanoseconds) -> Nanoseconds:
+        """Translate stamps of the machine's clock to the run's.
+
+        One that may be of two levels comes to the earlier one: `unclear_ns` has it.
+        """
+        best = np.array(stamps_ns, np.int64)
+        least = np.full(best.shape, np.inf)
+        for ahead, begin, end in zip(
+            self.ahead_ns, self.from_ns, self.until_ns, strict=True
+        ):
+            at = stamps_ns - ahead
+            outside = np.maximum(np.maximum(begin - at, at - end), 0)
+            best = np.where(outside < least, at, best)
+            least = np.minimum(outside, least)
+        return best
+
+    def unclear_ns(self) -> Nanoseconds:
+        """Find from when until when stamps may be of two levels; shape (n, 2).
+
+        A clock that is set back shows some instants twice; one that is set forward by
+        less than the time between two looks may have shown either.
+        """
+        found = []
+        for early, late in itertools.combinations(range(len(self.ahead_ns)), 2):
+            two = [early, late]
+            first = (self.from_ns + self.ahead_ns)[two].max()
+            last = (self.until_ns + self.ahead_ns)[two].min()
+            if first <= last:
+                ahead = self.ahead_ns[two]
+                found.append((first - ahead.max(), last - ahead.min()))
+        return np.array(found, np.int64).reshape(-1, 2)
+
+    def undone(self, meta: Mapping[str, Any], events: pd.DataFrame) -> pd.DataFrame:
+        """Give a run's events on its clock, and the unclear times as gaps of its nodes.
+
+        Of the events those are stamped by nodes that a probe's log tells: gaps, and
+        restarts with a line of it.
+        """
+        instants, details = [], []
+        rows = (events[name] for name in ("kind", "at_ns", "detail"))
+        for kind, at_ns, detail in zip(*rows, strict=True):
+            told = dict(detail) if isinstance(detail, dict) else {}
+            if kind == "gap" or (kind == "restart" and "line" in told):
+                stamps = {
+                    name: told[name]
+                    for name in ("from_ns", "to_ns")
+                    if type(told.get(name)) is int
+                }
+                here = self.on_time(np.array([at_ns, *stamps.values()], np.int64))
+                at_ns, *ends = here.tolist()  # noqa: PLW2901 - the same instant
+                told |= dict(zip(stamps, ends, strict=True))
+            elif kind == CLOCK_STEP:
+                told["undone"] = True
+            instants.append(at_ns)
+            details.append(told or detail)
+        nodes = sorted({str(one["node"]) for one in meta.get("pods") or ()})
+        unclear = [
+            {
+                "at_ns": to_ns,
+                "kind": "gap",
+                "object": f"node/{node}",
+                "detail": {"from_ns": from_ns, "to_ns": to_ns, "why": UNCLEAR},
+            }
+            for from_ns, to_ns in self.unclear_ns().tolist()
+            for node in nodes or [*(meta.get("settings") or ())]
+        ]
+        own = events.assign(
+            at_ns=np.array(instants, np.int64),
+            detail=pd.Series(details, index=events.index, dtype="object"),
+        )
+        return pd.concat([own, frame(unclear, schema.EVENTS)], ignore_index=True)
+
+
+def _by_ns(seconds: object) -> int:
+    """Read by how much a clock was set; 0 for what is no such time."""
+    if not isinstance(seconds, int | float) or not abs(seconds) < _LONGEST_STEP_S:
+        return 0
+    return round(seconds * NS_PER_S)
+
+
+def _on_time(rows: pd.DataFrame, clock: OwnClock | None) -> pd.DataFrame:
+    """Give publications whose stamps are on the run's clock."""
+    if clock is None or rows.empty:
+        return rows
+    shifted = {}
+    for name in ("published_ns", "read_ns"):
+        stamps = rows[name].copy()
+        known = stamps.notna()
+        stamps[known] = clock.on_time(stamps[known].to_numpy(dtype=np.int64))
+        shifted[name] = stamps
+    return rows.assign(**shifted)
 
 
 def setting_columns(meta: Mapping[str, Any], node: str) -> dict[str, Any]:

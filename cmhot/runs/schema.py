@@ -146,7 +146,12 @@ EVENTS = Table(
             required=True,
         ),
         Column("object", "str", "", "pod/NAME or node/NAME, where it has one"),
-        Column("detail", "object", "", "gap: from_ns and to_ns; else free"),
+        Column(
+            "detail",
+            "object",
+            "",
+            "gap: from_ns and to_ns; clock_step: by_s and after_ns; else free",
+        ),
     ),
 )
 RAW_TABLES = (UPDATES, PUBLICATIONS, CLOCK, EVENTS)

@@ -207,9 +207,10 @@ def _counts(
     from_ns, until_ns, end_ns = window
     drained = start + ns(max_s)
     counts = (start >= from_ns) & (start <= until_ns) & (drained <= end_ns)
-    long = np.diff(series.gaps_ns)[:, 0] > ns(sync_frequency_s)
+    breaking = np.diff(series.gaps_ns)[:, 0] > ns(sync_frequency_s)
+    breaking |= series.of_node  # whose stamps may be of another time
     breaks = [*zip(series.restarts_ns, series.restarts_ns, strict=True)]
-    for break_from, break_to in [*breaks, *series.gaps_ns[long]]:
+    for break_from, break_to in [*breaks, *series.gaps_ns[breaking]]:
         counts &= (start > break_to) | (drained < break_from)
     return np.asarray(counts)
 

@@ -1,6 +1,6 @@
 """Faults on the real testbed: no trial is lost, and no run tells a lie.
 
-Four of those that ``make faults`` inflicts, side by side on one kubelet.
+Five of those that ``make faults`` inflicts, side by side on one kubelet.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ CHOSEN = (
     "answers lost, writes made",
     "rights taken away",
     "collector killed twice, resumed",
+    "machine's clock set",
 )
 
 
@@ -92,3 +93,17 @@ def test_a_killed_collector_is_resumed(rows: dict[str, faults.Row]) -> None:
     assert row.counts["not_sent"] > 0
     assert row.counts["observed"] > row.planned / 3
     assert row.status in {"complete", "invalid"}
+
+
+def test_a_machine_whose_clock_is_set_is_not_misled(
+    rows: dict[str, faults.Row],
+) -> None:
+    """An hour forward, half a second back: delays are as ever."""
+    row = rows["machine's clock set"]
+
+    assert row.events["clock_step"] == 2
+    # 1.5 S, and what kubelet and probe add; it was an hour
+    assert row.direct_p99_s < 1.5 * 5 + 1
+    # the clock shows half a second twice, and was looked at each second
+    assert row.counts["missed"] < row.planned * 3 / DURATION_S
+    assert row.counts["interrupted"] == 0

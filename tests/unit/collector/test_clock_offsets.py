@@ -279,7 +279,7 @@ def test_a_testbed_has_one_clock(tmp_path: Path) -> None:
             "node": [node],
             "at_ns": [run.meta["measure_from_ns"]],
             "offset_ns": [200 * MS],
-            "bound_ns": [300 * MS],
+            "bound_ns": [100 * MS],
         }
     )
     at = np.array([run.meta["measure_until_ns"]])

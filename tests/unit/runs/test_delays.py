@@ -186,15 +186,16 @@ def test_an_update_concerns_its_own_map(write_run: WriteRun) -> None:
 def test_a_publication_is_placed_on_the_collectors_clock(write_run: WriteRun) -> None:
     """By the offset around it; its bound grows away from the estimates.
 
-    The node is 2 s ahead at 0 s and 4 s ahead at 100 s. Its stamp of 53 s was made at
-    50 s, which is 50 s from either estimate: 5 ms at a drift of 1e-4, and the bound
-    between 10 and 30 ms. Its stamp of 114 s was made at 110 s, 10 s after the last.
+    The node is 2 s ahead at 0 s and 2.04 s ahead at 100 s. Its stamp of 52.02 s was
+    made at 50 s, which is 50 s from either estimate: 5 ms at a drift of 1e-4, and the
+    bound between 10 and 30 ms. Its stamp of 112.04 s was made at 110 s, 10 s after the
+    last.
     """
     writer = write_run(
         updates=[(1, 45.0, 45.0), (2, 105.0, 105.0)],
-        publications=[("p", 1, 53.0), ("p", 2, 114.0)],
+        publications=[("p", 1, 52.02), ("p", 2, 112.04)],
     )
-    for at_s, offset_ms, bound_ms in ((0, 2000, 10), (100, 4000, 30)):
+    for at_s, offset_ms, bound_ms in ((0, 2000, 10), (100, 2040, 30)):
         ns = {"offset_ns": offset_ms * 1_000_000, "bound_ns": bound_ms * 1_000_000}
         writer.append_clock({"node": "n", "at_ns": T0 + at_s * S, **ns})
     far = {"node": "other", "at_ns": T0, "offset_ns": 9 * S, "bound_ns": 9 * S}
@@ -202,12 +203,43 @@ def test_a_publication_is_placed_on_the_collectors_clock(write_run: WriteRun) ->
 
     table = delays(read_run(writer.path))
 
-    # the offset is looked up 2e-2 s beside the truth where it changes by 2e-2 s/s
-    assert table["delay_s"].tolist() == pytest.approx([5.0, 5.0], abs=2e-3)
+    # the offset is looked up 8e-4 s beside the truth where it changes by 4e-4 s/s
+    assert table["delay_s"].tolist() == pytest.approx([5.0, 5.0], abs=1e-6)
     assert table["published_ns"].tolist() == pytest.approx(
-        [T0 + 50 * S, T0 + 110 * S], abs=2e6
+        [T0 + 50 * S, T0 + 110 * S], abs=1e3
     )
-    assert table["clock_bound_s"].tolist() == pytest.approx([0.025, 0.031], abs=5e-5)
+    assert table["clock_bound_s"].tolist() == pytest.approx([0.025, 0.031], abs=1e-6)
+
+
+def test_a_node_whose_clock_was_set_between_two_looks_is_bounded_by_the_step(
+    write_run: WriteRun,
+) -> None:
+    """No drift goes from 0 to 3 s in 100 s, and nobody saw when it was set."""
+    writer = write_run(
+        updates=[(1, -1.0, -1.0), (2, 45.0, 45.0), (3, 105.0, 105.0)],
+        publications=[("p", 1, -0.5), ("p", 2, 53.0), ("p", 3, 113.0)],
+    )
+    for at_s, offset_s in ((0, 0), (100, 3)):
+        ns = {"offset_ns": offset_s * S, "bound_ns": 10_000_000}
+        writer.append_clock({"node": "n", "at_ns": T0 + at_s * S, **ns})
+
+    bounds_s = delays(read_run(writer.path))["clock_bound_s"].tolist()
+
+    assert bounds_s[0] == pytest.approx(0.01, abs=1e-4)
+    assert 3.0 < bounds_s[1] < 3.1
+    assert bounds_s[2] == pytest.approx(0.011, abs=1e-4)
+
+
+def test_the_middle_of_loose_bounds_moves_no_delay(write_run: WriteRun) -> None:
+    """An offset between -2.9 and 0.1 s is none that is known: it may be none."""
+    writer = write_run(updates=[(1, 1.0, 1.0)], publications=[("p", 1, 7.0)])
+    ns = {"offset_ns": -14 * S // 10, "bound_ns": 15 * S // 10}
+    writer.append_clock({"node": "n", "at_ns": T0, **ns})
+
+    (row,) = delays(read_run(writer.path)).to_dict("records")
+
+    assert row["delay_s"] == 6.0
+    assert row["clock_bound_s"] == pytest.approx(2.9, abs=1e-3)
 
 
 def test_what_happened_to_a_pod_is_compared_on_its_nodes_clock(
