@@ -68,7 +68,7 @@ def _connect_testbed(name: str) -> Cluster:
         )
         raise UsageError(msg)
     return client.connect(
-        target="testbed",
+        target="testbed" if name == "default" else f"testbed:{name}",
         context=None,
         kubeconfig=status.kubeconfig,
         sources=status.sources,

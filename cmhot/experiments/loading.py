@@ -142,7 +142,6 @@ def load_runs(
 
 def _newest(out: Path, need: Need, target: str) -> Path | None:
     """Find the run of a target that was finished last and fits; None: there is none."""
-    kind = "testbed" if target.partition(":")[0] == "testbed" else target
     files = sorted(
         out.glob(f"*/{schema.RUN_FILE}"), key=lambda path: path.stat().st_mtime
     )
@@ -151,10 +150,16 @@ def _newest(out: Path, need: Need, target: str) -> Path | None:
             meta = read_meta(file.parent)
         except RunError:
             continue
-        complete = meta.get("status") == "complete" and meta.get("target") == kind
+        is_there = _kind(str(meta.get("target"))) == _kind(target)
+        complete = meta.get("status") == "complete" and is_there
         if complete and need.fits(_settings(meta)):
             return file.parent
     return None
+
+
+def _kind(target: str) -> str:
+    """Take all testbeds for one target."""
+    return "testbed" if target.partition(":")[0] == "testbed" else target
 
 
 def connect_for(target: str, need: Need) -> Cluster:

@@ -26,6 +26,7 @@ from cmhot.kubelet.uses import (
 )
 from cmhot.kubelet.view import content_of
 from cmhot.propagation.expectation import expectation, sync_reads
+from cmhot.propagation.remedies import ways
 from cmhot.propagation.workload import KINDS, is_leaving, owner_of, workload_uses
 
 if TYPE_CHECKING:
@@ -43,20 +44,12 @@ if TYPE_CHECKING:
 
 UNREAD = "unread"
 """Key of the stand-in for an object that may not be read."""
-METHODS = {
-    "Deployment": ("annotate", "rollout", "recreate"),
-    "StatefulSet": ("annotate", "rollout", "recreate"),
-    "DaemonSet": ("annotate", "rollout"),
-    "CronJob": (),  # its next Job reads the content of that time
-}
-"""Ways to bring an update in, by the kind of the workload; for any other kind, its pods
-are deleted."""
 COSTS = {
     "annotate": "one write a pod; a sync of the pod within 0.2 s (1 s after another "
     "one); afterwards these pods are synced at the same time",
     "rollout": "every pod is replaced, as the workload's strategy allows",
     "recreate": "no pod at all until the new ones are Ready",
-    "delete": "the pod is deleted; whoever made it makes another, nobody a bare one",
+    "delete": "the pods are deleted, one after the other, and their owner makes others",
 }
 """Costs of each way to force an update, by its name."""
 MOST_TOLD = 5
@@ -499,9 +492,9 @@ def _rows(
         for pod in survey.consumers.get(owner, ()):
             for use in pod.uses:
                 by_use.setdefault(use, []).append(pod)
-        if owner in survey.workloads:
-            for use in survey.workloads[owner].uses:
-                by_use.setdefault(use, [])
+        workload = survey.workloads.get(owner)
+        for use in () if workload is None else workload.uses:
+            by_use.setdefault(use, [])
         for use, pods in by_use.items():
             fate = fate_of(use, immutable=immutable)
             homes = Counter(pod.node for pod in pods if pod.node is not None)
@@ -514,23 +507,29 @@ def _rows(
                 expected=expectation(homes, nodes, sharers=sharers)
                 if fate.update and homes
                 else None,
-                forced_by=forced_by(owner.kind, use, fate, annotate_reads=reads),
+                forced_by=forced_by(owner, workload, use, fate, annotate_reads=reads),
             )
 
 
 def forced_by(
-    kind: str, use: Use, fate: Fate, *, annotate_reads: bool
+    owner: Workload,
+    workload: WorkloadUses | None,
+    use: Use,
+    fate: Fate,
+    *,
+    annotate_reads: bool,
 ) -> tuple[str, ...]:
     """List the ways that bring an update into a workload's container at once.
 
-    ``annotate_reads``: a sync reads new content; under Cache with a TTL it may not.
+    ``workload``: what its template says, where there is one; ``annotate_reads``: a sync
+    reads new content; under Cache with a TTL it may not.
     """
-    if not fate.pod_restart:
-        return ("annotate",) if fate.update and annotate_reads else ()
-    methods = METHODS.get(kind, ("annotate", "delete"))
-    if use.role is Role.INIT or not fate.update or not annotate_reads:
-        methods = tuple(one for one in methods if one != "annotate")
-    return methods
+    return ways(
+        owner,
+        None if workload is None else workload.replacement,
+        syncs=fate.update and annotate_reads and use.role is not Role.INIT,
+        restarts=bool(fate.pod_restart),
+    )
 
 
 def find_mistakes(
@@ -655,7 +654,7 @@ def _of_replicas(survey: Survey, owner: Workload) -> Iterator[Mistake]:
         f"{workload.outdated} of {workload.pods} pods of {owner} run with an older "
         "template",
         "resume it (kubectl rollout resume)"
-        if workload.paused
+        if workload.replacement.paused
         else "wait for the rollout, or see why it does not go on "
         f"(kubectl rollout status {owner})",
     )

@@ -26,21 +26,24 @@ from cmhot.propagation.watch import DEFAULT_TIMEOUT_S, ContainerWatch
 from cmhot.propagation.workload import (
     KINDS,
     REFRESHED,
+    controller_of,
     is_rolling_out,
     parse_workload,
     pods_to_come,
+    replacement_of,
     selector_of,
     will_use,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from cmhot.cluster.nodes import ObservedNode
     from cmhot.cluster.port import Cluster
     from cmhot.kubelet.settings import Setting
     from cmhot.kubelet.uses import Object
     from cmhot.propagation.inspection import ContainerUses, Inspection
+    from cmhot.propagation.remedies import Remedy
     from cmhot.propagation.workload import Workload
 
 
@@ -244,6 +247,7 @@ def wait(
     updatable_only: bool = False,
     ephemeral: bool = False,
     given: Setting | None = None,
+    tried: Collection[str] = (),
     tell: Callable[[WaitProgress], None] | None = None,
 ) -> Waited:
     """Wait until every consuming container holds the object's current content.
@@ -273,6 +277,8 @@ def wait(
         That changes the pod, and syncs it.
     given
         Setting of the kubelets that may not be asked; None: it is not known.
+    tried
+        Methods of `refresh` that have been used: no remedy names them again.
     tell
         Called after each round.
 
@@ -306,6 +312,7 @@ def wait(
         updatable_only=updatable_only,
         ephemerals=EphemeralContainers(cluster, namespace) if ephemeral else None,
         given=given,
+        tried=tried,
         on_progress=tell,
     ).wait(timeout_s)
 
@@ -361,6 +368,7 @@ class _Wait(ContainerWatch):
 
     given: Setting | None = None  # of kubelets that may not be asked
     ephemerals: EphemeralContainers | None = None
+    tried: Collection[str] = ()  # ways that have not helped
     is_awaited: bool = False  # pods will use the object, although none does yet
     on_progress: Callable[[WaitProgress], None] | None = None
     until_s: float = 0.0  # by the cluster's monotonic clock
@@ -445,28 +453,25 @@ class _Wait(ContainerWatch):
 
     def _is_being_replaced(self, owner: Workload) -> bool:
         """Tell whether an owner's pods are being replaced, so far as may be seen."""
-        if owner.kind not in REFRESHED:
-            return False
+        found = self._stored(owner)
+        return found is not None and is_rolling_out(found, owner.kind)
+
+    def _stored(self, owner: Workload) -> Object | None:
+        """Read a workload of `KINDS`; None: it may not be read, or there is none."""
+        if not owner.is_refreshed:
+            return None
+        place, where = KINDS[owner.kind], self.namespace
         try:
-            found = self.cluster.get(
-                KINDS[owner.kind], owner.name, namespace=self.namespace
-            )
+            return self.cluster.get(place, owner.name, namespace=where)
         except (ForbiddenError, NotFoundError):
-            return False
-        return is_rolling_out(found, owner.kind)
+            return None
 
     def _pending(self) -> dict[Workload, str]:
         """Say which of the workloads are to make other pods, so far as may be seen."""
         found = {}
         for owner in sorted({owner for owner, _ in self.parts}):
-            if owner.kind not in REFRESHED:
-                continue
-            place, where = KINDS[owner.kind], self.namespace
-            try:
-                stored = self.cluster.get(place, owner.name, namespace=where)
-            except (ForbiddenError, NotFoundError):
-                continue
-            if to_come := pods_to_come(stored, owner.kind):
+            stored = self._stored(owner)
+            if stored is not None and (to_come := pods_to_come(stored, owner.kind)):
                 found[owner] = to_come
         return found
 
@@ -517,8 +522,7 @@ class _Wait(ContainerWatch):
             seen = self._seen(part)
             if seen.state is not ContentState.FRESH:
                 is_unknown = seen.state is ContentState.UNREADABLE
-                found = _laggard(owner, part, seen, self.namespace)
-                lagging[is_unknown].append(found)
+                lagging[is_unknown].append(self._laggard(owner, part, seen))
         pods = {part.name for _, part in self.parts}
         is_seen = bool(self.parts or self.ignored)
         return Waited(
@@ -538,40 +542,46 @@ class _Wait(ContainerWatch):
             changed=() if self.ephemerals is None else self.ephemerals.changed,
         )
 
-
-def _laggard(
-    owner: Workload, part: ContainerUses, seen: Inspection, namespace: str
-) -> Laggard:
-    return Laggard(
-        owner=owner,
-        pod=part.name,
-        node=part.node,
-        container=part.container,
-        consumer=", ".join(dict.fromkeys(use.way.value for use in part.uses)),
-        where=", ".join(use.key_or_path for use in part.uses),
-        updates=part.updates,
-        why=seen.why if part.updates else f"{seen.why}; no update reaches it",
-        remedy=seen.remedy or _remedy(owner, part, seen, namespace),
-    )
-
-
-def _remedy(
-    owner: Workload, part: ContainerUses, seen: Inspection, namespace: str
-) -> str:
-    if seen.state is ContentState.UNREADABLE:
-        return (
-            "look through an ephemeral container (--ephemeral, which changes the pod), "
-            "or take an image with cat"
+    def _laggard(
+        self, owner: Workload, part: ContainerUses, seen: Inspection
+    ) -> Laggard:
+        return Laggard(
+            owner=owner,
+            pod=part.name,
+            node=part.node,
+            container=part.container,
+            consumer=", ".join(dict.fromkeys(use.way.value for use in part.uses)),
+            where=", ".join(use.key_or_path for use in part.uses),
+            updates=part.updates,
+            why=seen.why if part.updates else f"{seen.why}; no update reaches it",
+            remedy=seen.remedy or str(self._remedy(owner, part, seen)),
         )
-    if seen.state is ContentState.PENDING:
-        return f"see why it does not run: kubectl describe pod {part.name}"
-    known = owner.kind in REFRESHED
-    if not part.updates and known:
-        return f"cmhot refresh {owner} -n {namespace} --method rollout"
-    if not part.updates:
-        return f"delete the pod: kubectl delete pod {part.name} -n {namespace}"
-    if known:
-        return (
-            f"wait longer, or: cmhot refresh {owner} -n {namespace} --method annotate"
+
+    def _remedy(self, owner: Workload, part: ContainerUses, seen: Inspection) -> Remedy:
+        from cmhot.propagation.remedies import Remedy, Shell, to_bring_in  # noqa: PLC0415 - only who lags behind needs one
+
+        shell = Shell.of(self.cluster, self.namespace)
+        if seen.state is ContentState.UNREADABLE:
+            words = (
+                "look through an ephemeral container (--ephemeral, which changes the "
+                "pod), or take an image with cat"
+            )
+            return Remedy(words)
+        if seen.state is ContentState.PENDING:
+            words = "see why it does not run"
+            return Remedy(words, shell.kubectl("describe", "pod", part.name))
+        stored = self._stored(owner)
+        if stored is None and owner.is_refreshed:
+            owner = controller_of(part.pod) or owner  # there is none of that name
+        found = to_bring_in(
+            owner,
+            part.pod,
+            shell=shell,
+            replacement=None if stored is None else replacement_of(stored),
+            syncs=part.updates,
+            tried=self.tried,
         )
-    return f"wait longer, or: kubectl annotate pod {part.name} cmhot.dev/refreshed=now"
+        if part.updates:
+            words = f"wait longer, or {found.words}".removesuffix(" ")
+            return Remedy(words, found.command)
+        return found

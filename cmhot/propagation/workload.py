@@ -36,18 +36,66 @@ another generation: then the number is no longer ours to restore."""
 TOUCHED = "cmhot.dev/refreshed"
 """Annotation of a pod, or of a template, whose change is a refresh."""
 _ENDED = {"Succeeded", "Failed"}
+_GROUPS = {
+    **dict.fromkeys(["ReplicaSet", "Deployment", "StatefulSet", "DaemonSet"], "apps"),
+    **dict.fromkeys(["Job", "CronJob"], "batch"),
+    **dict.fromkeys(["ReplicationController", "Node"], ""),
+}
+"""API groups of Kubernetes' own kinds that own pods."""
+_RUN = re.compile(r"(?P<cronjob>.+)-(2[5-9]\d|[3-9]\d\d)\d{5}")
+"""Name of a CronJob's Job: the minute since 1970 that it was due in; no date."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Workload:
-    """The owner of a pod; of kind ``Pod``, a pod without an owner."""
+    """The owner of a pod; of kind ``Pod``, a pod without an owner.
+
+    ``group`` is the API group of a kind that is not Kubernetes' own: a Deployment or a
+    StatefulSet of another group is none of ours.
+    """
 
     kind: str
     name: str
+    group: str = ""
 
     def __str__(self) -> str:
         """Say it as `kubectl` does: ``deployment/web``."""
-        return f"{self.kind.lower()}/{self.name}"
+        kind = self.kind.lower()
+        return (
+            f"{kind}.{self.group}/{self.name}" if self.group else f"{kind}/{self.name}"
+        )
+
+    @property
+    def is_refreshed(self) -> bool:
+        """Whether `cmhot refresh` handles it."""
+        return self.kind in REFRESHED and not self.group
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """How a workload replaces its pods, and who else changes the workload.
+
+    Attributes
+    ----------
+    strategy
+        ``RollingUpdate``, ``Recreate`` or ``OnDelete``.
+    partition
+        Below which ordinal a StatefulSet's rollout leaves the pods alone.
+    paused
+        Whether its rollouts are stopped.
+    operator
+        Its own controller, which may undo changes; None: it has none.
+    """
+
+    strategy: str = "RollingUpdate"
+    partition: int = 0
+    paused: bool = False
+    operator: Workload | None = None
+
+    @property
+    def reaches_all(self) -> bool:
+        """Whether a changed template replaces every pod."""
+        return self.strategy != "OnDelete" and not self.partition and not self.paused
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +106,7 @@ class WorkloadUses:
     uses: tuple[Use, ...]
     pods: int  # by its status, as `outdated`
     outdated: int  # made from an older template
-    paused: bool
+    replacement: Replacement
 
 
 def parse_workload(text: str) -> Workload:
@@ -86,24 +134,34 @@ def parse_workload(text: str) -> Workload:
 def owner_of(pod: Object, is_known: Callable[[Workload], bool]) -> Workload:
     """Name the workload that a pod belongs to, without a further request.
 
-    A ReplicaSet of a Deployment is named after it and the hash of its template,
-    a Job of a CronJob after it and the minute; that is believed where the workload
-    ``is_known``.
+    A ReplicaSet of a Deployment is named after it and the hash of its template, which
+    is a label of its pods; a Job of a CronJob after it and the minute. That is believed
+    where the workload ``is_known``.
     """
     meta = pod["metadata"]
-    for one in meta.get("ownerReferences") or ():
-        if not one.get("controller"):
-            continue
-        kind, name = one["kind"], one["name"]
-        if kind == "ReplicaSet":
-            template = (meta.get("labels") or {}).get("pod-template-hash")
-            maker = Workload("Deployment", name.removesuffix(f"-{template}"))
-        elif kind == "Job":
-            maker = Workload("CronJob", re.sub(r"-\d+$", "", name))
-        else:
-            maker = Workload(kind, name)
-        return maker if is_known(maker) else Workload(kind, name)
-    return Workload("Pod", meta["name"])
+    owner = controller_of(pod)
+    if owner is None:
+        return Workload("Pod", meta["name"])
+    maker = owner
+    if owner.group:
+        return owner
+    if owner.kind == "ReplicaSet":
+        template = (meta.get("labels") or {}).get("pod-template-hash")
+        if template and owner.name.endswith(f"-{template}"):
+            maker = Workload("Deployment", owner.name.removesuffix(f"-{template}"))
+    elif owner.kind == "Job" and (run := _RUN.fullmatch(owner.name)):
+        maker = Workload("CronJob", run["cronjob"])
+    return maker if is_known(maker) else owner
+
+
+def controller_of(found: Object) -> Workload | None:
+    """Name the controller of an object by its own reference; None: it has none."""
+    for one in found["metadata"].get("ownerReferences") or ():
+        if one.get("controller"):
+            kind, group = one["kind"], one["apiVersion"].rpartition("/")[0]
+            is_own = _GROUPS.get(kind) == group
+            return Workload(kind, one["name"], "" if is_own else group)
+    return None
 
 
 def is_leaving(pod: Object) -> bool:
@@ -132,7 +190,18 @@ def workload_uses(found: Object, kind: str, reference: Reference) -> WorkloadUse
         uses=uses_of(template, reference),
         pods=pods,
         outdated=max(pods - updated, 0),
+        replacement=replacement_of(found),
+    )
+
+
+def replacement_of(found: Object) -> Replacement:
+    """Read how a workload replaces its pods."""
+    spec, strategy = found["spec"], _strategy(found["spec"])
+    return Replacement(
+        strategy=strategy.get("type") or "RollingUpdate",
+        partition=int((strategy.get("rollingUpdate") or {}).get("partition") or 0),
         paused=bool(spec.get("paused")),
+        operator=controller_of(found),
     )
 
 

@@ -791,6 +791,7 @@ class World:
             own = template_hash(template)
             own_meta = template.get("metadata") or {}
             replica_set = {
+                "apiVersion": DEPLOYMENT.api_version,
                 "kind": "ReplicaSet",
                 "name": f"{name}-{own}",
                 "controller": True,

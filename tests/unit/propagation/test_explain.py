@@ -52,7 +52,8 @@ def test_no_workload(text: str) -> None:
 
 
 def _owned(kind: str, name: str, **labels: str) -> Dict:
-    owner = {"kind": kind, "name": name, "controller": True}
+    version = "batch/v1" if kind == "Job" else "apps/v1"
+    owner = {"apiVersion": version, "kind": kind, "name": name, "controller": True}
     return {"metadata": {"name": "p", "labels": labels, "ownerReferences": [owner]}}
 
 
@@ -64,7 +65,7 @@ def test_pods_lead_to_their_workload() -> None:
 
     assert owner_of(of_web, known) == web
     assert owner_of(of_web, set().__contains__) == Workload("ReplicaSet", "web-5f")
-    assert owner_of(_owned("Job", "nightly-2901"), known) == nightly
+    assert owner_of(_owned("Job", "nightly-29401234"), known) == nightly
     assert owner_of(_owned("Job", "once"), known) == Workload("Job", "once")
     assert owner_of({"metadata": {"name": "p"}}, known) == Workload("Pod", "p")
 
@@ -387,8 +388,8 @@ def test_whether_a_forced_sync_reads(
         ("Deployment", Way.VOLUME, False, ("rollout", "recreate")),
         ("Deployment", Way.ENV, True, ("rollout", "recreate")),
         ("DaemonSet", Way.ENV, True, ("rollout",)),
-        ("Pod", Way.VOLUME, True, ("annotate", "delete")),
-        ("Job", Way.ENV, True, ("delete",)),
+        ("Pod", Way.VOLUME, True, ("annotate",)),
+        ("Job", Way.ENV, True, ()),
     ],
 )
 def test_what_forces_it(
@@ -400,10 +401,10 @@ def test_what_forces_it(
     """A sync helps volumes only, and only where it reads anew."""
     use = Use("c", Role.CONTAINER, way, "/v")
 
-    assert (
-        forced_by(kind, use, fate_of(use, immutable=False), annotate_reads=reads)
-        == expected
-    )
+    fate = fate_of(use, immutable=False)
+    owner = Workload(kind, "x")
+
+    assert forced_by(owner, None, use, fate, annotate_reads=reads) == expected
 
 
 def test_explain_reads_each_kind_once(living: Living) -> None:

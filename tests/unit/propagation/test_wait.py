@@ -69,9 +69,10 @@ def test_a_wait_that_ends_in_time_out(living: Living) -> None:
     assert not waited.landed
     assert waited.seconds == pytest.approx(5)
     assert [one.pod for one in waited.stale] == ["web-0", "web-1", "web-2"]
-    assert "cmhot refresh deployment/web -n default --method annotate" in (
-        waited.to_text()
-    )
+    assert (
+        "remedy: wait longer, or: cmhot refresh deployment/web --method annotate "
+        "--target fake -n default"
+    ) in waited.to_text()
 
 
 def test_what_no_update_reaches_ends_the_wait() -> None:
