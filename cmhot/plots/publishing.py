@@ -25,7 +25,7 @@ from cmhot.plots.figure import Material
 from cmhot.plots.files import save_figure, style
 from cmhot.plots.fleet import FIGURE as FLEET
 from cmhot.plots.phase import FIGURE as PHASE
-from cmhot.plots.remedies import FIGURE as REMEDIES
+from cmhot.plots.remedy_prices import FIGURE as REMEDIES
 from cmhot.plots.strategies import FIGURE as STRATEGIES
 from cmhot.plots.sweep import COLLAPSE, SYNC_FREQUENCY
 from cmhot.plots.timeline import FIGURE as TIMELINE
