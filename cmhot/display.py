@@ -3,22 +3,130 @@
 A result makes its `Page`; `Shown` turns that into each form, and escapes it: names of
 pods, keys and contents are other people's. Progress is shown on a `Board`: one display
 in a notebook, or lines.
+
+What a terminal obeys or a page hides is made visible where text leaves the program:
+`Outlet` is the command line's standard output and error, `visible` does it for files.
 """
 
 from __future__ import annotations
 
+import contextlib
 import html
+import json
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from cmhot.clock import SystemClock
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import TextIO
 
     from cmhot.clock import Clock
+
+
+_SPACES = {*" \u00a0\u1680\u202f\u205f\u3000", *map(chr, range(0x2000, 0x200B))}
+"""The spaces of Unicode (Zs), which Python counts among what cannot be printed."""
+_ARRANGING = frozenset("\n\t")
+
+
+def visible(text: str) -> str:
+    r"""Write control and format characters as JSON does: ``\u001b``, ``\r``.
+
+    They could move a cursor, set a clipboard, or turn the direction of a line. Ends of
+    lines and tabs stay: see `one_line`.
+    """
+    return _without_controls(text, _ARRANGING)
+
+
+def one_line(text: object) -> str:
+    """Write a sentence or a cell so that nothing in it begins another line."""
+    return _without_controls(str(text), frozenset())
+
+
+def as_lines(lines: Iterable[object]) -> str:
+    """Write each in a line of its own."""
+    return "\n".join(map(one_line, lines))
+
+
+def _without_controls(text: str, allowed: frozenset[str]) -> str:
+    bare = text
+    for mark in allowed:
+        bare = bare.replace(mark, "")
+    if bare.isprintable():  # nearly always, and of large outputs much quicker
+        return text
+    return "".join(
+        mark
+        if mark.isprintable() or mark in _SPACES or mark in allowed
+        else json.dumps(mark)[1:-1]
+        for mark in text
+    )
+
+
+class Outlet:
+    """Standard output or error, through which no control character gets.
+
+    Characters that its encoding does not have are written like those.
+    """
+
+    color = False  # click then leaves the colours of other people's texts to this
+
+    def __init__(self, stream: TextIO, *, may_fail: bool, draws: bool = False) -> None:
+        """Write to a stream.
+
+        What does not matter `may_fail` to be written: the measurement goes on. What
+        `draws` moves the cursor.
+        """
+        self._stream = stream
+        self._may_fail = contextlib.suppress(*([OSError] if may_fail else []))
+        self._draws = draws
+
+    def write(self, text: str) -> int:
+        """Write the text, made visible."""
+        shown = text if self._draws else visible(text)
+        encoding = self._stream.encoding or "utf-8"
+        try:
+            shown.encode(encoding)
+        except UnicodeEncodeError:
+            shown = "".join(_encodable(mark, encoding) for mark in shown)
+        with self._may_fail:
+            self._stream.write(shown)
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write each."""
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        """Write what is kept."""
+        with self._may_fail:
+            self._stream.flush()
+
+    def canvas(self) -> Outlet:
+        """Give the same stream to a progress bar, which moves the cursor."""
+        return Outlet(self._stream, may_fail=True, draws=True)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a stream has
+        if name == "buffer":  # it would lead past this
+            raise AttributeError(name)
+        return getattr(self._stream, name)
+
+
+def _encodable(mark: str, encoding: str) -> str:
+    try:
+        mark.encode(encoding)
+    except UnicodeEncodeError:
+        return json.dumps(mark)[1:-1]
+    return mark
+
+
+def canvas() -> TextIO:
+    """Give standard error as progress bars need it."""
+    stream: Any = sys.stderr
+    drawn: Any = stream.canvas() if isinstance(stream, Outlet) else stream
+    return cast("TextIO", drawn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +141,19 @@ class Page:
         """Write it with aligned columns."""
         lines = [self.heading]
         if self.rows:
-            widths = {
-                name: max(len(name), *(len(row[name]) for row in self.rows))
-                for name in self.rows[0]
-            }
-            for row in (dict(zip(widths, widths, strict=True)), *self.rows):
-                cells = (f"{row[name]:{width}}" for name, width in widths.items())
-                lines.append("  ".join(cells).rstrip())
-        return "\n".join([*lines, *self.notes])
+            names = [*self.rows[0]]
+            cells = [[one_line(row[name]) for name in names] for row in self.rows]
+            cells = [names, *cells]
+            widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+            for row in cells:
+                padded = map(str.ljust, row, widths)
+                lines.append("  ".join(padded).rstrip())
+        return as_lines([*lines, *self.notes])
 
     def to_html(self) -> str:
         """Write it with a table, a caption and a list."""
-        heading = html.escape(self.heading)
-        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
+        heading = _escaped(self.heading)
+        notes = "".join(f"<li>{_escaped(note)}</li>" for note in self.notes)
         below = f"<ul>{notes}</ul>" if notes else ""
         if not self.rows:
             return f"<p>{heading}</p>{below}"
@@ -104,7 +212,11 @@ class Shown:
 
 
 def _cell(text: str) -> str:
-    return f'<td style="text-align: left">{html.escape(text)}</td>'
+    return f'<td style="text-align: left">{_escaped(text)}</td>'
+
+
+def _escaped(text: str) -> str:
+    return html.escape(visible(text))
 
 
 _SPECIAL = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_{}[]<>#|~&"})
@@ -112,7 +224,7 @@ _SPECIAL = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_{}[]<>#|~&"})
 
 def _plain(text: str) -> str:
     """Take the meaning off what Markdown and HTML would read."""
-    return " ".join(text.split()).translate(_SPECIAL)
+    return visible(" ".join(text.split())).translate(_SPECIAL)
 
 
 class Board(Protocol):
@@ -144,8 +256,8 @@ class Terminal:
         if is_last or not self._has_begun:
             lines.append(now.page().heading)
         self._has_begun = True
-        for line in lines:
-            out.write(f"{line}\n")
+        if lines:
+            out.write(f"{as_lines(lines)}\n")
         out.flush()
 
 

@@ -8,6 +8,8 @@ and ends with the class's exit code.
 
 from __future__ import annotations
 
+from cmhot.display import one_line
+
 MANY_REQUESTS, SERVER_ERROR = 429, 500
 """Answers of an API server that another one may follow."""
 
@@ -23,6 +25,10 @@ class CmhotError(Exception):
     """
 
     exit_code = 2
+
+    def __str__(self) -> str:
+        """Write the message in one line: it quotes servers, files and containers."""
+        return one_line(super().__str__())
 
 
 class UsageError(CmhotError):

@@ -11,8 +11,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 from scipy import stats
 
@@ -27,7 +25,7 @@ from cmhot.law import (
     mean_interval_s,
     reads_at_every_sync,
 )
-from cmhot.plots.files import save_figure, style
+from cmhot.plots.files import WIDE, new_figure, save_figure
 from cmhot.runs import schema
 from cmhot.runs.delays import delays
 from cmhot.runs.rundir import read_run
@@ -184,13 +182,10 @@ def _settings(run: Run) -> list[Setting]:
 
 def draw(rows: pd.DataFrame) -> None:
     """Draw the measured delays with the law over them, next to the page."""
-    mpl.use("Agg")
     pages.DOCS.mkdir(parents=True, exist_ok=True)
-    with style():
-        fig, ax = plt.subplots(figsize=(8.0, 4.5))
+    with new_figure(WIDE) as (fig, ax):
         plots.delay_distribution(rows, ax=ax)
         save_figure(fig, pages.DOCS / FIGURE)
-        plt.close(fig)
 
 
 def page(

@@ -15,15 +15,20 @@ import os
 import signal
 import stat
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import click
 
 from cmhot import __version__
+from cmhot.cli.options import say
+from cmhot.display import Outlet
 from cmhot.errors import CmhotError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import FrameType
+    from typing import TextIO
 
 
 INTERRUPTED = 130
@@ -35,6 +40,9 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 LEAN = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
 """Environment of the program and of the kernels it starts: with the system's allocator
 Arrow gives back what is free; its own keeps a tenth more of a large run."""
+PLAIN = {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
+"""Environment of the program: a user's settings of matplotlib may want a window, LaTeX,
+or what this version does not know."""
 
 
 _HOMES = {
@@ -110,50 +118,71 @@ def main() -> None:
     _mind_the_terminal()
     for name, value in LEAN.items():  # before Arrow is imported, which reads it then
         os.environ.setdefault(name, value)
-    stdout = sys.stdout
+    os.environ.update(PLAIN)
+    with _outlets():
+        code = _run()
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Run the command line, say what went wrong, and give the exit code."""
+    stdout, code = sys.stdout, 0
     try:
         # click returns the code of an Exit here, and what a command returns: None
-        code = cli(standalone_mode=False)
+        code = cli(standalone_mode=False) or 0
         sys.stdout.flush()  # here what is full can be told
     except CmhotError as error:
-        click.echo(f"cmhot: {error}", err=True)
-        sys.exit(error.exit_code)
+        say(f"cmhot: {error}")
+        code = error.exit_code
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        code = error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        click.echo("cmhot: interrupted", err=True)
-        sys.exit(INTERRUPTED)
+        say("cmhot: interrupted")
+        code = INTERRUPTED
     except BrokenPipeError:
-        _write_no_more()
-        sys.exit(PIPE_CLOSED)
+        code = PIPE_CLOSED
     except SystemExit:
         # click answers a closed pipe by an exit with 1, and with streams of its own
         if sys.stdout is stdout:
             raise
-        sys.stdout = stdout
-        _write_no_more()
-        sys.exit(PIPE_CLOSED)
+        code = PIPE_CLOSED
     except OSError as error:
         if error.errno not in FULL:
             raise
         where = "standard output" if error.filename is None else error.filename
-        with contextlib.suppress(OSError):  # it may be on the same disk
-            said = f"cannot write to {where}: {error.strerror}; free some space"
-            click.echo(f"cmhot: {said}", err=True)
-        _write_no_more()
-        sys.exit(UsageError.exit_code)
-    sys.exit(code)
+        say(f"cmhot: cannot write to {where}: {error.strerror}; free some space")
+        code = UsageError.exit_code
+    return code
 
 
-def _write_no_more() -> None:
+@contextlib.contextmanager
+def _outlets() -> Iterator[None]:
+    """Write by an `Outlet` each; what a command says beside its answer may be lost."""
+    before = sys.stdout, sys.stderr
+    with contextlib.ExitStack() as opened:
+        out, err = (
+            opened.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
+            if stream is None  # it was closed
+            else stream
+            for stream in before
+        )
+        sys.stdout = cast("TextIO", Outlet(out, may_fail=False))
+        sys.stderr = cast("TextIO", Outlet(err, may_fail=True))
+        try:
+            yield
+        finally:
+            sys.stdout, sys.stderr = before
+            _write_no_more(out, err)
+
+
+def _write_no_more(*streams: TextIO) -> None:
     """Let nothing be written at exit either: it would fail once more, with a trace."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
+    for stream in streams:
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
             continue
-        os.dup2(nowhere, stream.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _mind_the_terminal() -> None:

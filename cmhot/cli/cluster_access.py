@@ -15,6 +15,7 @@ from cmhot.cli.options import (
     probe_options,
     target_options,
 )
+from cmhot.display import one_line
 from cmhot.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,12 +54,12 @@ def doctor(
         click.echo(json.dumps({"ok": ok, "checks": rows}, indent=2))
     else:
         for check, following in zip(checks, [*checks[1:], None], strict=True):
-            click.echo(
-                f"{'ok  ' if check.ok else 'MISS'}  {check.name}: {check.detail}"
-            )
+            found = f"{'ok  ' if check.ok else 'MISS'}  {check.name}: {check.detail}"
+            click.echo(one_line(found))
             # a remedy of several checks is printed once, after the last of them
-            if not check.ok and (not following or following.remedy != check.remedy):
-                click.echo(f"      {check.remedy}")
+            is_last = not following or following.remedy != check.remedy
+            if not check.ok and check.remedy and is_last:
+                click.echo(one_line(f"      {check.remedy}"))
     if not ok:
         raise click.exceptions.Exit(1)
 
@@ -248,7 +249,7 @@ def clean(
     cluster = connect(choose_target(target, context))
     leftovers = find_leftovers(cluster, namespace=namespace, idle_s=idle)
     for one in leftovers:
-        click.echo(str(one))
+        click.echo(one_line(one))
     if not leftovers:
         click.echo("nothing of ours is left")
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from cmhot.cli.options import (
     setting_options,
     target_options,
 )
+from cmhot.display import as_lines, canvas
 from cmhot.errors import UsageError
 
 if TYPE_CHECKING:
@@ -194,8 +194,7 @@ def collect(
     if dry_run:
         from cmhot.collector.preflight import estimate_load
 
-        for line in estimate_load(cluster, plan).lines():
-            click.echo(line)
+        click.echo(as_lines(estimate_load(cluster, plan).lines()))
         return
     if job is not None:
         from cmhot.collector.job import fetch
@@ -219,7 +218,7 @@ def _measure(cluster: Cluster, plan: Plan, *, out: Path, resumed: Path | None) -
     """Begin a run, or go on with one, under a progress bar."""
     from cmhot.collector.progress import progress_bar
 
-    with progress_bar(sys.stderr) as progress:
+    with progress_bar(canvas()) as progress:
         if resumed is not None:
             from cmhot.collector.begin import resume
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cmhot.display import one_line
 from cmhot.errors import UsageError
 from cmhot.kubelet.settings import Setting, parse_duration, parse_strategy
 
@@ -135,7 +136,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="For programs.")
 
 def say(line: str) -> None:
     """Report a step on standard error; results alone go to standard output."""
-    click.echo(line, err=True)
+    click.echo(one_line(line), err=True)
 
 
 def probe_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from cmhot.cli.options import (
     setting_option,
     target_options,
 )
+from cmhot.display import canvas
 from cmhot.errors import UsageError
 
 if TYPE_CHECKING:
@@ -179,4 +179,4 @@ def _progress() -> ReportProgress:
     from cmhot.collector.progress import progress_bar
     from cmhot.report.make import ReportProgress, cells_bar
 
-    return ReportProgress(say, lambda: progress_bar(sys.stderr), cells_bar)
+    return ReportProgress(say, lambda: progress_bar(canvas()), cells_bar)

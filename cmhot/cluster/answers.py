@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 import urllib3
-from websocket import WebSocketBadStatusException
+from websocket import WebSocketBadStatusException, WebSocketProxyException
 
 from cmhot.cluster.rights import ALL, OURS
 from cmhot.errors import ClusterError, ForbiddenError, NotFoundError, UnreachableError
@@ -26,6 +26,9 @@ _PATH = re.compile(
     r"/apis?/((?P<group>[^/]+)/)?v\d\w*(/namespaces/(?P<namespace>[^/]+))?"
     r"(/(?P<resource>[^/]+)(/(?P<name>[^/]+)(/(?P<sub>.+))?)?)?"
 )
+_REFUSED_LOGIN = " 407"
+"""In the words of urllib3 (Tunnel connection failed: 407 …) and of websocket-client
+(failed CONNECT via proxy status: 407)."""
 METHODS = {"GET": "get", "PATCH": "patch", "DELETE": "delete", "POST": "create"}
 
 
@@ -34,6 +37,8 @@ def explain(status: int, text: str, method: str, path: str) -> ClusterError:
 
     The text may be a Status: then its message is quoted.
     """
+    if status == http.client.PROXY_AUTHENTICATION_REQUIRED:
+        return _no_login(None)
     asked = f"{method} {path}"
     try:
         message = str(json.loads(text).get("message") or text)
@@ -69,6 +74,8 @@ def no_answer(error: Exception, *, host: str, proxy: str | None) -> UnreachableE
             f"each other ({error}): does certificate-authority belong to it?"
         )
     if isinstance(error, urllib3.exceptions.ProxyError):
+        if _REFUSED_LOGIN in str(error.original_error):
+            return _no_login(proxy)
         return UnreachableError(
             f"the proxy {without_password(proxy)} does not let us "
             f"through to the API server at {host} ({error}): check "
@@ -85,9 +92,22 @@ def refused_stream(error: Exception, path: str) -> ClusterError:
     if isinstance(error, WebSocketBadStatusException):
         text = (error.resp_body or b"").decode(errors="replace")
         return explain(error.status_code, text, "GET", path)
+    if isinstance(error, WebSocketProxyException) and _REFUSED_LOGIN in str(error):
+        return _no_login(None)
     return UnreachableError(
         f"no answer to GET {path} ({shorten(str(error))}): is the API "
         "server running, and may WebSockets pass whatever is before it?"
+    )
+
+
+def _no_login(proxy: str | None) -> UnreachableError:
+    """Say that a proxy wants to know who asks; None: which one is not known."""
+    named = "before the API server" if proxy is None else without_password(proxy)
+    return UnreachableError(
+        f"the proxy {named} wants a user and a password, or does not accept those given"
+        ": write http://USER:PASSWORD@HOST:PORT into proxy-url of the kubeconfig, or "
+        "into HTTPS_PROXY",
+        status=http.client.PROXY_AUTHENTICATION_REQUIRED,
     )
 
 

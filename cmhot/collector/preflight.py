@@ -115,9 +115,8 @@ def suitability(cluster: Cluster, plan: Plan) -> list[Check]:
 
 
 def failed(name: str, error: CmhotError) -> Check:
-    """Make a check of an error, whose sentence has its remedy behind a colon."""
-    detail, _, remedy = str(error).partition(": ")
-    return Check(name, ok=False, detail=detail, remedy=remedy)
+    """Make a check of an error, whose sentence says what to do."""
+    return Check(name, ok=False, detail=str(error))
 
 
 def _rights(cluster: Cluster, namespace: str | None) -> Iterator[Check]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
@@ -63,8 +62,12 @@ def need(table: pd.DataFrame, columns: Sequence[str], *, of: str) -> None:
 
 
 def axes_or_new(ax: Axes | None) -> Axes:
-    """Give the Axes to draw on; None: new ones."""
-    return plt.subplots()[1] if ax is None else ax
+    """Give the Axes to draw on; None: new ones, of the user's pyplot."""
+    if ax is not None:
+        return ax
+    import matplotlib.pyplot as plt  # noqa: PLC0415 - it may want a window
+
+    return plt.subplots()[1]
 
 
 def column(

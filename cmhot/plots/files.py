@@ -1,4 +1,8 @@
-"""Figures as files: one look, light or dark, in English or Chinese, SVG and PNG."""
+"""Figures as files: one look, light or dark, in English or Chinese, SVG and PNG.
+
+The look begins with matplotlib's own defaults, and no window is asked for: what a user
+or a folder has in a matplotlibrc, or in MPLBACKEND, changes no figure.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 from matplotlib import font_manager
+from matplotlib.figure import Figure
+from matplotlib.style import context as style_context
 
 from cmhot.errors import HostError, UsageError
 from cmhot.plots.words import LANGUAGES
@@ -16,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
 
 
 WIDE = (8.0, 4.5)
@@ -121,8 +127,21 @@ def style(theme: str = "light", lang: str = "en") -> Iterator[None]:
             msg = f"figures have no {what} {asked!r}: choose one of {', '.join(known)}"
             raise UsageError(msg)
     fonts = [] if lang == "en" else [chinese_font()]
-    with mpl.rc_context(_look(theme, fonts)):
+    with style_context(["default", _look(theme, fonts)]):
         yield
+
+
+@contextmanager
+def new_figure(
+    size: tuple[float, float], theme: str = "light", lang: str = "en"
+) -> Iterator[tuple[Figure, Axes]]:
+    """Give a figure of a size in inches and its Axes, in the look of `style`.
+
+    It is none of pyplot's: the user's own figures and backend stay as they are.
+    """
+    with style(theme, lang):
+        figure = Figure(figsize=size)
+        yield figure, figure.subplots()
 
 
 @cache
@@ -160,6 +179,13 @@ def _installed() -> list[str]:
     return [name for name in CJK_FONTS if name in known]
 
 
+def _saving() -> dict[Any, Any]:
+    """Give the settings that count when a figure is written, not when it is drawn."""
+    groups = ("agg.", "path.", "savefig.", "svg.")
+    defaults = mpl.rcParamsDefault
+    return {key: defaults[key] for key in defaults if key.startswith(groups)} | _FILES
+
+
 def save_figure(fig: Figure, stem: Path) -> tuple[Path, Path]:
     """Write a figure as ``<stem>.svg`` and ``<stem>.png``.
 
@@ -171,7 +197,7 @@ def save_figure(fig: Figure, stem: Path) -> tuple[Path, Path]:
         The paths written.
     """
     svg, png = (stem.with_name(stem.name + suffix) for suffix in (".svg", ".png"))
-    with mpl.rc_context(_FILES):
+    with mpl.rc_context(_saving()):
         fig.savefig(svg, metadata={"Date": None})
         fig.savefig(png, dpi=144, metadata={"Software": None})
     return svg, png

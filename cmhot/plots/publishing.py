@@ -14,15 +14,14 @@ import re
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
-
-import matplotlib.pyplot as plt
+from urllib.parse import quote
 
 from cmhot.errors import UsageError
 from cmhot.plots.consumers import FIGURE as CONSUMERS
 from cmhot.plots.delay_distribution import FIGURE as DELAY_DISTRIBUTION
 from cmhot.plots.environment import FIGURE as ENVIRONMENT
 from cmhot.plots.figure import Material
-from cmhot.plots.files import save_figure, style
+from cmhot.plots.files import new_figure, save_figure
 from cmhot.plots.fleet import FIGURE as FLEET
 from cmhot.plots.phase import FIGURE as PHASE
 from cmhot.plots.remedy_prices import FIGURE as REMEDIES
@@ -200,14 +199,10 @@ def publish(
 def _drawn(
     subject: Subject, size: tuple[float, float], theme: str, lang: str
 ) -> Iterator[Figure]:
-    """Draw a subject on a figure of a size in inches, which is closed afterwards."""
-    with style(theme, lang):
-        fig, ax = plt.subplots(figsize=size)
-        try:
-            subject.draw(ax=ax, modelled=subject.source.modelled, lang=lang)
-            yield fig
-        finally:
-            plt.close(fig)
+    """Draw a subject on a figure of a size in inches."""
+    with new_figure(size, theme, lang) as (fig, ax):
+        subject.draw(ax=ax, modelled=subject.source.modelled, lang=lang)
+        yield fig
 
 
 def _write_numbers(
@@ -360,9 +355,14 @@ def _snippet(
         licence=linked,
     )
     return (
-        f"![{_plain(description.alt)}]({file})\n\n"
+        f"![{_plain(description.alt)}]({_address(file)})\n\n"
         f"**{_plain(description.title)}**  \n{_plain(description.caption)}  \n{last}\n"
     )
+
+
+def _address(file: str) -> str:
+    """Write a file's name as a relative address; letters of any language stay."""
+    return re.sub(r"[^\w.-]", lambda mark: quote(mark[0]), file)
 
 
 def _plain(text: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cmhot.cluster.nodes import observe_settings
 from cmhot.cluster.port import POD
-from cmhot.display import Page, Shown
+from cmhot.display import Page, Shown, as_lines, one_line
 from cmhot.errors import ForbiddenError, NotFoundError
 from cmhot.kubelet.uses import (
     Role,
@@ -207,7 +207,9 @@ class Explanation(Shown):
         cells = self._cells()
         # without a heading, its first line is empty
         table = [Page("", cells).to_text()] if cells else []
-        return "\n".join([self._heading(), *table, "", *self._after()])
+        return "\n".join(
+            [one_line(self._heading()), *table, "", as_lines(self._after())]
+        )
 
     def page(self) -> Page:
         """Show a row for each workload, container and way, and the notes."""

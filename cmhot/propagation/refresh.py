@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from cmhot.display import Page, Shown
+from cmhot.display import Page, Shown, as_lines
 from cmhot.errors import UsageError
 from cmhot.propagation.methods import (
     IN_PHASE,
@@ -122,8 +122,9 @@ class Refreshed(Shown):
         lines = [self._heading()]
         lines += [f"  {would}{step}" for step in self.steps]
         lines += [f"! {warning}" for warning in self.warnings]
-        lines += [one.to_text() for one in self.verified]
-        return "\n".join([*lines, *self._durations()])
+        for one in self.verified:
+            lines += one.to_text().split("\n")
+        return as_lines([*lines, *self._durations()])
 
     def page(self) -> Page:
         """Show the steps, and the containers that still lag behind."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cmhot.clock import NS_PER_S
 from cmhot.cluster.nodes import observe_settings
-from cmhot.display import Page, Shown
+from cmhot.display import Page, Shown, as_lines
 from cmhot.errors import ForbiddenError, NotFoundError, UsageError
 from cmhot.kubelet.uses import Reference, parse_reference
 from cmhot.propagation.expectation import remaining_s
@@ -186,7 +186,7 @@ class Waited(Shown):
         for title, some in (("stale", self.stale), ("unknown", self.unknown)):
             lines += [f"{title}: {one}" for one in some]
         lines += [f"pending: {one}" for one in self.pending]
-        return "\n".join([*lines, *self._notes()])
+        return as_lines([*lines, *self._notes()])
 
     @property
     def heading(self) -> str:

@@ -18,7 +18,7 @@ from cmhot.collector.circumstances import utc_text
 from cmhot.errors import RunError
 from cmhot.law import QUANTILES
 from cmhot.plots.figure import Material
-from cmhot.plots.files import NARROW, WIDE, save_figure, style
+from cmhot.plots.files import NARROW, WIDE, new_figure, save_figure
 from cmhot.plots.words import listing, seconds
 from cmhot.report.folder import make_folder, write_json, write_page
 from cmhot.report.page import (
@@ -458,15 +458,11 @@ def _size(change: Change) -> float:
 
 def _section(comparison: Comparison, change: Change, stem: Path) -> Section:
     """Draw a change, and describe its effect."""
-    import matplotlib.pyplot as plt  # noqa: PLC0415 - a second that only pages pay
-
     curves = change.curves()
     for suffix, size in _SIZES.items():
-        with style():
-            fig, ax = plt.subplots(figsize=size)
+        with new_figure(size) as (fig, ax):
             plots.before_and_after(curves, ax=ax, modelled=comparison.modelled)
             save_figure(fig, stem.with_name(stem.name + suffix))
-            plt.close(fig)
     source = "Modelled, not measured" if comparison.modelled else "Measured"
     where = f" on {name_some(change.nodes)}" if change.nodes else ""
     figure = Figure(

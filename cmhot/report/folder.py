@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from cmhot.display import visible
 from cmhot.errors import RunError, UsageError
 from cmhot.report.steps import COLLECT, RUNS, Step
 from cmhot.runs import disk
@@ -117,7 +118,7 @@ def write_json(file: Path, content: Mapping[str, object]) -> None:
 
 def write_page(file: Path, page: str) -> None:
     """Write a page as a whole."""
-    disk.replace(file, page.encode(errors="replace"))
+    disk.replace(file, visible(page).encode())
 
 
 def _finite(value: object) -> object:

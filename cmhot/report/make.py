@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from cmhot.cluster.targets import connect
 from cmhot.cluster.testbed import host
 from cmhot.collector.circumstances import new_run_id, utc_text
 from cmhot.collector.progress import minutes, tail_run
+from cmhot.display import canvas
 from cmhot.errors import CheckError, CmhotError, RunError, UsageError
 from cmhot.kubelet.settings import Setting
 from cmhot.report import notebooks
@@ -72,7 +72,7 @@ def cells_bar(notebook: str) -> Iterator[Callable[[int, int], None]]:
     """Show how many cells of a notebook have begun, on a terminal; then vanish."""
     form = "{desc}: cell {n_fmt}/{total_fmt} |{bar}| {elapsed}"
     with tqdm(
-        file=sys.stderr,
+        file=canvas(),
         bar_format=form,
         ncols=100,
         desc=notebook,

@@ -23,6 +23,7 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from papermill.exceptions import PapermillExecutionError
 
+from cmhot.display import visible
 from cmhot.errors import CheckError, UsageError
 from cmhot.experiments.parameters import check_types, listed
 from cmhot.runs import disk
@@ -183,7 +184,7 @@ def to_html(executed: Path) -> Path:
     exporter: Any = HTMLExporter  # it has no types
     body, _ = exporter(raw_template=_TEMPLATE).from_filename(str(executed))
     page = executed.with_suffix(".html")
-    disk.replace(page, body.encode(errors="replace"))
+    disk.replace(page, visible(body).encode())
     return page
 
 
@@ -292,6 +293,9 @@ class Kernel:
         specs.environ = {
             "IPYTHONDIR": self._folder,  # nobody's start-up files
             "PYTHONPATH": os.pathsep.join(filter(None, searched)),
+            # the user's may ask for a window, or change figures
+            "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+            "MATPLOTLIBRC": os.devnull,
             "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # it would warn about nothing
         }
         connection = str(Path(self._folder, "connection.json"))

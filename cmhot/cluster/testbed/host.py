@@ -133,8 +133,7 @@ def _check_busybox() -> Check:
     try:
         found = image.find_busybox()
     except HostError as error:
-        detail, _, remedy = str(error).partition(": ")
-        return Check("static busybox", ok=False, detail=detail, remedy=remedy)
+        return Check("static busybox", ok=False, detail=str(error))
     return Check("static busybox", ok=True, detail=f"{found}")
 
 

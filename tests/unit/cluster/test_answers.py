@@ -5,8 +5,17 @@ from __future__ import annotations
 import json
 
 import pytest
+import urllib3
+from websocket import WebSocketProxyException
 
-from cmhot.cluster.answers import how_it_ended, shorten_to_cause
+from cmhot.cluster.answers import (
+    explain,
+    how_it_ended,
+    no_answer,
+    refused_stream,
+    shorten_to_cause,
+)
+from cmhot.errors import UnreachableError
 
 
 @pytest.mark.parametrize(
@@ -61,3 +70,26 @@ def test_the_cause_is_at_the_end_of_what_many_layers_say() -> None:
     assert said.endswith(cause)
     assert len(said) <= 301
     assert shorten_to_cause(f" {cause}\n") == cause
+
+
+def test_a_proxy_that_wants_a_password_is_told_so() -> None:
+    """By a request, by one through a tunnel and by an exec, in one sentence."""
+    tunnel = urllib3.exceptions.ProxyError(
+        "Cannot connect to proxy.",
+        OSError("Tunnel connection failed: 407 Proxy Authentication Required"),
+    )
+    stream = WebSocketProxyException("failed CONNECT via proxy status: 407")
+    proxy = "http://me:S3CRET@proxy:8080"
+
+    for error in (
+        explain(407, "proxy password, please", "GET", "/version"),
+        no_answer(tunnel, host="https://k", proxy=proxy),
+        refused_stream(stream, "/api/v1/namespaces/n/pods/p/exec"),
+    ):
+        assert isinstance(error, UnreachableError)
+        assert "wants a user and a password" in str(error)
+        assert "http://USER:PASSWORD@HOST:PORT" in str(error)
+        assert "S3CRET" not in str(error)
+    assert "the proxy http://proxy:8080 wants" in str(
+        no_answer(tunnel, host="https://k", proxy=proxy)
+    )

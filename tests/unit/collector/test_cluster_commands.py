@@ -78,7 +78,8 @@ def test_a_remedy_for_many_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None
         Check("a", ok=False, detail="x", remedy="do this"),
         Check("b", ok=False, detail="x", remedy="do this"),
         Check("c", ok=False, detail="x", remedy="do that"),
-        Check("d", ok=True, detail="y"),
+        Check("d", ok=False, detail="x: do it"),
+        Check("e", ok=True, detail="y"),
     ]
     monkeypatch.setattr("cmhot.collector.preflight.examine", lambda *_: checks)
 
@@ -86,7 +87,7 @@ def test_a_remedy_for_many_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None
 
     assert result.exit_code == 1
     assert [line[:9].strip() for line in result.stdout.splitlines()] == [
-        *("MISS  a:", "MISS  b:", "do", "MISS  c:", "do", "ok    d:"),
+        *("MISS  a:", "MISS  b:", "do", "MISS  c:", "do", "MISS  d:", "ok    e:"),
     ]
 
 

@@ -14,11 +14,12 @@ from cmhot.collector.preflight import (
     LIMITS,
     QUOTA,
     estimate_load,
+    failed,
     needs,
     parse_quantity,
     suitability,
 )
-from cmhot.errors import ForbiddenError, NotFoundError, UsageError
+from cmhot.errors import ForbiddenError, NotFoundError, UnreachableError, UsageError
 from cmhot.kubelet.settings import Setting, Strategy
 from cmhot.runs.plan import Plan
 
@@ -366,3 +367,12 @@ def test_a_dry_run_names_the_log_reads() -> None:
     cost = estimate_load(ModelCluster([Setting(60)]), Plan(pods=5000))
 
     assert cost.reads_per_s == 5
+
+
+def test_an_error_is_not_cut_at_a_colon() -> None:
+    """It may quote what has one, such as an address; its remedy is in the sentence."""
+    error = UnreachableError("no answer from https://k: is it there; or: log in")
+
+    found = failed("API server", error)
+
+    assert (found.detail, found.remedy) == (str(error), None)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,8 +16,6 @@ from cmhot.errors import UsageError
 from cmhot.plots.publishing import FIGURES
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.unit.conftest import SimulateRun
 
 
@@ -146,3 +148,18 @@ def test_a_copy_is_never_overwritten(here: Path, simulate_run: SimulateRun) -> N
 
     with pytest.raises(UsageError, match="copy"):
         cmhot("export", "--anonymise", str(run.path), "--out", "copy")
+
+
+def test_no_backend_of_the_users_is_asked_for(tmp_path: Path) -> None:
+    """Nor does one that is none end the program, nor a matplotlibrc of the folder."""
+    (tmp_path / "matplotlibrc").write_text("backend: TkAgg\ntext.usetex: True\n")
+    command = [sys.executable, "-m", "cmhot", "figure", "remedies"]
+    path = str(Path(__file__).parents[3])
+    environ = os.environ | {"MPLBACKEND": "nonsense", "PYTHONPATH": path}
+
+    ended = subprocess.run(
+        command, check=False, capture_output=True, text=True, cwd=tmp_path, env=environ
+    )
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (tmp_path / "remedies.svg").is_file()

@@ -6,14 +6,16 @@ import json
 import re
 import struct
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import matplotlib as mpl
+import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
 from cmhot.errors import UsageError
 from cmhot.plots.figure import FOLDER, Material, Source, shipped, shipped_runs
-from cmhot.plots.publishing import named, render
+from cmhot.plots.publishing import named, publish, render
 from cmhot.statistics.summarise import summarise
 
 if TYPE_CHECKING:
@@ -36,6 +38,75 @@ def material() -> Material:
     """Give one trial of one remedy, whose source wants to be Markdown."""
     source = Source(kubelets=("v1.37.1",), setting="60 s, [Watch]_*")
     return Material(table=TRIALS, given=source)
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("my figure.png", "my%20figure.png"),
+        ("delay (1).svg", "delay%20%281%29.svg"),
+        ("100%.png", "100%25.png"),
+        ("a#b.svg", "a%23b.svg"),
+        ("延迟.svg", "延迟.svg"),
+        ("-x.svg", "-x.svg"),
+    ],
+)
+def test_a_snippet_links_its_picture(
+    material: Material, tmp_path: Path, name: str, address: str
+) -> None:
+    """Markdown ends an address at a space, and a browser at a number sign."""
+    found = render("remedies", material, picture=tmp_path / name)
+
+    assert f"]({address})\n" in found.snippet.read_text(encoding="utf-8")
+
+
+SETTINGS: dict[str, Any] = {
+    "text.usetex": True,
+    "savefig.bbox": "tight",
+    "savefig.transparent": True,
+    "path.sketch": (1, 100, 2),
+    "lines.linewidth": 6,
+    "axes.xmargin": 0.4,
+    "xtick.direction": "in",
+    "xtick.minor.visible": True,
+    "figure.autolayout": True,
+    "figure.dpi": 50,
+    "text.antialiased": False,
+    "text.parse_math": False,
+    "path.effects": ["withStroke"],
+    "axes.formatter.use_locale": True,
+    "font.weight": "bold",
+}
+
+
+@pytest.mark.parametrize("form", ["svg", "png"])
+def test_the_users_settings_change_no_figure(
+    material: Material, tmp_path: Path, form: str
+) -> None:
+    """The same data give the same bytes, and LaTeX is not asked for."""
+    plain = render("remedies", material, picture=tmp_path / f"plain.{form}").picture
+
+    with mpl.rc_context():
+        dict.update(mpl.rcParams, SETTINGS)  # also what no matplotlibrc may hold
+        own = render("remedies", material, picture=tmp_path / f"own.{form}").picture
+
+    assert own.read_bytes() == plain.read_bytes()
+
+
+def test_the_users_pyplot_is_left_alone(
+    material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither is a window asked for, nor another figure the current one."""
+    own, _ = plt.subplots()
+    before = dict(mpl.rcParams)
+    monkeypatch.setattr(plt, "switch_backend", None)
+
+    render("remedies", material, picture=tmp_path / "r.svg")
+    publish("remedies", out=tmp_path, table=TRIALS, source=material.given)
+
+    assert plt.get_fignums() == [own.number]
+    assert plt.gcf() is own
+    assert dict(mpl.rcParams) == before
 
 
 @pytest.mark.parametrize("width", [320, 800, 1600])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -100,6 +101,20 @@ def test_a_socket_has_a_path_of_few_bytes(name: str, transport: str) -> None:
     manager = Kernel(f"/tmp/{name}").manager_class()()
 
     assert manager.transport == transport
+
+
+def test_a_kernel_shows_figures_in_the_notebook(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever backend or matplotlibrc the user has: there may be no window."""
+    monkeypatch.setenv("MPLBACKEND", "TkAgg")
+    monkeypatch.setenv("MATPLOTLIBRC", str(tmp_path))
+
+    spec = Kernel(str(tmp_path)).manager_class()().kernel_spec_manager
+    environ = spec.get_kernel_spec("python3").env
+
+    assert environ["MPLBACKEND"] == "module://matplotlib_inline.backend_inline"
+    assert environ["MATPLOTLIBRC"] == os.devnull
 
 
 def test_a_kernel_loads_nothing_of_the_working_directory(tmp_path: Path) -> None:

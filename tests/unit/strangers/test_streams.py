@@ -47,3 +47,33 @@ def test_a_closed_pipe_is_no_failed_check(asked: tuple[str, ...]) -> None:
 
     assert running.returncode == 141
     assert said == ""
+
+
+@pytest.mark.parametrize(
+    ("asked", "streams", "code"),
+    [
+        (("predict",), ">&-", 0),
+        (("predict",), "2>&-", 0),
+        (("collect", "--target", "nowhere"), "2>&-", 2),
+        (("collect", "--target", "nowhere"), "2>/dev/full", 2),
+        (("collect", "--target", "nowhere"), ">/dev/full", 2),
+        (("collect", "--target", "model", "--dry-run"), "2>/dev/full", 0),
+    ],
+)
+def test_a_stream_that_nobody_reads_changes_no_exit_code(
+    asked: tuple[str, ...], streams: str, code: int
+) -> None:
+    """Closed, or full: what stands beside an answer may be lost, without a word."""
+    if "full" in streams and not Path("/dev/full").exists():
+        pytest.skip("no device that is full")
+    command = [sys.executable, "-m", "cmhot", *asked]
+    ended = subprocess.run(
+        ["sh", "-c", f'"$@" {streams}', "sh", *command],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+    assert ended.returncode == code
+    assert "Traceback" not in ended.stderr
+    assert "Exception ignored" not in ended.stderr

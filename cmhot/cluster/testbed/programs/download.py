@@ -25,6 +25,7 @@ import urllib3
 from tqdm import tqdm
 
 from cmhot.clock import SystemClock
+from cmhot.display import canvas
 from cmhot.errors import ProgramsError, UsageError
 
 if TYPE_CHECKING:
@@ -79,7 +80,12 @@ def progress_display(report: Report) -> ProgressDisplay:
 def progress_bar(what: str, *, unit: str) -> Iterator[Advance]:
     """Show a bar on standard error where that is a terminal, else nothing."""
     with tqdm(
-        desc=what, unit=unit, unit_scale=unit == "B", disable=None, leave=False
+        file=canvas(),
+        desc=what,
+        unit=unit,
+        unit_scale=unit == "B",
+        disable=None,
+        leave=False,
     ) as shown:
 
         def advance(done: int, *, total: int | None) -> None:
