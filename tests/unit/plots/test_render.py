@@ -87,7 +87,8 @@ def test_the_users_settings_change_no_figure(
     plain = render("remedies", material, picture=tmp_path / f"plain.{form}").picture
 
     with mpl.rc_context():
-        dict.update(mpl.rcParams, SETTINGS)  # also what no matplotlibrc may hold
+        params: dict[str, Any] = mpl.rcParams  # type: ignore[assignment] # it is one
+        dict.update(params, SETTINGS)  # also what no matplotlibrc may hold
         own = render("remedies", material, picture=tmp_path / f"own.{form}").picture
 
     assert own.read_bytes() == plain.read_bytes()
