@@ -10,7 +10,7 @@ READY   := .venv/ready
 
 .DEFAULT_GOAL := help
 .PHONY: help report jupyter docs test check format bench studies coverage remedies faults \
-  containers load soak vm-test lock wheel clean study publish verify-data ship-data
+  containers fuzz kubectl load soak vm-test lock wheel clean study publish verify-data ship-data
 
 help:  ## what there is
 	@echo 'cmhot: when do pods see a changed ConfigMap?'
@@ -110,6 +110,16 @@ containers: $(READY)  ## what real kubelets give random containers (PODS=300 SEE
 	@$(CMHOT) testbed up --name containers --node sync=5s --node sync=5s --node sync=5s
 	@$(RUN) studies.containers --target testbed:containers --pods $(PODS) --seed $(SEED); \
 	  code=$$?; $(CMHOT) testbed down --name containers; exit $$code
+
+FUZZ ?= 5000
+
+fuzz: $(READY)  ## mutated runs, kubeconfigs and manifests (FUZZ=5000 of each, SEED=1)
+	@FUZZ=$(FUZZ) $(RUN) pytest -q tests/unit/strangers/test_mutations.py \
+	  tests/unit/strangers/test_written_mistakes.py \
+	  --hypothesis-profile=fuzz --hypothesis-seed=$(SEED)
+
+kubectl: $(READY)  ## kubeconfigs and manifests, compared with the kubectl in PATH (SEED=1)
+	@PYTHONPATH=. .venv/bin/python tests/kubectl/compare.py 500 500 $(SEED)
 
 load: $(READY)  ## the collector at scale: on the model, and 200 probes over 4 nodes
 	@$(RUN) benchmarks.load

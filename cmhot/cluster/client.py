@@ -133,7 +133,8 @@ class Connection:
             return urllib3.PoolManager(**options)
         headers = None
         if self.proxy_credentials:
-            headers = urllib3.make_headers(proxy_basic_auth=self.proxy_credentials)
+            encoded = base64.b64encode(self.proxy_credentials.encode()).decode()
+            headers = {"proxy-authorization": f"Basic {encoded}"}
         return urllib3.ProxyManager(self.proxy, proxy_headers=headers, **options)
 
     def stream(self, address: str, protocol: str) -> WebSocket:

@@ -2,12 +2,13 @@
 
 Its YAML (sigs.k8s.io/yaml) differs from PyYAML's: what looks like a date or a time of
 day stays text, ``=`` is text, and any kind of list stands for its items.
+`make kubectl` compares both. `kubectl` also takes an object without a name, and a tab
+within braces; it refuses JSON's escape of a slash in YAML.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os.path
 import re
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from cmhot.cluster.kubeconfig import load_yaml
 from cmhot.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,54 +27,6 @@ _TOKEN = re.compile(r"\\?.|<[a-z ]+>")
 """Quotes allowed from PyYAML: a character, or <block end>; others may be secret."""
 _FIELD = re.compile(r"[\w.-]+")
 """A key; what holds a colon may be one with its value, without a space between."""
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML whose plain scalars are read by `_plain`."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012 - as PyYAML has it
-        "<": [("tag:yaml.org,2002:merge", re.compile("<<$"))],
-        None: [("!plain", re.compile(""))],
-    }
-
-    def _read(self, node: yaml.Node) -> object:
-        return _plain(str(node.value))
-
-
-_Loader.add_constructor("!plain", _Loader._read)  # noqa: SLF001 - its own
-
-_WORDS: dict[str, object] = {
-    **dict.fromkeys(re.split(" ", "y Y yes Yes YES true True TRUE on On ON"), True),
-    **dict.fromkeys(re.split(" ", "n N no No NO false False FALSE off Off OFF"), False),
-    **dict.fromkeys(re.split(" ", " ~ null Null NULL"), None),
-}
-_NO_NUMBER = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-_INTEGER = re.compile(r"([-+]?)(0[bB][01]+|0[oO]?[0-7]+|0[xX][0-9a-fA-F]+|0|[1-9]\d*)")
-_FLOAT = re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?", re.ASCII)
-
-
-def _plain(text: str) -> object:
-    """Read a plain scalar as ``resolve.go`` of sigs.k8s.io/yaml/goyaml.v2 does.
-
-    Dates stay text there, and so does base 60, which it "purposefully" leaves out.
-    """
-    if text in _WORDS:
-        return _WORDS[text]
-    if _NO_NUMBER.fullmatch(text):
-        msg = "JSON, as which it is sent, has no such number"
-        raise ValueError(msg)
-    if text[0] not in "+-.0123456789":
-        return text
-    digits = text.replace("_", "")
-    if found := _INTEGER.fullmatch(digits):
-        sign, digits_alone = found.groups()
-        octal = re.match("0[0-7]", digits_alone)
-        value = int(digits_alone, 8 if octal else 0) * (-1 if sign == "-" else 1)
-        if -(2**63) <= value < 2**64:
-            return value
-    if not _FLOAT.fullmatch(digits) or math.isinf(number := float(digits)):
-        return text
-    return int(number) if number.is_integer() else number
 
 
 def read_manifests(
@@ -114,8 +68,7 @@ def _documents(text: str) -> list[object]:
         except (ValueError, RecursionError):
             pass  # YAML in braces, or neither: the other parser finds out
     try:
-        # safe: a subclass of SafeLoader
-        return list(yaml.load_all(text, _Loader))
+        return load_yaml(text)
     except (yaml.YAMLError, ValueError) as error:
         # PyYAML's message quotes the line, which may be a Secret's
         msg = f"the manifest is not YAML: {_problem(error, text)}"
@@ -147,6 +100,9 @@ def _flatten(document: object) -> list[dict[str, Any]]:
         return []
     if isinstance(document, dict):
         kind, items = document.get("kind"), document.get("items")
+        if kind == "List" and not isinstance(items, list | None):
+            msg = "the items of a List are no list"
+            raise UsageError(msg)
         if isinstance(kind, str) and (kind == "List" or _is_list(kind, items)):
             whole = {} if kind == "List" else _of_items(document)
             return [
@@ -156,7 +112,8 @@ def _flatten(document: object) -> list[dict[str, Any]]:
             ]
         meta = document.get("metadata")
         name = meta.get("name") if isinstance(meta, dict) else None
-        if name and document.get("kind") and document.get("apiVersion"):
+        named = name if isinstance(name, str) else None
+        if named and document.get("kind") and document.get("apiVersion"):
             return [document]
     msg = f"a manifest needs apiVersion, kind and metadata.name; {_outline(document)}"
     raise UsageError(msg)

@@ -650,8 +650,9 @@ def check_product(
     Raises
     ------
     RunError
-        When they are more than are computed.
+        When they are more than are computed, or a gap has an end that is no instant.
     """
+    _check_gaps(events, path)
     trials = int((updates["purpose"] == "trial").sum())
     listed = meta.get("pods")
     if listed is None:
@@ -683,6 +684,21 @@ def check_product(
             f"{len(listed):,} pods, more than are looked into: leave this run out"
         )
         raise RunError(msg)
+
+
+def _check_gaps(events: pd.DataFrame, path: Path) -> None:
+    """See that the ends of each gap are instants, where it has any."""
+    for detail in events.loc[events["kind"] == "gap", "detail"]:
+        known = detail if isinstance(detail, dict) else {}
+        for name in known.keys() & {"from_ns", "to_ns"}:
+            end = known[name]
+            if type(end) is not int or not schema.is_in_range(end):
+                msg = (
+                    f"{path / schema.EVENTS.file} is damaged: {name} of a gap is "
+                    f"{schema.short(end)}, and should be UTC epoch nanoseconds; "
+                    "repair the row or leave this run out"
+                )
+                raise RunError(msg)
 
 
 def loaded(content: bytes) -> Any:  # noqa: ANN401 - whatever JSON has

@@ -406,7 +406,7 @@ def test_no_server_is_one_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("a: [", "is no YAML"),
+        ("a: [", "is neither YAML"),
         ("just words", "is no mapping"),
         ("{}", "no context"),
     ],

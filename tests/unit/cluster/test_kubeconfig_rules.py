@@ -78,8 +78,8 @@ def refusal(path: Path, context: str | None = "c") -> str:
         ({"client-certificate-data": "QQ=="}, "has no client-key"),
         ({"token": SECRET, "username": "me"}, "a token and a username"),
         ({"auth-provider": {"name": "gcp"}}, "gke-gcloud-auth-plugin"),
-        ({"auth-provider": {"name": "odd"}}, "'odd', which kubectl does not know"),
-        ({"auth-provider": {"name": "oidc"}}, "has no config"),
+        ({"auth-provider": {"name": SECRET}}, "an auth-provider that kubectl does not"),
+        ({"auth-provider": {"name": "oidc"}}, "has no idp-issuer-url"),
         (
             {"auth-provider": {"name": "oidc", "config": {"client-secret": SECRET}}},
             "has no idp-issuer-url",
@@ -87,11 +87,11 @@ def refusal(path: Path, context: str | None = "c") -> str:
         ({"exec": {"apiVersion": "v1"}}, "names no command"),
         (
             {"exec": {"command": "x", "apiVersion": "v1", "args": [1]}},
-            "no list of texts",
+            r"`exec.args\[0\]` of user 'u' in .* is no text",
         ),
         ({"exec": {}, "auth-provider": {}}, "has exec and auth-provider"),
-        ({"tokn": SECRET}, "keys that kubectl does not know"),
-        (SECRET, "no list of a name and a user"),
+        ({"tokn": SECRET}, "no credentials that can be used"),
+        (SECRET, "user 'u' in .* is no mapping"),
     ],
     ids=str,
 )
@@ -140,6 +140,109 @@ def test_a_clusters_mistake_is_told(
 ) -> None:
     """Before anything is sent to anybody."""
     assert said in refusal(write(cluster=cluster))
+
+
+def taken(path: Path) -> dict[str, Any]:
+    """Return the user's entry that the client gets."""
+    user: dict[str, Any] = read_access("c", path=path).kubeconfig["users"][0]["user"]
+    return user
+
+
+PLUGIN = {"apiVersion": "client.authentication.k8s.io/v1", "command": "x"}
+
+
+def test_of_several_credentials_kubectls_choice_is_taken(write: Write) -> None:
+    """A token before a plugin and a provider; a key alone is nothing."""
+    token = {"token": SECRET}
+    config = {
+        "idp-issuer-url": "https://i",
+        "client-id": "x",
+        "id-token": claims(exp=1),
+    }
+
+    for more in (
+        {"exec": PLUGIN},
+        {"auth-provider": {"name": "oidc", "config": config}},
+        {"client-key-data": "QQ=="},
+    ):
+        assert taken(write(user=token | more)) == token
+
+
+def test_a_token_of_a_file_ends_where_the_line_ends(
+    write: Write, tmp_path: Path
+) -> None:
+    """Editors end files with a line; without the file the token beside it counts."""
+    (tmp_path / "token").write_text(f"{SECRET}\n")
+    there, gone = {"tokenFile": "token"}, {"tokenFile": "gone"}
+
+    assert taken(write(user=there)) == {"tokenFile": str(tmp_path / "token")}
+    assert taken(write(user=gone | {"token": SECRET})) == {"token": SECRET}
+
+
+def test_json_may_be_indented_by_tabs(write: Write) -> None:
+    """YAML may not."""
+    path = write()
+    path.write_text(json.dumps(yaml.safe_load(path.read_text()), indent="\t"))
+
+    assert taken(path) == {"token": SECRET}
+
+
+def test_an_address_is_written_as_it_is_used(write: Write) -> None:
+    """With the scheme in lower case, and nothing that is not sent."""
+    path = write(cluster={"server": "HTTPS://h:6443/a?b=c#d"})
+
+    cluster = read_access("c", path=path).kubeconfig["clusters"][0]["cluster"]
+    assert cluster["server"] == "https://h:6443/a"
+
+
+@pytest.mark.parametrize(
+    ("user", "said"),
+    [
+        ({"token": SECRET, "as": "viewer"}, "cmhot acts as nobody else"),
+        ({"token": SECRET, "as-groups": SECRET}, "`as-groups` .* is no list"),
+        ({"token": SECRET, "as-user-extra": {SECRET: 1}}, "`as-user-extra.…` .* list"),
+        ({"exec": PLUGIN | {"apiVersion": "v1"}}, "`apiVersion` of exec .* is none of"),
+        ({"exec": PLUGIN | {"interactiveMode": "Odd"}}, "`interactiveMode` .* none of"),
+        ({"exec": PLUGIN | {"interactiveMode": "Always"}}, "ask at a terminal"),
+        ({"exec": PLUGIN | {"env": [{"value": SECRET}]}}, "value without a name"),
+        ({"client-certificate": SECRET}, "`client-certificate` .* cannot be read"),
+        ({"tokenFile": f"{SECRET}\x00"}, "`tokenFile` .* embedded null byte"),
+        ({"password": SECRET}, "no credentials that can be used"),
+    ],
+    ids=str,
+)
+def test_what_kubectl_refuses_or_we_do_is_told(
+    write: Write, user: dict[str, Any], said: str
+) -> None:
+    """The key is named, and no value."""
+    assert re.search(said, refusal(write(user=user)))
+
+
+def test_credentials_do_not_travel_in_the_clear(write: Write) -> None:
+    """On this machine alone they may: a tunnel may end there."""
+    refused = write(cluster={"server": "http://10.0.0.1:8080"})
+    assert "others could read the credentials of user 'u'" in refusal(refused)
+
+    for host in ("127.0.0.1", "localhost", "[::1]"):
+        path = write(cluster={"server": f"http://{host}:8080"})
+        assert taken(path) == {"token": SECRET}
+
+
+@pytest.mark.parametrize(
+    ("whole", "said"),
+    [
+        ({"apiVersion": "apps/v1"}, "`apiVersion` .* is not v1"),
+        ({"kind": "Pod"}, "`kind` .* is not Config"),
+        ({"users": [{"name": 7}]}, r"`users\[0\].name` .* is no text"),
+        ({"users": {}}, "`users` .* is no list"),
+    ],
+    ids=str,
+)
+def test_a_file_of_another_kind_is_told(
+    write: Write, whole: dict[str, Any], said: str
+) -> None:
+    """Types are checked in the whole file."""
+    assert re.search(said, refusal(write(**whole)))
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,26 @@ def test_a_number_that_json_has_not_is_refused() -> None:
         read_manifests("a: .inf")
 
 
+def test_what_kubectl_refuses_is_refused() -> None:
+    """A null is no key of JSON, a number no name, an object no list."""
+    head = "apiVersion: v1\nkind: ConfigMap\nmetadata: "
+
+    for text, said in (
+        (f"{head}{{name: m}}\ndata: {{null: a}}", "not what it looks like"),
+        (f"{head}{{name: 7}}", "needs apiVersion, kind and metadata.name"),
+        ("apiVersion: v1\nkind: List\nitems: {}", "items of a List are no list"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            read_manifests(text)
+
+
+def test_a_sign_of_merging_is_text_as_a_value() -> None:
+    """As a key it merges; `kubectl` takes both."""
+    text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\ndata: {a: <<}"
+
+    assert read_manifests(text) == [MAP | {"data": {"a": "<<"}}]
+
+
 def test_a_list_of_one_kind_gives_it_to_its_items() -> None:
     """`kubectl` takes a ConfigMapList, whose items need not repeat the kind."""
     source = {"apiVersion": "v1", "kind": "ConfigMapList"}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from cmhot.cli import main
 from cmhot.report import notebooks
@@ -15,6 +17,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.unit.conftest import SimulateRun
+
+
+# A failing example is the answer, so none is kept; what takes long is measured apart.
+_SAME = settings(
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
+)
+settings.register_profile("short", _SAME, max_examples=40, derandomize=True)
+settings.register_profile(
+    "fuzz", _SAME, max_examples=int(os.environ.get("FUZZ", "0")) or 5000
+)
+settings.load_profile("short")
 
 
 class Told(Protocol):

@@ -264,3 +264,15 @@ def test_what_is_refused_is_an_error_of_ours(run: Path) -> None:
         read_run(run)
 
     assert isinstance(caught.value, CmhotError)
+
+
+@pytest.mark.parametrize("end", ["soon", 1.5, BIG, [1], True, None])
+def test_an_end_of_a_gap_that_is_no_instant_is_refused(
+    end: object, run: Path, told: Told
+) -> None:
+    """What is free in an event is looked at where it is computed with."""
+    gap = {"at_ns": 1, "kind": "gap", "object": "node/n0"}
+    row = gap | {"detail": {"from_ns": 1, "to_ns": end}}
+    (run / "events.jsonl").write_text(json.dumps(row) + "\n")
+
+    refused(told, run, "events.jsonl", "to_ns of a gap")
