@@ -42,7 +42,7 @@ def start_and_end(name: str, nodes: tuple[str, ...]) -> Round:
     began = CLOCK.monotonic()
     lifecycle.up(layout.make_spec([parse_setting(node) for node in nodes], name=name))
     ready = CLOCK.monotonic()
-    first = first_process(layout.home(name).run)
+    first = first_process(layout.home(name))
     assert first is not None  # noqa: S101 - it was Ready a moment ago
     # The first process of a PID namespace ends after all others; its descriptor
     # tells that without looking again and again, which would slow down what it sees.

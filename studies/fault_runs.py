@@ -27,8 +27,7 @@ from cmhot.cluster.port import NAMESPACE, POD
 from cmhot.cluster.port import NODE as NODES
 from cmhot.cluster.probe import namespace_of
 from cmhot.cluster.targets import connect
-from cmhot.cluster.testbed import layout
-from cmhot.cluster.testbed.status import all_pids, first_process, processes_in_namespace
+from cmhot.cluster.testbed import host, layout
 from cmhot.collector.begin import collect, resume
 from cmhot.collector.probes import CONFIG_MAP_NAME
 from cmhot.errors import ClusterError, CmhotError, UnreachableError
@@ -55,12 +54,8 @@ SERVICE_ACCOUNT = Kind("v1", "serviceaccounts")
 
 def pids(testbed: str, *marks: str) -> list[int]:
     """Find processes of a testbed whose command line has all of some words."""
-    first = first_process(layout.home(testbed).run)
-    if first is None:
-        return []
-    namespace = os.readlink(f"/proc/{first}/ns/pid")  # noqa: PTH115 - it is no path
     found = []
-    for pid in processes_in_namespace(namespace):
+    for pid in host.cgroup_members(layout.cgroup_name(testbed), host.PROGRAMS):
         with contextlib.suppress(OSError):
             line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
             if all(mark.encode() in line for mark in marks):
@@ -131,7 +126,7 @@ class Under:
 
     def probe_pid(self) -> int:
         """Find the process of the first probe."""
-        for pid in all_pids():  # pods have PID namespaces of their own
+        for pid in host.cgroup_members(layout.cgroup_name(self.testbed)):
             with contextlib.suppress(OSError):
                 line = Path(f"/proc/{pid}/cmdline").read_bytes()
                 group = Path(f"/proc/{pid}/cgroup").read_text()

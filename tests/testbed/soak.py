@@ -114,18 +114,18 @@ def rounds(name: str, *, count: int, seed: int) -> Iterator[Round]:
 
 def _kill(name: str, victim: str, *, after_s: float) -> tuple[float, bool, str]:
     """Start a testbed and kill: when, whether the start was complete, what it said."""
-    run = layout.home(name).run
+    home = layout.home(name)
     with start("testbed", "up", "--name", name, "--node", NODE) as starter:
         began = CLOCK.monotonic()
         CLOCK.sleep(after_s)
         if victim == "first process":
             # Before there is one, nothing can be killed; soon there is.
             wait_until(
-                lambda: first_process(run) is not None,
+                lambda: first_process(home) is not None,
                 deadline_s=FAILED_START_S,
                 poll_s=0.01,
             )
-            first = first_process(run)
+            first = first_process(home)
             was_complete = starter.process.poll() is not None
             if first is None:
                 msg = f"testbed {name} never got a first process"

@@ -7,6 +7,7 @@ import os
 import signal
 import stat
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,12 +15,8 @@ import pytest
 from benchmarks import traces
 from benchmarks.common import wait_until
 from benchmarks.startup import start_and_end
-from cmhot.cluster.testbed import layout, lifecycle
-from cmhot.cluster.testbed.status import (
-    find_processes,
-    first_process,
-    processes_in_namespace,
-)
+from cmhot.cluster.testbed import host, layout, lifecycle
+from cmhot.cluster.testbed.status import first_process
 from cmhot.errors import UsageError
 from cmhot.kubelet.settings import parse_setting
 from tests.testbed import soak
@@ -28,7 +25,6 @@ from tests.testbed.conftest import NAME, NODES, left_behind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from cmhot.cluster.testbed.status import Status
 
@@ -42,13 +38,13 @@ def small(name: str) -> layout.TestbedSpec:
 
 def test_up_finds_a_running_testbed(testbed: Status) -> None:
     """A second `up` with the same nodes starts nothing and answers the same."""
-    first = first_process(layout.home(NAME).run)
+    first = first_process(layout.home(NAME))
     same = layout.make_spec([parse_setting(node) for node in NODES], name=NAME)
 
     again = lifecycle.up(same)
 
     assert again == testbed
-    assert first_process(layout.home(NAME).run) == first
+    assert first_process(layout.home(NAME)) == first
 
 
 @pytest.mark.usefixtures("testbed")
@@ -145,15 +141,14 @@ def test_nothing_is_reachable_from_outside(testbed: Status) -> None:
         text=True,
     )
     ports = {line.split()[4].rpartition(":")[2] for line in answer.stdout.splitlines()}
-    host = os.readlink("/proc/self/ns/net")  # noqa: PTH115 - it is no path
-    first = first_process(layout.home(testbed.name).run)
-    inside = processes_in_namespace(os.readlink(f"/proc/{first}/ns/pid"))  # noqa: PTH115
+    outside = os.readlink("/proc/self/ns/net")  # noqa: PTH115 - it is no path
+    inside = host.cgroup_members(layout.cgroup_name(testbed.name))
 
     # other programs may listen meanwhile, but hardly on all of the testbed's ports
     assert not {"2379", "2380", "443", "10250", "10257", "10259"} <= ports
     # no process of the testbed is in the host's network, so none can listen there
     assert len(inside) > 10
-    assert [pid for pid in inside if network_of(pid) == host] == []
+    assert [pid for pid in inside if network_of(pid) == outside] == []
 
 
 def test_nothing_is_left(own_name: str) -> None:
@@ -208,12 +203,10 @@ def remove_record(name: str) -> None:
 
 def kill_first_process(name: str) -> None:
     """End all processes at once."""
-    first = first_process(layout.home(name).run)
+    first = first_process(layout.home(name))
     assert first is not None
     os.kill(first, signal.SIGKILL)
-    assert wait_until(
-        lambda: first_process(layout.home(name).run) is None, deadline_s=10
-    )
+    assert wait_until(lambda: first_process(layout.home(name)) is None, deadline_s=10)
 
 
 def leave_cgroups_only(name: str) -> None:
@@ -267,8 +260,13 @@ def test_two_starts_at_once(own_name: str) -> None:
         False,
         True,
     ]
-    found = list(find_processes(layout.home(own_name).run))
-    assert sorted(process.is_first for process in found) == [False, True]
+    cgroup = layout.cgroup_name(own_name)
+    supervisors = [
+        pid
+        for pid in host.cgroup_members(cgroup, host.PROGRAMS)
+        if b"supervisor.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+    assert len(supervisors) == 2  # the first process, and the unshare above it
 
 
 def test_kills_at_random_moments(own_name: str) -> None:

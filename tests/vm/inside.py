@@ -167,9 +167,8 @@ def start() -> None:
     """Start the testbed; called in a service of its own."""
     wanted = layout.make_spec([parse_setting(text) for text in SETTINGS], name=NAME)
     lifecycle.up(wanted, report=say, timeout_s=START_TIMEOUT_S)
-    for found in status.find_processes(layout.home(NAME).run):
-        role = "first process" if found.is_first else "unshare"
-        say(f"{role} {found.pid} is in {cgroup_of(found.pid)}")
+    first = status.first_process(layout.home(NAME))
+    say(f"first process {first} is in {cgroup_of(first or 0)}")
 
 
 def start_from_a_service() -> None:
@@ -215,15 +214,14 @@ def check_cgroups() -> None:
     text = ", ".join(f"{group} {count}" for group, count in counts.items())
     say(f"processes in /{own.name}: {text}")
     empty = [group for group, count in counts.items() if count == 0]
-    run_dir = layout.home(NAME).run
-    members = {found.pid for found in status.find_processes(run_dir)}
-    first = status.first_process(run_dir)
-    namespace = str(Path(f"/proc/{first}/ns/pid").readlink())
-    members |= set(status.processes_in_namespace(namespace))
+    first = status.first_process(layout.home(NAME))
+    namespace = Path(f"/proc/{first}/ns/pid").readlink()
     outside = set()
-    for pid in members:
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            group = cgroup_of(pid)
+            if Path(process, "ns", "pid").readlink() != namespace:
+                continue
+            group = cgroup_of(int(process.name))
         except OSError:
             continue  # it has ended
         if not group.startswith(f"/{own.name}/"):

@@ -302,6 +302,7 @@ def _private_logs_commands(spec: TestbedSpec) -> list[list[str]]:
 def files(
     spec: TestbedSpec,
     *,
+    cgroup: str,
     api_address: str,
     now: dt.datetime,
     snapshotter: str,
@@ -354,7 +355,6 @@ def files(
     for component in ("kube-controller-manager", "kube-scheduler"):
         user = f"system:{component}"
         put_kubeconfig(f"{component}.kubeconfig", inside_server, user, "")
-    cgroup = layout.cgroup_name(spec.name)
     for node in spec.nodes:
         user, folder = f"system:node:{node.name}", node.name
         put(node.name, authority.issue(user, addresses=[node.address]))

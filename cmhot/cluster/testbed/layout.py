@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import os
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -19,7 +20,12 @@ from typing import TYPE_CHECKING
 from cmhot.cluster.testbed.owner import state_dir
 from cmhot.cluster.testbed.versions import KUBERNETES_VERSION, older_kubelet
 from cmhot.errors import UsageError
-from cmhot.kubelet.settings import DEFAULT_SETTINGS, Setting, parse_setting
+from cmhot.kubelet.settings import (
+    DEFAULT_SETTINGS,
+    Setting,
+    format_seconds,
+    parse_setting,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +60,8 @@ HOST_RANGES = (
     ipaddress.IPv4Network("10.213.0.0/24"),
     ipaddress.IPv4Network("172.31.213.0/24"),
     ipaddress.IPv4Network("192.168.213.0/24"),
+    # for benchmarks (RFC 2544): free where a company routes all private ranges
+    ipaddress.IPv4Network("198.18.213.0/24"),
 )
 """The link to the host takes the first free /30 of these; it alone is seen outside."""
 SETTING_LABEL = "cmhot.dev/setting"
@@ -183,14 +191,39 @@ def parse_node(text: str) -> tuple[Setting, str | None]:
     return setting, kubelets[0].partition("=")[2].strip() if kubelets else None
 
 
+def options(spec: TestbedSpec) -> list[str]:
+    """Write the options of ``cmhot testbed up`` that ask for a testbed."""
+    result = ["--name", spec.name] if spec.name != "default" else []
+    if spec.kubernetes != KUBERNETES_VERSION:
+        result += ["--kubernetes", spec.kubernetes]
+    if spec == make_spec(name=spec.name, kubernetes=spec.kubernetes):
+        return result
+    for node in spec.nodes:
+        setting = node.setting
+        parts = [f"sync={format_seconds(setting.sync_frequency_s)}"]
+        parts.append(f"strategy={setting.strategy.value}")
+        if setting.ttl_s:
+            parts.append(f"ttl={setting.ttl_s:g}")
+        if node.kubelet != spec.kubernetes:
+            parts.append(f"kubelet={node.kubelet}")
+        result += ["--node", ",".join(parts)]
+    return result
+
+
 def link_name(name: str) -> str:
     """Name the host's end of the link; interface names have at most 15 characters."""
-    return f"cmhot-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return f"cmhot-{_mark(name)}"
 
 
 def cgroup_name(name: str) -> str:
     """Name the testbed's own cgroup below the root of every hierarchy."""
-    return f"cmhot-{name}"
+    return f"cmhot-{name}-{_mark(name)}"
+
+
+def _mark(name: str) -> str:
+    """Tell apart testbeds of one name that belong to different users or homes."""
+    folder = os.path.realpath(home(name).folder)
+    return hashlib.sha256(folder.encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import datetime as dt
 import fcntl
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING
 from cmhot.clock import NS_PER_S, SystemClock
 from cmhot.cluster.testbed import configuration, host, layout, supervisor
 from cmhot.cluster.testbed.image import find_busybox, oci_archive
-from cmhot.cluster.testbed.owner import make_folder, set_owner, state_dir
+from cmhot.cluster.testbed.owner import as_root, make_folder, set_owner, state_dir
 from cmhot.cluster.testbed.programs import (
     Programs,
     ensure_older_kubelet,
@@ -35,12 +36,14 @@ from cmhot.cluster.testbed.status import (
     CLIENT_FILES,
     Api,
     Status,
-    find_processes,
+    cgroup_of,
     first_process,
     is_ready,
+    is_running,
     kill_testbed,
     read_record,
     spec_record,
+    state_kept,
     status,
 )
 from cmhot.cluster.testbed.versions import KUBERNETES_VERSION, catalogue
@@ -76,10 +79,6 @@ TOO_MANY_EXITS = 3
 """A program that has died at once so many times will not come up by itself."""
 AT_ONCE_S = 5.0
 """A program that lived longer was waiting for another one, on a slow machine."""
-GIVEN_UP_S = 1.0
-"""`unshare` has given up when it is not seen for so long; a busy machine may take
-some of it between two programs of the chain setsid, unshare, Python, during which
-/proc shows no arguments (see `status.NO_ARGUMENTS_S`)."""
 LOG_TAIL = 5
 
 
@@ -109,21 +108,15 @@ def up(
     """
     clock = clock or SystemClock()
     home = layout.home(spec.name)
-    with _locked(home, report=report):
-        record = read_record(home)
-        if record is not None and first_process(home.run) is not None:
-            if record["spec"] != spec_record(spec):
-                running = ", ".join(node["name"] for node in record["spec"]["nodes"])
-                msg = (
-                    f"testbed {spec.name!r} is running with other nodes ({running}): "
-                    f"`cmhot testbed down --name {spec.name}` first, or start this "
-                    "one beside it with another --name"
-                )
-                raise UsageError(msg)
-            report(f"testbed {spec.name} is running already")
-        else:
-            _clear(home, spec.name, clock=clock)
-            host.require(nodes=len(spec.nodes))
+    asked = ["up", *layout.options(spec)]
+    asked += [] if bin_dir is None else ["--bin-dir", str(bin_dir)]
+    with state_kept(home, *asked), contextlib.ExitStack() as held:
+        if os.geteuid() == 0:
+            held.enter_context(_locked(home, report=report))
+        if not _runs_already(spec, home, report=report):
+            if os.geteuid() == 0:
+                _clear(home, spec.name, clock=clock)
+            host.require(nodes=len(spec.nodes), again=as_root("testbed", *asked))
             programs = _ensure(spec, bin_dir=bin_dir, report=report)
             try:
                 _start(spec, home, programs, report, clock=clock, timeout_s=timeout_s)
@@ -131,6 +124,23 @@ def up(
                 _clear(home, spec.name, clock=clock)
                 raise
     return status(spec.name)
+
+
+def _runs_already(spec: TestbedSpec, home: Home, *, report: Report) -> bool:
+    """Report whether it runs, with these nodes; one with others is an error."""
+    record = read_record(home)
+    if record is None or not is_running(home):
+        return False
+    if record["spec"] != spec_record(spec):
+        running = ", ".join(node["name"] for node in record["spec"]["nodes"])
+        msg = (
+            f"testbed {spec.name!r} is running with other nodes ({running}): "
+            f"`cmhot testbed down --name {spec.name}` first, or start this "
+            "one beside it with another --name"
+        )
+        raise UsageError(msg)
+    report(f"testbed {spec.name} is running already")
+    return True
 
 
 def down(
@@ -142,24 +152,33 @@ def down(
     """Remove a testbed, or its leftovers; return whether there was anything."""
     layout.check_name(name)
     home = layout.home(name)
-    if not home.lock.parent.is_dir():
-        return False
-    with _locked(home, report=report):
-        found = _clear(home, name, clock=clock or SystemClock())
-        home.lock.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # other testbeds may be there
-        home.folder.parent.rmdir()
+    with state_kept(home, "down", "--name", name):
+        if os.geteuid() != 0:
+            if not _is_there(home):
+                return False
+            again = as_root("testbed", "down", "--name", name)
+            msg = f"testbed {name!r} is root's to take away: run `{again}`"
+            raise HostError(msg)
+        if not home.lock.parent.is_dir():
+            return False
+        with _locked(home, report=report):
+            found = _clear(home, name, clock=clock or SystemClock())
+            home.lock.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # other testbeds may be there
+            home.folder.parent.rmdir()
     return found
 
 
 def log_files(name: str = "default") -> dict[str, Path]:
     """Return the log of each program of a running testbed."""
     layout.check_name(name)
-    folder = layout.home(name).logs
-    if not folder.is_dir():
-        msg = f"there is no testbed {name!r}: start it with `cmhot testbed up`"
-        raise UsageError(msg)
-    return {path.stem: path for path in sorted(folder.iterdir())}
+    home = layout.home(name)
+    with state_kept(home, "logs", "--name", name):
+        try:
+            return {path.stem: path for path in sorted(home.logs.iterdir())}
+        except FileNotFoundError as error:
+            msg = f"there is no testbed {name!r}: start it with `cmhot testbed up`"
+            raise UsageError(msg) from error
 
 
 def expected_start_s() -> float:
@@ -270,12 +289,16 @@ def _through_sudo(verb: str) -> None:
     if not host.runs_linux() or shutil.which("sudo") is None:
         # reports what is missing, in the words of a testbed's start
         host.require(nodes=len(DEFAULT_SETTINGS))
-    # -P: as root, no modules of the working directory
-    command = ["sudo", sys.executable, "-P", "-m", "cmhot", "testbed", verb]
-    code = subprocess.run(command, check=False).returncode
+    command = as_root("testbed", verb)
+    code = subprocess.run(shlex.split(command), check=False).returncode
     if code != 0:
-        msg = f"`{' '.join(command)}` ended with {code}: see what it said above"
+        msg = f"`{command}` ended with {code}: see what it said above"
         raise TestbedError(msg)
+
+
+def _is_there(home: Home) -> bool:
+    """Report whether there is anything of a testbed."""
+    return home.folder.exists() or bool(host.cgroup_roots(cgroup_of(home)))
 
 
 @contextlib.contextmanager
@@ -331,27 +354,27 @@ def _start(
     `home` has no run in it; where this fails the caller removes the leftovers.
     """
     began = clock.monotonic()
-    host_end, inner_end = host.free_link(host.taken_ranges())
     home.logs.mkdir(parents=True)
     home.client.mkdir(mode=0o700)
-    _write_files(spec, home, programs, str(host_end), str(inner_end), clock=clock)
-    report(f"starting Kubernetes {spec.kubernetes} with {len(spec.nodes)} nodes")
     cgroup = layout.cgroup_name(spec.name)
     host.make_cgroups(cgroup, [node.name for node in spec.nodes])
-    _spawn(home)
-    pid = _wait_for_first_process(home, clock=clock, timeout_s=timeout_s)
-    try:
-        host.enter_cgroup(cgroup, pid)
-    except ProcessLookupError as error:
-        raise TestbedError(_why_ended(home)) from error
-    _link(layout.link_name(spec.name), pid, str(host_end), str(inner_end))
-    api = Api(str(inner_end), layout.API_PORT, folder=home.client)
+    with host.addresses_kept():
+        link = host.free_link(host.taken_ranges())
+        if link.within is not None:
+            report(f"the link to the testbed takes {link}")
+        _write_files(spec, home, programs, link, clock=clock)
+        report(f"starting Kubernetes {spec.kubernetes} with {len(spec.nodes)} nodes")
+        _spawn(home, cgroup)
+        pid = _wait_for_first_process(home, clock=clock, timeout_s=timeout_s)
+        _connect(layout.link_name(spec.name), pid, link)
+    api = Api(str(link.inner), layout.API_PORT, folder=home.client)
     _wait_until_ready(spec, home, api, report, clock=clock, timeout_s=timeout_s)
     home.kubeconfig.touch(mode=0o600)
     home.kubeconfig.write_bytes((home.run / "user.kubeconfig").read_bytes())
     record = {
         "spec": spec_record(spec),
-        "api_address": str(inner_end),
+        "cgroup": cgroup,
+        "api_address": str(link.inner),
         "api_port": layout.API_PORT,
         "sources": programs.to_dict(),
         "ready_after_s": round(clock.monotonic() - began, 3),
@@ -369,14 +392,14 @@ def _write_files(
     spec: TestbedSpec,
     home: Home,
     programs: Programs,
-    host_address: str,
-    api_address: str,
+    link: host.Link,
     *,
     clock: Clock,
 ) -> None:
     files = configuration.files(
         spec,
-        api_address=api_address,
+        cgroup=layout.cgroup_name(spec.name),
+        api_address=str(link.inner),
         now=dt.datetime.fromtimestamp(clock.utc_ns() / NS_PER_S, dt.UTC),
         snapshotter=host.snapshotter(home.run),
         image=oci_archive(find_busybox(), architecture=host.architecture()),
@@ -384,8 +407,8 @@ def _write_files(
     plan = configuration.launch_plan(
         spec,
         programs={name: str(path) for name, path in programs.paths.items()},
-        api_address=api_address,
-        host_address=host_address,
+        api_address=str(link.inner),
+        host_address=str(link.host),
     )
     files["launch.json"] = json.dumps(plan, indent=1).encode()
     # 0700 keeps the keys from other users of the machine, whatever the files' modes.
@@ -399,35 +422,37 @@ def _write_files(
         (home.run / "pki" / name).replace(home.client / name)
 
 
-def _spawn(home: Home) -> None:
-    """Start the namespaces; nothing ties them to this process."""
+def _spawn(home: Home, cgroup: str) -> None:
+    """Start the namespaces in the cgroup; nothing ties them to this process."""
     isolate = ["unshare", "--mount", "--net", "--pid", "--ipc", "--uts"]
     isolate += ["--fork", "--kill-child", "--mount-proc"]
     python = [sys.executable, "-I", "-S", supervisor.__file__]
-    with (home.logs / "supervisor.log").open("ab") as log:
+    with (
+        (home.logs / "supervisor.log").open("ab") as log,
+        host.entering_cgroup(cgroup) as enter,
+    ):
         # forked once more, so that a starter that lives on (a notebook's kernel)
         # need not wait for its end, and keeps no zombie of it
-        subprocess.run(
+        code = subprocess.run(
             ["setsid", "--fork", *isolate, *python, str(home.run)],
-            check=True,
+            check=False,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             env={"PATH": os.environ.get("PATH", os.defpath)},
-        )
+            preexec_fn=enter,
+        ).returncode
+    if code != 0:
+        raise TestbedError(_why_ended(home))
 
 
 def _wait_for_first_process(home: Home, *, clock: Clock, timeout_s: float) -> int:
-    seen = clock.monotonic()
-    until = seen + timeout_s
+    until = clock.monotonic() + timeout_s
     while clock.monotonic() < until:
-        found = list(find_processes(home.run))
-        for process in found:
-            if process.is_first:
-                return process.pid
-        if found:
-            seen = clock.monotonic()
-        elif clock.monotonic() - seen > GIVEN_UP_S:
+        pid = first_process(home)
+        if pid is not None:
+            return pid
+        if not host.cgroup_members(cgroup_of(home), host.PROGRAMS):
             break
         clock.sleep(POLL_S / 5)
     tail = _tail(home.logs / "supervisor.log")
@@ -435,7 +460,7 @@ def _wait_for_first_process(home: Home, *, clock: Clock, timeout_s: float) -> in
     raise TestbedError(msg)
 
 
-def _link(name: str, pid: int, host_address: str, inner_address: str) -> None:
+def _connect(name: str, pid: int, link: host.Link) -> None:
     """Make the one link between the host and the testbed."""
     peer = "host"
     inside = ["nsenter", "--target", str(pid), "--net"]
@@ -444,19 +469,13 @@ def _link(name: str, pid: int, host_address: str, inner_address: str) -> None:
             *("ip", "link", "add", name, "type", "veth"),
             *("peer", "name", peer, "netns", str(pid)),
         ],
-        ["ip", "addr", "add", f"{host_address}/30", "dev", name],
+        ["ip", "addr", "add", f"{link.host}/30", "dev", name],
         ["ip", "link", "set", name, "up"],
-        [*inside, "ip", "addr", "add", f"{inner_address}/30", "dev", peer],
+        [*inside, "ip", "addr", "add", f"{link.inner}/30", "dev", peer],
         [*inside, "ip", "link", "set", peer, "up"],
     ]
     for command in commands:
-        answer = subprocess.run(command, check=False, capture_output=True, text=True)
-        if answer.returncode != 0:
-            msg = (
-                f"the link to the testbed could not be made: `{' '.join(command)}` "
-                f"said {answer.stderr.strip()!r}; try `cmhot testbed down`, then again"
-            )
-            raise TestbedError(msg)
+        host.run_tool(command)
 
 
 def _wait_until_ready(
@@ -496,7 +515,7 @@ def _wait_until_ready(
 
 def _fail_if_dying(home: Home) -> None:
     """Give up early when a program keeps dying, with the end of its log."""
-    if first_process(home.run) is None:
+    if first_process(home) is None:
         raise TestbedError(_why_ended(home))
     exits = home.run / "exits.jsonl"
     if not exits.exists():
@@ -510,6 +529,10 @@ def _fail_if_dying(home: Home) -> None:
         if count >= TOO_MANY_EXITS:
             tail = _tail(home.logs / f"{name}.log")
             msg = f"{name} of the testbed keeps ending; its log says: {tail}"
+            # others may have taken what was left when it was looked for
+            short = host.check_inotify(1)
+            if not short.ok:
+                msg = f"{short.detail}: {short.remedy}; {msg}"
             raise TestbedError(msg)
 
 
@@ -531,9 +554,9 @@ def _tail(log: Path) -> str:
 
 def _clear(home: Home, name: str, *, clock: Clock) -> bool:
     """End the processes, then remove interface, cgroups and folder."""
-    cgroup = layout.cgroup_name(name)
-    found = home.folder.exists() or bool(host.cgroup_roots(cgroup))
-    alive = kill_testbed(home.run, clock=clock, deadline_s=KILL_TIMEOUT_S)
+    cgroup = cgroup_of(home)
+    found = _is_there(home)
+    alive = kill_testbed(home, clock=clock, deadline_s=KILL_TIMEOUT_S)
     if alive:
         msg = f"processes {alive} of testbed {name!r} do not end: try again in a minute"
         raise TestbedError(msg)

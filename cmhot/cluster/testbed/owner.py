@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import pwd
+import shlex
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,6 +74,14 @@ def decide_owner(
     own = environ.get("HOME")
     home = Path(own) if own else home_of(uid) or Path("/")
     return FileOwner(uid, gid, home, through_sudo=False)
+
+
+def as_root(*arguments: str) -> str:
+    """Write the command line that runs ``cmhot`` through sudo, whatever root's PATH is.
+
+    ``-P``: as root, no modules of the working directory.
+    """
+    return shlex.join(["sudo", sys.executable, "-P", "-m", "cmhot", *arguments])
 
 
 def cache_dir() -> Path:

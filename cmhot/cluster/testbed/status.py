@@ -1,7 +1,7 @@
 """The status of a testbed now, its processes, and the record of its start.
 
-Processes are found in /proc: no file with a process number is written, so none can be
-stale, missing after a crash, or name somebody else's process.
+Processes are found in the testbed's cgroup: no file with a process number is written,
+so none can be stale, missing after a crash, or name somebody else's process.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cmhot.cluster.testbed import layout, supervisor
+from cmhot.cluster.testbed import host, layout
 from cmhot.cluster.testbed.image import IMAGE_NAME
+from cmhot.cluster.testbed.owner import as_root
+from cmhot.errors import HostError
 from cmhot.kubelet.settings import Setting, Strategy
 
 if TYPE_CHECKING:
@@ -30,10 +32,6 @@ if TYPE_CHECKING:
 TIMEOUT_S = 5.0
 CLIENT_FILES = ("starter-ca.crt", "starter.crt", "starter.key")
 """The authority's certificate, and the starter's own with its key."""
-SUPERVISOR = Path(supervisor.__file__).name
-NO_ARGUMENTS_S = 0.05
-"""While a process replaces its program (execve), /proc shows no arguments of it:
-one scan that finds nothing proves nothing. It takes about a millisecond."""
 SCAN_S = 0.02
 
 
@@ -89,14 +87,13 @@ def status(name: str = "default") -> Status:
     layout.check_name(name)
     home = layout.home(name)
     record = read_record(home)
-    if record is None or first_process(home.run) is None:
+    if record is None or not is_running(home):
         return Status(name=name, running=False)
     # one that runs may have been started by an earlier cmhot
     port = record.get("api_port", layout.EARLIER_API_PORT)
-    ready = {
-        node["metadata"]["name"]: is_ready(node)
-        for node in Api(record["api_address"], port, folder=home.client).nodes()
-    }
+    with state_kept(home, "status", "--name", name):
+        api = Api(record["api_address"], port, folder=home.client)
+    ready = {node["metadata"]["name"]: is_ready(node) for node in api.nodes()}
     return Status(
         name=name,
         running=True,
@@ -117,11 +114,35 @@ def status(name: str = "default") -> Status:
     )
 
 
+@contextlib.contextmanager
+def state_kept(home: layout.Home, *arguments: str) -> Iterator[None]:
+    """Say in a sentence why the state of a testbed cannot be read or written.
+
+    `arguments` are those of ``cmhot testbed`` that root would repeat.
+    """
+    try:
+        yield
+    except OSError as error:
+        place = error.filename or home.folder
+        what = f"{place}: {error.strerror or error}"
+        if isinstance(error, PermissionError) and os.geteuid() != 0:
+            again = as_root("testbed", *arguments)
+            msg = f"testbed {home.folder.name!r} is root's ({what}): run `{again}`"
+        elif Path(place) in home.folder.parents or home.folder in Path(place).parents:
+            msg = (
+                f"the state of testbeds cannot be kept ({what}): name a folder that "
+                "can be written, `export XDG_STATE_HOME=/var/tmp/cmhot-state`"
+            )
+        else:
+            raise
+        raise HostError(msg) from error
+
+
 def read_record(home: layout.Home) -> dict[str, Any] | None:
     """Return the record of the start; None unless it was completed."""
     try:
         record: dict[str, Any] = json.loads(home.record.read_text())
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     return record
 
@@ -146,105 +167,56 @@ def spec_record(spec: TestbedSpec) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class FoundProcess:
-    """A process of a testbed.
+def cgroup_of(home: layout.Home) -> str:
+    """Return the name of the cgroup that a testbed is in."""
+    name, record = home.folder.name, read_record(home)
+    if record is not None and "cgroup" not in record:
+        return f"cmhot-{name}"  # one that runs was started by an earlier cmhot
+    return layout.cgroup_name(name)
 
-    Attributes
-    ----------
-    is_first
-        It is the first process of the namespaces, whose death ends all others;
-        otherwise it is the `unshare` that waits for it.
+
+def is_running(home: layout.Home) -> bool:
+    """Report whether the testbed was started completely and its programs live."""
+    if read_record(home) is None:
+        return False
+    return bool(host.cgroup_members(cgroup_of(home), host.PROGRAMS))
+
+
+def first_process(home: layout.Home) -> int | None:
+    """Return the host's number of the namespaces' first process, if it lives.
+
+    Its death ends all others. Under ``hidepid`` only root sees which one it is.
     """
-
-    pid: int  # on the host
-    is_first: bool
-
-
-def find_processes(run_dir: Path) -> Iterator[FoundProcess]:
-    """Find the supervisor of a testbed and the `unshare` above it.
-
-    Both have the run folder of the testbed as their last argument.
-    """
-    for pid in all_pids():
-        arguments = _arguments(pid)
-        if (
-            len(arguments) > 1
-            and arguments[-1] == str(run_dir)
-            and Path(arguments[-2]).name == SUPERVISOR
-        ):
-            yield FoundProcess(pid=pid, is_first=_inner_pid(pid) == 1)
+    for pid in host.cgroup_members(cgroup_of(home), host.PROGRAMS):
+        if _numbers(pid)[1:] == [1]:
+            return pid
+    return None
 
 
-def first_process(run_dir: Path) -> int | None:
-    """Return the host's number of the namespaces' first process, if it lives."""
-    return next(
-        (found.pid for found in find_processes(run_dir) if found.is_first), None
-    )
+def _numbers(pid: int) -> list[int]:
+    """Return a process's numbers, from our PID namespace to its innermost."""
+    with contextlib.suppress(OSError):  # it has ended, or is hidden
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("NSpid:"):
+                return [int(number) for number in line.split()[1:]]
+    return []
 
 
-def processes_in_namespace(pid_namespace: str) -> list[int]:
-    """List the processes whose PID namespace is the one named (``pid:[…]``)."""
-    members = []
-    for pid in all_pids():
-        try:
-            namespace = os.readlink(f"/proc/{pid}/ns/pid")  # noqa: PTH115
-        except OSError:
-            continue
-        if namespace == pid_namespace:
-            members.append(pid)
-    return members
-
-
-def kill_testbed(run_dir: Path, *, clock: Clock, deadline_s: float) -> list[int]:
-    """End every process of the testbed by ending the first ones.
+def kill_testbed(home: layout.Home, *, clock: Clock, deadline_s: float) -> list[int]:
+    """End every process of the testbed by ending those of its own programs.
 
     Returns the processes that still live when the deadline has passed.
     """
-    namespaces: set[str] = set()
+    cgroup = cgroup_of(home)
     until = clock.monotonic() + deadline_s
-    empty_scans = 0
     while True:
-        found = list(find_processes(run_dir))
-        for process in found:
-            # one that has ended meanwhile needs neither
-            with contextlib.suppress(OSError):
-                if process.is_first:
-                    link = f"/proc/{process.pid}/ns/pid"
-                    namespaces.add(os.readlink(link))  # noqa: PTH115 - it is no path
-                os.kill(process.pid, signal.SIGKILL)
-        alive = {process.pid for process in found}
-        alive.update(*(processes_in_namespace(namespace) for namespace in namespaces))
-        empty_scans = 0 if alive else empty_scans + 1
-        # more than once: see NO_ARGUMENTS_S
-        if empty_scans * SCAN_S > NO_ARGUMENTS_S or clock.monotonic() > until:
+        for pid in host.cgroup_members(cgroup, host.PROGRAMS):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        alive = host.cgroup_members(cgroup)
+        if not alive or clock.monotonic() > until:
             return sorted(alive)
         clock.sleep(SCAN_S)
-
-
-def all_pids() -> list[int]:
-    """List the numbers of all processes of this machine."""
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208
-
-
-def _arguments(pid: int) -> list[str]:
-    try:
-        text = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return []
-    return [part.decode(errors="replace") for part in text.split(b"\0")[:-1]]
-
-
-def _inner_pid(pid: int) -> int | None:
-    """Return the process's number in its innermost PID namespace."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    for line in status.splitlines():
-        if line.startswith("NSpid:"):
-            return int(line.split()[-1])
-    return None
 
 
 class Api:

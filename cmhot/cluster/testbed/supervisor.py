@@ -101,7 +101,8 @@ def shield_kernel_settings(values: dict[str, str], inside: str) -> None:
 def run_all(commands: list[list[str]]) -> None:
     """Run short commands, such as the network's set-up, one after the other."""
     for command in commands:
-        subprocess.run(command, check=True)
+        if subprocess.run(command, check=False).returncode != 0:
+            raise SystemExit(f"`{' '.join(command)}` failed")
 
 
 def holds(condition: dict[str, Any]) -> bool:

@@ -34,7 +34,12 @@ OLD = make_spec([Setting(10)] * 3, name="o", kubelets=["v1.20.15", "v1.26.15", N
 def files() -> dict[str, bytes]:
     """Render everything once."""
     return configuration.files(
-        SPEC, api_address="10.213.0.2", now=NOW, snapshotter="overlayfs", image=b"tar"
+        SPEC,
+        cgroup="cmhot-t",
+        api_address="10.213.0.2",
+        now=NOW,
+        snapshotter="overlayfs",
+        image=b"tar",
     )
 
 

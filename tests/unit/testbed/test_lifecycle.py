@@ -1,4 +1,4 @@
-"""A testbed for a piece of work goes with the last one that uses it."""
+"""A testbed goes with the last one that uses it; what is in the way is told."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ import os
 import subprocess
 import sys
 from contextlib import ExitStack
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
 
 import pytest
 
-from cmhot.cluster.testbed import lifecycle
+from cmhot.cluster.testbed import layout, lifecycle
 from cmhot.errors import HostError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 STAYS = (
     "another cmhot uses the testbed: it stays, and `cmhot testbed down` takes it away"
@@ -170,3 +167,83 @@ def test_root_loads_nothing_of_the_working_directory(
 
     python = ["sudo", sys.executable, "-P", "-m", "cmhot", "testbed"]
     assert called == [[*python, "up"], [*python, "down"]]
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Have a state folder of one's own, without sudo."""
+    for name in ("SUDO_UID", "SUDO_GID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    return tmp_path / "cmhot" / "testbed"
+
+
+@pytest.mark.parametrize("place", ["/proc/nowhere", "/dev/null"])
+def test_a_state_that_cannot_be_kept_is_one_sentence(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder is named, and the variable that names another one."""
+    monkeypatch.delenv("SUDO_UID", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", place)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+
+    with pytest.raises(HostError, match=rf"{place}.*`export XDG_STATE_HOME="):
+        lifecycle.up(layout.make_spec(name="x"))
+    assert not lifecycle.status("x").running
+    assert not lifecycle.down("x")
+
+
+def test_up_without_root_says_the_whole_command(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is pasted starts the testbed that was asked for; nothing is written."""
+    nodes = ["sync=5s", "sync=10s,strategy=Cache,ttl=60,kubelet=v1.26.15"]
+    asked = [layout.parse_node(node) for node in nodes]
+    spec = layout.make_spec(
+        [setting for setting, _ in asked],
+        name="x",
+        kubelets=[kubelet for _, kubelet in asked],
+    )
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+
+    with pytest.raises(HostError) as refused:
+        lifecycle.up(spec)
+
+    assert (
+        f"`sudo {sys.executable} -P -m cmhot testbed up --name x --node "
+        "sync=5s,strategy=Watch --node "
+        "sync=10s,strategy=Cache,ttl=60,kubelet=v1.26.15`"
+    ) in str(refused.value)
+    assert not state.exists()
+
+
+def test_down_without_root_says_so(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After ``sudo testbed up`` a forgotten sudo is told; nothing there is no error."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+
+    assert not lifecycle.down("x")
+    (state / "x").mkdir(parents=True)
+    with pytest.raises(HostError, match=r"run `sudo .* testbed down --name x`"):
+        lifecycle.down("x")
+
+
+def test_logs_without_root_say_so(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The logs are in a folder of root's."""
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(Path, "iterdir", refuse)
+
+    with pytest.raises(HostError, match=r"run `sudo .* testbed logs --name x`"):
+        lifecycle.log_files("x")
+    assert not state.exists()
+
+
+def test_options_ask_for_the_same_testbed() -> None:
+    """The default one needs none."""
+    assert layout.options(layout.make_spec()) == []
+    assert layout.options(layout.make_spec(name="x")) == ["--name", "x"]

@@ -1,45 +1,125 @@
-"""The processes of a testbed are found by their arguments, and none is overlooked."""
+"""A testbed's processes are those in its cgroup, whatever others say of themselves."""
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pytest
 
 from cmhot.clock import VirtualClock
-from cmhot.cluster.testbed import status
-from cmhot.cluster.testbed.status import FoundProcess
+from cmhot.cluster.testbed import host, layout, status
+from cmhot.cluster.testbed.layout import Home
+from cmhot.errors import HostError
 
-if TYPE_CHECKING:
-    import pytest
-
-RUN = Path("/state/testbed/x/run")
+HOME = Home(Path("/state/testbed/x"))
 
 
-def test_one_scan_that_finds_nothing_proves_nothing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A process between two programs shows no arguments; the next scan ends it."""
-    scans = [[], [FoundProcess(pid=7, is_first=False)], [], [], [], []]
+def members(monkeypatch: pytest.MonkeyPatch, *scans: set[int]) -> None:
+    """Let the kernel's list be these, one after the other."""
+    left = list(scans)
+    monkeypatch.setattr(
+        host, "cgroup_members", lambda *_: left.pop(0) if len(left) > 1 else left[0]
+    )
+
+
+def test_what_appears_late_is_ended_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that was forked between two looks is found at the next."""
     killed: list[int] = []
-    monkeypatch.setattr(status, "find_processes", lambda _: iter(scans.pop(0)))
+    members(monkeypatch, {7}, {7, 8}, {8}, {8}, set(), set())
     monkeypatch.setattr(os, "kill", lambda pid, _: killed.append(pid))
 
-    left = status.kill_testbed(RUN, clock=VirtualClock(), deadline_s=5)
+    left = status.kill_testbed(HOME, clock=VirtualClock(), deadline_s=5)
 
-    assert (left, killed) == ([], [7])
+    assert (left, killed) == ([], [7, 8])
 
 
 def test_what_does_not_end_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
     """After the deadline the processes that live are named."""
-    monkeypatch.setattr(
-        status, "find_processes", lambda _: iter([FoundProcess(pid=7, is_first=False)])
-    )
+    members(monkeypatch, {7})
     monkeypatch.setattr(os, "kill", lambda *_: None)
 
-    assert status.kill_testbed(RUN, clock=VirtualClock(), deadline_s=0.1) == [7]
+    assert status.kill_testbed(HOME, clock=VirtualClock(), deadline_s=0.1) == [7]
 
 
-def test_arguments_make_a_testbed(tmp_path: Path) -> None:
-    """A process that only runs in the folder is none of the testbed's."""
-    assert list(status.find_processes(tmp_path)) == []
+@pytest.fixture
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """Give a home with the record of a start, in a state folder of its own."""
+    for name in ("SUDO_UID", "SUDO_GID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    home = layout.home("x")
+    home.run.mkdir(parents=True)
+    home.client.mkdir()
+    spec = status.spec_record(layout.make_spec(name="x"))
+    record = {"spec": spec, "cgroup": "cmhot-x", "api_address": "", "sources": {}}
+    home.record.write_text(json.dumps(record))
+    return home
+
+
+def test_arguments_make_no_testbed(own_home: Home) -> None:
+    """Somebody's process with the arguments of a supervisor is none of ours."""
+    sleeper = [sys.executable, "-c", "import time; time.sleep(60)"]
+    disguise = ["supervisor.py", str(own_home.run)]
+
+    with subprocess.Popen([*sleeper, *disguise]) as stranger:
+        try:
+            assert not status.is_running(own_home)
+            assert status.first_process(own_home) is None
+            assert (
+                status.kill_testbed(own_home, clock=VirtualClock(), deadline_s=1) == []
+            )
+            assert stranger.poll() is None
+        finally:
+            stranger.kill()
+
+
+def test_hidden_processes_are_running(
+    own_home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under ``hidepid`` /proc tells a user nothing; the cgroup still lists them."""
+    members(monkeypatch, {2**22 + 1})  # above the kernel's highest number: no /proc
+
+    assert status.is_running(own_home)
+    assert status.first_process(own_home) is None
+
+
+def test_what_is_unfinished_is_not_running(
+    own_home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Processes without the record of a complete start are leftovers."""
+    members(monkeypatch, {2**22 + 1})
+    own_home.record.unlink()
+
+    assert not status.is_running(own_home)
+
+
+def test_a_testbed_of_root_itself_says_so(
+    own_home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The state in a user's home can be root's alone (``su`` keeps HOME)."""
+    members(monkeypatch, {2**22 + 1})
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(own_home.client))
+
+    monkeypatch.setattr(status, "Api", refuse)
+
+    with pytest.raises(HostError, match=r"run `sudo .* testbed status --name x`"):
+        status.status("x")
+
+
+def test_names_of_two_homes_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Testbeds of one name in two homes share no interface and no cgroup."""
+    monkeypatch.delenv("SUDO_UID", raising=False)
+    names = []
+    for folder in ("/home/ada", "/home/bob"):
+        monkeypatch.setenv("XDG_STATE_HOME", folder)
+        names += [layout.link_name("x"), layout.cgroup_name("x")]
+
+    assert len(set(names)) == 4
+    assert all(len(layout.link_name(name)) <= 15 for name in ("x", "x" * 32))
