@@ -118,6 +118,52 @@ def kubeconfig(name: str) -> None:
 
 
 @testbed.command()
+@click.argument(
+    "paths",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, path_type=Path),
+    metavar="FILE|DIR...",
+)
+@name_option
+@click.option(
+    "--node", "nodes", multiple=True, metavar="NAME", help="Repeatable. Default: all."
+)
+@click.option(
+    "--as",
+    "image_name",
+    metavar="NAME:TAG",
+    help="Name of an image that has none.",
+)
+def load(
+    paths: tuple[Path, ...],
+    name: str,
+    nodes: tuple[str, ...],
+    image_name: str | None,
+) -> None:
+    """Bring images of your own to its nodes; there is no registry.
+
+    FILE is what `docker save` or `podman save` wrote, or another docker or OCI archive,
+    plain or compressed with gzip, bzip2 or xz; DIR is an OCI image layout.
+    Every digest is checked. Pods then find the image by its name, unless their
+    imagePullPolicy is Always, as it is by default for the tag latest.
+
+    \b
+    Examples:
+      docker save --output web.tar shop/web:1 && cmhot testbed load web.tar
+      cmhot testbed load layout/ --as shop/web:1 --node sync-10s-watch
+    """
+    from cmhot.cluster.testbed import archives
+
+    for path in paths:
+        names = archives.load(
+            path, name=name, nodes=nodes, image_name=image_name, report=say
+        )
+        for loaded in names:
+            click.echo(loaded)
+
+
+@testbed.command()
 @click.argument("program", required=False)
 @name_option
 @click.option("--lines", default=20, show_default=True, help="From the end.")

@@ -16,11 +16,10 @@ import tarfile
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
-from cmhot.cluster.testbed import host, layout
+from cmhot.cluster.testbed import archives, host
 from cmhot.cluster.testbed.image import Image, write_archive
-from cmhot.cluster.testbed.status import first_process
 from tests.testbed.command import ROOT
 
 if TYPE_CHECKING:
@@ -195,15 +194,13 @@ def _add_command(tar: tarfile.TarFile) -> None:
 
 
 def put_on(testbed: str, nodes: Iterable[str]) -> int:
-    """Make the image, and import it on nodes of a testbed.
+    """Make the image, and load it to nodes of a testbed.
 
     Returns
     -------
     int
         Size of the archive in bytes.
     """
-    run = layout.home(testbed).run
-    archive = run / "cmhot.tar"
     image = Image(
         name=NAME,
         architecture=host.architecture(),
@@ -214,20 +211,11 @@ def put_on(testbed: str, nodes: Iterable[str]) -> int:
             "LANG": "C.UTF-8",
         },
     )
-    first = first_process(run)
-    try:
-        with tempfile.TemporaryFile(dir=run) as layer, archive.open("wb") as out:
+    with tempfile.TemporaryDirectory() as folder:
+        archive = Path(folder, "cmhot.tar")
+        with tempfile.TemporaryFile(dir=folder) as layer, archive.open("wb") as out:
             write_layer(layer)
             layer.seek(0)
             write_archive(out, layer, image)
-        for node in nodes:
-            command: list[Any] = [
-                *("nsenter", "--target", str(first), "--mount"),
-                *(layout.BIN / "ctr", "--namespace", "k8s.io"),
-                *("--address", layout.STATE / node / "containerd.sock"),
-                *("images", "import", "--local", layout.STATE / archive.name),
-            ]
-            subprocess.run(command, check=True, capture_output=True)
+        archives.load(archive, name=testbed, nodes=list(nodes))
         return archive.stat().st_size
-    finally:
-        archive.unlink(missing_ok=True)

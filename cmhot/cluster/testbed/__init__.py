@@ -3,6 +3,7 @@
 `lifecycle` starts a testbed and ends it. Before: `host` checks the machine, `versions`
 pins the programs, `programs` gets them, `image` makes the containers' image. `layout`
 has the nodes, names and paths; `configuration` composes the files and commands,
-with `certificates`. Then `supervisor` runs the programs, `status` looks at them.
+with `certificates`. Then `supervisor` runs the programs, `status` looks at them,
+`archives` brings images that somebody made.
 `owner` decides whose the files are.
 """

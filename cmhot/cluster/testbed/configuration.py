@@ -269,6 +269,7 @@ def _network_commands(spec: TestbedSpec, *, host_address: str) -> list[list[str]
     addresses = [
         *(node.address for node in spec.nodes),
         layout.API_SERVICE_ADDRESS,
+        layout.DNS_ADDRESS,
     ]
     # A kubelet refuses 127.0.0.0/8 as its address, but not another address on lo;
     # a dummy interface would need a kernel module that not every machine has.
@@ -477,6 +478,9 @@ def kubelet_configuration(node: NodeSpec, *, cgroup_root: str) -> dict[str, Any]
         "volumePluginDir": str(node.state / "volume-plugins"),
         "staticPodPath": "",
         "resolvConf": str(layout.STATE / "resolv.conf"),
+        # Without them a kubelet warns of every pod with the default dnsPolicy.
+        "clusterDNS": [layout.DNS_ADDRESS],
+        "clusterDomain": "cluster.local",
         # The host's cgroup manager is not asked, whether it is systemd or not.
         "cgroupDriver": "cgroupfs",
         "cgroupRoot": cgroup_root,

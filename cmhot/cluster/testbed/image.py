@@ -114,13 +114,23 @@ class Image:
     environment: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer of an image: a tar of files."""
+
+    digest: str  # SHA-256 of `content`, in hexadecimal
+    size: int  # bytes
+    content: IO[bytes]  # seekable
+    compression: str = ""  # as a media type ends: ``+gzip``; empty: none
+
+
 def write_archive(out: IO[bytes], layer: IO[bytes], image: Image) -> None:
-    """Write an archive that ``ctr images import`` reads.
+    """Write an archive that ``ctr images import`` reads, of an image with one layer.
 
     `layer` is an uncompressed tar of the root file system; since it may be large,
     it is read twice and never held. The same layer gives the same bytes.
     """
-    digest, size = _measure(layer)
+    digest, size = measure(layer)
     config = _as_json(
         {
             "architecture": image.architecture,
@@ -132,6 +142,13 @@ def write_archive(out: IO[bytes], layer: IO[bytes], image: Image) -> None:
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
         }
     )
+    write_layers(out, config, [Layer(digest, size, layer)], names=[image.name])
+
+
+def write_layers(
+    out: IO[bytes], config: bytes, layers: Sequence[Layer], *, names: Sequence[str]
+) -> None:
+    """Write an archive of an image's configuration and layers, under some names."""
     manifest = _as_json(
         {
             "schemaVersion": 2,
@@ -139,27 +156,34 @@ def write_archive(out: IO[bytes], layer: IO[bytes], image: Image) -> None:
             "config": _described("config.v1+json", config),
             "layers": [
                 {
-                    "mediaType": f"{_KIND}.layer.v1.tar",
-                    "digest": f"sha256:{digest}",
-                    "size": size,
+                    "mediaType": f"{_KIND}.layer.v1.tar{layer.compression}",
+                    "digest": f"sha256:{layer.digest}",
+                    "size": layer.size,
                 }
+                for layer in layers
             ],
         }
     )
     entry = _described("manifest.v1+json", manifest)
-    entry["annotations"] = {"io.containerd.image.name": image.name}
-    with tarfile.open(fileobj=out, mode="w") as tar:
+    entries = [
+        {**entry, "annotations": {"io.containerd.image.name": name}} for name in names
+    ]
+    with tarfile.open(fileobj=out, mode="w|", bufsize=_CHUNK) as tar:
         for name, data in {
             "oci-layout": _as_json({"imageLayoutVersion": "1.0.0"}),
-            "index.json": _as_json({"schemaVersion": 2, "manifests": [entry]}),
+            "index.json": _as_json({"schemaVersion": 2, "manifests": entries}),
             _path(config): config,
             _path(manifest): manifest,
         }.items():
             _add(tar, name, io.BytesIO(data), size=len(data))
-        _add(tar, f"blobs/sha256/{digest}", layer, size=size)
+        for layer in {layer.digest: layer for layer in layers}.values():
+            layer.content.seek(
+                0
+            )  # it was read before: for its digest, for another node
+            _add(tar, f"blobs/sha256/{layer.digest}", layer.content, size=layer.size)
 
 
-def _measure(layer: IO[bytes]) -> tuple[str, int]:
+def measure(layer: IO[bytes]) -> tuple[str, int]:
     """Give digest and length of a file, and go back to its beginning."""
     found, size = hashlib.sha256(), 0
     while chunk := layer.read(_CHUNK):

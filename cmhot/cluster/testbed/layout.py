@@ -56,6 +56,8 @@ POD_RANGE = ipaddress.IPv4Network("100.64.128.0/17")
 SERVICE_RANGE = ipaddress.IPv4Network("100.64.64.0/20")
 API_SERVICE_ADDRESS = str(SERVICE_RANGE[1])
 """Address of the Service `kubernetes`: always the first of the range."""
+DNS_ADDRESS = str(SERVICE_RANGE[10])
+"""Where pods look names up: nobody answers, and they are told so at once."""
 HOST_RANGES = (
     ipaddress.IPv4Network("10.213.0.0/24"),
     ipaddress.IPv4Network("172.31.213.0/24"),
