@@ -256,6 +256,7 @@ def test_real_build(tmp_path: Path) -> None:
         environ=os.environ,
         progress=progress,
         report=said.append,
+        work=build.Work(),
         modules=tmp_path / "modules",
     )
 
@@ -362,11 +363,12 @@ def test_missing_compiler(tmp_path: Path) -> None:
 
 STARTER = """
 import os, pathlib
-from cmhot.cluster.testbed.programs.build import run
+from cmhot.cluster.testbed.programs.build import Work, run
 run(
     ["sh", "-c", "echo $$; exec sleep 600"],
     folder=pathlib.Path("/"),
     environ=os.environ,
+    work=Work(),
     on_line=lambda line: print(line, flush=True),
 )
 """
@@ -385,11 +387,35 @@ def test_interrupt_ends_the_group(tmp_path: Path) -> None:
             ["sh", "-c", "echo $$; sleep 600 & exec sleep 600"],
             folder=tmp_path,
             environ=os.environ,
+            work=build.Work(),
             on_line=interrupt,
         )
 
     with pytest.raises(ProcessLookupError):
         os.kill(pids[0], 0)
+
+
+def test_work_that_is_stopped_ends_its_commands(tmp_path: Path) -> None:
+    """What runs silently beside a part that failed is ended, and no other begins."""
+    work = build.Work()
+    command = ["sh", "-c", "echo started; exec sleep 600"]
+
+    with pytest.raises(ProgramsError, match=r"exit code -9"):
+        run(
+            command,
+            folder=tmp_path,
+            environ=os.environ,
+            work=work,
+            on_line=lambda _: work.stop(),
+        )
+    with pytest.raises(ProgramsError, match="another part failed"):
+        run(
+            command,
+            folder=tmp_path,
+            environ=os.environ,
+            work=work,
+            on_line=lambda _: None,
+        )
 
 
 def test_failure_says_why(tmp_path: Path) -> None:
@@ -399,6 +425,7 @@ def test_failure_says_why(tmp_path: Path) -> None:
             ["sh", "-c", "echo no such module >&2; exit 3"],
             folder=tmp_path,
             environ=os.environ,
+            work=build.Work(),
             on_line=lambda _: None,
         )
 

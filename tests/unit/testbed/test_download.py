@@ -326,8 +326,21 @@ def test_a_line_every_half_minute() -> None:
             advance(second, total=1000)
 
     assert len(said) == 16
-    assert said[0] == "compiling pair: 30 of 1000 packages"
-    assert said[-1] == "compiling pair: 480 of 1000 packages"
+    assert said[0] == "compiling pair: 30 of 1000 packages, about 16 min left"
+    assert said[-1] == "compiling pair: 480 of 1000 packages, about 9 min left"
+
+
+def test_what_is_left_is_reckoned_from_what_was_last() -> None:
+    """What went slowly at first does not count when it goes quickly now."""
+    clock, said = VirtualClock(), list[str]()
+    with progress_lines(said.append, clock=clock)("it", unit="packages") as advance:
+        for done in (1, 2, 3, 4, 30, 60, 90, 120, 150, 180, 190, 200):
+            clock.sleep(30)
+            advance(done, total=200)
+
+    assert said[3] == "it: 4 of 200 packages, about 98 min left"
+    assert said[8] == "it: 150 of 200 packages, about a minute left"
+    assert said[-1] == "it: 200 of 200 packages"
 
 
 def test_quick_work_says_nothing() -> None:
@@ -344,7 +357,13 @@ def test_quick_work_says_nothing() -> None:
 @pytest.mark.parametrize(
     ("unit", "done", "total", "line"),
     [
-        pytest.param("B", 12_999_999, 340_000_000, "it: 12 of 340 MB", id="bytes"),
+        pytest.param(
+            "B",
+            12_999_999,
+            340_000_000,
+            "it: 12 of 340 MB, about 13 min left",
+            id="bytes",
+        ),
         pytest.param("B", 12_000_000, None, "it: 12 MB", id="bytes-of-unknown"),
         pytest.param("modules", 7, None, "it: 7 modules", id="things-of-unknown"),
     ],

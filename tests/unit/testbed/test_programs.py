@@ -181,6 +181,33 @@ def test_recorded_sha256(bench: Bench) -> None:
     }
 
 
+def test_the_failure_of_one_part_stops_the_others(
+    bench: Bench, gate: threading.Event
+) -> None:
+    """A download that goes on beside a build that cannot be is not waited for."""
+    quick = replace(
+        bench.component,
+        name="quick",
+        programs=(Program("quick", "example.dev/quick", None),),
+        archive=replace(bench.component.archive, checksums={}),
+        build=Build("nowhere", seconds=1),
+    )
+    search = bench.search()
+    search.components = [bench.component, quick]
+    stopped = search.work.stop
+
+    def stop() -> None:
+        stopped()
+        gate.set()  # the download goes on, and sees that it should not
+
+    gate.clear()
+    search.work.stop = stop  # type: ignore[method-assign]
+
+    with pytest.raises((ProgramsError, FileNotFoundError), match=r"quick|nowhere"):
+        find_all(search)
+    assert not (bench.cache / "left").exists()
+
+
 def test_changed_file_is_fetched_again(bench: Bench) -> None:
     """A cached file that changed is removed, said, and alone fetched again."""
     bench.steps()

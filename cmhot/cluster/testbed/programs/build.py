@@ -15,6 +15,7 @@ import re
 import shutil
 import signal
 import subprocess
+import threading
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from cmhot.cluster.testbed.versions import numbers
 from cmhot.errors import ProgramsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from cmhot.cluster.testbed.owner import FileOwner
     from cmhot.cluster.testbed.programs.download import ProgressDisplay, Report
@@ -49,6 +50,7 @@ def build_programs(
     environ: Mapping[str, str],
     progress: ProgressDisplay,
     report: Report,
+    work: Work,
     modules: Path = MODULES,
 ) -> None:
     """Build programs of a component into `folder`, an empty one to be thrown away."""
@@ -79,7 +81,7 @@ def build_programs(
             advance(fetched, total=None)
 
         command = list_command(go.path, build=build, programs=programs)
-        run(command, folder=module, environ=settings, on_line=count_fetched)
+        run(command, folder=module, environ=settings, on_line=count_fetched, work=work)
     with progress(f"compiling {component.name}", unit="packages") as advance:
 
         def count_compiled(line: str) -> None:
@@ -88,7 +90,7 @@ def build_programs(
             advance(min(compiled, stale), total=stale)
 
         command = build_command(go.path, build=build, programs=programs, folder=output)
-        run(command, folder=module, environ=settings, on_line=count_compiled)
+        run(command, folder=module, environ=settings, on_line=count_compiled, work=work)
         advance(stale, total=stale)  # what only has to be linked is not named
     for program in programs:
         (output / program.name).replace(folder / program.name)
@@ -243,42 +245,88 @@ def command_output(
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
+class Work:
+    """What goes on side by side: the failure of one part stops the others."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stopped = False
+        self._groups: set[int] = set()  # of the processes that are running
+
+    def stop(self) -> None:
+        """End all commands that are running, and let no other begin."""
+        with self._lock:
+            self._stopped = True
+            for group in self._groups:
+                _kill_group(group)
+
+    def check(self) -> None:
+        """Raise an error if it was stopped."""
+        if self._stopped:
+            msg = "stopped, since another part failed"
+            raise ProgramsError(msg)
+
+    @contextlib.contextmanager
+    def started(
+        self, start: Callable[[], subprocess.Popen[str]]
+    ) -> Iterator[subprocess.Popen[str]]:
+        """Start a command in a process group of its own, and read what it says."""
+        with self._lock:
+            self.check()
+            process = start()
+            self._groups.add(process.pid)
+        with process:
+            try:
+                yield process
+            except BaseException:
+                _kill_group(process.pid)
+                raise
+            finally:
+                with self._lock:
+                    self._groups.discard(process.pid)
+
+
+def _kill_group(group: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
+
+
 def run(
     command: Sequence[str],
     *,
     folder: Path,
     environ: Mapping[str, str],
     on_line: Callable[[str], None],
+    work: Work,
 ) -> None:
     """Run a command line by line; it does not outlive us.
 
-    An exception here, such as Ctrl-C, ends its whole process group.
+    An exception here, such as Ctrl-C, ends its whole process group, as `work` does.
     Where we are killed instead, the kernel kills the command:
     `go` starts nothing more then, and the compilers it had started end by themselves.
     The error of one that fails repeats its last lines.
     """
     tail: deque[str] = deque(maxlen=_TAIL)
-    with subprocess.Popen(
-        command,
-        cwd=folder,
-        env=dict(environ),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-        preexec_fn=_die_with_parent(),  # noqa: PLW1509 - takes no lock and imports nothing
-        **_as_caller(),
-    ) as process:
-        try:
-            for line in process.stdout or ():
-                tail.append(line.rstrip())
-                on_line(line.rstrip())
-        except BaseException:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            raise
+
+    def start() -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            command,
+            cwd=folder,
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+            preexec_fn=_die_with_parent(),  # noqa: PLW1509 - takes no lock, imports nothing
+            **_as_caller(),
+        )
+
+    with work.started(start) as process:
+        for line in process.stdout or ():
+            tail.append(line.rstrip())
+            on_line(line.rstrip())
     if process.returncode:
         msg = (
             f"`{' '.join(command[:2])}` failed in {folder.name} with exit code "

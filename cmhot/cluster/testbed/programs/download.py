@@ -18,6 +18,7 @@ import threading
 import urllib.parse
 import urllib.request
 import zlib
+from collections import deque
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 LINE_S = 30.0
 """Seconds between two lines: a log stays readable, and a build does not look dead."""
+_RECKONED_LINES = 4
 CONNECT_S = 5.0
 """Longest wait for the first host; a company's firewall drops instead of refusing."""
 NEXT_CONNECT_S = 2.0
@@ -99,22 +101,33 @@ def progress_lines(report: Report, *, clock: Clock) -> ProgressDisplay:
     """Report progress at most every `LINE_S`; a quick task reports nothing.
 
     A line is reported only when the task advances: no thread does it in between.
+    The time that is left is reckoned from the last lines: what a task does first,
+    and what goes on beside it, may be slower or quicker than the rest.
     """
 
     @contextlib.contextmanager
     def show(what: str, *, unit: str) -> Iterator[Advance]:
-        reported = clock.monotonic()
+        reported = deque([(clock.monotonic(), 0)], maxlen=_RECKONED_LINES)
 
         def advance(done: int, *, total: int | None) -> None:
-            nonlocal reported
             now = clock.monotonic()
-            if now - reported >= LINE_S:
-                reported = now
-                report(f"{what}: {_amount(done, total=total, unit=unit)}")
+            if now - reported[-1][0] >= LINE_S:
+                began, had = reported[0]
+                reported.append((now, done))
+                left = ""
+                if total is not None and had < done < total:
+                    left = _left((total - done) * (now - began) / (done - had))
+                report(f"{what}: {_amount(done, total=total, unit=unit)}{left}")
 
         yield advance
 
     return show
+
+
+def _left(seconds: float) -> str:
+    """Say how long a task will still take, in the unit that it is known to."""
+    minutes = round(seconds / 60)
+    return f", about {minutes} min left" if minutes > 1 else ", about a minute left"
 
 
 def _amount(done: int, *, total: int | None, unit: str) -> str:

@@ -14,6 +14,8 @@ CMHOT_SOURCES restricts them, such as ``CMHOT_SOURCES=cache,build``.
 from __future__ import annotations
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +24,7 @@ from cmhot.cluster.testbed import host
 from cmhot.cluster.testbed.owner import cache_dir, make_folder
 from cmhot.cluster.testbed.programs.build import (
     MODULES,
+    Work,
     build_programs,
     find_go,
     require_libraries,
@@ -125,6 +128,7 @@ class Search:
     progress: ProgressDisplay = progress_bar
     modules: Path = MODULES
     found: dict[str, ProgramSource] = field(default_factory=dict)
+    work: Work = field(default_factory=Work)
     # for each program, why the sources that were tried did not serve it, by source
     reasons: dict[str, dict[str, str]] = field(default_factory=dict)
 
@@ -296,12 +300,34 @@ def _look_on_machine(search: Search, steps: Sequence[str]) -> dict[str, str]:
 def _fetch_missing(search: Search, steps: Sequence[str]) -> None:
     """Fetch missing programs into the cache, whose lock is held.
 
-    Quick builds come first:
-    a library that they lack should not show after eight minutes of Kubernetes.
+    The component that takes longest is fetched beside all others, of which the quick
+    ones come first: a library that they lack stops all of it before it takes long.
     """
-    downloader = Downloader()
+    downloader, installing = Downloader(), threading.Lock()
     drop_unfinished(search.cache)
-    for component in sorted(search.incomplete, key=lambda item: item.build.seconds):
+    by_time = sorted(search.incomplete, key=lambda item: item.build.seconds)
+    with ThreadPoolExecutor() as pool:
+        lanes = [
+            pool.submit(_fetch, search, lane, steps, downloader, installing)
+            for lane in (by_time[-1:], by_time[:-1])
+        ]
+        try:
+            for lane in as_completed(lanes):
+                lane.result()
+        except BaseException:
+            search.work.stop()
+            raise
+
+
+def _fetch(
+    search: Search,
+    components: Sequence[Component],
+    steps: Sequence[str],
+    downloader: Downloader,
+    installing: threading.Lock,
+) -> None:
+    """Fetch missing programs of components, one component after the other."""
+    for component in components:
         name = f"{component.name} {component.version}"
         why = search.why(*search.missing(component))
         search.report(f"{name} is to be fetched ({why})")
@@ -314,7 +340,8 @@ def _fetch_missing(search: Search, steps: Sequence[str]) -> None:
                         _download(search, component, folder, downloader)
                     else:
                         _build(search, component, folder)
-                    install(search, component, step=step, folder=folder)
+                    with installing:  # all are in one list
+                        install(search, component, step=step, folder=folder)
             except ProgramsError as error:
                 for program in search.missing(component):
                     search.reject(program, step, str(error))
@@ -338,7 +365,12 @@ def _download(
     target = search.cache / f"{component.name}-{component.version}.download"
     search.report(f"downloading {url}")
     with search.progress(f"downloading {component.name}", unit="B") as advance:
-        downloader.fetch(url, target=target, checksum=checksum, advance=advance)
+
+        def advance_on(done: int, *, total: int | None) -> None:
+            search.work.check()
+            advance(done, total=total)
+
+        downloader.fetch(url, target=target, checksum=checksum, advance=advance_on)
     members = {
         program.name: program.member
         and component.fill(program.member, arch=search.arch)
@@ -359,6 +391,7 @@ def _build(search: Search, component: Component, folder: Path) -> None:
         environ=search.environ,
         progress=search.progress,
         report=search.report,
+        work=search.work,
         modules=search.modules,
     )
 
