@@ -262,16 +262,17 @@ def wait(
 @click.option(
     "--configmap",
     metavar="NAME",
-    help="Verify this one (or secret/NAME). Default: all ConfigMaps that the pods use, "
-    "but those of init containers.",
+    help="Verify this one (or secret/NAME). Default: all ConfigMaps and Secrets that "
+    "the pods use.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option(
     "--despite",
     multiple=True,
-    type=click.Choice(["hpa", "pdb"]),
-    help="Although an autoscaler scales it, or a PodDisruptionBudget allows fewer pods "
-    "to be missing; for recreate also: although you may not list them.",
+    type=click.Choice(["hpa", "pdb", "current"]),
+    help="hpa, pdb: although an autoscaler scales it, or a PodDisruptionBudget allows "
+    "fewer pods to be missing; for recreate also: although you may not list them. "
+    "current: restart pods also when all are newer than what they use.",
 )
 @click.option(
     "--rate",
@@ -309,9 +310,14 @@ def refresh(
     changed the workload meanwhile. An answer that is an error does not leave it at
     nothing: scaling back is tried again, for a minute at least. A StatefulSet whose
     volume claims would be deleted (whenScaled: Delete) is not scaled to nothing.
+    What cannot succeed is refused before anything is changed, also with --dry-run: new
+    pods that would not start, since an object or a key is missing; a rollout that is
+    paused, held back by a partition, or left to whoever deletes the pods (OnDelete).
 
     \b
-    Exit codes: 0 verified; 1 not; 2 wrong use, or something speaks against it.
+    Exit codes: 0 every container was looked into, and has it; 1 one has not (also a
+    variable, under annotate), or was not looked at; 2 wrong use, or something speaks
+    against it.
 
     \b
     Examples:

@@ -11,7 +11,6 @@ import re
 from typing import TYPE_CHECKING
 
 import urllib3
-from websocket import WebSocketBadStatusException, WebSocketProxyException
 
 from cmhot.cluster.rights import ALL, OURS
 from cmhot.errors import ClusterError, ForbiddenError, NotFoundError, UnreachableError
@@ -89,6 +88,11 @@ def no_answer(error: Exception, *, host: str, proxy: str | None) -> UnreachableE
 
 def refused_stream(error: Exception, path: str) -> ClusterError:
     """Turn the failure of a stream's request into the API server's answer to it."""
+    from websocket import (  # noqa: PLC0415 - no request has one
+        WebSocketBadStatusException,
+        WebSocketProxyException,
+    )
+
     if isinstance(error, WebSocketBadStatusException):
         text = (error.resp_body or b"").decode(errors="replace")
         return explain(error.status_code, text, "GET", path)

@@ -20,7 +20,6 @@ import os
 import re
 import ssl
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,16 +27,10 @@ from urllib.parse import quote, urlencode
 
 import urllib3
 from urllib3.util.ssl_ import create_urllib3_context
-from websocket import (
-    WebSocket,
-    WebSocketConnectionClosedException,
-    WebSocketException,
-    WebSocketTimeoutException,
-)
 
 from cmhot.clock import NS_PER_S, SystemClock
 from cmhot.cluster import answers
-from cmhot.cluster.kubeconfig import read_access, split_proxy
+from cmhot.cluster.kubeconfig import load_pair, read_access, split_proxy
 from cmhot.cluster.port import FIELD_MANAGER, NODE, POD, Captured
 from cmhot.cluster.rights import CONFIGZ
 from cmhot.errors import (
@@ -53,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from kubernetes import client
+    from websocket import WebSocket
 
     from cmhot.cluster.kubeconfig import Access
     from cmhot.cluster.rights import Right
@@ -139,6 +133,8 @@ class Connection:
 
     def stream(self, address: str, protocol: str) -> WebSocket:
         """Open a WebSocket; without an answer it gives up after `READ_TIMEOUT_S`."""
+        from websocket import WebSocket  # noqa: PLC0415 - few commands run another
+
         sslopt: dict[str, Any] = {}
         if self.tls is not None:
             sslopt = {"context": self.tls, "server_hostname": self.server_name}
@@ -501,6 +497,12 @@ class Kube:
         What was written is by channel: output, ``complaints`` if they are asked for,
         and in the end the verdict of the runtime.
         """
+        from websocket import (  # noqa: PLC0415 - as above
+            WebSocketConnectionClosedException,
+            WebSocketException,
+            WebSocketTimeoutException,
+        )
+
         path = f"{self._path(POD, pod, namespace)}/exec"
         query = [
             *(("command", word) for word in command),
@@ -776,11 +778,7 @@ def _tls(
     elif not insecure:
         context.load_default_certs()
     if certificate:
-        with tempfile.TemporaryDirectory(prefix="cmhot-") as folder:
-            # of the user alone: so is a temporary folder
-            path = Path(folder, "pem")
-            path.write_bytes(b"\n".join(certificate))
-            context.load_cert_chain(path)
+        load_pair(context, *certificate)
     return context
 
 

@@ -20,7 +20,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cmhot.clock import NS_PER_S
-from cmhot.cluster.nodes import probe_image
 from cmhot.cluster.port import POD
 from cmhot.errors import ClusterError, ForbiddenError, NotFoundError, UnreachableError
 from cmhot.kubelet.uses import Role, containers_of, fate_of
@@ -626,6 +625,8 @@ class EphemeralContainers:
         name = f"cmhot-look-{part.container}"[:63].rstrip("-")
         present = {one["name"] for one, _ in containers_of(part.pod["spec"])}
         if name not in present:
+            from cmhot.cluster.nodes import probe_image  # noqa: PLC0415 - few need one
+
             image, policy = probe_image(self.cluster, None)
             self.cluster.add_ephemeral(
                 part.name,

@@ -16,54 +16,67 @@ import datetime as dt
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from cmhot.clock import NS_PER_S
-from cmhot.cluster.nodes import observe_settings
 from cmhot.cluster.port import POD
 from cmhot.errors import ClusterError, ForbiddenError, NotFoundError, UsageError
-from cmhot.kubelet.uses import Kind, Role, parse_reference, references_of, uses_of
-from cmhot.propagation.expectation import sync_reads
+from cmhot.kubelet.settings import Strategy
+from cmhot.kubelet.uses import (
+    Kind,
+    Role,
+    containers_of,
+    parse_reference,
+    references_of,
+    uses_of,
+)
+from cmhot.kubelet.view import Absent, view_of
 from cmhot.propagation.inspection import (
     AT_ONCE,
-    ContentState,
     Objects,
-    container_uses,
-    inspect,
+    last_update_ns,
 )
-from cmhot.propagation.wait import UnusedError, wait
+from cmhot.propagation.remedies import Shell
 from cmhot.propagation.workload import (
     KINDS,
     REMEMBERED,
+    RESTARTED,
     TOUCHED,
     WorkloadState,
     budgets_of,
     is_leaving,
+    is_pod_of,
     is_rolled_out,
-    owner_of,
+    last_writer,
+    number_of,
+    pods_to_come,
     replicas_of,
     scaled_by,
     selector_of,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from cmhot.clock import Clock
     from cmhot.cluster.port import Cluster
-    from cmhot.kubelet.uses import Object, Reference, Use
+    from cmhot.kubelet.uses import Object, Reference
     from cmhot.propagation.inspection import ContainerUses
-    from cmhot.propagation.wait import Waited
     from cmhot.propagation.workload import Workload
 
 
 AUTOSCALER = Kind("autoscaling/v2", "horizontalpodautoscalers")
 BUDGET = Kind("policy/v1", "poddisruptionbudgets")
-POLL_S = 0.5
+POLL_S = 0.25
+"""Between two looks at a workload that changes."""
+FIRST_LOOK_S = 0.3
+"""From the last touch to the first look: a sync follows at once, and the two volume
+loops take 0.2 s."""
 SETTLE_S = 1.2
-"""From a touch to the look at its effect: a sync that follows another one waits for
-the next relist (1 s), and the two volume loops take 0.2 s."""
+"""From a touch to the next one: a sync that follows another one waits for the next
+relist (1 s), and the two volume loops take 0.2 s."""
 TRIES = 5
 IN_PHASE = (
     "these pods were synced at the same time, and will be so again: the next updates "
@@ -86,7 +99,13 @@ class WorkloadRefresh:
     report: Callable[[str], None]  # takes a line about each step
     writes: int = 0
     warnings: list[str] = field(default_factory=list)
+    unseen: list[str] = field(default_factory=list)  # what was not looked at, and why
     caching: set[str] = field(default_factory=set)  # nodes where a sync reads no news
+    objects: Objects = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Have read no object yet."""
+        self.objects = Objects(self.cluster, self.namespace)
 
     @property
     def kind(self) -> Kind:
@@ -98,16 +117,46 @@ class WorkloadRefresh:
         """Seconds that are left."""
         return max(self.until_s - self.cluster.clock.monotonic(), 0.0)
 
-    def state(self) -> WorkloadState:
-        """Read the workload, its autoscalers and its budgets."""
-        found = self.read()
+    @property
+    def shell(self) -> Shell:
+        """Writes commands about the workload."""
+        return Shell.of(self.cluster, self.namespace)
+
+    def stored(self, reference: Reference) -> Object:
+        """Give an object that was found to be there."""
+        found = self.objects(reference)
+        assert not isinstance(found, Absent)  # noqa: S101 - `choose_objects` left it out
+        return found
+
+    def together(self, *requests: Callable[[], object]) -> None:
+        """Send requests side by side; of those that fail, the first is the error."""
+        # the model is no more than one thread can ask
+        with ThreadPoolExecutor(1 if self.cluster.modelled else AT_ONCE) as pool:
+            for sent in [pool.submit(one) for one in requests]:
+                sent.result()
+
+    def find(self) -> dict[str, Any]:
+        """Read the workload for the first time."""
+        try:
+            return self.read()
+        except NotFoundError as error:
+            msg = (
+                f"there is no {self.owner} of {self.kind.api_version} in "
+                f"{self.namespace}: check the name and the namespace; one of another "
+                "API group is left to its own controller"
+            )
+            raise NotFoundError(msg, status=error.status) from error
+
+    def state(self, found: Object, kinds: Sequence[Kind]) -> WorkloadState:
+        """Read what acts on a workload: of `AUTOSCALER` and `BUDGET`, these kinds."""
         labels = (found["spec"]["template"].get("metadata") or {}).get("labels") or {}
-        autoscalers, budgets = self._all(AUTOSCALER), self._all(BUDGET)
+        acting = {kind: self._all(kind) for kind in kinds}
+        scalers, limits = acting.get(AUTOSCALER, []), acting.get(BUDGET, [])
         return WorkloadState(
             self.owner,
             found,
-            None if autoscalers is None else scaled_by(autoscalers, self.owner),
-            None if budgets is None else tuple(budgets_of(budgets, labels)),
+            None if scalers is None else scaled_by(scalers, self.owner),
+            None if limits is None else tuple(budgets_of(limits, labels)),
         )
 
     def _all(self, kind: Kind) -> list[dict[str, Any]] | None:
@@ -141,109 +190,162 @@ class WorkloadRefresh:
             pod
             for page in pages
             for pod in page
-            if owner_of(pod, lambda one: one == self.owner) == self.owner
-            and (leaving or not is_leaving(pod))
+            if is_pod_of(pod, found, self.owner) and (leaving or not is_leaving(pod))
         ]
 
-    def await_rollout(self) -> None:
+    def follow(self, rollout: Rollout) -> None:
         """Wait until all pods are new and available."""
         clock = self.cluster.clock
-        while not is_rolled_out(self.read(), self.owner.kind):
+        while not rollout.is_complete():
             if not self.left_s:
+                status = self.shell.kubectl("rollout", "status", str(self.owner))
                 msg = (
-                    f"{self.owner} is not complete in time, and goes on without us: "
-                    f"see `kubectl rollout status {self.owner} -n {self.namespace}`"
+                    f"{self.owner} is not complete in time, and goes on without us "
+                    f"({rollout.said}): see {status}"
                 )
                 raise ClusterError(msg)
             clock.sleep(POLL_S)
 
 
-def choose_objects(
-    refresh: WorkloadRefresh, found: Object, configmap: str | None
-) -> list[Reference]:
-    """List the objects to verify: the one that was named, or every ConfigMap.
+@dataclass(slots=True)
+class Rollout:
+    """A workload's pods on their way to its present template, and what is said of it.
 
-    The name may be ``secret/NAME``; objects that only init containers use are left out.
+    ``stamp`` is what we wrote into the template; empty: nothing.
     """
-    template = found["spec"]["template"]
-    if configmap is not None:
-        is_whole = "/" in configmap
-        one = parse_reference(configmap if is_whole else f"configmap/{configmap}")
-        _get(refresh, one)
-        pods = () if uses_of(template, one) else refresh.pods(found)
-        if not any(uses_of(pod, one) for pod in (template, *pods)):
+
+    refresh: WorkloadRefresh
+    stamp: str = ""
+    said: str = ""
+    completed_s: float | None = None  # by the cluster's monotonic clock
+
+    def is_complete(self) -> bool:
+        """Read the workload, and report how far it is if that has changed.
+
+        Raises
+        ------
+        ClusterError
+            Somebody has taken back our change of the template.
+        """
+        found, owner = self.refresh.read(), self.refresh.owner
+        note = found["spec"]["template"].get("metadata") or {}
+        if self.stamp and RESTARTED not in (note.get("annotations") or {}):
+            by = last_writer(found)
             msg = (
-                f"{refresh.owner} does not use {one}: `cmhot explain {one}` "
-                "says who does"
+                f"the template of {owner} was changed back by "
+                f"{by or 'somebody'} while it rolled out, so not all pods are new: "
+                "change it where that reads it from, or delete the pods one by one"
             )
-            raise UsageError(msg)
-        return [one]
-    return [
-        one
-        for one in sorted(references_of(template))
-        if not one.is_secret
-        and not _only_init(uses := uses_of(template, one))
-        and _is_there(refresh, one, uses)
-    ]
-
-
-def _only_init(uses: Sequence[Use]) -> bool:
-    """Report whether only init containers use it."""
-    return all(use.role is Role.INIT for use in uses)
-
-
-def _is_there(
-    refresh: WorkloadRefresh, reference: Reference, uses: Sequence[Use]
-) -> bool:
-    try:
-        _get(refresh, reference)
-    except NotFoundError:
-        if not all(use.optional for use in uses):
-            raise
-        refresh.warnings.append(f"{reference} does not exist, and is optional")
+            raise ClusterError(msg)
+        if is_rolled_out(found, owner.kind):
+            if self.completed_s is None:
+                self.completed_s = self.refresh.cluster.clock.monotonic()
+            return True
+        if (now := pods_to_come(found, owner.kind) or _unavailable(found)) != self.said:
+            self.said = now
+            self.refresh.report(f"{owner}: {now}")
         return False
-    return True
 
 
-def _get(refresh: WorkloadRefresh, reference: Reference) -> Object:
-    place, name = reference.place, reference.name
-    return refresh.cluster.get(place, name, namespace=refresh.namespace)
+def _unavailable(found: Object) -> str:
+    """Say how many pods are there and not available yet."""
+    status = found.get("status") or {}
+    new = status.get("updatedNumberScheduled", status.get("updatedReplicas", 0))
+    ready = status.get("numberAvailable", status.get("availableReplicas", 0))
+    return f"{ready} of {max(new, ready)} new pods are available"
 
 
-def verify(
+def choose_objects(
     refresh: WorkloadRefresh,
     found: Object,
-    references: Sequence[Reference],
-    *,
-    updatable_only: bool,
-) -> tuple[Waited, ...]:
-    """Wait until all pods hold the objects; warn of those that cannot be inspected."""
-    if replicas_of(found, refresh.owner.kind) == 0:
-        refresh.warnings.append(f"{refresh.owner} has no pods: nothing was looked at")
-        return ()
-    verified = []
-    for reference in references:
-        uses = uses_of(found["spec"]["template"], reference)
-        if uses and _only_init(uses):
-            refresh.warnings.append(
-                f"none but init containers of {refresh.owner} use {reference}: "
-                "what they have read is not looked at"
+    pods: Sequence[Object],
+    named: str | None,
+) -> list[Reference]:
+    """List the objects to verify: the one that was named, or all of the template.
+
+    The name may be ``secret/NAME``; optional objects that do not exist are left out.
+    What may not be read cannot be compared: that counts as not looked at.
+    """
+    template = found["spec"]["template"]
+    if named is not None:
+        one = parse_reference(named if "/" in named else f"configmap/{named}")
+        _read(refresh, [one])
+        if refresh.objects(one) is Absent.MISSING:
+            msg = f"there is no {one} in {refresh.namespace}: check the name"
+            raise NotFoundError(msg)
+        if not any(uses_of(pod, one) for pod in (template, *pods)):
+            msg = (
+                f"{refresh.owner} does not use {one}: "
+                f"`{refresh.shell.cmhot('explain', str(one))}` says who does"
             )
-            continue
-        try:
-            waited = wait(
-                refresh.cluster,
-                str(reference),
-                workload=str(refresh.owner),
-                namespace=refresh.namespace,
-                timeout_s=refresh.left_s,
-                updatable_only=updatable_only,
-            )
-        except UnusedError as error:
-            refresh.warnings.append(str(error))
+            raise UsageError(msg)
+        chosen = [one]
+    else:
+        chosen = sorted(references_of(template))
+        _read(refresh, chosen)
+    looked_at = []
+    for one in chosen:
+        stored = refresh.objects(one)
+        if stored is Absent.UNREAD:
+            refresh.unseen.append(f"{one} may not be read, and so not compared")
+        elif stored is not Absent.MISSING:
+            looked_at.append(one)
+        elif all(use.optional for use in uses_of(template, one)):
+            refresh.warnings.append(f"{one} does not exist, and is optional")
         else:
-            verified.append(waited)
-    return tuple(verified)
+            refresh.unseen.append(f"{one} does not exist: new pods need it to start")
+    return looked_at
+
+
+def _read(refresh: WorkloadRefresh, references: Iterable[Reference]) -> None:
+    refresh.together(*(partial(refresh.objects, one) for one in references))
+
+
+def refuse_blocked(refresh: WorkloadRefresh, pod: Object, *, starts: bool) -> None:
+    """Refuse what cannot succeed, since an object or a key that has to exist does not.
+
+    ``pod`` is a pod or a template; ``starts``: new pods are to be made of it.
+    """
+    named = references_of(pod)
+    _read(refresh, named)
+    for container, _ in containers_of(pod["spec"]):
+        view = view_of(pod, container["name"], refresh.objects)
+        volumes = (one.blocked for one in view.folders.values())
+        why = view.blocked if starts else next(filter(None, volumes), "")
+        if why:
+            what = "its new pods would not start"
+            if not starts:
+                what = "the kubelet cannot renew its volumes"
+            msg = (
+                f"{refresh.owner}: {what}, since {why} (container "
+                f"{container['name']}): put it back, or make it optional"
+            )
+            raise UsageError(msg)
+
+
+def find_caching_nodes(refresh: WorkloadRefresh, pods: Sequence[Object]) -> None:
+    """Find, and warn of, nodes where a sync may read old content from a cache."""
+    from cmhot.cluster.nodes import observe_settings  # noqa: PLC0415 - after the touch
+
+    names = sorted({pod["spec"].get("nodeName") for pod in pods} - {None})
+    nodes = observe_settings(refresh.cluster, sample=names)
+    caching = [
+        node
+        for node in nodes
+        if node.setting is not None and node.setting.strategy is Strategy.CACHE
+    ]
+    if caching:
+        from cmhot.propagation.expectation import sync_reads  # noqa: PLC0415 - the law takes long to import
+
+        caching = [node for node in caching if not sync_reads(node)]
+    if caching:
+        longest = max(node.setting.ttl_s or 0.0 for node in caching if node.setting)
+        refresh.warnings.append(
+            f"{len(caching)} of {len(nodes)} nodes keep what they have read for up to "
+            f"{longest:g} s (strategy Cache): a sync there does not ask again, so this "
+            "cannot force it; use --method rollout"
+        )
+    refresh.caching = {node.name for node in caching}
 
 
 def pods_to_touch(
@@ -266,94 +368,48 @@ def pods_to_touch(
     ]
 
 
-def find_caching_nodes(refresh: WorkloadRefresh, pods: Sequence[Object]) -> None:
-    """Find, and warn of, nodes where a sync may read old content from a cache."""
-    names = sorted({pod["spec"].get("nodeName") for pod in pods} - {None})
-    nodes = observe_settings(refresh.cluster, sample=names)
-    caching = [node for node in nodes if not sync_reads(node)]
-    if caching:
-        longest = max(node.setting.ttl_s or 0.0 for node in caching if node.setting)
-        refresh.warnings.append(
-            f"{len(caching)} of {len(nodes)} nodes keep what they have read for up to "
-            f"{longest:g} s (strategy Cache): a sync there does not ask again, so this "
-            "cannot force it; use --method rollout"
-        )
-    refresh.caching = {node.name for node in caching}
+@dataclass(slots=True)
+class Touches:
+    """Annotates pods, at a limited rate, and knows when each had its last one."""
 
+    refresh: WorkloadRefresh
+    rate_per_s: float
+    last_s: dict[str, float] = field(default_factory=dict)  # by pod
+    tries: int = 0
 
-def annotate(
-    refresh: WorkloadRefresh,
-    pods: Sequence[Object],
-    references: Sequence[Reference],
-    *,
-    rate_per_s: float,
-) -> None:
-    """Touch pods, and touch again those that have read old content."""
-    if not pods:
-        msg = (
-            f"no pod of {refresh.owner} that is on a node mounts the object in a way "
-            "that updates: use --method rollout"
-        )
-        raise UsageError(msg)
-    due = list(pods)
-    pace = _Pace(refresh.cluster.clock, rate_per_s)
-    objects = Objects(refresh.cluster, refresh.namespace)
-    for one in references:
-        objects.add(one, _get(refresh, one))
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        for turn in range(TRIES):
-            list(pool.map(lambda pod: _touch(refresh, pod, pace), due))
-            refresh.writes += len(due)
-            if turn == 0:
-                refresh.report(f"touched {len(due)} pods")
-            else:
-                refresh.report(
-                    f"touched {len(due)} pods again: they had read too early"
-                )
-            refresh.cluster.clock.sleep(SETTLE_S)
-            due = [one for one in due if one["spec"]["nodeName"] not in refresh.caching]
-            due = _stale(refresh, due, references, objects, pool)
-            if not due or not refresh.left_s:
-                break
+    def touch(self, pods: Sequence[Object]) -> None:
+        """Annotate pods, side by side."""
+        pace = _Pace(self.refresh.cluster.clock, self.rate_per_s)
+        self.refresh.together(*(partial(self._touch, pod, pace) for pod in pods))
+        self.refresh.writes += len(pods)
+        again = "" if not self.tries else " again: they still had the old content"
+        self.refresh.report(f"touched {number_of(len(pods), 'pod')}{again}")
+        self.tries += 1
 
+    def _touch(self, pod: Object, pace: _Pace) -> None:
+        pace.wait()
+        name, clock = pod["metadata"]["name"], self.refresh.cluster.clock
+        body = {"metadata": {"annotations": {TOUCHED: str(clock.utc_ns())}}}
+        try:
+            self.refresh.cluster.patch(
+                POD, name, body, namespace=self.refresh.namespace
+            )
+        except NotFoundError:
+            return  # it has gone meanwhile, and its successor reads for itself
+        self.last_s[name] = clock.monotonic()
 
-def _stale(
-    refresh: WorkloadRefresh,
-    pods: Sequence[Object],
-    references: Sequence[Reference],
-    objects: Objects,
-    pool: ThreadPoolExecutor,
-) -> list[Object]:
-    """List the pods that hold old content."""
-    parts = [
-        (part, reference)
-        for pod in pods
-        for reference in references
-        for part in container_uses(pod, uses_of(pod, reference), immutable=False)
-        if part.updates
-    ]
-
-    def state(one: tuple[ContainerUses, Reference]) -> ContentState:
-        part, reference = one
-        return inspect(refresh.cluster, part, reference, objects).state
-
-    states = zip(parts, pool.map(state, parts), strict=True)
-    stale = {one.name for (one, _), found in states if found is ContentState.STALE}
-    return [pod for pod in pods if pod["metadata"]["name"] in stale]
-
-
-def _touch(refresh: WorkloadRefresh, pod: Object, pace: _Pace) -> None:
-    pace.wait()
-    stamp = str(refresh.cluster.clock.utc_ns())
-    try:
-        refresh.cluster.patch(
-            POD,
-            pod["metadata"]["name"],
-            {"metadata": {"annotations": {TOUCHED: stamp}}},
-            namespace=refresh.namespace,
-        )
-    except NotFoundError:
-        return  # it has gone meanwhile, and its successor reads for itself
+    def repeat(self, parts: Iterable[ContainerUses]) -> None:
+        """Touch the pods again that still have old content, where that can help."""
+        now = self.refresh.cluster.clock.monotonic()
+        due = {
+            part.name: part.pod
+            for part in parts
+            if part.updates
+            and part.node not in self.refresh.caching
+            and now - self.last_s.get(part.name, now) >= SETTLE_S
+        }
+        if due and self.tries < TRIES:
+            self.touch(list(due.values()))
 
 
 class _Pace:
@@ -368,19 +424,49 @@ class _Pace:
 
     def wait(self) -> None:
         with self._lock:
-            due = (self._passed - self._per_s) / self._per_s
+            due = (self._passed + 1 - self._per_s) / self._per_s
             self._passed += 1
             self._clock.sleep(self._begin + due - self._clock.monotonic())
 
 
-def roll_out(refresh: WorkloadRefresh) -> None:
-    """Change the template, and wait until all pods are from the new one."""
-    second = refresh.cluster.clock.utc_ns() // NS_PER_S
-    stamp = dt.datetime.fromtimestamp(second, dt.UTC).isoformat()
-    annotations = {"metadata": {"annotations": {TOUCHED: stamp}}}
+def read_by_init(
+    found: Object, references: Sequence[Reference]
+) -> tuple[list[Reference], list[Reference]]:
+    """Tell objects that running containers use from those of init containers alone."""
+    template = found["spec"]["template"]
+    alone = [
+        one
+        for one in references
+        if (uses := uses_of(template, one))
+        and all(use.role is Role.INIT for use in uses)
+    ]
+    return [one for one in references if one not in alone], alone
+
+
+def are_newer(pods: Iterable[Object], objects: Iterable[Object]) -> bool:
+    """Tell whether all pods were made after the last write to each of the objects."""
+    writes = [last_update_ns(one) for one in objects]
+    made = [pod["metadata"].get("creationTimestamp") for pod in pods]
+    if not all(writes) or not all(made):
+        return False
+    first = min(dt.datetime.fromisoformat(one).timestamp() for one in made)
+    # both are whole seconds
+    return first > max(one / NS_PER_S for one in writes if one is not None)
+
+
+def change_template(refresh: WorkloadRefresh) -> Rollout:
+    """Write into the template what `kubectl rollout restart` does.
+
+    Operators keep that annotation of templates which they write, and no other.
+    """
+    instant = dt.datetime.fromtimestamp(
+        refresh.cluster.clock.utc_ns() / NS_PER_S, dt.UTC
+    )
+    stamp = instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    annotations = {"metadata": {"annotations": {RESTARTED: stamp}}}
     refresh.patch({"spec": {"template": annotations}})
     refresh.report("changed the template: the rollout has begun")
-    refresh.await_rollout()
+    return Rollout(refresh, stamp)
 
 
 def recreate(refresh: WorkloadRefresh, state: WorkloadState) -> None:
@@ -391,11 +477,12 @@ def recreate(refresh: WorkloadRefresh, state: WorkloadState) -> None:
         if not _is_refusal(error):  # the workload may have been scaled all the same
             scale_up(refresh, state.replicas, is_in_doubt=True)
         raise
+    replicas = state.replicas
     try:
-        _await_gone(refresh, state)
+        replicas = _await_gone(refresh, state)
     finally:
-        scale_up(refresh, state.replicas)
-    refresh.await_rollout()
+        scale_up(refresh, replicas)
+    refresh.follow(Rollout(refresh))
 
 
 def _scale_down(refresh: WorkloadRefresh, state: WorkloadState) -> None:
@@ -423,15 +510,29 @@ def _is_refusal(error: BaseException) -> bool:
     return is_sure and status < HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def _await_gone(refresh: WorkloadRefresh, state: WorkloadState) -> None:
+def _await_gone(refresh: WorkloadRefresh, state: WorkloadState) -> int:
+    """Wait until no pod is left; give the replicas that it is to have then.
+
+    Somebody else may scale it up meanwhile: then no pod needs to go any more.
+    """
     while refresh.pods(state.found, leaving=True):
+        found = refresh.read()
+        if replicas := replicas_of(found, refresh.owner.kind):
+            refresh.warnings.append(
+                f"{last_writer(found) or 'somebody'} has set the replicas of "
+                f"{refresh.owner} back to {replicas} before all pods had gone: "
+                "some may be the old ones"
+            )
+            return replicas
         if not refresh.left_s:
             msg = (
-                f"pods of {refresh.owner} do not go: see `kubectl get pods -n "
-                f"{refresh.namespace}`; its replicas have been restored"
+                f"pods of {refresh.owner} do not go: see "
+                f"`{refresh.shell.kubectl('get', 'pods')}`; its replicas have been "
+                "restored"
             )
             raise ClusterError(msg)
         refresh.cluster.clock.sleep(POLL_S)
+    return state.replicas
 
 
 def scale_up(
@@ -472,8 +573,6 @@ def scale_up(
 
 
 def _alarm(refresh: WorkloadRefresh, replicas: int) -> str:
-    owner, namespace = refresh.owner, refresh.namespace
-    return (
-        f"{owner} IS AT 0 REPLICAS: `kubectl scale {owner} -n {namespace} "
-        f"--replicas={replicas}`, or call again"
-    )
+    owner = refresh.owner
+    scale = refresh.shell.kubectl("scale", str(owner), f"--replicas={replicas}")
+    return f"{owner} IS AT 0 REPLICAS: `{scale}`, or call again"

@@ -2,31 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from cmhot.display import Page, Shown, as_lines
 from cmhot.errors import UsageError
+from cmhot.kubelet.uses import Role, references_of, uses_of
 from cmhot.propagation.methods import (
+    AUTOSCALER,
+    BUDGET,
+    FIRST_LOOK_S,
     IN_PHASE,
+    Rollout,
+    Touches,
     WorkloadRefresh,
-    annotate,
+    are_newer,
+    change_template,
     choose_objects,
     find_caching_nodes,
     pods_to_touch,
+    read_by_init,
     recreate,
-    roll_out,
+    refuse_blocked,
     scale_up,
-    verify,
 )
-from cmhot.propagation.workload import parse_workload
+from cmhot.propagation.remedies import restarted_by, to_replace, without_refresh
+from cmhot.propagation.workload import (
+    is_rolled_out,
+    number_of,
+    parse_workload,
+    replacement_of,
+    unready_nodes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from cmhot.cluster.port import Cluster
-    from cmhot.kubelet.uses import Reference
+    from cmhot.kubelet.uses import Object, Reference
+    from cmhot.propagation.remedies import Shell
     from cmhot.propagation.wait import Waited
     from cmhot.propagation.workload import Workload, WorkloadState
 
@@ -34,8 +49,8 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT_S = 300.0
 DEFAULT_RATE_PER_S = 50.0
 """Pods touched a second: an API server can do far more, but each is a watch event."""
-HPA, PDB = "hpa", "pdb"
-"""Reasons to refuse that ``despite`` may override."""
+HPA, PDB, CURRENT = "hpa", "pdb", "current"
+"""Reasons to refuse, or to do nothing, that ``despite`` may override."""
 
 
 class Method(StrEnum):
@@ -78,6 +93,8 @@ class Refreshed(Shown):
         None: there was none.
     verified
         The content found inside the pods afterwards, object by object.
+    unseen
+        What the pods use and was not looked at, and why.
     """
 
     owner: Workload
@@ -92,11 +109,13 @@ class Refreshed(Shown):
     seconds: float = 0.0
     restored: int | None = None
     verified: tuple[Waited, ...] = ()
+    unseen: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """Whether all containers that were inspected have it; a dry run is fine."""
-        return all(one.landed for one in self.verified)
+        """Whether all was looked at, and all containers have it; a dry run is fine."""
+        is_seen = self.dry_run or not self.unseen
+        return is_seen and all(one.landed for one in self.verified)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of ``refresh --json``."""
@@ -114,6 +133,7 @@ class Refreshed(Shown):
             "seconds": self.seconds,
             "restored": self.restored,
             "verified": [one.to_dict() for one in self.verified],
+            "unseen": list(self.unseen),
         }
 
     def to_text(self) -> str:
@@ -124,6 +144,7 @@ class Refreshed(Shown):
         lines += [f"! {warning}" for warning in self.warnings]
         for one in self.verified:
             lines += one.to_text().split("\n")
+        lines += self._not_looked_at()
         return as_lines([*lines, *self._durations()])
 
     def page(self) -> Page:
@@ -134,6 +155,7 @@ class Refreshed(Shown):
             *(f"{would}{step}" for step in self.steps),
             *self.warnings,
             *(line for one in pages for line in (one.heading, *one.notes)),
+            *self._not_looked_at(),
             *self._durations(),
         ]
         return Page(self._heading(), [row for one in pages for row in one.rows], notes)
@@ -145,7 +167,14 @@ class Refreshed(Shown):
     def _durations(self) -> list[str]:
         if self.acted_s is None:
             return []
-        return [f"done after {self.acted_s:.1f} s, verified after {self.seconds:.1f} s"]
+        done = f"done after {self.acted_s:.1f} s"
+        if not self.verified:
+            return [f"{done}; nothing was looked at"]
+        verdict = "verified" if self.ok else "NOT verified"
+        return [f"{done}, {verdict} after {self.seconds:.1f} s"]
+
+    def _not_looked_at(self) -> list[str]:
+        return [f"not looked at: {one}" for one in self.unseen]
 
 
 def refresh(
@@ -180,13 +209,15 @@ def refresh(
         Of the workload; None: that of the context.
     configmap
         Verify this one alone: its name, or ``secret/NAME``;
-        None: all ConfigMaps that the pods' containers use, without init containers.
+        None: all ConfigMaps and Secrets of the template. What only init containers use
+        cannot be looked at: their pods have to be newer than its last change.
     dry_run
         List what would be done, and do nothing.
     despite
         Reasons to refuse that are overridden: ``hpa`` (an autoscaler scales it),
         ``pdb`` (a PodDisruptionBudget allows fewer pods to be missing);
-        for ``recreate`` also that they may not be listed.
+        for ``recreate`` also that they may not be listed. ``current`` (restart pods
+        also when all of them have started since the last change, and hold it).
     timeout_s
         Longest time for the whole refresh, seconds.
     rate_per_s
@@ -206,14 +237,17 @@ def refresh(
     UsageError
         The method cannot work here, or there is a reason to refuse.
     ClusterError
-        It was not complete in time.
+        It was not complete in time, or somebody has undone it meanwhile.
     """
     namespace = namespace or cluster.namespace
     chosen = _method(method)
-    unknown = sorted(set(despite) - {HPA, PDB})
+    unknown = sorted(set(despite) - {HPA, PDB, CURRENT})
     if unknown:
-        msg = f"--despite {unknown[0]} is not known: it takes {HPA} or {PDB}"
+        known = f"{HPA}, {PDB} or {CURRENT}"
+        msg = f"--despite {unknown[0]} is not known: it takes {known}"
         raise UsageError(msg)
+    if (instead := without_refresh(workload)) is not None:
+        raise UsageError(instead)
     begin = cluster.clock.monotonic()
     work = WorkloadRefresh(
         cluster=cluster,
@@ -222,43 +256,217 @@ def refresh(
         until_s=begin + timeout_s,
         report=tell,
     )
-    state = work.state()
-    references: Sequence[Reference] = ()
-    if state.remembered is None:
-        references = choose_objects(work, state.found, configmap)
-        _refuse(chosen, state, references, despite)
-        work.warnings += filter(None, [state.forgotten])
-    steps = _steps(chosen, state, work, references)
-    acted_s, seconds = None, 0.0
+    plan = _plan(work, chosen, configmap, despite)
+    acted_s: float | None = None
     verified: tuple[Waited, ...] = ()
     if not dry_run:
-        _act(chosen, state, work, references, rate_per_s)
-        acted_s = cluster.clock.monotonic() - begin
-        if state.remembered is not None:
-            # no problem with an object may keep the pods away
-            references = choose_objects(work, state.found, configmap)
-        verified = verify(
-            work,
-            work.read(),
-            references,
-            # content that no sync brings is out of this method's reach
-            updatable_only=chosen is Method.ANNOTATE,
-        )
-        seconds = cluster.clock.monotonic() - begin
+        acted_s, verified = _act(work, plan, configmap, rate_per_s)
     return Refreshed(
         owner=work.owner,
         namespace=namespace,
         method=chosen,
         dry_run=dry_run,
-        steps=tuple(steps),
+        steps=tuple(plan.steps),
         warnings=tuple(work.warnings),
-        pods=state.replicas,
+        pods=plan.state.replicas,
         writes=work.writes,
-        acted_s=acted_s,
-        seconds=seconds,
-        restored=None if dry_run else state.remembered,
+        acted_s=None if acted_s is None else acted_s - begin,
+        seconds=cluster.clock.monotonic() - begin if verified else 0.0,
+        restored=None if dry_run else plan.state.remembered,
         verified=verified,
+        unseen=tuple(work.unseen),
     )
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What a refresh is to do, and what it found before."""
+
+    method: Method
+    state: WorkloadState
+    pods: Sequence[Object]
+    looked_at: Sequence[Reference] = ()  # objects that running containers use
+    targets: Sequence[Object] = ()  # pods to touch
+    is_needless: bool = False  # no pod is older than what it uses
+    steps: list[str] = field(default_factory=list)
+
+
+def _plan(
+    work: WorkloadRefresh,
+    method: Method,
+    named: str | None,
+    despite: Collection[str],
+) -> _Plan:
+    """Read what there is, refuse what cannot work, and list the steps."""
+    found = work.find()
+    kinds = {
+        Method.ANNOTATE: (),
+        Method.ROLLOUT: (BUDGET,),
+        Method.RECREATE: (AUTOSCALER, BUDGET),
+    }
+    states: list[WorkloadState] = []
+    pods: list[Object] = []
+    work.together(
+        lambda: states.append(work.state(found, kinds[method])),
+        lambda: pods.extend(work.pods(found)),
+    )
+    plan = _Plan(method, states[0], pods)
+    if plan.state.remembered is not None:
+        work.warnings.append("an earlier call was interrupted while there were no pods")
+        plan.steps = [f"scale back to the {plan.state.remembered} replicas that it had"]
+        return plan
+    work.warnings += filter(None, [plan.state.forgotten])
+    references = choose_objects(work, found, pods, named)
+    plan.looked_at, by_init = read_by_init(found, references)
+    if method is Method.ANNOTATE:
+        _plan_touches(work, plan, by_init)
+        return plan
+    template = found["spec"]["template"]
+    if method is Method.ROLLOUT:
+        refuse_rollout(plan.state, despite, shell=work.shell, pods=pods)
+    else:
+        refuse_recreate(plan.state, despite)
+    refuse_blocked(work, template, starts=True)
+    _warn_of_others(work, plan)
+    work.warnings += [
+        f"none but init containers of {work.owner} use {one}: "
+        "what they have read is not looked at"
+        for one in by_init
+    ]
+    _plan_restarts(work, plan, is_meant=CURRENT in despite or bool(by_init))
+    return plan
+
+
+def _plan_touches(
+    work: WorkloadRefresh, plan: _Plan, by_init: Sequence[Reference]
+) -> None:
+    state, owner = plan.state, work.owner
+    refuse_annotate(state)
+    instead = _anew(state, work.shell, plan.pods)
+    if not (plan.looked_at or by_init or work.unseen):
+        msg = f"{owner} uses no ConfigMap and no Secret: there is nothing to bring in"
+        raise UsageError(msg)
+    if by_init and not plan.looked_at:
+        some = ", ".join(map(str, by_init))
+        msg = (
+            f"none but init containers of {owner} use {some}, and no sync lets them "
+            f"read it again: {instead}"
+        )
+        raise UsageError(msg)
+    plan.targets = pods_to_touch(plan.pods, plan.looked_at)
+    if not plan.targets:
+        msg = (
+            f"no pod of {owner} that is on a node mounts the object in a way that "
+            f"updates: {instead}"
+        )
+        raise UsageError(msg)
+    refuse_blocked(work, plan.targets[0], starts=False)
+    older = [one for one in by_init if not are_newer(plan.pods, [work.stored(one)])]
+    work.unseen += [
+        f"what init containers of {owner} have read of {one} is not looked at, and no "
+        "sync lets them read it again"
+        for one in older
+    ]
+    number = f"{len(plan.targets)} of {number_of(len(plan.pods), 'pod')}"
+    plan.steps = [f"touch {number}, and again those that still have the old content"]
+
+
+def _plan_restarts(work: WorkloadRefresh, plan: _Plan, *, is_meant: bool) -> None:
+    """List the steps that make new pods, unless there is nothing new for them."""
+    state, number = plan.state, plan.state.replicas
+    holds = bool(plan.looked_at and plan.pods) and not work.unseen
+    if holds and _hold_already(work, plan):
+        stored = [work.stored(one) for one in plan.looked_at]
+        is_done = is_rolled_out(state.found, work.owner.kind)
+        plan.is_needless = is_done and not is_meant and are_newer(plan.pods, stored)
+        if not plan.is_needless:
+            work.warnings.append(
+                "every container holds the current content already: new pods are of "
+                "use to programs alone that read it at their start"
+            )
+    if plan.is_needless:
+        plan.steps = [
+            (
+                f"restart nothing: all {number_of(number, 'pod')} have started since "
+                "the last change of what they use, and hold it (--despite current "
+                "restarts them all the same)"
+            )
+        ]
+    elif plan.method is Method.ROLLOUT:
+        kind = state.strategy.get("type", "RollingUpdate")
+        missing = f"at most {state.unavailable} of them missing at a time"
+        plan.steps = [f"replace {number_of(number, 'pod')} by {kind}, {missing}"]
+    else:
+        plan.steps = [
+            f"remember {number} replicas, scale to 0, wait until the last pod has gone",
+            f"scale back to {number}, wait until all are available",
+        ]
+
+
+def _hold_already(work: WorkloadRefresh, plan: _Plan) -> bool:
+    from cmhot.propagation.verification import hold_already  # noqa: PLC0415 - see `_act`
+
+    return hold_already(work, plan.pods, plan.looked_at)
+
+
+def _warn_of_others(work: WorkloadRefresh, plan: _Plan) -> None:
+    """Warn of who else changes the workload, and of what stops a rollout."""
+    owner, found = work.owner, plan.state.found
+    if (operator := replacement_of(found).operator) is not None:
+        work.warnings.append(
+            f"{owner} belongs to {operator}, whose controller may undo this: should "
+            "it do so, change it there, or delete the pods one after the other"
+        )
+    if by := restarted_by(found):
+        work.warnings.append(
+            f"{owner} is annotated with {by}: something rolls it out by itself after a "
+            "change, perhaps in a moment; this makes another rollout"
+        )
+    nodes = unready_nodes(plan.pods)
+    if owner.kind == "DaemonSet" and len(nodes) >= plan.state.unavailable:
+        work.warnings.append(
+            f"its pods on {', '.join(nodes)} are not Ready, and at most "
+            f"{plan.state.unavailable} may be missing at a time (maxUnavailable): the "
+            "rollout does not go on before they are"
+        )
+
+
+def _act(
+    work: WorkloadRefresh, plan: _Plan, named: str | None, rate_per_s: float
+) -> tuple[float | None, tuple[Waited, ...]]:
+    """Take the steps; give the instant at which they were done, and what is seen."""
+    clock, tried = work.cluster.clock, plan.method.value
+    if plan.targets:
+        touches = Touches(work, rate_per_s)
+        touches.touch(plan.targets)
+        acted_s = clock.monotonic()
+    # the touch comes first: to import what looks takes as long
+    from cmhot.propagation.verification import verify  # noqa: PLC0415
+
+    if plan.state.remembered is not None:
+        scale_up(work, plan.state.remembered)
+        work.follow(Rollout(work))
+        acted_s = clock.monotonic()
+        # no problem with an object may keep the pods away
+        found = work.read()
+        references = choose_objects(work, found, work.pods(found), named)
+        looked_at, _ = read_by_init(found, references)
+        return acted_s, verify(work, looked_at, tried=tried)
+    if plan.is_needless:
+        return clock.monotonic(), verify(work, plan.looked_at, tried=tried)
+    if plan.method is Method.ANNOTATE:
+        find_caching_nodes(work, plan.targets)
+        work.warnings.append(IN_PHASE)
+        clock.sleep(FIRST_LOOK_S - (clock.monotonic() - acted_s))
+        return acted_s, verify(work, plan.looked_at, tried=tried, touches=touches)
+    if plan.method is Method.RECREATE:
+        recreate(work, plan.state)
+        return clock.monotonic(), verify(work, plan.looked_at, tried=tried)
+    rollout = change_template(work)
+    if not plan.looked_at or plan.state.replicas == 0:
+        work.follow(rollout)
+    seen = verify(work, plan.looked_at, tried=tried, rollout=rollout, old=plan.pods)
+    return rollout.completed_s, seen
 
 
 def _method(text: str) -> Method:
@@ -270,87 +478,39 @@ def _method(text: str) -> Method:
         raise UsageError(msg) from None
 
 
-def _refuse(
-    method: Method,
+def refuse_rollout(
     state: WorkloadState,
-    references: Sequence[Reference],
     despite: Collection[str],
+    *,
+    shell: Shell,
+    pods: Sequence[Object] = (),
 ) -> None:
-    if method is Method.ROLLOUT:
-        refuse_rollout(state, despite)
-    elif method is Method.RECREATE:
-        refuse_recreate(state, despite)
-    else:
-        refuse_annotate(state)
-        if not references:
-            msg = f"{state.owner} uses no ConfigMap: name the object with --configmap"
-            raise UsageError(msg)
-
-
-def _steps(
-    method: Method,
-    state: WorkloadState,
-    work: WorkloadRefresh,
-    references: Sequence[Reference],
-) -> list[str]:
-    """List the steps that will be done, and warn of their effects."""
-    number = state.replicas
-    if state.remembered is not None:
-        work.warnings.append("an earlier call was interrupted while there were no pods")
-        return [f"scale back to the {state.remembered} replicas that it had"]
-    if method is Method.ANNOTATE:
-        pods = pods_to_touch(work.pods(state.found), references)
-        find_caching_nodes(work, pods)
-        work.warnings.append(IN_PHASE)
-        return [f"touch {len(pods)} of {number} pods, and again who read too early"]
-    if method is Method.ROLLOUT:
-        kind = state.strategy.get("type", "RollingUpdate")
-        missing = f"at most {state.unavailable} of them missing at a time"
-        return [f"replace {number} pods by {kind}, {missing}"]
-    return [
-        f"remember {number} replicas, scale to 0, wait until the last pod has gone",
-        f"scale back to {number}, wait until all are available",
-    ]
-
-
-def _act(
-    method: Method,
-    state: WorkloadState,
-    work: WorkloadRefresh,
-    references: Sequence[Reference],
-    rate_per_s: float,
-) -> None:
-    if state.remembered is not None:
-        scale_up(work, state.remembered)
-        work.await_rollout()
-    elif method is Method.ANNOTATE:
-        pods = pods_to_touch(work.pods(state.found), references)
-        annotate(work, pods, references, rate_per_s=rate_per_s)
-    elif method is Method.ROLLOUT:
-        roll_out(work)
-    else:
-        recreate(work, state)
-
-
-def refuse_rollout(state: WorkloadState, despite: Collection[str]) -> None:
     """Refuse a rollout that would not happen, or would take too many pods at once."""
-    owner = state.owner
-    if state.found["spec"].get("paused"):
-        msg = f"{owner} is paused: resume it first (kubectl rollout resume {owner})"
-        raise UsageError(msg)
-    if state.strategy.get("type") == "OnDelete":
-        msg = (
-            f"{owner} replaces pods only when they are deleted (OnDelete): "
-            "delete them, or use --method annotate"
-        )
-        raise UsageError(msg)
-    if state.partition:
-        msg = (
-            f"a rollout of {owner} leaves its pods below {state.partition} as they "
-            "are (partition): set that to 0, or use --method annotate"
-        )
+    if not replacement_of(state.found).reaches_all:
+        msg = _anew(state, shell, pods)
+        if any(
+            not use.way.is_fixed and use.role is not Role.INIT
+            for reference in references_of(state.found["spec"]["template"])
+            for use in uses_of(state.found["spec"]["template"], reference)
+        ):
+            annotate = shell.cmhot("refresh", str(state.owner), "--method", "annotate")
+            msg = f"{msg}; for volumes: {annotate}"
         raise UsageError(msg)
     _refuse_budget(state, state.unavailable, despite, "a rollout of")
+
+
+def _anew(state: WorkloadState, shell: Shell, pods: Sequence[Object]) -> str:
+    """Say how a workload gets new pods."""
+    owner, replacement = state.owner, replacement_of(state.found)
+    if replacement.reaches_all:
+        again = shell.cmhot("refresh", str(owner), "--method", "rollout")
+        return f"use --method rollout: {again}"
+    why = to_replace(owner, replacement)
+    if replacement.paused:
+        return f"{why}: {shell.kubectl('rollout', 'resume', str(owner))}"
+    first = min((pod["metadata"]["name"] for pod in pods), default="NAME")
+    delete = shell.kubectl("delete", "pod", first)
+    return f"{why}: delete them one after the other, as in {delete}"
 
 
 def refuse_recreate(state: WorkloadState, despite: Collection[str]) -> None:

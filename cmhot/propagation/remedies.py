@@ -7,18 +7,29 @@ nobody, and a deleted pod of a Job counts as one of its failed tries.
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cmhot.propagation.workload import TOUCHED, Replacement
+from cmhot.propagation.workload import TOUCHED, Replacement, Workload
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from cmhot.cluster.port import Cluster
     from cmhot.kubelet.uses import Object
-    from cmhot.propagation.workload import Workload
+
+
+_OTHERS = {
+    **dict.fromkeys(["job", "jobs"], "Job"),
+    **dict.fromkeys(["cronjob", "cronjobs", "cj"], "CronJob"),
+    **dict.fromkeys(["pod", "pods", "po"], "Pod"),
+    **dict.fromkeys(["replicaset", "replicasets", "rs"], "ReplicaSet"),
+}
+"""Kinds that `cmhot refresh` does not handle, as people type them."""
+_RESTARTER = re.compile(r"(^|\.)reloader\.stakater\.com/|^wave\.pusher\.com/update-on")
+"""Annotations of controllers that restart pods after a change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +198,29 @@ def to_finish(owner: Workload, replacement: Replacement, *, shell: Shell) -> Rem
 def _runs_once(owner: Workload, pod: Object) -> bool:
     """Tell whether a pod of somebody else's kind is to end by itself."""
     return bool(owner.group) and pod["spec"].get("restartPolicy", "Always") != "Always"
+
+
+def restarted_by(found: Object) -> str:
+    """Name the annotation by which something restarts a workload after a change.
+
+    Of Reloader (stakater), and of Wave; empty: none is known here.
+    """
+    metas = (found["metadata"], found["spec"]["template"].get("metadata") or {})
+    names = {name for meta in metas for name in meta.get("annotations") or ()}
+    return min((one for one in names if _RESTARTER.search(one)), default="")
+
+
+def without_refresh(workload: str) -> str | None:
+    """Say what there is instead of a refresh for a kind that has none; None: it has."""
+    kind, _, name = workload.strip().partition("/")
+    found = _OTHERS.get(kind.lower())
+    if found is None or not name:
+        return None
+    if found == "ReplicaSet":
+        what = "delete its pods one after the other: it makes others"
+    else:
+        what = _without_command(Workload(found, name))
+    return f"refresh does not know {workload.strip()}: {what}"
 
 
 def _without_command(owner: Workload) -> str:

@@ -15,7 +15,6 @@ from cmhot.cluster.nodes import observe_settings
 from cmhot.display import Page, Shown, as_lines
 from cmhot.errors import ForbiddenError, NotFoundError, UsageError
 from cmhot.kubelet.uses import Reference, parse_reference
-from cmhot.propagation.expectation import remaining_s
 from cmhot.propagation.inspection import (
     ContentState,
     EphemeralContainers,
@@ -302,7 +301,7 @@ def wait(
     if owner is not None:
         found = cluster.get(KINDS[owner.kind], owner.name, namespace=namespace)
         labels = selector_of(found)
-    return _Wait(
+    return LandingWatch(
         cluster=cluster,
         reference=wanted,
         namespace=namespace,
@@ -341,7 +340,7 @@ def wait_for_applied(
         reference = Reference(one["kind"].lower(), meta["name"])
         where = meta.get("namespace", cluster.namespace)
         try:
-            waited = _Wait(
+            waited = LandingWatch(
                 cluster=cluster,
                 reference=reference,
                 namespace=where,
@@ -363,7 +362,7 @@ def wait_for_applied(
 
 
 @dataclass(slots=True)
-class _Wait(ContainerWatch):
+class LandingWatch(ContainerWatch):
     """Watches until all containers hold the content, or it is in vain."""
 
     given: Setting | None = None  # of kubelets that may not be asked
@@ -507,6 +506,8 @@ class _Wait(ContainerWatch):
             self.nodes = {node.name: node for node in found}
         if not lagging or self.updated_ns is None:
             return None
+        from cmhot.propagation.expectation import remaining_s  # noqa: PLC0415 - the law takes long to import
+
         waited_s = (self.cluster.clock.utc_ns() - self.updated_ns) / NS_PER_S
         homes = {part.name: part.node for _, part in self.parts}
         return remaining_s(

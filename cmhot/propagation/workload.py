@@ -15,7 +15,7 @@ from cmhot.errors import UsageError
 from cmhot.kubelet.uses import Kind, uses_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from cmhot.kubelet.uses import Object, Reference, Use
 
@@ -34,7 +34,10 @@ REMEMBERED = "cmhot.dev/replicas"
 generation that this request made, ``3@8``. Scaling it or changing its template makes
 another generation: then the number is no longer ours to restore."""
 TOUCHED = "cmhot.dev/refreshed"
-"""Annotation of a pod, or of a template, whose change is a refresh."""
+"""Annotation of a pod whose change is a refresh."""
+RESTARTED = "kubectl.kubernetes.io/restartedAt"
+"""Annotation of a template whose change is a rollout, as `kubectl rollout restart` has
+it."""
 _ENDED = {"Succeeded", "Failed"}
 _GROUPS = {
     **dict.fromkeys(["ReplicaSet", "Deployment", "StatefulSet", "DaemonSet"], "apps"),
@@ -162,6 +165,48 @@ def controller_of(found: Object) -> Workload | None:
             is_own = _GROUPS.get(kind) == group
             return Workload(kind, one["name"], "" if is_own else group)
     return None
+
+
+def is_pod_of(pod: Object, found: Object, owner: Workload) -> bool:
+    """Report whether a pod is a workload's own: by its controller, not by its labels.
+
+    Of the same kind and name, that may still be one that was deleted, and made anew.
+    """
+    if owner_of(pod, lambda one: one == owner) != owner:
+        return False
+    uids = {
+        one.get("uid")
+        for one in pod["metadata"]["ownerReferences"]
+        if one.get("controller") and one["kind"] == owner.kind
+    }
+    return uids <= {None, found["metadata"].get("uid")}
+
+
+def last_writer(found: Object) -> str:
+    """Name who has written an object last, its status left aside; empty: not told."""
+    fields: Sequence[Object] = found["metadata"].get("managedFields") or ()
+    written = [one for one in fields if not one.get("subresource") and one.get("time")]
+    last = max(written, key=lambda one: str(one["time"]), default={})
+    return str(last.get("manager", ""))
+
+
+def unready_nodes(pods: Iterable[Object]) -> list[str]:
+    """Name the nodes of pods that are not Ready."""
+    return sorted(
+        {
+            pod["spec"].get("nodeName") or "no node"
+            for pod in pods
+            if not any(
+                one["type"] == "Ready" and one["status"] == "True"
+                for one in (pod.get("status") or {}).get("conditions") or ()
+            )
+        }
+    )
+
+
+def number_of(number: int, thing: str) -> str:
+    """Count things in words: ``1 pod``, ``2 pods``."""
+    return f"{number} {thing}{'s' * (number != 1)}"
 
 
 def is_leaving(pod: Object) -> bool:
