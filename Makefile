@@ -71,6 +71,7 @@ bench: $(READY)  ## speed: imports, law, model, summaries; the testbed's start, 
 	@$(RUN) benchmarks.explain
 	@$(RUN) benchmarks.startup
 	@$(RUN) benchmarks.probe
+	@$(RUN) benchmarks.refresh
 
 studies: $(READY)  ## law against model, model against measured runs (docs/studies/)
 	@$(RUN) studies.law
