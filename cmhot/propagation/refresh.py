@@ -271,7 +271,7 @@ def refresh(
         pods=plan.state.replicas,
         writes=work.writes,
         acted_s=None if acted_s is None else acted_s - begin,
-        seconds=cluster.clock.monotonic() - begin if verified else 0.0,
+        seconds=0.0 if dry_run else cluster.clock.monotonic() - begin,
         restored=None if dry_run else plan.state.remembered,
         verified=verified,
         unseen=tuple(work.unseen),
@@ -325,7 +325,7 @@ def _plan(
     if method is Method.ROLLOUT:
         refuse_rollout(plan.state, despite, shell=work.shell, pods=pods)
     else:
-        refuse_recreate(plan.state, despite)
+        refuse_recreate(plan.state, despite, shell=work.shell, pods=pods)
     refuse_blocked(work, template, starts=True)
     _warn_of_others(work, plan)
     work.warnings += [
@@ -423,7 +423,8 @@ def _warn_of_others(work: WorkloadRefresh, plan: _Plan) -> None:
             "change, perhaps in a moment; this makes another rollout"
         )
     nodes = unready_nodes(plan.pods)
-    if owner.kind == "DaemonSet" and len(nodes) >= plan.state.unavailable:
+    is_full = nodes and len(nodes) >= plan.state.unavailable
+    if owner.kind == "DaemonSet" and is_full:
         work.warnings.append(
             f"its pods on {', '.join(nodes)} are not Ready, and at most "
             f"{plan.state.unavailable} may be missing at a time (maxUnavailable): the "
@@ -513,33 +514,38 @@ def _anew(state: WorkloadState, shell: Shell, pods: Sequence[Object]) -> str:
     return f"{why}: delete them one after the other, as in {delete}"
 
 
-def refuse_recreate(state: WorkloadState, despite: Collection[str]) -> None:
+def refuse_recreate(
+    state: WorkloadState,
+    despite: Collection[str],
+    *,
+    shell: Shell,
+    pods: Sequence[Object] = (),
+) -> None:
     """Refuse to scale a workload to nothing that others scale, or that must stay up."""
-    owner = state.owner
+    owner, instead = state.owner, _anew(state, shell, pods)
     if owner.kind == "DaemonSet":
-        msg = f"{owner} has no replicas to scale: use --method rollout"
+        msg = f"{owner} has no replicas to scale: {instead}"
         raise UsageError(msg)
     if state.replicas == 0:
         msg = f"{owner} has no replicas: there is nothing to recreate"
         raise UsageError(_with(state.forgotten, msg))
-    _refuse_loss(state)
+    _refuse_loss(state, instead)
     if state.autoscalers is None and HPA not in despite:
         msg = (
             f"whether an autoscaler scales {owner} may not be seen: look yourself, and "
-            "say --despite hpa, or use --method rollout"
+            f"say --despite hpa; or {instead}"
         )
         raise UsageError(msg)
     if state.autoscalers and HPA not in despite:
         msg = (
             f"{owner} is scaled by the autoscaler {', '.join(state.autoscalers)}, "
-            "which acts on the same replicas: use --method rollout, or say "
-            "--despite hpa"
+            f"which acts on the same replicas: say --despite hpa; or {instead}"
         )
         raise UsageError(msg)
     if state.budgets is None and PDB not in despite:
         msg = (
             f"whether a PodDisruptionBudget wants pods of {owner} to stay may not be "
-            "seen: look yourself, and say --despite pdb, or use --method rollout"
+            f"seen: look yourself, and say --despite pdb; or {instead}"
         )
         raise UsageError(msg)
     _refuse_budget(state, state.replicas, despite, "to recreate")
@@ -556,14 +562,14 @@ def _with(more: str | None, msg: str) -> str:
     return msg if more is None else f"{msg}; {more}"
 
 
-def _refuse_loss(state: WorkloadState) -> None:
+def _refuse_loss(state: WorkloadState, instead: str) -> None:
     """Refuse to replace pods where the new ones would lack something of the old."""
     owner = state.owner
     if state.deletes_claims:
         msg = (
             f"to scale {owner} to nothing would delete its PersistentVolumeClaims and "
             "what is in them (persistentVolumeClaimRetentionPolicy.whenScaled: "
-            "Delete): use --method rollout"
+            f"Delete): {instead}"
         )
         raise UsageError(msg)
     status = state.found.get("status") or {}

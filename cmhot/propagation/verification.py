@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cmhot.errors import ForbiddenError
 from cmhot.kubelet.uses import uses_of
 from cmhot.propagation.inspection import (
     AT_ONCE,
@@ -42,7 +43,12 @@ class _Verification(LandingWatch):
     def _list_pods(self) -> None:
         if self.rollout is not None:
             # before the pods are listed: those of then are all there will be
-            self.is_complete = self.rollout.is_complete()
+            was_complete, self.is_complete = (
+                self.is_complete,
+                self.rollout.is_complete(),
+            )
+            if self.is_complete and not was_complete:
+                self.parts = []  # however recent the last list is
         super(_Verification, self)._list_pods()
 
     def _parts(self, pod: Object) -> Sequence[ContainerUses]:
@@ -114,8 +120,14 @@ def verify(
             touches=touches,
             rollout=rollout,
             old=gone,
+            is_complete=rollout is None,
         )
-        verified.append(watch.wait(refresh.left_s))
+        try:
+            verified.append(watch.wait(refresh.left_s))
+        except ForbiddenError as error:  # no right to run a command in a pod
+            refresh.unseen.append(f"{reference}: {error}")
+    if rollout is not None and rollout.completed_s is None and not verified:
+        refresh.follow(rollout)
     return tuple(verified)
 
 
@@ -135,7 +147,10 @@ def hold_already(
 
     def holds(one: tuple[ContainerUses, Reference]) -> bool:
         part, reference = one
-        found = inspect(refresh.cluster, part, reference, refresh.objects)
+        try:
+            found = inspect(refresh.cluster, part, reference, refresh.objects)
+        except ForbiddenError:
+            return False
         return found.state is ContentState.FRESH
 
     if not parts or not holds(parts[0]):

@@ -399,9 +399,9 @@ def test_an_update_that_is_held_back_is_not_let_go() -> None:
     staged = {"type": "RollingUpdate", "rollingUpdate": {"partition": 2}}
 
     with pytest.raises(UsageError, match=r"holds back an update below pod 2"):
-        refuse_recreate(around(stateful(staged)), ())
-    refuse_recreate(around(stateful(staged, current="db-2")), ())
-    refuse_recreate(around(stateful({"type": "OnDelete"})), ())
+        refuse_recreate(around(stateful(staged)), (), shell=SHELL)
+    refuse_recreate(around(stateful(staged, current="db-2")), (), shell=SHELL)
+    refuse_recreate(around(stateful({"type": "OnDelete"})), (), shell=SHELL)
 
 
 def test_a_pod_without_a_node_is_not_touched(troubled: Troubled) -> None:

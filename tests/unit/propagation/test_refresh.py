@@ -12,10 +12,14 @@ from cmhot.errors import ClusterError, ForbiddenError, NotFoundError, UsageError
 from cmhot.kubelet.settings import Setting, Strategy
 from cmhot.kubelet.uses import CONFIG_MAP
 from cmhot.propagation.methods import FIRST_LOOK_S
+from cmhot.propagation.refresh import refuse_recreate
+from cmhot.propagation.remedies import Shell
 from cmhot.propagation.workload import (
     REMEMBERED,
     RESTARTED,
     TOUCHED,
+    Workload,
+    WorkloadState,
     unready_nodes,
 )
 from tests.unit.living import Living, configmap
@@ -298,6 +302,19 @@ def test_what_may_not_be_read_is_not_verified() -> None:
     assert "verified" not in done.to_text()
 
 
+@pytest.mark.parametrize("method", ["annotate", "rollout"])
+def test_who_may_not_look_inside_may_refresh(living: Hindered, method: str) -> None:
+    """It is done, and it is not verified: both are told."""
+    living.update("2")
+    living.failing["create", "pods/exec"] = ForbiddenError("no exec", status=403)
+
+    done = refresh(living, "deployment/web", method=method)
+
+    assert done.acted_s is not None
+    assert (done.ok, done.verified) == (False, ())
+    assert "not looked at: configmap/m: no exec" in done.to_text()
+
+
 def test_what_no_sync_brings_is_in_the_verdict() -> None:
     """The files are new, the variable is not, and a rollout is named, which helps."""
     living = Living(env=True)
@@ -487,9 +504,9 @@ class Shared(Hindered):
     def shown(self, kind: Kind, one: Object) -> Object:
         """Change its owner."""
         if kind == POD and one["metadata"]["name"] == "web-1":
-            owner = {"apiVersion": "apps.kruise.io/v1", "kind": "Deployment"}
-            more = {"name": "web", "uid": "of-another", "controller": True}
-            one["metadata"]["ownerReferences"] = [{**owner, **more}]
+            owner: Object = {"apiVersion": "apps.kruise.io/v1", "kind": "Deployment"}
+            owner |= {"name": "web", "uid": "of-another", "controller": True}
+            one["metadata"]["ownerReferences"] = [owner]
         return one
 
 
@@ -515,7 +532,7 @@ def test_pods_of_a_foreign_controller_are_not_touched() -> None:
 
 def owned(living: Hindered) -> None:
     """Have an operator own the Deployment."""
-    owner = {"apiVersion": "monitoring.coreos.com/v1", "kind": "Prometheus"}
+    owner: Object = {"apiVersion": "monitoring.coreos.com/v1", "kind": "Prometheus"}
     owner |= {"name": "k8s", "uid": "1", "controller": True}
     living.change(metadata={"ownerReferences": [owner]})
 
@@ -608,6 +625,28 @@ def test_progress_is_told_as_it_is_made(living: Hindered) -> None:
     assert any("of an older template" in one for one in said)
 
 
+class Slow(Hindered):
+    """Listing pods takes long, and so is not done often."""
+
+    def passing(self, verb: str, resource: str, name: str | None) -> None:
+        """Take the time."""
+        super().passing(verb, resource, name)
+        if (verb, resource) == ("list", "pods"):
+            self.clock.sleep(0.5)
+
+
+def test_the_last_new_pod_is_looked_into() -> None:
+    """Also one that came after the last list."""
+    living = Slow()
+    living.deploy(4)
+    living.update("2")
+
+    done = refresh(living, "deployment/web", method="rollout")
+
+    assert done.ok
+    assert done.verified[0].pods == 4
+
+
 def test_a_rollout_that_hangs_is_shown_as_far_as_it_is(living: Hindered) -> None:
     """What was seen in the new pods is in the answer, and what is missing."""
     living.update("2")
@@ -617,6 +656,20 @@ def test_a_rollout_that_hangs_is_shown_as_far_as_it_is(living: Hindered) -> None
     assert done.acted_s is None
     assert done.verified[0].pending
     assert "rollout status deployment/web" in done.to_text()
+
+
+def test_a_daemon_set_whose_pods_are_deleted_by_hand_is_no_circle() -> None:
+    """It has no replicas, and no rollout either."""
+    found = {
+        "metadata": {"name": "agent"},
+        "spec": {"updateStrategy": {"type": "OnDelete"}},
+    }
+    state = WorkloadState(Workload("DaemonSet", "agent"), found, (), ())
+
+    with pytest.raises(UsageError, match=r"OnDelete.*delete pod NAME") as told:
+        refuse_recreate(state, (), shell=Shell("model", "n"))
+
+    assert "--method rollout" not in str(told.value)
 
 
 def test_nodes_whose_pods_are_not_ready_are_named() -> None:
