@@ -11,10 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from cmhot.clock import NS_PER_S
+from cmhot.clock import NS_PER_S, ns
 from cmhot.errors import UsageError
 from cmhot.runs import schema
-from cmhot.runs.rundir import has_one_clock, observed_until_ns, setting_columns
+from cmhot.runs.rundir import (
+    has_one_clock,
+    node_setting,
+    observed_until_ns,
+    setting_columns,
+)
 from cmhot.runs.tables import flags, integers, joined, repeated
 
 if TYPE_CHECKING:
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from cmhot.kubelet.settings import Setting
     from cmhot.runs.rundir import Run
 
     Nanoseconds = npt.NDArray[np.int64]
@@ -55,6 +61,8 @@ def delays(run: Run) -> pd.DataFrame:
     (``interrupted``), the start of a gap in the probe's record (``missed``: the
     publication seen after it, ``published_ns``, may have replaced an earlier one),
     or the end of observation (``timeout``).
+    A gap of up to `syncFrequency` hides nothing: two syncs are further apart, so that
+    the publication seen after it is the only one in it, and its stamp is its own.
     An update acknowledged after a pod was lost is ``interrupted`` at once:
     no waiting was observed, so that ``waited_s`` is 0.
 
@@ -153,7 +161,11 @@ class _Matching:
         """Make the rows of some consumers."""
         parts = [
             _outcomes(
-                self.trials(one.configmap), one, self.clock(one.node), self.end_ns
+                self.trials(one.configmap),
+                one,
+                self.clock(one.node),
+                self.end_ns,
+                one.hiding_gaps_ns(node_setting(self.run.meta, one.node)),
             )
             for one in some
         ]
@@ -187,7 +199,11 @@ class _Matching:
 
 
 def _outcomes(
-    trials: _Trials, series: ConsumerSeries, clock: NodeClock, end_ns: int
+    trials: _Trials,
+    series: ConsumerSeries,
+    clock: NodeClock,
+    end_ns: int,
+    gaps_ns: Nanoseconds,
 ) -> dict[str, Any]:
     """Match updates with the publications of one consumer in one pod.
 
@@ -202,7 +218,7 @@ def _outcomes(
         np.searchsorted(series.restarts_ns, acked, "right")
     ]
     gap = np.full(len(acked), NEVER)
-    for gap_from, gap_to in series.gaps_ns:
+    for gap_from, gap_to in gaps_ns:
         hidden = (acked < gap_to) & (gap_from < published) & (published <= gap_to)
         gap = np.where(hidden, np.minimum(gap, np.maximum(acked, gap_from)), gap)
     lost = trials.acked_ns > series.gone_ns
@@ -265,6 +281,17 @@ class ConsumerSeries:
     gaps_ns: Nanoseconds  # first and last instant of each; shape (g, 2)
     of_node: Flags  # which of these are of its node; shape (g,)
     gone_ns: int  # collector's clock; `NEVER`: it lived
+
+    def hiding_gaps_ns(self, setting: Setting | None) -> Nanoseconds:
+        """Give the gaps that may hide a sync: those long enough for two of them.
+
+        So may those of a node, whose stamps may be of another time, and all of them
+        where S is not known.
+        """
+        if setting is None:
+            return self.gaps_ns
+        long = np.diff(self.gaps_ns)[:, 0] > ns(setting.sync_frequency_s)
+        return self.gaps_ns[long | self.of_node]
 
 
 def all_series(run: Run) -> list[ConsumerSeries]:

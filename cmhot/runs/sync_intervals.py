@@ -160,7 +160,8 @@ def _of_entry(
     parts = []
     for series in sharing:
         part = _intervals(series, fetches)
-        counts = _counts(part["start_ns"], series, window, law.max_s, sync)
+        gaps = series.hiding_gaps_ns(setting)
+        counts = _counts(part["start_ns"], series, window, law.max_s, gaps)
         counts &= _followed(part["start_ns"], updates["acked_ns"], soon)
         counts &= part.pop("known")
         parts.append({name: column[counts] for name, column in part.items()})
@@ -201,16 +202,14 @@ def _counts(
     series: ConsumerSeries,
     window: tuple[int, int, int],
     max_s: float,
-    sync_frequency_s: float,
+    gaps_ns: Nanoseconds,
 ) -> Flags:
     """Select the intervals that begin in the window, with time b left and unbroken."""
     from_ns, until_ns, end_ns = window
     drained = start + ns(max_s)
     counts = (start >= from_ns) & (start <= until_ns) & (drained <= end_ns)
-    breaking = np.diff(series.gaps_ns)[:, 0] > ns(sync_frequency_s)
-    breaking |= series.of_node  # whose stamps may be of another time
     breaks = [*zip(series.restarts_ns, series.restarts_ns, strict=True)]
-    for break_from, break_to in [*breaks, *series.gaps_ns[breaking]]:
+    for break_from, break_to in [*breaks, *gaps_ns]:
         counts &= (start > break_to) | (drained < break_from)
     return np.asarray(counts)
 

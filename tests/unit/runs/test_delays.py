@@ -123,11 +123,11 @@ def test_another_pods_restart_is_no_matter(write_run: WriteRun) -> None:
 
 def test_what_a_gap_may_hide_is_missed(write_run: WriteRun) -> None:
     """A publication that a gap covers may have replaced an earlier one."""
-    looked_away = {"from_ns": T0 + 5 * S, "to_ns": T0 + 8 * S}
-    gap = {"at_ns": T0 + 8 * S, "kind": "gap", "object": "p", "detail": looked_away}
+    looked_away = {"from_ns": T0 + 5 * S, "to_ns": T0 + 18 * S}
+    gap = {"at_ns": T0 + 18 * S, "kind": "gap", "object": "p", "detail": looked_away}
     writer = write_run(
-        updates=[(1, 0.0, 0.0), (2, 4.0, 4.0), (3, 6.0, 6.0), (4, 7.5, 7.5)],
-        publications=[("p", 1, 3.0), ("p", 3, 7.0), ("p", 4, 15.0)],
+        updates=[(1, 0.0, 0.0), (2, 4.0, 4.0), (3, 6.0, 6.0), (4, 17.5, 17.5)],
+        publications=[("p", 1, 3.0), ("p", 3, 17.0), ("p", 4, 25.0)],
         events=[gap],
     )
 
@@ -139,7 +139,27 @@ def test_what_a_gap_may_hide_is_missed(write_run: WriteRun) -> None:
         (3, None, 0.0, "missed", 2),
         (4, 7.5, 7.5, "observed", 3),
     ]
-    assert table["published_ns"].tolist()[1] == T0 + 7 * S
+    assert table["published_ns"].tolist()[1] == T0 + 17 * S
+
+
+def test_a_gap_shorter_than_the_sync_frequency_hides_no_publication(
+    write_run: WriteRun,
+) -> None:
+    """Two syncs are more than S apart: the one seen after the gap was the only one."""
+    looked_away = {"from_ns": T0 + 5 * S, "to_ns": T0 + 8 * S}
+    gap = {"at_ns": T0 + 8 * S, "kind": "gap", "object": "p", "detail": looked_away}
+    writer = write_run(
+        updates=[(2, 4.0, 4.0), (3, 6.0, 6.0)],
+        publications=[("p", 3, 7.0)],
+        events=[gap],
+    )
+
+    table = delays(read_run(writer.path))
+
+    assert rows(table, "seq", "delay_s", "status") == [
+        (2, 3.0, "observed"),
+        (3, 1.0, "observed"),
+    ]
 
 
 def test_writes_that_did_not_happen_have_no_delay(write_run: WriteRun) -> None:
