@@ -96,8 +96,9 @@ publish: $(READY)  ## pack build/study into data/, and write docs/findings.md fr
 	@$(RUN) studies.publish
 	@$(RUN) studies.findings
 
-verify-data: $(READY)  ## compute every published number anew from data/
+verify-data: $(READY)  ## compute every published number anew from data/, twice
 	@$(RUN) studies.findings --verify
+	@$(RUN) studies.recomputation
 
 faults: $(READY)  ## faults in the middle of collections on a real testbed (docs/studies/)
 	@tools/system-packages testbed

@@ -11,8 +11,10 @@ Is it so on real kubelets?             `study`, which runs    ``make study``
 How do its runs get into ``data/``?    `publish`              ``make publish``
 What was found?                        `findings`, from       ``make publish``,
                                        `verdicts`; written    ``make verify-data``
-                                       by `findings_page`
-                                       and `headline`
+                                       by `findings_page`,
+                                       `deviations` and
+                                       `headline`
+Does other code find the same?         `recomputation`        ``make verify-data``
 Does the law agree with the model?     `law`                  ``make studies``
 Does the model agree with kubelets?    `kubelet`              ``make studies``
 Is what people say of the delay true?  `hypotheses`           ``make studies``

@@ -3,6 +3,7 @@
 `exact_quantile` and `bootstrap_confidence` give limits by other ways than
 `cmhot.statistics.confidence`; `equivalence_of_samples` compares a measured sample with
 a modelled one, and `lattice_test` intervals with the law of syncs.
+`mean_in_step` and `median_of_stretches` are for rows whose dependence is one in time.
 """
 
 from __future__ import annotations
@@ -48,6 +49,11 @@ if TYPE_CHECKING:
     Counts = npt.NDArray[np.int64]
     Floats = npt.NDArray[np.float64]
 
+IN_STEP = 4
+"""Stretches of time that `mean_in_step` takes for independent. In ten minutes at
+S = 60 s each is longer than the longest time between two syncs."""
+RUNS_OF_TRIALS = 6
+"""Stretches of trials of `median_of_stretches`: the fewest for 95 %, 1 - 2 · 2⁻⁶."""
 _MIN_EXPECTED = 5.0  # of a cell of χ²: the usual rule, Cochran, Biometrics 10 (1954)
 _ENOUGH_CELLS = 2
 
@@ -338,3 +344,44 @@ def _groups(expected: Floats) -> Counts:
     if held and current:  # what is left over joins the last full one
         group[group == current] = current - 1
     return group
+
+
+def mean_in_step(
+    waits: Floats, made_s: Floats, *, level: float = 0.95
+) -> tuple[float, Bounds]:
+    """Give the mean delay of pods that are disturbed at the same instants.
+
+    Such pods are no independent blocks, nor are updates of one sync: a block is a
+    stretch of time of all pods together, and the mean a ratio of sums over
+    `IN_STEP` of them, with Student's limits.
+
+    Parameters
+    ----------
+    waits
+        Delays in seconds of all updates in all pods; shape (pods, updates).
+    made_s
+        When each update was made, seconds, ascending; shape (updates,).
+    level
+        Confidence of the interval.
+    """
+    ends = np.linspace(made_s[0], made_s[-1], IN_STEP + 1)[1:-1]
+    part = np.searchsorted(ends, made_s, "right")
+    sums = np.bincount(part, waits.sum(axis=0), IN_STEP)
+    counts = np.bincount(part, minlength=IN_STEP) * len(waits)
+    mean = float(sums.sum() / counts.sum())
+    spread = IN_STEP / (IN_STEP - 1) * ((sums - mean * counts) ** 2).sum()
+    student = scipy.stats.t.ppf((1 + level) / 2, IN_STEP - 1)
+    half = float(student * np.sqrt(spread) / counts.sum())
+    return mean, (mean - half, mean + half)
+
+
+def median_of_stretches(seconds: Floats) -> Bounds:
+    """Give limits of the median of trials that depend on the trials before them.
+
+    Trials are cut into `RUNS_OF_TRIALS` stretches in their order. The limits are the
+    least and the largest median of a stretch: they miss the true one only if all
+    stretches lie on one side of it, 2 · 2⁻⁶ = 3.1 % were they independent. A trend
+    over the trials widens them.
+    """
+    medians = [np.median(part) for part in np.array_split(seconds, RUNS_OF_TRIALS)]
+    return float(min(medians)), float(max(medians))

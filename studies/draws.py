@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cmhot.clock import NS_PER_S
-from cmhot.kubelet.eras import IDEAL, LOOP_S, Timing
+from cmhot.kubelet.eras import IDEAL, JITTER, LOOP_S, TICK_S, Timing
 from cmhot.law import (
     Law,
     equilibrium,
@@ -136,6 +136,46 @@ def draw_delays(
             "sync": sync.ravel(),
         }
     )
+
+
+def draw_in_step(
+    setting: Setting,
+    rng: np.random.Generator,
+    *,
+    every_s: float,
+    window_s: float,
+    pods: int = 10,
+) -> tuple[Floats, Floats]:
+    """Draw the delays of pods that are also synced together, every so often.
+
+    The common syncs come `every_s` apart, give or take a half, in each pod up to 5 s
+    later; each of them starts the pod's timer anew.
+
+    Returns
+    -------
+    waits, made_s
+        Delays, of shape (pods, updates), and when updates were made: gaps as a plan
+        has them, S/12 to S/4. Seconds.
+    """
+    s = setting.sync_frequency_s
+    before, end = 5 * s, window_s + 2 * s
+    gaps = rng.uniform(0.5, 1.5, int((before + end) / every_s * 2) + 2) * every_s
+    common = np.cumsum(gaps) - before
+    made = np.cumsum(rng.uniform(s / 12, s / 4, int(window_s * 12 / s) + 1))
+    made = made[made < window_s]
+    waits = np.empty((pods, len(made)))
+    for pod in range(pods):
+        extra = np.sort(common + rng.uniform(0, 5, len(common)))
+        now, place, syncs = -before - rng.uniform(0, s), 0, []
+        while now < end:
+            timer = now + np.floor(s * (1 + JITTER * rng.random())) + TICK_S
+            while place < len(extra) - 1 and extra[place] <= now:
+                place += 1
+            now = min(timer, extra[place]) if extra[place] > now else timer
+            syncs.append(now)
+        instants = np.array(syncs)
+        waits[pod] = instants[np.searchsorted(instants, made)] - made
+    return waits, made
 
 
 def draw_looks(

@@ -14,26 +14,33 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
+import scipy
 
 from cmhot import statistics as st
+from cmhot.experiments.closed_loop import LOOK_EVERY_S
 from cmhot.kubelet.settings import Setting, Strategy
-from cmhot.law import QUANTILES, Law
+from cmhot.law import QUANTILES, Law, interval_pmf
 from cmhot.statistics.agreement import MARGIN_P50, MARGIN_P99, MARGIN_SUP
 from studies.checks import (
     bootstrap_confidence,
     equivalence_of_samples,
     exact_quantile,
     lattice_test,
+    mean_in_step,
+    median_of_stretches,
 )
-from studies.draws import TIMING, draw_delays, draw_refresh, truth
+from studies.draws import TIMING, draw_delays, draw_in_step, draw_refresh, truth
 from studies.simulated_plans import KubeletLaw, folk_laws, judge_hypotheses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    import numpy.typing as npt
+
     from cmhot.statistics.limits import Bounds
     from studies.simulated_plans import Hypothesis
 
+    Floats = npt.NDArray[np.float64]
     Hits = Mapping[str, bool]
     Rng = np.random.Generator
 
@@ -140,6 +147,64 @@ def _by_refresh(design: Design, rng: Rng) -> Hits:
     return _inside(found, _numbers(design.setting, design.sharers))
 
 
+def _at_level(design: Design, level: float, rng: Rng) -> Hits:
+    """Take the level of one interval of a family, as H5 does."""
+    found = st.confidence(st.interval_blocks(design.refresh(rng)), level=level)
+    return _inside(found, _numbers(design.setting, design.sharers))
+
+
+def _closed_loops(pause_s: float, rng: Rng) -> Hits:
+    """Give limits of a closed loop's mean, of six loops as H10 does."""
+    waits = _loop_waits(pause_s, 6 * 25, rng)
+    means = waits.reshape(6, 25).mean(axis=1)
+    half = scipy.stats.t.ppf(1 - ALPHA / 2, 5) * scipy.stats.sem(means)
+    true = _loop_mean(pause_s)
+    return {"mean": bool(abs(means.mean() - true) <= half)}
+
+
+def _loop_waits(pause_s: float, n: int, rng: Rng) -> Floats:
+    """Draw delays of updates that are made some time after a sync.
+
+    That is the pause, and the time until a look finds the update, half a second apart.
+    """
+    seconds, share = interval_pmf(S10)
+    age = pause_s + LOOK_EVERY_S * (1 + rng.random(n))
+    wait = rng.choice(seconds, n, p=share) - age
+    while (wait < 0).any():  # synced during the pause, with nothing new
+        wait = np.where(wait < 0, wait + rng.choice(seconds, n, p=share), wait)
+    return wait
+
+
+@lru_cache(maxsize=8)
+def _loop_mean(pause_s: float) -> float:
+    return float(_loop_waits(pause_s, 4_000_000, np.random.default_rng(0)).mean())
+
+
+def _in_step(every_s: float, rng: Rng) -> Hits:
+    """Give limits of the mean of ten pods disturbed in step, as H11 does."""
+    waits, made_s = draw_in_step(S60, rng, every_s=every_s, window_s=520.0)
+    low, high = mean_in_step(waits, made_s)[1]
+    return {"mean": low <= _mean_in_step(every_s) <= high}
+
+
+@lru_cache(maxsize=4)
+def _mean_in_step(every_s: float) -> float:
+    rng = np.random.default_rng(0)
+    draws = [
+        draw_in_step(S60, rng, every_s=every_s, window_s=50_000.0)[0] for _ in range(8)
+    ]
+    return float(np.mean([one.mean() for one in draws]))
+
+
+def _dependent_trials(correlation: float, rng: Rng) -> Hits:
+    """Give limits of the median of 50 trials, each like the one before, as H8 does."""
+    noise = rng.standard_normal(70)
+    for k in range(1, 70):
+        noise[k] = correlation * noise[k - 1] + math.sqrt(1 - correlation**2) * noise[k]
+    low, high = median_of_stretches(np.exp(noise[-50:]))
+    return {"median": low <= 1.0 <= high}
+
+
 def _by_delays(design: Design, rng: Rng) -> Hits:
     found = st.confidence(st.delay_blocks(design.delays(rng)))
     return _inside(found, _numbers(design.setting, design.sharers))
@@ -227,6 +292,16 @@ def _by_fleet(design: Design, sizes: tuple[int, ...], rng: Rng) -> Hits:
             covers = low <= true[f"{name}_s"] and not high < true[f"{name}_s"]
             hits[f"{name}_s, N = {row['pods']}"] = covers
     return hits
+
+
+def _pairs_at_level(design: Design, level: float, rng: Rng) -> Hits:
+    """Take the level of one interval of a family, of two pods, as H6 does."""
+    table = st.fleet_maximum(
+        design.refresh(rng), sizes=(2,), level=level, seed=_seed(rng)
+    )
+    true = _fleet_numbers(design.setting, 2)["p50_s"]
+    row = table.iloc[0]
+    return {"p50_s": bool(row["p50_low_s"] <= true <= row["p50_high_s"])}
 
 
 @lru_cache(maxsize=64)
@@ -408,8 +483,55 @@ _ALIKE: tuple[tuple[str, float, Kind, float], ...] = (
     ("the same law", 0.0, "power", 1 - ALPHA),
 )
 
+OF_TWELVE, OF_EIGHTEEN = 1 - ALPHA / 12, 1 - ALPHA / 18
+"""Levels of each of so many intervals that hold together: 99.6 % and 99.7 %."""
+
 EXPERIMENTS: tuple[Experiment, ...] = (
     *_lines("confidence, by refreshes", _by_refresh, _PODS + _CACHED),
+    *(
+        Experiment(
+            "confidence at 99.6 %, by refreshes",
+            str(one.setting),
+            str(one),
+            "approximate",
+            OF_TWELVE,
+            partial(_at_level, one, OF_TWELVE),
+        )
+        for one in (_PODS[2], _PODS[7], _CACHED[1], _CACHED[2], _CACHED[4])
+    ),
+    *(
+        Experiment(
+            "mean of closed loops",
+            str(S10),
+            f"6 loops of 25, pause of {pause_s:g} s",
+            "approximate",
+            0.95,
+            partial(_closed_loops, pause_s),
+        )
+        for pause_s in (0.0, 2.0, 5.0, 10.0)
+    ),
+    *(
+        Experiment(
+            "mean_in_step",
+            str(S60),
+            f"10 pods, 8.67 min, disturbed every {every_s:g} s",
+            "approximate",
+            0.95,
+            partial(_in_step, every_s),
+        )
+        for every_s in (20.0, 100.0)
+    ),
+    *(
+        Experiment(
+            "median_of_stretches",
+            "any",
+            f"50 trials, correlation {correlation:g}",
+            "approximate",
+            0.95,
+            partial(_dependent_trials, correlation),
+        )
+        for correlation in (0.0, 0.6)
+    ),
     *_lines("confidence, by delays", _by_delays, _PODS + _CACHED),
     *_lines("cdf_bounds", _by_cdf, _FEW),
     *_lines("upper bound for --require", _one_sided, _FEW),
@@ -471,6 +593,14 @@ EXPERIMENTS: tuple[Experiment, ...] = (
             Design(S10, 20, 3600),
             Design(S60, 20, 11400),
         )
+    ),
+    Experiment(
+        "fleet_maximum at 99.7 %, two pods",
+        str(S20),
+        "50 pods, 15 min",
+        "approximate",
+        OF_EIGHTEEN,
+        partial(_pairs_at_level, Design(S20, 50, 900), OF_EIGHTEEN),
     ),
     *_lines("compare_quantiles, interval", _difference_covers, (_PODS[1], _PODS[2])),
     *_lines(

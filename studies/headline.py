@@ -6,6 +6,7 @@ Made from the findings' numbers, so that nothing on it is typed by hand;
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import pandas as pd
 from cmhot.plots.publishing import publish
 from cmhot.runs.delays import delays
 from cmhot.runs.rundir import read_run
+from studies.findings_page import disturbance
 from studies.publish import DATA
 
 if TYPE_CHECKING:
@@ -42,10 +44,10 @@ def block(numbers: Mapping[str, Any]) -> str:
 {own["p50_s"]:.0f} s
 (95 % interval {least:.1f} to {most:.1f} s) and 99 % after {own["p99_s"]:.0f} s \
 ({low:.1f} to {high:.1f} s):
-every delay from zero to a minute is equally likely, and longer ones, up to one and a
-half minutes, ever less.**
-Not "10 seconds" ({share["by_10_s"]:.0%} of the delays are at most that), and not \
-"at most the sync period"
+every delay from zero to a minute is equally likely, and longer ones, up to \
+{own["law"]["max_s"]:.0f} s, ever less.**
+{_caution(numbers)}Not "10 seconds" ({share["by_10_s"]:.0%} of the delays are at \
+most that), and not "at most the sync period"
 ({share["above_sync"]:.0%} are longer): a kubelet reads a ConfigMap again only when it \
 syncs the pod,
 1 to 1.5 times `syncFrequency` after the last time, whether it watches or not.
@@ -55,12 +57,21 @@ delays lie on the law](docs/headline/{FIGURE}.png)
 
 Measured on Kubernetes {numbers["kubernetes"]}, idle healthy pods; seconds, with the \
 law's value in brackets.
-All of it, with what was expected beforehand: [docs/findings.md](docs/findings.md).
+Mean and quantiles are those of an update at a random instant, from the intervals
+between syncs; the last two columns count the delays themselves, and give the longest.
+All of it, with what was expected beforehand and what was done otherwise:
+[docs/findings.md](docs/findings.md).
 
-| setting | delays | mean | p50 | p95 | p99 | largest |
+| setting | mean | p50 | p95 | p99 | delays | longest delay |
 |---|---|---|---|---|---|---|
 {table}
 {END}"""
+
+
+def _caution(numbers: Mapping[str, Any]) -> str:
+    """Say where the number that all quote was disturbed; nothing if it was not."""
+    text = disturbance(numbers).strip()
+    return f"{textwrap.fill(text, 88)}\n\n" if text else ""
 
 
 def _row(row: Mapping[str, Any]) -> str:
@@ -69,7 +80,7 @@ def _row(row: Mapping[str, Any]) -> str:
         for key in ("mean_s", "p50_s", "p95_s", "p99_s")
     )
     return (
-        f"| {row['setting']} | {row['n_delays']:,} | {' | '.join(pairs)} "
+        f"| {row['setting']} | {' | '.join(pairs)} | {row['n_delays']:,} "
         f"| {row['max_s']:.1f} |"
     )
 

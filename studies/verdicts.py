@@ -6,7 +6,7 @@ Every function takes measured tables and gives rows, each with ``holds``.
 from __future__ import annotations
 
 from collections import defaultdict
-from itertools import combinations, pairwise
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +18,10 @@ from cmhot.kubelet.eras import LOOPS_S, TYPICAL
 from cmhot.law import interval_pmf, law_for, reads_at_every_sync
 from cmhot.law.prediction import predict
 from cmhot.runs import schema
+from cmhot.runs.delays import delays
+from cmhot.runs.sync_intervals import refresh_intervals
 from cmhot.statistics import (
+    cdf_bounds,
     compare_quantiles,
     confidence,
     describe_delays,
@@ -31,6 +34,8 @@ from cmhot.statistics import (
 from cmhot.statistics.mistakes import closed_loop_mean_s
 from cmhot.statistics.population import populations, refresh_ends
 from studies import protocol
+from studies.checks import mean_in_step, median_of_stretches
+from studies.disturbed import CALM_S
 from studies.simulated_plans import KubeletLaw, folk_laws, judge_hypotheses
 
 if TYPE_CHECKING:
@@ -50,6 +55,10 @@ REPLICATES = 999
 """Simulated plans for each hypothesis: p-values are multiples of 0.001, so that the
 smallest can be below `protocol.ALPHA` divided among all cells."""
 _EARLY_S = 0.05
+TEN_S = 10.0
+"""What is usually said of the delay."""
+ABOUT_TEN_S = (8.0, 12.0)
+"""What one who looks now and then may call "about 10 s"."""
 
 
 def records(table: pd.DataFrame) -> Rows:
@@ -79,14 +88,15 @@ def has_shape(setting: Setting) -> bool:
     return setting.sync_frequency_s >= protocol.LEAST_SYNC_OF_SHAPE_S
 
 
-def cells(delays: Cells, refreshes: Cells) -> Rows:
+def cells(waits: Cells, refreshes: Cells) -> Rows:
     """Describe each cell: both estimators, how many they are worth, the law."""
     found = []
     for setting, own in refreshes.items():
         blocks = interval_blocks(own, law=law_for(setting, timing=TYPICAL))
-        limits = confidence(blocks)
+        # where all intervals are alike there is no chance that an interval tells of
+        limits = confidence(blocks) if has_shape(setting) else {}
         law = predict(setting).to_dict()
-        (direct,) = records(describe_delays(delays[setting]))
+        (direct,) = records(describe_delays(waits[setting]))
         effective = n_eff(blocks)
         found.append(
             {
@@ -98,18 +108,22 @@ def cells(delays: Cells, refreshes: Cells) -> Rows:
                 "n_syncs": len(own),
                 "n_eff_p50": float(
                     np.interp(quantile(blocks, P50), blocks.t, effective)
-                ),
+                )
+                if has_shape(setting)
+                else None,
                 **{
                     f"{name}_s": quantile(blocks, share)
                     for name, share in (("p50", P50), ("p95", P95), ("p99", P99))
                 },
                 **{
-                    f"{name}_95": None if limits[f"{name}_s"] is None else list(ends)
+                    f"{name}_95": list(ends) if ends else None
                     for name in ("p50", "p95", "p99")
-                    for ends in [limits[f"{name}_s"] or ()]
+                    for ends in [limits.get(f"{name}_s")]
                 },
                 "mean_s": _mean(own),
                 "max_s": float(direct["max_s"]),
+                "missed": int((waits[setting]["status"] == "missed").sum()),
+                **(serial(own) if has_shape(setting) else {"lag_r": None}),
                 "direct": {
                     name: float(direct[name])
                     for name in ("mean_s", "p50_s", "p95_s", "p99_s")
@@ -121,6 +135,22 @@ def cells(delays: Cells, refreshes: Cells) -> Rows:
             }
         )
     return found
+
+
+def serial(refresh: pd.DataFrame) -> dict[str, Any]:
+    """Correlate each interval with the next one of its pod: by the law they do not."""
+    _, interval = refresh_ends(refresh)
+    stamps = refresh[["pod", "start_ns", "published_ns"]].assign(x=interval)
+    both = stamps.merge(
+        stamps, left_on=["pod", "published_ns"], right_on=["pod", "start_ns"]
+    )
+    found = stats.pearsonr(both["x_x"], both["x_y"])
+    low, high = found.confidence_interval(1 - protocol.ALPHA)
+    return {
+        "lag_r": float(found.statistic),
+        "lag_p": float(found.pvalue),
+        "lag_95": [float(low), float(high)],
+    }
 
 
 def _mean(refresh: pd.DataFrame) -> float:
@@ -224,13 +254,31 @@ def strategies(refreshes: Cells) -> Rows:
         for row in records(table):
             margin_s = margins[row["quantile"]] * sync_s
             widest = max(abs(row["low_s"]), abs(row["high_s"]))
-            found.append({**row, "margin_s": margin_s, "holds": widest <= margin_s})
+            half = (row["high_s"] - row["low_s"]) / 2
+            found.append(
+                {
+                    **row,
+                    "margin_s": margin_s,
+                    "power": power(half, margin_s),
+                    "holds": widest <= margin_s,
+                }
+            )
     return found
 
 
-def folk(delays: Cells) -> Rows:
+def power(half_s: float, margin_s: float) -> float:
+    """Say how often an interval of this half width lies within the margin.
+
+    Without any difference: the estimate is then normal about 0, and must be nearer to
+    it than margin less half width.
+    """
+    z = stats.norm.isf(protocol.ALPHA / 2)
+    return float(max(0.0, 2 * stats.norm.cdf((margin_s - half_s) * z / half_s) - 1))
+
+
+def folk(waits: Cells) -> Rows:
     """H4: the folk laws are rejected, and the law is not."""
-    shaped = {setting: own for setting, own in delays.items() if has_shape(setting)}
+    shaped = {setting: own for setting, own in waits.items() if has_shape(setting)}
     level_of_law = protocol.ALPHA / max(len(shaped), 1)
     if level_of_law < 1 / (1 + REPLICATES):
         msg = f"{REPLICATES} replicates can reject no law of {len(shaped)}: take more"
@@ -270,6 +318,8 @@ def shared(groups: Mapping[tuple[Setting, int], pd.DataFrame]) -> Rows:
         law = law_for(setting, sharers=sharers, timing=TYPICAL)
         blocks = interval_blocks(own, law=law)
         limits = confidence(blocks, level=1 - protocol.ALPHA / family)
+        bounds = confidence(blocks, level=1 - 2 * protocol.ALPHA)
+        fetches = len(own[["node", "start_ns"]].drop_duplicates())
         for name, share in (("p50", P50), ("p95", P95)):
             ends = limits[f"{name}_s"]
             expected = None if law is None else float(law.quantile(share))
@@ -277,18 +327,31 @@ def shared(groups: Mapping[tuple[Setting, int], pd.DataFrame]) -> Rows:
                 {
                     "setting": str(setting),
                     "sharers": sharers,
-                    "n_syncs": len(own),
+                    "n_publications": len(own),
+                    "n_fetches": fetches,
                     "blocks": len(blocks.total),
                     "quantile": name,
                     "measured_s": quantile(blocks, share),
                     "limits_s": None if ends is None else list(ends),
                     "law_s": expected,
+                    "apart_s": _apart(bounds[f"{name}_s"], expected),
                     "holds": ends is not None
                     and expected is not None
                     and ends[0] <= expected <= ends[1],
                 }
             )
     return found
+
+
+def _apart(ends: Sequence[float] | None, expected: float | None) -> float | None:
+    """Bound the distance from an expected value, given a 90 % interval: 95 %.
+
+    Both one-sided bounds of the interval err in 5 % of cases, as in a test of
+    equivalence: any margin above this one would have been shown.
+    """
+    if not ends or expected is None:
+        return None
+    return max(abs(end - expected) for end in ends)
 
 
 def fleets(refreshes: Cells) -> Rows:
@@ -302,8 +365,10 @@ def fleets(refreshes: Cells) -> Rows:
     found = []
     for setting, own in wanted:
         table = fleet_maximum(own, sizes=protocol.FLEETS, level=level)
-        for row in records(table):
+        wide = fleet_maximum(own, sizes=protocol.FLEETS, level=1 - 2 * protocol.ALPHA)
+        for row, bound in zip(records(table), records(wide), strict=True):
             low, high = row["p50_low_s"], row["p50_high_s"]
+            ends = (bound["p50_low_s"], bound["p50_high_s"])
             within = bool(low <= row["p50_law_s"] <= high)
             found.append(
                 {
@@ -316,6 +381,9 @@ def fleets(refreshes: Cells) -> Rows:
                             *("p99_s", "p99_law_s"),
                         )
                     },
+                    "apart_s": None
+                    if np.isnan(low)
+                    else _apart(ends, row["p50_law_s"]),
                     # too few groups of so many pods for an interval: not judged
                     "holds": None if np.isnan(low) else within,
                 }
@@ -331,7 +399,7 @@ def _plain(value: Any) -> float | int | None:  # noqa: ANN401 - numpy's scalars
 
 
 def eras(groups: Mapping[str, Cells]) -> Rows:
-    """H7: what a TTL does on kubelets of each era.
+    """H7: what a TTL does on kubelets of each era, and the law of the era as in H5.
 
     Parameters
     ----------
@@ -339,6 +407,7 @@ def eras(groups: Mapping[str, Cells]) -> Rows:
         By version of the kubelet.
     """
     found = []
+    family = sum(len(refreshes) for refreshes in groups.values())
     for version, refreshes in groups.items():
         for setting, own in refreshes.items():
             cached = setting.ttl_s not in {None, 0.0}
@@ -347,17 +416,22 @@ def eras(groups: Mapping[str, Cells]) -> Rows:
             law = law_for(setting, sharers=sharers, kubernetes=version, timing=TYPICAL)
             blocks = interval_blocks(own, law=law, kubernetes=version)
             median = quantile(blocks, P50)
-            ends = confidence(blocks)["p50_s"]
+            ends = confidence(blocks, level=1 - protocol.ALPHA / family)["p50_s"]
+            expected = None if law is None else float(law.quantile(P50))
             effective = cached and not reads_at_every_sync(setting, version)
             found.append(
                 {
                     "kubelet": version,
                     "setting": str(setting),
                     "sharers": sharers,
-                    "n_syncs": len(own),
+                    "n_publications": len(own),
+                    "blocks": len(blocks.total),
                     "p50_s": median,
-                    "p50_95": None if ends is None else list(ends),
-                    "law_p50_s": None if law is None else float(law.quantile(P50)),
+                    "limits_s": None if ends is None else list(ends),
+                    "law_p50_s": expected,
+                    "law_within": None
+                    if ends is None or expected is None
+                    else bool(ends[0] <= expected <= ends[1]),
                     "ttl_effective": effective,
                     "holds": median > 20.0 if effective else median < 10.0,  # noqa: PLR2004 - the protocol's
                 }
@@ -365,38 +439,48 @@ def eras(groups: Mapping[str, Cells]) -> Rows:
     return found
 
 
-def remedies(trials: pd.DataFrame, *, law_p50_s: float) -> Rows:
-    """H8: medians of the remedies, with exact intervals, in order of speed.
+def remedies(trials: pd.DataFrame, *, pods: int, law_p50_s: float) -> Rows:
+    """H8: medians of the remedies, in order of speed.
+
+    Trials follow each other on the same pods, and depend on each other: limits are by
+    stretches of trials (`median_of_stretches`). Nothing was measured of waiting, so
+    that only `annotate` is judged, against the other two.
 
     Parameters
     ----------
     trials
-        A row per trial: ``method``, ``seconds``.
+        A row per trial: ``method``, ``seconds``, in order.
+    pods
+        Of the Deployment.
     law_p50_s
         Median until all of so many pods have it, if nothing is done.
     """
     rows: Rows = []
     for method, own in trials.groupby("method"):
         seconds = own["seconds"].to_numpy(dtype=np.float64)
-        limits: Any = stats.quantile_test(seconds, p=P50).confidence_interval()
         rows.append(
             {
                 "method": str(method),
                 "n": len(own),
+                "pods": pods,
                 "median_s": float(np.median(seconds)),
-                "limits_s": [float(limits.low), float(limits.high)],
+                "limits_s": list(median_of_stretches(seconds)),
+                "max_s": float(seconds.max()),
+                "lag_r": float(np.corrcoef(seconds[:-1], seconds[1:])[0, 1]),
+                "trend_rho": float(
+                    stats.spearmanr(np.arange(len(seconds)), seconds).statistic
+                ),
+                "law_waiting_s": law_p50_s,
             }
         )
     rows.sort(key=lambda row: row["median_s"])
-    apart = all(a["limits_s"][1] < b["limits_s"][0] for a, b in pairwise(rows))
-    quickest = bool(rows) and rows[0]["method"] == "annotate"
+    first, others = rows[0], rows[1:]
+    quickest = first["method"] == "annotate" and all(
+        first["limits_s"][1] < row["limits_s"][0] for row in others
+    )
     return [
-        {
-            **row,
-            "law_waiting_s": law_p50_s,
-            "holds": apart and quickest and row["limits_s"][1] < law_p50_s,
-        }
-        for row in rows
+        {**first, "holds": quickest},
+        *({**row, "holds": None} for row in others),
     ]
 
 
@@ -458,11 +542,12 @@ def closed(trials: pd.DataFrame, setting: Setting) -> Rows:
 
 
 def disturbed(runs: Mapping[str, Run]) -> Rows:
-    """H11: mean delay of pods that are not idle, with its interval over pods.
+    """H11: mean delay of pods that are not idle, since what disturbs them began.
 
     Syncs that are not the timer's are what makes these pods another population. So
     delays are taken as they are seen: from each acknowledged trial to the pod's first
-    publication of its number or a later one, whatever caused it.
+    publication of its number or a later one, whatever caused it. They are disturbed
+    nearly in step, which `mean_in_step` heeds.
 
     Parameters
     ----------
@@ -473,30 +558,37 @@ def disturbed(runs: Mapping[str, Run]) -> Rows:
     for kind, run in runs.items():
         (setting,) = {schema.setting_of(one) for one in run.meta["settings"].values()}
         law = None if setting is None else law_for(setting)
-        waits = _as_seen(run)
-        means = np.array([np.nanmean(own) for own in waits])
-        half = float(stats.t.isf(protocol.ALPHA / 2, len(means) - 1) * stats.sem(means))
-        mean, every = float(means.mean()), np.concatenate(waits)
+        acked, waits = _as_seen(run)
+        # the first publication of a pod is at its start
+        began = run.publications.groupby("pod")["published_ns"].min().max()
+        made_s = (acked - int(began)) / NS_PER_S
+        after = made_s >= CALM_S
+        mean, ends = mean_in_step(waits[:, after], made_s[after])
         expected = None if law is None else law.mean_s
+        alike = np.corrcoef(waits)
         found.append(
             {
                 "kind": kind,
                 "setting": str(setting),
-                "pods": len(means),
-                "n_delays": int(np.isfinite(every).sum()),
-                "never": int(np.isnan(every).sum()),
+                "pods": len(waits),
+                "n_updates": int(after.sum()),
+                "before_onset": int((~after).sum()),
+                "correlation": float(alike[np.triu_indices(len(alike), 1)].mean()),
                 "mean_s": mean,
-                "mean_95": [mean - half, mean + half],
-                "p99_s": float(np.nanquantile(every, P99)),
+                "mean_95": list(ends),
+                "p99_s": float(np.quantile(waits[:, after], P99)),
                 "law_mean_s": expected,
-                "holds": expected is not None and mean + half < expected,
+                "holds": expected is not None and ends[1] < expected,
             }
         )
     return found
 
 
-def _as_seen(run: Run) -> list[np.ndarray[Any, np.dtype[np.float64]]]:
-    """Give for each pod the delay of every trial, seconds; NaN: never seen."""
+def _as_seen(run: Run) -> tuple[Any, Any]:
+    """Give when each trial was acknowledged, ns, and each pod's delay of it, seconds.
+
+    Shapes (n,) and (pods, n).
+    """
     trials = run.updates[
         (run.updates["purpose"] == "trial") & (run.updates["status"] == "acked")
     ]
@@ -507,9 +599,9 @@ def _as_seen(run: Run) -> list[np.ndarray[Any, np.dtype[np.float64]]]:
         ordered = own.sort_values("published_ns")
         newest = np.maximum.accumulate(ordered["seq"].to_numpy(dtype=np.int64))
         at = np.searchsorted(newest, wanted, "left")
-        instants = np.append(ordered["published_ns"].to_numpy(dtype=np.float64), np.nan)
-        waits.append((instants[np.minimum(at, len(newest))] - acked) / NS_PER_S)
-    return waits
+        instants = ordered["published_ns"].to_numpy(dtype=np.int64)
+        waits.append((instants[at] - acked) / NS_PER_S)
+    return acked, np.array(waits)
 
 
 def width(described: Iterable[Mapping[str, Any]]) -> Rows:
@@ -525,3 +617,62 @@ def width(described: Iterable[Mapping[str, Any]]) -> Rows:
         for row in described
         if row["setting"] == str(protocol.DEFAULT) and row["p99_95"]
     ]
+
+
+def elsewhere(run: Run) -> dict[str, Any]:
+    """Describe a run on an old kubelet beside the law of its era."""
+    refresh, rows = refresh_intervals(run), delays(run)
+    (version,) = set(run.meta["kubelets"].values())
+    (setting,) = by_setting(refresh)
+    cached = reads_at_every_sync(setting, version) is False
+    sharers = int(refresh["pod"].nunique()) if cached else 1
+    law = law_for(setting, sharers=sharers, kubernetes=version, timing=TYPICAL)
+    assert law is not None, "each run says its setting and its TTL"  # noqa: S101
+    blocks = interval_blocks(refresh, law=law, kubernetes=version)
+    limits = confidence(blocks)
+    seconds = rows.loc[rows["status"] == "observed", "delay_s"].to_numpy()
+    least, most = ABOUT_TEN_S
+    low, high = cdf_bounds(blocks)
+    at = int(np.abs(blocks.t - TEN_S).argmin())
+    enough = blocks.shortfall() is None
+    return {
+        "run": run.path.name,
+        "status": run.meta["status"],
+        "kubelet": version,
+        "setting": str(setting),
+        "pods": int(refresh["pod"].nunique()),
+        "sharers": sharers,
+        "n_delays": len(seconds),
+        "n_publications": len(refresh),
+        "n_fetches": len(refresh[["node", "start_ns"]].drop_duplicates())
+        if cached
+        else None,
+        "direct_mean_s": float(seconds.mean()),
+        "max_s": float(seconds.max()),
+        "mean_s": _mean(refresh),
+        **{
+            f"{name}_s": quantile(blocks, share)
+            for name, share in (("p50", P50), ("p95", P95), ("p99", P99))
+        },
+        **{
+            f"{name}_95": None if ends is None else list(ends)
+            for name in ("mean", "p50", "p95", "p99")
+            for ends in [limits[f"{name}_s"]]
+        },
+        "law": {name: float(value) for name, value in law.summary().items()},
+        "direct_by_10_s": float((seconds <= TEN_S).mean()),
+        "by_10_s": float(blocks.cdf()[at]),
+        "by_10_s_95": [float(low[at]), float(high[at])] if enough else None,
+        "law_by_10_s": float(law.cdf(TEN_S)),
+        "direct_about_10_s": float(((seconds >= least) & (seconds <= most)).mean()),
+        "law_about_10_s": float(law.cdf(most) - law.cdf(least)),
+        "three_by_12_s": float(law.cdf(most)) ** 3,
+        "equivalent": equivalence(
+            refresh,
+            law,
+            sync_frequency_s=setting.sync_frequency_s,
+            kubernetes=version,
+        )
+        if enough
+        else None,
+    }

@@ -19,6 +19,8 @@ from studies.checks import (
     equivalence_of_samples,
     exact_quantile,
     lattice_test,
+    mean_in_step,
+    median_of_stretches,
     smallest_n,
 )
 from studies.draws import TIMING, draw_refresh
@@ -224,3 +226,24 @@ def test_rare_seconds_are_put_together() -> None:
     found = lattice_test(refreshes(counted(counts)), Setting(10))
 
     assert found.degrees == 1
+
+
+def test_pods_in_step_are_no_independent_blocks() -> None:
+    """Ten pods that are all alike are worth as much as one: time alone is counted."""
+    made_s = np.arange(40.0)
+    waits = np.repeat([8.0, 12.0, 9.0, 11.0], 10)[None, :]
+
+    mean, (low, high) = mean_in_step(waits, made_s)
+
+    assert mean_in_step(np.repeat(waits, 10, axis=0), made_s) == (mean, (low, high))
+    assert mean == 10.0
+    # Student's 3.182 of four stretches, whose means have a standard error of 0.913
+    assert high - mean == pytest.approx(mean - low) == pytest.approx(2.905, abs=0.001)
+
+
+def test_a_trend_widens_the_limits_of_a_median() -> None:
+    """Six stretches of trials: the least and the largest of their medians."""
+    calm = np.tile([1.0, 2.0, 3.0], 6)
+
+    assert median_of_stretches(calm) == (2.0, 2.0)
+    assert median_of_stretches(calm + np.repeat(np.arange(6.0), 3)) == (2.0, 7.0)

@@ -1,0 +1,199 @@
+"""The findings once more, by code that has nothing in common with `cmhot`.
+
+``python -m studies.recomputation`` reads the raw records in ``data/`` with pandas
+alone, and fails where its numbers differ from those in docs/findings.json.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    Checks = Iterator[tuple[str, float, float, float]]
+
+SHARES = [0.5, 0.95, 0.99]
+ROOT = Path(__file__).parents[1]
+DATA, OLD = ROOT / "data" / "study-2026-11-24", ROOT / "data" / "kubelet-1.9.6"
+SLACK, GRID_S = 2e-5, 0.002
+"""Relative (the published numbers have six digits), and absolute, seconds."""
+WIDTH, RESAMPLES = 0.35, 400
+"""How far limits by a bootstrap of pods may be from others, in half widths."""
+
+
+def load(path: Path) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
+    """Read run.json, and the raw records as they are."""
+    meta = json.loads((path / "run.json").read_bytes())
+    tables = {}
+    for name in ("updates", "publications"):
+        file, lines = path / f"{name}.parquet", path / f"{name}.jsonl"
+        read = pd.read_json(lines, lines=True) if lines.exists() else None
+        tables[name] = pd.read_parquet(file) if read is None else read
+    return meta, tables
+
+
+def trials(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Give the acknowledged updates whose delays count."""
+    rows = tables["updates"]
+    return rows[rows["purpose"].eq("trial") & rows["status"].eq("acked")]
+
+
+def series(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Give a pod's publications: the newest number so far, and when."""
+    ordered = rows.sort_values(["published_ns", "seq"])
+    at = ordered["published_ns"].to_numpy(np.int64)
+    return np.maximum.accumulate(ordered["seq"].to_numpy(np.int64)), at
+
+
+def waits(tables: dict[str, pd.DataFrame], pods: list[str]) -> np.ndarray:
+    """Give each pod's delay of each trial, seconds; shape (pods, trials)."""
+    made, rows, found = trials(tables), tables["publications"], []
+    for pod in pods:
+        newest, at = series(rows[rows["pod"] == pod])
+        place = np.searchsorted(newest, made["seq"].to_numpy(np.int64))
+        found.append((at[place] - made["acked_ns"].to_numpy(np.int64)) / 1e9)
+    return np.array(found)
+
+
+def by_10_s(delays: np.ndarray) -> float:
+    """Give the share of delays of at most 10 s."""
+    return float((delays <= 10).mean())  # noqa: PLR2004 - it is what is said
+
+
+def intervals(
+    meta: dict[str, Any], tables: dict[str, pd.DataFrame], pods: list[str], s: float
+) -> list[np.ndarray]:
+    """Give the intervals between a pod's publications that begin in the window."""
+    latest_ns = meta["observed_until_ns"] - (np.floor(1.5 * s) + 1.2) * 1e9
+    acked = np.sort(tables["updates"]["acked_ns"].dropna().to_numpy(np.int64))
+    acked = np.append(acked, np.iinfo(np.int64).max)
+    rows, found = tables["publications"], []
+    for pod in pods:
+        at = series(rows[rows["pod"] == pod])[1]
+        start = at[:-1]
+        counts = (start >= meta["measure_from_ns"]) & (start <= latest_ns)
+        counts &= start <= meta["measure_until_ns"]
+        counts &= acked[np.searchsorted(acked, start, "right")] - start <= s * 1e9
+        found.append(np.diff(at)[counts] / 1e9)
+    return found
+
+
+def quantiles(per_pod: list[np.ndarray], shares: list[float]) -> np.ndarray:
+    """Invert F(t) = Σ min(X, t) / Σ X exactly: it is straight between two intervals."""
+    x = np.append(0.0, np.sort(np.concatenate(per_pod)))
+    area = np.cumsum(x) + x * (len(x) - 1 - np.arange(len(x)))
+    return np.asarray(np.interp(np.array(shares) * x.sum(), area, x))
+
+
+def resampled(per_pod: list[np.ndarray], shares: list[float]) -> np.ndarray:
+    """Give 95 % limits by a bootstrap of pods; shape (shares, 2)."""
+    size = (RESAMPLES, len(per_pod))
+    picks = np.random.default_rng(7).integers(0, len(per_pod), size)
+    found = [quantiles([per_pod[k] for k in pick], shares) for pick in picks]
+    return np.asarray(np.quantile(found, [0.025, 0.975], axis=0).T)
+
+
+def lattice(sync_s: float, shares: list[float]) -> list[float]:
+    """Give the law's quantiles: X = ⌊S (1 + U / 2)⌋ + 1 s, F from a fine sum."""
+    u = (np.arange(100_000) + 0.5) / 100_000
+    return list(quantiles([np.floor(sync_s * (1 + u / 2)) + 1], shares))
+
+
+def cells(published: dict[str, Any]) -> Checks:
+    """Every setting of the factorial: quantiles, limits, mean, longest, counts."""
+    rows, shares = (
+        {row["setting"]: row for row in published[part]} for part in ("cells", "shares")
+    )
+    for name in ("slow", "usual", "fast"):
+        meta, tables = load(DATA / name)
+        for node, known in meta["settings"].items():
+            sync_s, ttl = known["sync_frequency_s"], known["ttl_s"]
+            cached = f" (TTL {ttl:g} s)" if known["strategy"] == "Cache" else ""
+            setting = f"{sync_s:g} s, {known['strategy']}{cached}"
+            row = rows[setting]
+            pods = [pod["pod"] for pod in meta["pods"] if pod["node"] == node]
+            x, all_waits = intervals(meta, tables, pods, sync_s), waits(tables, pods)
+            yield f"{setting}: n syncs", row["n_syncs"], sum(map(len, x)), 0
+            yield f"{setting}: n delays", row["n_delays"], all_waits.size, 0
+            yield f"{setting}: longest", row["max_s"], all_waits.max(), GRID_S
+            flat = np.concatenate(x)
+            mean = (flat**2).sum() / 2 / flat.sum()
+            yield f"{setting}: mean", row["mean_s"], mean, GRID_S
+            law, ours = lattice(sync_s, SHARES), quantiles(x, SHARES)
+            limits = resampled(x, SHARES) if row["p50_95"] else None
+            for k, key in enumerate(("p50", "p95", "p99")):
+                yield f"{setting}: {key}", row[f"{key}_s"], ours[k], 0.001 * sync_s
+                yield f"{setting}: law {key}", row["law"][f"{key}_s"], law[k], GRID_S
+                if limits is not None:
+                    half = np.diff(row[f"{key}_95"])[0] / 2
+                    for end, other in zip(row[f"{key}_95"], limits[k], strict=True):
+                        yield f"{setting}: limits {key}", end, other, WIDTH * half
+            if setting in shares:
+                own, late = shares[setting], (all_waits > sync_s).mean()
+                yield f"{setting}: ≤ 10 s", own["by_10_s"], by_10_s(all_waits), GRID_S
+                yield f"{setting}: > S", own["above_sync"], late, GRID_S
+
+
+def others(published: dict[str, Any]) -> Checks:
+    """H8, H10, H11, and the kubelet of 1.9."""
+    table = pd.DataFrame(json.loads((DATA / "remedies.json").read_bytes())["trials"])
+    for row in published["H8"]:
+        seconds = table.loc[table["method"] == row["method"], "seconds"].to_numpy()
+        yield (
+            f"{row['method']}: median",
+            row["median_s"],
+            float(np.median(seconds)),
+            GRID_S,
+        )
+        yield f"{row['method']}: longest", row["max_s"], seconds.max(), GRID_S
+        parts = [np.median(part) for part in np.array_split(seconds, 6)]
+        for end, other in zip(row["limits_s"], (min(parts), max(parts)), strict=True):
+            yield f"{row['method']}: limits", end, other, GRID_S
+    loops = pd.DataFrame(json.loads((DATA / "closed-loop.json").read_bytes())["trials"])
+    for row in published["H10"]:
+        own = loops[loops["pause_s"] == row["pause_s"]].dropna()
+        means = own.groupby("pod")["delay_s"].mean()
+        half = stats.t.ppf(0.975, len(means) - 1) * means.sem()
+        for end, other in zip(row["mean_95"], (-half, half), strict=True):
+            yield f"pause {row['pause_s']}: limits", end, means.mean() + other, GRID_S
+    for row in published["H11"]:
+        _, tables = load(DATA / f"disturbed-{row['kind']}")
+        rows = tables["publications"]
+        began = rows.groupby("pod")["published_ns"].min().max() + 180 * 10**9
+        own = waits(tables, sorted(rows["pod"].unique()))
+        kept = own[:, (trials(tables)["acked_ns"] >= began).to_numpy()]
+        yield f"{row['kind']}: mean", row["mean_s"], kept.mean(), GRID_S
+    for row in published["elsewhere"]:
+        _, tables = load(OLD / row["run"])
+        own = waits(tables, sorted(tables["publications"]["pod"].unique()))
+        yield f"{row['run']}: n", row["n_delays"], own.size, 0
+        yield f"{row['run']}: mean", row["direct_mean_s"], own.mean(), GRID_S
+        yield f"{row['run']}: ≤ 10 s", row["direct_by_10_s"], by_10_s(own), GRID_S
+
+
+def main() -> None:
+    """Compare, and say what differs."""
+    published = json.loads((ROOT / "docs/findings.json").read_bytes())
+    checks = [*cells(published), *others(published)]
+    differing = [
+        f"{what}: published {one}, found {other:.6g}"
+        for what, one, other, slack in checks
+        if not abs(one - other) <= slack + SLACK * abs(one)
+    ]
+    for one in differing:
+        click.echo(f"differs: {one}", err=True)
+    click.echo(f"{len(checks)} numbers by other code: {len(differing)} differ")
+    sys.exit(1 if differing else 0)
+
+
+if __name__ == "__main__":
+    main()
