@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import betainc
 
 from cmhot.errors import UsageError
 from cmhot.kubelet.eras import IDEAL, JITTER, LOOPS_S, TICK_S, era_of
@@ -403,6 +402,11 @@ def law_of_node(
 
 def _ranked(share: Floats, rank: int, pods: int) -> Floats:
     """Give the distribution function of the rank-th of independent pods."""
+    if rank == pods:
+        return np.asarray(share**pods)
+    # a quarter of a second, which explain, wait and refresh need not spend
+    from scipy.special import betainc  # noqa: PLC0415
+
     return np.asarray(betainc(rank, pods - rank + 1, share))
 
 

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy
-from scipy.special import comb, factorial
 
 from cmhot.errors import UsageError
 from cmhot.kubelet.eras import IDEAL, JITTER, LOOP_S, LOOPS_S, TICK_S
@@ -277,9 +275,9 @@ def _irwin_hall(seconds: Floats, *, order: int) -> Floats:
     power = _LOOPS + order
     total = np.zeros_like(inside)
     for k in range(_LOOPS + 1):
-        sign = (-1) ** k * comb(_LOOPS, k)
+        sign = (-1) ** k * math.comb(_LOOPS, k)
         total = total + sign * np.maximum(inside - k, 0) ** power
-    found = total / factorial(power)
+    found = total / math.factorial(power)
     return np.asarray(found + order * np.maximum(x - _LOOPS, 0))
 
 
@@ -292,7 +290,10 @@ def _first_read(start: Floats, p: Floats, first: int) -> Floats:
     long = max(first + p.size, start.size)
     padded = np.zeros(long)
     padded[: start.size] = start
-    renewals = scipy.signal.lfilter([1.0], np.append(1.0, -p[1:]), padded[:first])
+    renewals = padded[:first].copy()
+    for n in range(1, renewals.size):
+        k = min(n, p.size - 1)
+        renewals[n] += renewals[n - k : n] @ p[k:0:-1]
     found = padded.copy()
     after = np.convolve(renewals, p)[:long]
     found[: after.size] += after
