@@ -139,14 +139,13 @@ def era_of(version: str | None) -> Era:
     >>> era_of("v1.28.15").ttl_works
     False
     """
-    said = (version or "").removeprefix("modelled").strip()
-    if not said or said.startswith("v0.0.0"):
+    said = _said(version)
+    if not said:
         return CURRENT
-    match = re.match(r"v?1\.(\d+)(?![0-9A-Za-z])", said)
-    if match is None:
+    minor = minor_of(said)
+    if minor is None:
         msg = f"{version!r} is no version of Kubernetes: give one as 1.28 or v1.28.15"
         raise UsageError(msg)
-    minor = int(match[1])
     if minor < ERAS[0].since:
         msg = (
             f"no law is known for Kubernetes {version}: "
@@ -154,3 +153,14 @@ def era_of(version: str | None) -> Era:
         )
         raise UsageError(msg)
     return next(era for era in reversed(ERAS) if era.since <= minor)
+
+
+def minor_of(version: str | None) -> int | None:
+    """Read the minor number of a kubelet's version; None: it names none."""
+    match = re.match(r"v?1\.(\d+)(?![0-9A-Za-z])", _said(version))
+    return None if match is None else int(match[1])
+
+
+def _said(version: str | None) -> str:
+    said = (version or "").removeprefix("modelled").strip()
+    return "" if said.startswith("v0.0.0") else said

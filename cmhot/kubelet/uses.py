@@ -12,16 +12,16 @@ from __future__ import annotations
 
 import difflib
 import posixpath
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from cmhot.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,64 +136,148 @@ class Use:
     """What of the volume is mounted, for `Way.SUB_PATH` and `Way.SUB_PATH_EXPR`."""
     optional: bool = False
     """The pod starts without the object, or without the key."""
-    """Prefixes of later sources in ``envFrom``, of other objects: of variables that
-    both have, the later wins."""
 
     @property
     def key_or_path(self) -> str:
         """Name the place: a path, a variable, or all variables of a prefix."""
         return f"{self.where}*" if self.way is Way.ENV_FROM else self.where
 
-    def places(self, keys: Sequence[str]) -> dict[str, str]:
-        """Give for each variable or path in the container the key that it shows."""
-        if self.way is Way.ENV:
-            return {variable: key for key, variable in self.items or ()}
-        pairs = self.items if self.items is not None else [(k, k) for k in keys]
-        if self.way is Way.ENV_FROM:
-            return {f"{self.where}{key}": key for key, _ in pairs}
-        root = posixpath.normpath(posixpath.join("/", self.where))
-        inner = posixpath.normpath(self.sub_path)
-        found = {}
-        for key, raw in pairs:
-            path = posixpath.normpath(raw)
-            if inner == ".":
-                found[posixpath.join(root, path)] = key
-            elif path == inner:
-                found[root] = key
-            elif path.startswith(inner + "/"):
-                found[posixpath.join(root, path.removeprefix(inner + "/"))] = key
-        return found
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One source of a volume: files of an object's keys, or of something else."""
 
-_VOLUME = {"configmap": ("configMap", "name"), "secret": ("secret", "secretName")}
-_SOURCE = {"configmap": "configMap", "secret": "secret"}
-_KEY_REF = {"configmap": "configMapKeyRef", "secret": "secretKeyRef"}
-_ALL_REF = {"configmap": "configMapRef", "secret": "secretRef"}
+    reference: Reference | None
+    """Of which object; None: of none (downward API, token, certificate)."""
+    items: tuple[tuple[str, str], ...] | None
+    """Keys that are taken, each with its path, as written; None: all keys."""
+    optional: bool = False
+    """It may be missing, or a key of it."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Volume:
-    way: Way
-    items: tuple[tuple[str, str], ...] | None
-    optional: bool
+class Variable:
+    """One entry of ``env``, or a source of ``envFrom``."""
+
+    name: str
+    """Of the variable; of a source of ``envFrom``, the prefix of its variables."""
+    text: str | None = None
+    """Its value, as written."""
+    reference: Reference | None = None
+    """The object that it is of."""
+    key: str | None = None
+    """The object's key; None: all of them."""
+    optional: bool = False
+    """The object may be missing, or the key."""
+    field: str = ""
+    """The pod's field that it is of."""
+
+
+_OBJECTS = (
+    ("configMap", "configmap", "name"),
+    ("secret", "secret", "secretName"),
+)
+"""Sources of a volume that are objects: their field, kind, and the name's field."""
+
+
+def sources_of(volume: Object) -> tuple[Source, ...] | None:
+    """List the sources of a volume, in order; None: it is of another kind."""
+    if "projected" in volume:
+        listed = (volume["projected"] or {}).get("sources") or ()
+        return tuple(found for one in listed for found in _sources(one))
+    if any(kind in volume for kind in ("configMap", "secret", "downwardAPI")):
+        return tuple(_sources(volume))
+    return None
+
+
+def _sources(given: Object) -> Iterator[Source]:
+    for field, kind, name_field in _OBJECTS:
+        if (own := given.get(field)) is not None:
+            name = own.get(name_field) or own.get("name") or ""
+            items = tuple((one["key"], one["path"]) for one in own.get("items") or ())
+            optional = bool(own.get("optional"))
+            yield Source(Reference(kind, name), items or None, optional)
+    paths: list[str] = []
+    downward, token = given.get("downwardAPI"), given.get("serviceAccountToken")
+    bundle = given.get("clusterTrustBundle")
+    certificate = given.get("podCertificate") or {}
+    if downward is not None:
+        paths += [one["path"] for one in downward.get("items") or ()]
+    if token is not None:
+        paths.append(token["path"])
+    if bundle is not None:
+        yield Source(None, (("", bundle["path"]),), bool(bundle.get("optional")))
+    for field in ("credentialBundlePath", "keyPath", "certificateChainPath"):
+        if certificate.get(field):
+            paths.append(certificate[field])
+    if paths:
+        yield Source(None, tuple(("", path) for path in paths))
+
+
+def variables_of(container: Object) -> Iterator[Variable]:
+    """Yield ``envFrom``, then ``env``, each in its order."""
+    yield from _all_keys(container)
+    for one in container.get("env") or ():
+        yield _variable(one)
+
+
+def _referring(container: Object) -> Iterator[Variable]:
+    """Yield those that may be of an object, without the plain ones: there are many."""
+    yield from _all_keys(container)
+    for one in container.get("env") or ():
+        if one.get("valueFrom") is not None:
+            yield _variable(one)
+
+
+def _all_keys(container: Object) -> Iterator[Variable]:
+    for source in container.get("envFrom") or ():
+        for field, kind in (("configMapRef", "configmap"), ("secretRef", "secret")):
+            if (named := source.get(field)) is not None:
+                yield Variable(
+                    source.get("prefix") or "",
+                    reference=Reference(kind, named.get("name") or ""),
+                    optional=bool(named.get("optional")),
+                )
+
+
+def _variable(one: Object) -> Variable:
+    source = one.get("valueFrom")
+    if one.get("value") or source is None:
+        return Variable(one["name"], one.get("value") or "")
+    for field, kind in (("configMapKeyRef", "configmap"), ("secretKeyRef", "secret")):
+        if (named := source.get(field)) is not None:
+            return Variable(
+                one["name"],
+                reference=Reference(kind, named.get("name") or ""),
+                key=named["key"],
+                optional=bool(named.get("optional")),
+            )
+    path = (source.get("fieldRef") or {}).get("fieldPath") or ""
+    named = source.get("fileKeyRef") or {}
+    return Variable(one["name"], field=path, optional=bool(named.get("optional")))
 
 
 def uses_of(pod: Object, reference: Reference) -> tuple[Use, ...]:
     """List how a pod, or a pod template, uses an object."""
     spec = pod["spec"]
     volumes = {
-        volume["name"]: found
+        volume["name"]: own
         for volume in spec.get("volumes") or ()
-        if (found := _volume(volume, reference)) is not None
+        if (own := _of(sources_of(volume), reference))
     }
+    projected = {one["name"] for one in spec.get("volumes") or () if "projected" in one}
     return tuple(
         use
         for container, role in containers_of(spec)
         for use in (
-            *_mounts(container, role, volumes, pod),
-            *_variables(container, role, reference),
+            *_mounts(container, role, volumes, projected),
+            *_environment(container, role, reference),
         )
     )
+
+
+def _of(sources: Sequence[Source] | None, reference: Reference) -> list[Source]:
+    return [one for one in sources or () if one.reference == reference]
 
 
 def unmounted(pod: Object, reference: Reference) -> list[str]:
@@ -207,7 +291,7 @@ def unmounted(pod: Object, reference: Reference) -> list[str]:
     return [
         volume["name"]
         for volume in spec.get("volumes") or ()
-        if volume["name"] not in mounted and _volume(volume, reference) is not None
+        if volume["name"] not in mounted and _of(sources_of(volume), reference)
     ]
 
 
@@ -225,123 +309,57 @@ def containers_of(spec: Object) -> Iterator[tuple[Object, Role]]:
 def references_of(pod: Object) -> set[Reference]:
     """List every ConfigMap and Secret that a pod's containers may get."""
     spec = pod["spec"]
-    found = set()
-    for volume in spec.get("volumes") or ():
-        sources = (volume.get("projected") or {}).get("sources") or ()
-        for kind, (field, name) in _VOLUME.items():
-            if field in volume:
-                found.add(Reference(kind, volume[field].get(name, "")))
-            found |= {
-                Reference(kind, source[_SOURCE[kind]].get("name", ""))
-                for source in sources
-                if _SOURCE[kind] in source
-            }
-    for container, _ in containers_of(spec):
-        for kind in _VOLUME:
-            found |= {
-                Reference(kind, source[_ALL_REF[kind]].get("name", ""))
-                for source in container.get("envFrom") or ()
-                if _ALL_REF[kind] in source
-            }
-            found |= {
-                Reference(kind, variable["valueFrom"][_KEY_REF[kind]].get("name", ""))
-                for variable in container.get("env") or ()
-                if _KEY_REF[kind] in (variable.get("valueFrom") or ())
-            }
-    return found
-
-
-def _volume(volume: Object, reference: Reference) -> _Volume | None:
-    """Read a volume's sources; None: it is of something else."""
-    field, name = _VOLUME[reference.kind]
-    own = volume.get(field)
-    if own is not None:
-        if own.get(name) != reference.name:
-            return None
-        return _Volume(Way.VOLUME, _pairs(own), bool(own.get("optional")))
-    sources = [
-        source[_SOURCE[reference.kind]]
-        for source in (volume.get("projected") or {}).get("sources") or ()
-        if (source.get(_SOURCE[reference.kind]) or {}).get("name") == reference.name
+    named = [
+        source.reference
+        for volume in spec.get("volumes") or ()
+        for source in sources_of(volume) or ()
     ]
-    if not sources:
-        return None
-    chosen = [_pairs(source) for source in sources]
-    items = None
-    if None not in chosen:
-        items = tuple(pair for pairs in chosen for pair in pairs or ())
-    optional = all(bool(source.get("optional")) for source in sources)
-    return _Volume(Way.PROJECTED, items, optional)
-
-
-def _pairs(source: Object) -> tuple[tuple[str, str], ...] | None:
-    items = source.get("items")
-    return tuple((one["key"], one["path"]) for one in items) if items else None
+    named += [
+        variable.reference
+        for container, _ in containers_of(spec)
+        for variable in _referring(container)
+    ]
+    return {one for one in named if one is not None}
 
 
 def _mounts(
-    container: Object, role: Role, volumes: Mapping[str, _Volume], pod: Object
+    container: Object,
+    role: Role,
+    volumes: Mapping[str, Sequence[Source]],
+    projected: Collection[str],
 ) -> Iterator[Use]:
     for mount in container.get("volumeMounts") or ():
-        volume = volumes.get(mount["name"])
-        if volume is None:
+        sources = volumes.get(mount["name"])
+        if sources is None:
             continue
-        way, sub_path = volume.way, ""
-        if mount.get("subPathExpr"):
+        way = Way.PROJECTED if mount["name"] in projected else Way.VOLUME
+        sub_path = mount.get("subPathExpr") or ""
+        if sub_path:
             way = Way.SUB_PATH_EXPR
-            sub_path = _expand(mount["subPathExpr"], container, pod)
         elif posixpath.normpath(mount.get("subPath") or ".") != ".":
             way, sub_path = Way.SUB_PATH, mount["subPath"]
+        items = [one.items for one in sources]
         yield Use(
             container["name"],
             role,
             way,
             mount["mountPath"],
-            items=volume.items,
+            items=None if None in items else tuple(chain(*filter(None, items))),
             sub_path=sub_path,
-            optional=volume.optional,
+            optional=all(one.optional for one in sources),
         )
 
 
-def _expand(expression: str, container: Object, pod: Object) -> str:
-    """Put in the variables that the specification itself gives; others stay."""
-    meta, spec = pod.get("metadata") or {}, pod["spec"]
-    fields = {
-        "metadata.name": meta.get("name"),
-        "metadata.namespace": meta.get("namespace"),
-        "metadata.uid": meta.get("uid"),
-        "spec.nodeName": spec.get("nodeName"),
-    }
-    known: dict[str, str] = {}
-    for one in container.get("env") or ():
-        path = ((one.get("valueFrom") or {}).get("fieldRef") or {}).get("fieldPath")
-        value = one.get("value") or fields.get(path or "")
-        if value:
-            known[one["name"]] = value
-    return re.sub(r"\$\(([^)]+)\)", lambda m: known.get(m[1], m[0]), expression)
-
-
-def _variables(container: Object, role: Role, reference: Reference) -> Iterator[Use]:
-    for source in container.get("envFrom") or ():
-        all_keys = source.get(_ALL_REF[reference.kind]) or {}
-        if all_keys.get("name") == reference.name:
+def _environment(container: Object, role: Role, reference: Reference) -> Iterator[Use]:
+    for one in _referring(container):
+        if one.reference == reference:
             yield Use(
                 container["name"],
                 role,
-                Way.ENV_FROM,
-                source.get("prefix") or "",
-                optional=bool(all_keys.get("optional")),
-            )
-    for variable in container.get("env") or ():
-        one_key = (variable.get("valueFrom") or {}).get(_KEY_REF[reference.kind]) or {}
-        if one_key.get("name") == reference.name:
-            yield Use(
-                container["name"],
-                role,
-                Way.ENV,
-                variable["name"],
-                items=((one_key["key"], variable["name"]),),
-                optional=bool(one_key.get("optional")),
+                Way.ENV_FROM if one.key is None else Way.ENV,
+                one.name,
+                items=None if one.key is None else ((one.key, one.name),),
+                optional=one.optional,
             )
 
 

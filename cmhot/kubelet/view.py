@@ -23,10 +23,20 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from cmhot.kubelet.uses import Object, Reference
+from cmhot.kubelet.eras import minor_of
+from cmhot.kubelet.uses import (
+    Object,
+    Reference,
+    Way,
+    containers_of,
+    sources_of,
+    variables_of,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from cmhot.kubelet.uses import Source, Use, Variable
 
 
 class Absent(Enum):
@@ -52,11 +62,21 @@ class Given:
         The object that it comes from; None: none (a literal, downward API, token).
     key
         The object's key.
+    covers
+        Keys of objects that would be here, but for this, which comes later.
     """
 
     content: bytes | None
     source: Reference | None = None
     key: str = ""
+    covers: tuple[tuple[Reference, str], ...] = ()
+
+    def over(self, other: Given | None) -> Given:
+        """Put it in the place of another one."""
+        if other is None:
+            return self
+        own = () if other.source is None else ((other.source, other.key),)
+        return replace(self, covers=(*other.covers, *own))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +93,10 @@ class Folder:
     renewed
         Whether updates reach it: not below a subPath, which stays bound to what was
         there when the container started.
+    emptied
+        Whether an update empties it, for good: a subPath that is a folder stays bound
+        to the folder of the container's start, which the kubelet removes when it has
+        written another.
     blocked
         Why the kubelet can neither set it up nor renew it; empty: it can.
     names_nothing
@@ -83,8 +107,14 @@ class Folder:
     files: Mapping[str, Given] = field(default_factory=dict)
     is_whole: bool = True
     renewed: bool = True
+    emptied: bool = False
     blocked: str = ""
     names_nothing: bool = False
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether which of the volume's files it shows is not known."""
+        return not self.files and not self.is_whole and not self.renewed
 
     def below(self, mount: str) -> dict[str, Given]:
         """Give the files by their path in the container."""
@@ -111,6 +141,9 @@ class ContainerView:
         Those of the pod's specification: neither the image's nor the Services'.
     is_whole
         Whether `variables` are all: no source is unknown.
+    stuck
+        Why no sync of the pod comes to its end: a volume cannot be set up or renewed,
+        and the kubelet waits two minutes for it each time; empty: nothing of this.
     blocked
         Why the container cannot start; empty: nothing of this keeps it from it.
     """
@@ -118,6 +151,7 @@ class ContainerView:
     folders: Mapping[str, Folder]
     variables: Mapping[str, Given]
     is_whole: bool = True
+    stuck: str = ""
     blocked: str = ""
 
     def files(self) -> dict[str, Given]:
@@ -129,18 +163,36 @@ class ContainerView:
             for path, given in folder.below(mount).items()
         }
 
+    def of(self, use: Use) -> dict[str, Given]:
+        """Give the files or variables of the places to which a use leads."""
+        if not use.way.is_environment:
+            mount = absolute(use.where)
+            return self.folders[mount].below(mount)
+        named = self.variables.items()
+        if use.way is Way.ENV:
+            return {name: given for name, given in named if name == use.where}
+        return {
+            name: given
+            for name, given in named
+            if name.startswith(use.where) and name != use.where
+        }
 
-def view_of(pod: Object, container: str, lookup: Lookup) -> ContainerView:
+
+def view_of(
+    pod: Object, container: str, lookup: Lookup, *, kubernetes: str | None = None
+) -> ContainerView:
     """Say what the kubelet gives a container that starts now.
 
     Parameters
     ----------
     pod
-        Its manifest.
+        Its manifest, or a pod template.
     container
         The name of one of its containers.
     lookup
         Gives the objects that it names.
+    kubernetes
+        Version of the kubelet, such as ``v1.28.15``; None: current.
 
     Raises
     ------
@@ -148,36 +200,39 @@ def view_of(pod: Object, container: str, lookup: Lookup) -> ContainerView:
         The pod has no such container.
     """
     spec = pod["spec"]
-    fields = ("initContainers", "containers", "ephemeralContainers")
-    own: Object = {one["name"]: one for part in fields for one in spec.get(part) or ()}[
-        container
-    ]
-    environment = _Environment(pod, lookup)
+    containers = {one["name"]: one for one, _ in containers_of(spec)}
+    own = containers[container]
+    environment = _Environment(pod, lookup, _names_of(kubernetes))
     environment.add(own)
     volumes = {
-        volume["name"]: made
+        volume["name"]: _volume(sources, lookup)
         for volume in spec.get("volumes") or ()
-        if (made := _volume(volume, lookup)) is not None
+        if (sources := sources_of(volume)) is not None
     }
     mounted = {
         mount["name"]
-        for part in fields
-        for one in spec.get(part) or ()
+        for one in containers.values()
         for mount in one.get("volumeMounts") or ()
     }
     # the kubelet sets up all volumes that any container mounts before it starts one
     reasons = [volumes[name].blocked for name in volumes if name in mounted]
+    stuck = next(filter(None, reasons), "")
     folders = {}
     mounts = list(own.get("volumeMounts") or ())
     paths = [absolute(mount["mountPath"]) for mount in mounts]
     for mount, path in zip(mounts, paths, strict=True):
         if mount["name"] in volumes:
-            folder = _mounted(volumes[mount["name"]], mount, environment.variables)
+            folder = _mounted(volumes[mount["name"]], mount, environment)
             root = path.rstrip("/") + "/"
             inner = [one.removeprefix(root) for one in paths if one.startswith(root)]
             folders[path] = _without(folder, [one for one in inner if one])
-    blocked = next(filter(None, [*reasons, environment.blocked]), "")
-    return ContainerView(folders, environment.variables, environment.is_whole, blocked)
+    return ContainerView(
+        folders,
+        environment.variables,
+        environment.is_whole,
+        stuck=stuck,
+        blocked=stuck or environment.blocked,
+    )
 
 
 def absolute(path: str) -> str:
@@ -185,71 +240,70 @@ def absolute(path: str) -> str:
     return posixpath.normpath(posixpath.join("/", path)).replace("//", "/")
 
 
-def _without(folder: Folder, hidden: Iterable[str]) -> Folder:
+def _without(folder: Folder, hidden: Sequence[str]) -> Folder:
     """Leave out what other mounts hide."""
-    files = dict(folder.files)
-    whole = folder.is_whole
-    for path in hidden:
-        whole = False  # the mount itself is in the listing
-        files = {
-            name: given
-            for name, given in files.items()
-            if name != path and not name.startswith(path + "/")
-        }
-    if len(files) == len(folder.files) and whole == folder.is_whole:
+    if not hidden:
         return folder
-    return Folder(files, whole, folder.renewed, folder.blocked, folder.names_nothing)
+    files = {
+        name: given
+        for name, given in folder.files.items()
+        if not any(name == path or name.startswith(path + "/") for path in hidden)
+    }
+    # the mounts themselves are in the listing
+    return replace(folder, files=files, is_whole=False)
 
 
-def _mounted(volume: Folder, mount: Object, variables: Mapping[str, Given]) -> Folder:
+def _mounted(volume: Folder, mount: Object, environment: _Environment) -> Folder:
     """Take of a volume what a mount shows."""
     sub_path = mount.get("subPath") or ""
     if expression := mount.get("subPathExpr"):
-        expanded = _expand(expression, variables)
+        expanded = environment.path(expression, mount["mountPath"])
         if expanded is None:
-            return Folder(is_whole=False, renewed=False)
-        sub_path = expanded.decode()
+            return Folder(is_whole=False, renewed=False, blocked=volume.blocked)
+        sub_path = expanded
     inner = posixpath.normpath(sub_path)
     if inner == ".":  # the volume itself, whose ..data is followed anew
         return volume
+    # what ..data leads to is bound, as of then
+    inner = inner.removeprefix(_DATA).lstrip("/") if _is_data(inner) else inner
     if inner in volume.files:
         return Folder({"": volume.files[inner]}, renewed=False, blocked=volume.blocked)
     below = {
-        path.removeprefix(inner + "/"): given
+        path.removeprefix(inner + "/") if inner else path: given
         for path, given in volume.files.items()
-        if path.startswith(inner + "/")
+        if not inner or path.startswith(inner + "/")
     }
-    return Folder(
-        below,
-        volume.is_whole,
+    return replace(
+        volume,
+        files=below,
         renewed=False,
-        blocked=volume.blocked,
+        emptied=bool(below),
         names_nothing=not below and volume.is_whole and not volume.blocked,
     )
 
 
-def _volume(volume: Object, lookup: Lookup) -> Folder | None:
-    """Say what a volume holds; None: of another kind, which is not looked at."""
-    if "projected" in volume:
-        sources = (volume["projected"] or {}).get("sources") or ()
-    elif any(kind in volume for kind in ("configMap", "secret", "downwardAPI")):
-        sources = [volume]
-    else:
-        return None
+_DATA = "..data"
+"""The link to the folder that has the files of a volume."""
+
+
+def _is_data(path: str) -> bool:
+    return path == _DATA or path.startswith(f"{_DATA}/")
+
+
+def _volume(sources: Iterable[Source], lookup: Lookup) -> Folder:
+    """Say what a volume holds."""
     payload: dict[str, Given] = {}
     whole, blocked = True, ""
     for source in sources:
-        for kind in source:
-            if kind not in _SOURCES:
-                continue
-            found = _SOURCES[kind](source[kind] or {}, lookup)
-            if not found.is_whole:  # it may set any of them again
-                payload = {
-                    path: replace(one, content=None) for path, one in payload.items()
-                }
-            payload |= found.files
-            whole = whole and found.is_whole
-            blocked = blocked or found.blocked
+        found = _files(source, lookup)
+        if not found.is_whole:  # it may set any of them again
+            payload = {
+                path: replace(one, content=None) for path, one in payload.items()
+            }
+        for path, given in found.files.items():
+            payload[path] = given.over(payload.get(path))
+        whole = whole and found.is_whole
+        blocked = blocked or found.blocked
     files: dict[str, Given] = {}
     for raw, given in payload.items():
         path = posixpath.normpath(raw)
@@ -258,33 +312,28 @@ def _volume(volume: Object, lookup: Lookup) -> Folder | None:
     return Folder(files, whole, blocked=blocked)
 
 
-def _of_object(kind: str, name_field: str) -> Callable[[Object, Lookup], Folder]:
-    def read(source: Object, lookup: Lookup) -> Folder:
-        name = source.get(name_field) or source.get("name") or ""
-        return _items(source, Reference(kind, name), lookup)
-
-    return read
-
-
-def _items(source: Object, reference: Reference, lookup: Lookup) -> Folder:
+def _files(source: Source, lookup: Lookup) -> Folder:
     """Read a source that takes all keys of an object, or those that it lists."""
-    optional, items = bool(source.get("optional")), source.get("items")
+    reference, items = source.reference, source.items
+    if reference is None:  # one that is optional may give nothing
+        unknown = (
+            {} if source.optional else {path: Given(None) for _, path in items or ()}
+        )
+        return Folder(unknown, is_whole=not source.optional)
     stored = lookup(reference)
     if stored is Absent.UNREAD:
-        named = {one["path"]: Given(None, reference, one["key"]) for one in items or ()}
-        return Folder(named, is_whole=bool(items) and not optional)
+        named = {path: Given(None, reference, key) for key, path in items or ()}
+        return Folder(named, is_whole=bool(items) and not source.optional)
     if stored is Absent.MISSING:
-        return Folder(blocked="" if optional else f"{reference} does not exist")
+        return Folder(blocked="" if source.optional else f"{reference} does not exist")
     content = content_of(stored)
-    if not items:
-        return Folder({key: Given(content[key], reference, key) for key in content})
-    files = {}
-    for one in items:
-        if one["key"] in content:
-            files[one["path"]] = Given(content[one["key"]], reference, one["key"])
-        elif not optional:
-            return Folder(blocked=f"{reference} has no key {one['key']!r}")
-    return Folder(files)
+    files, missing = {}, ""
+    for key, path in [(key, key) for key in content] if items is None else items:
+        if key in content:
+            files[path] = Given(content[key], reference, key)
+        elif not source.optional:
+            missing = missing or f"{reference} has no key {key!r}"
+    return Folder({} if missing else files, blocked=missing)
 
 
 def content_of(stored: Object | Absent) -> dict[str, bytes]:
@@ -301,121 +350,103 @@ def content_of(stored: Object | Absent) -> dict[str, bytes]:
     }
 
 
-def _unknown(*paths: str) -> Folder:
-    return Folder({path: Given(None) for path in paths if path})
-
-
-def _downward(source: Object, _: Lookup) -> Folder:
-    return _unknown(*(one["path"] for one in source.get("items") or ()))
-
-
-def _token(source: Object, _: Lookup) -> Folder:
-    return _unknown(source["path"])
-
-
-def _bundle(source: Object, _: Lookup) -> Folder:
-    if source.get("optional"):
-        return Folder(is_whole=False)
-    return _unknown(source["path"])
-
-
-def _certificate(source: Object, _: Lookup) -> Folder:
-    names = ("credentialBundlePath", "keyPath", "certificateChainPath")
-    return _unknown(*(source.get(name) or "" for name in names))
-
-
-_SOURCES: Mapping[str, Callable[[Object, Lookup], Folder]] = {
-    "configMap": _of_object("configmap", "name"),
-    "secret": _of_object("secret", "secretName"),
-    "downwardAPI": _downward,
-    "serviceAccountToken": _token,
-    "clusterTrustBundle": _bundle,
-    "podCertificate": _certificate,
-}
-
 _OF_A_SERVICE = re.compile(r"[A-Z0-9_]*_(SERVICE_(HOST|PORT)|PORT)(_[A-Z0-9_]*)?")
 _LABEL = re.compile(r"metadata\.(labels|annotations)\['(.+)'\]")
+_ANY_NAME = re.compile(r".*", re.DOTALL)
+_STRICT_NAME = re.compile(r"(?!\.$|\.\.)[-._a-zA-Z][-._a-zA-Z0-9]*")
+_ANY_NAME_SINCE = 30
+"""Minor version from which a kubelet takes every key of ``envFrom`` for a variable;
+before, it leaves out those that are no names, such as ``9lives`` (`IsEnvVarName`)."""
+
+
+def _names_of(kubernetes: str | None) -> re.Pattern[str]:
+    """Give the names that a kubelet takes of ``envFrom``."""
+    minor = minor_of(kubernetes)
+    return _ANY_NAME if minor is None or minor >= _ANY_NAME_SINCE else _STRICT_NAME
 
 
 class _Environment:
     """Builds a container's variables in the kubelet's order."""
 
-    def __init__(self, pod: Object, lookup: Lookup) -> None:
+    def __init__(self, pod: Object, lookup: Lookup, names: re.Pattern[str]) -> None:
         self.pod = pod
         self.lookup = lookup
+        self.names = names
         self.variables: dict[str, Given] = {}
         self.is_whole = True
         self.blocked = ""
 
     def add(self, container: Object) -> None:
         """Add ``envFrom``, then ``env``, which may refer to all that came before."""
-        for source in container.get("envFrom") or ():
-            for name, given in self._all_of(source):
-                self.variables[name] = given
-        for one in container.get("env") or ():
-            if (made := self._one(one)) is not None:
-                self.variables[one["name"]] = made
+        for one in variables_of(container):
+            if one.reference is None:
+                self._set(one.name, Given(self._literal(one)))
+            elif one.key is None:
+                self._all_of(one, one.reference)
+            else:
+                self._key(one, one.reference, one.key)
+
+    def path(self, expression: str, mount: str) -> str | None:
+        """Expand a ``subPathExpr``; None: it cannot be known from here, or made."""
+        for _, name in _parts(expression):
+            given = None if name is None else self.variables.get(name)
+            is_none = given is None and self.is_whole and name is not None
+            if given is not None and given.content == b"":
+                is_none = True
+            if is_none and not _OF_A_SERVICE.fullmatch(name or ""):
+                self._block(f"the subPathExpr of {mount} needs the variable {name}")
+                return None
+        expanded = _expand(expression, self.variables)
+        if expanded is None:
+            return None
+        path = expanded.decode(errors="replace")
+        if path.startswith("/") or ".." in path.split("/"):
+            self._block(f"the subPathExpr of {mount} leads out of its volume: {path}")
+            return None
+        return path
+
+    def _set(self, name: str, given: Given) -> None:
+        self.variables[name] = given.over(self.variables.get(name))
 
     def _block(self, why: str) -> None:
         self.blocked = self.blocked or why
 
-    def _all_of(self, source: Object) -> Iterator[tuple[str, Given]]:
-        for field_name, kind in (
-            ("configMapRef", "configmap"),
-            ("secretRef", "secret"),
-        ):
-            named = source.get(field_name)
-            if named is None:
-                continue
-            reference = Reference(kind, named.get("name") or "")
-            stored = self.lookup(reference)
-            if stored is Absent.UNREAD:
-                self.is_whole = False
-                # each of them that has its prefix may be set again by it
-                for name, given in list(self.variables.items()):
-                    if name.startswith(source.get("prefix") or ""):
-                        yield name, replace(given, content=None)
-            elif stored is Absent.MISSING:
-                if not named.get("optional"):
-                    self._block(f"{reference} does not exist")
-            else:
-                for key, value in _texts(stored).items():
-                    name = f"{source.get('prefix') or ''}{key}"
-                    if name not in {".", ".."} and not name.startswith(".."):
-                        yield name, Given(value, reference, key)
-
-    def _one(self, one: Object) -> Given | None:
-        """Give a variable of ``env``; None: it is left as it was."""
-        if one.get("value"):
-            return Given(_expand(one["value"], self.variables))
-        source = one.get("valueFrom")
-        if source is None:
-            return Given(b"")
-        for field_name, kind in (
-            ("configMapKeyRef", "configmap"),
-            ("secretKeyRef", "secret"),
-        ):
-            if field_name in source:
-                return self._key(source[field_name], kind, one["name"])
-        if "fieldRef" in source:
-            return Given(self._field(source["fieldRef"].get("fieldPath") or ""))
-        return Given(None)
-
-    def _key(self, named: Object, kind: str, variable: str) -> Given | None:
-        reference, key = Reference(kind, named.get("name") or ""), named["key"]
+    def _all_of(self, one: Variable, reference: Reference) -> None:
         stored = self.lookup(reference)
         if stored is Absent.UNREAD:
-            if named.get("optional"):
+            self.is_whole = False
+            # each of them that has its prefix may be set again by it
+            for name, given in self.variables.items():
+                if name.startswith(one.name):
+                    self.variables[name] = replace(given, content=None)
+        elif stored is Absent.MISSING:
+            if not one.optional:
+                self._block(f"{reference} does not exist")
+        else:
+            for key, value in _texts(stored).items():
+                if self.names.fullmatch(f"{one.name}{key}"):
+                    self._set(f"{one.name}{key}", Given(value, reference, key))
+
+    def _literal(self, one: Variable) -> bytes | None:
+        if one.text is not None:
+            return _expand(one.text, self.variables)
+        if one.optional:  # of a file, whose key may be missing
+            self.is_whole = False
+        return self._field(one.field)
+
+    def _key(self, one: Variable, reference: Reference, key: str) -> None:
+        """Set a variable; one whose optional key is missing is left as it was."""
+        stored = self.lookup(reference)
+        if stored is Absent.UNREAD:
+            if one.optional:
                 self.is_whole = False
-            return Given(None, reference, key)
-        if stored is not Absent.MISSING and key in (texts := _texts(stored)):
-            return Given(texts[key], reference, key)
-        if not named.get("optional"):
-            why = (
-                "does not exist" if stored is Absent.MISSING else f"has no key {key!r}"
-            )
-            self._block(f"variable {variable} needs it: {reference} {why}")
-        return None
+            self._set(one.name, Given(None, reference, key))
+        elif key in (texts := _texts(stored)):
+            self._set(one.name, Given(texts[key], reference, key))
+        elif not one.optional:
+            is_missing = stored is Absent.MISSING
+            why = "does not exist" if is_missing else f"has no key {key!r}"
+            self._block(f"variable {one.name} needs it: {reference} {why}")
 
     def _field(self, path: str) -> bytes | None:
         meta, spec = self.pod.get("metadata") or {}, self.pod["spec"]
@@ -444,28 +475,36 @@ def _expand(text: str, variables: Mapping[str, Given]) -> bytes | None:
 
     ``$$`` stands for a dollar, and a reference to what there is not stands for itself.
     """
-    data, out, at = text.encode(), b"", 0
+    out = b""
+    for plain, name in _parts(text):
+        out += plain
+        if name is None:
+            continue
+        given = variables.get(name)
+        if given is None and not _OF_A_SERVICE.fullmatch(name):
+            out += f"$({name})".encode()
+        elif given is None or given.content is None:
+            return None
+        else:
+            out += given.content
+    return out
+
+
+def _parts(text: str) -> Iterator[tuple[bytes, str | None]]:
+    """Cut a text after each ``$(NAME)``; the last part has no name."""
+    data, plain, at = text.encode(), b"", 0
     while at < len(data):
         if data[at : at + 1] != b"$" or at + 1 == len(data):
-            out += data[at : at + 1]
+            plain += data[at : at + 1]
             at += 1
         elif data[at + 1 : at + 2] == b"(" and (end := data.find(b")", at)) > 0:
-            name = data[at + 2 : end].decode()
-            if name in variables:
-                value = variables[name].content
-                if value is None:
-                    return None
-                out += value
-            elif _OF_A_SERVICE.fullmatch(name):
-                return None
-            else:
-                out += data[at : end + 1]
-            at = end + 1
+            yield plain, data[at + 2 : end].decode()
+            plain, at = b"", end + 1
         else:
             escaped = data[at + 1 : at + 2] == b"$"
-            out += b"$" if escaped else data[at : at + 2]
+            plain += b"$" if escaped else data[at : at + 2]
             at += 2
-    return out
+    yield plain, None
 
 
 def read_environ(block: bytes) -> dict[str, bytes]:

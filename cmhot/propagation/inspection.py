@@ -125,6 +125,7 @@ class Inspection:
     held: Mapping[str, str | None] = field(default_factory=dict)
     """From the object's keys to what was there, where content was asked for;
     None: nothing was, or it could not be read."""
+    places: tuple[str, ...] = ()  # files or variables, where content was asked for
     began_s: float = 0.0  # by the cluster's monotonic clock
     ended_s: float = 0.0
 
@@ -232,8 +233,6 @@ def inspect(
         namespace=objects.namespace,
         container=through or part.container,
     )
-    stored = objects(reference)
-    content = content_of(stored)
     try:
         wanted = _expected(part, reference, objects)
         found = _inspect(run, part, wanted, is_beside=through is not None)
@@ -247,8 +246,7 @@ def inspect(
         found = unanswered(error)
     if not reads:
         return found
-    texts = {at: content[one.key] for at, one in wanted.places.items()}
-    return _read(run, part, content, texts, found)
+    return _read(run, part, wanted, found)
 
 
 def unanswered(error: ClusterError | str) -> Inspection:
@@ -327,7 +325,7 @@ def _inspect(
     state = _status(part.pod, part.container).get("state") or {}
     if "running" not in state:
         return Inspection(ContentState.PENDING, _why_not(part, state))
-    if "$(" in part.uses[0].sub_path:
+    if any(one.is_unknown for one in wanted.folders.values()):
         why = "its subPathExpr is known to the container alone"
         return Inspection(ContentState.UNREADABLE, why, _BY_HAND)
     if part.uses[0].way.is_environment:
@@ -336,22 +334,14 @@ def _inspect(
 
 
 def _read(
-    run: Run,
-    part: ContainerUses,
-    content: Mapping[str, bytes],
-    wanted: Mapping[str, bytes],
-    found: Inspection,
+    run: Run, part: ContainerUses, wanted: _Expected, found: Inspection
 ) -> Inspection:
     """Add what is there, key by key; a second look where it is not the content."""
-    keys = {
-        place: key
-        for use in part.uses
-        for place, key in use.places(sorted(content)).items()
-    }
+    keys = {at: one.key for at, one in wanted.places.items()} | dict(wanted.gone)
     state = found.state
     held: dict[str, bytes | None] = dict.fromkeys(keys.values())
     if state is ContentState.FRESH:
-        held = {key: content.get(key) for key in held}
+        held = {key: wanted.content.get(key) for key in held}
     elif state is ContentState.STALE:
         try:
             there = _places(run, part, list(keys))
@@ -360,7 +350,11 @@ def _read(
         except ClusterError:
             state = ContentState.PENDING
         else:
-            wrong = {at: there.get(at) for at in wanted if there.get(at) != wanted[at]}
+            wrong = {
+                at: there.get(at)
+                for at in wanted.places
+                if there.get(at) != wanted.of(at)
+            }
             held = {keys[at]: there[at] for at in there}
             held |= {keys[at]: one for at, one in wrong.items()}
             # it may have been updated between the two looks
@@ -369,7 +363,7 @@ def _read(
         key: None if there is None else there.decode(errors="replace")
         for key, there in held.items()
     }
-    return replace(found, state=state, held=texts)
+    return replace(found, state=state, held=texts, places=tuple(keys))
 
 
 def _places(

@@ -14,7 +14,7 @@ from cmhot.propagation.inspection import ContentState, inspect
 from cmhot.propagation.watch import DEFAULT_TIMEOUT_S, ContainerWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from cmhot.cluster.port import Cluster
     from cmhot.display import Board
@@ -38,6 +38,7 @@ class Sight:
     state: ContentState  # at the last inspection, as `content`
     content: Mapping[str, str | None]  # by key; None: nothing, or not readable
     before: Mapping[str, str | None]  # the same at the first inspection
+    where: tuple[str, ...] = ()  # paths or variables of it
     not_yet_s: float | None = None  # beginning of the last that found other content
     turned_s: float | None = None  # end of the first after it that found the current
 
@@ -209,7 +210,7 @@ class _Observation(ContainerWatch):
         """Say what an inspection means after those before it."""
         ContainerWatch.record(self, part, found)
         known = self.sights.get(part.key)
-        sight = Sight(part, found.state, found.held, before=found.held)
+        sight = Sight(part, found.state, found.held, found.held, found.places)
         is_fresh = found.state is ContentState.FRESH
         if known is not None:
             sight = replace(sight, before=known.before, not_yet_s=known.not_yet_s)
@@ -331,14 +332,13 @@ def observe(
 
 
 def _as_row(one: Sight, namespace: str) -> dict[str, Any]:
-    keys: Sequence[str] = sorted(one.content)
     return {
         "namespace": namespace,
         "pod": one.part.name,
         "node": one.part.node,
         "container": one.part.container,
         "consumer": one.way,
-        "where": [at for use in one.part.uses for at in use.places(keys)],
+        "where": list(one.where),
         "content": dict(one.content),
         "current": one.current,
         "updates": one.part.updates,

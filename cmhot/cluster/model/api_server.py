@@ -273,6 +273,7 @@ class ModelCluster:
             pod = self._world.pods.get((namespace, name))
             if pod is not None:
                 self._world.end(pod, at_ns=now)
+                self._world.reconcile_owner(pod, now)
             return
         gone = self._store.remove(kind, name, namespace)
         if gone is None:
@@ -344,8 +345,8 @@ class ModelCluster:
             return Captured(0, b"", "")
         inside = Inside(
             known,
-            self._world.contents,
-            self._world.binary,
+            self._world.objects,
+            self._kubernetes,
             at_ns=now,
             epoch_ns=self._start_ns,
         )

@@ -18,7 +18,7 @@ import json
 import math
 from bisect import bisect_right
 from dataclasses import dataclass, field, replace
-from itertools import count
+from itertools import count, pairwise
 from typing import TYPE_CHECKING, Any
 
 from cmhot.clock import NS_PER_S, ns
@@ -39,15 +39,15 @@ from cmhot.kubelet.uses import (
     Role,
     containers_of,
     references_of,
-    uses_of,
 )
-from cmhot.kubelet.view import content_of
+from cmhot.kubelet.view import Absent, absolute, content_of, view_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
     from cmhot.cluster.model.virtual_kubelet import ModelNode, ModelPod, Volume
-    from cmhot.kubelet.uses import Kind, Reference, Use
+    from cmhot.kubelet.uses import Kind, Reference
+    from cmhot.kubelet.view import ContainerView, Folder, Given
 
 Object = dict[str, Any]
 KINDS = {
@@ -310,20 +310,26 @@ class Running:
         """How long its end takes, seconds."""
         return float(self.spec.get("terminationGracePeriodSeconds", GRACE_S))
 
+    def manifest(self) -> dict[str, Any]:
+        """Write what it was made of; its parts are not to be changed."""
+        names = {"name": self.name, "namespace": self.namespace, "uid": self.uid}
+        return {
+            "metadata": {**self.meta, **names},
+            "spec": {**self.spec, "nodeName": self.node.name},
+        }
+
     def shown(self, at_ns: int, epoch_ns: int) -> dict[str, Any]:
         """Write it as the API server sends it; the model began at ``epoch_ns``, UTC."""
         ready = self.is_ready(at_ns)
         leaving = self.leaving_ns is not None
+        own = copy.deepcopy(self.manifest())
         return {
             "metadata": {
-                **self.meta,
-                "name": self.name,
-                "namespace": self.namespace,
-                "uid": self.uid,
+                **own["metadata"],
                 "creationTimestamp": stamp(epoch_ns + self.born_ns),
                 **({"deletionTimestamp": stamp(epoch_ns + at_ns)} if leaving else {}),
             },
-            "spec": {**self.spec, "nodeName": self.node.name},
+            "spec": own["spec"],
             "status": {
                 "phase": "Running" if at_ns >= self.ready_ns else "Pending",
                 "conditions": [
@@ -387,11 +393,15 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """The inside of a pod's container, at an instant since the model's start."""
+    """The inside of a pod's containers, at an instant since the model's start.
+
+    What each would hold says `cmhot.kubelet.view`, of the objects as its kubelet has
+    brought them until then.
+    """
 
     pod: Running
-    contents: Sequence[Mapping[str, bytes]]  # by numbers of publications
-    binary: Sequence[frozenset[str]]  # by the same: keys that become files alone
+    objects: Sequence[Object]  # by numbers of publications
+    kubernetes: str | None  # version of the kubelet
     at_ns: int
     epoch_ns: int  # the model's start, UTC
 
@@ -401,7 +411,7 @@ class Inside:
             case ["cat", *paths]:
                 return self._cat(container, paths)
             case ["ls", "-A", folder]:
-                return self._list(container, folder)
+                return self._list(*self._seen_from(container, folder))
             case ["env"]:
                 lines = [f"{k}={v}\n" for k, v in self._environment(container)]
                 return Captured(0, "".join(lines).encode(), "")
@@ -409,14 +419,23 @@ class Inside:
                 return self._stat(container, path)
         return None
 
+    def _seen_from(self, container: str, path: str) -> tuple[str, str]:
+        """Follow a path into the container whose processes an ephemeral one sees."""
+        target = self._spec(container).get("targetContainerName")
+        if target is None or not path.startswith(BESIDE):
+            return container, path
+        return target, path.removeprefix(BESIDE)
+
     def _cat(self, container: str, paths: Sequence[str]) -> Captured:
         found = b""
         for path in paths:
             if path in {"/proc/1/environ", "/proc/self/environ"}:
-                pairs = self._environment(container)
+                own = self._spec(container)
+                beside = own.get("targetContainerName") if "/1/" in path else None
+                pairs = self._environment(beside or container)
                 found += "".join(f"{key}={value}\0" for key, value in pairs).encode()
                 continue
-            text = self.file(container, path)
+            text = self.file(*self._seen_from(container, path))
             if text is None:
                 complaint = f"cat: can't open '{path}': No such file or directory"
                 return Captured(NOT_FOUND, found, complaint)
@@ -426,29 +445,17 @@ class Inside:
     def _list(self, container: str, folder: str) -> Captured:
         """List a folder, without what is the kubelet's own in it."""
         root = folder.rstrip("/") + "/"
-        paths = {
-            path
-            for reference in self.pod.held
-            for use in self._uses(container, reference)
-            if not use.way.is_environment
-            for path in use.places(sorted(self._content(reference, use)))
-        }
         names = {
             path.removeprefix(root).split("/")[0]
-            for path in paths
+            for path in self._files(container)
             if path.startswith(root)
         }
         return Captured(0, "".join(f"{name}\n" for name in sorted(names)).encode(), "")
 
     def file(self, container: str, path: str) -> bytes | None:
         """Read a file; None: it is not there."""
-        for reference in self.pod.held:
-            for use in self._uses(container, reference):
-                content = self._content(reference, use)
-                key = use.places(sorted(content)).get(path, "")
-                if key in content and not use.way.is_environment:
-                    return content[key]
-        return self._copied(path)
+        given = self._files(container).get(path)
+        return self._copied(path) if given is None else given.content
 
     def _copied(self, path: str) -> bytes | None:
         """Read a file that an init container copied at its start by ``cp FROM TO``."""
@@ -463,61 +470,89 @@ class Inside:
         """Give the instant at which a volume's ``..data`` was last swapped."""
         import numpy as np  # noqa: PLC0415 - for nanoseconds that datetime has not
 
-        folder = path.removesuffix("/..data")
-        for reference, volume in self.pod.held.items():
-            for use in self._uses(container, reference):
-                if use.way.is_fixed or use.where.rstrip("/") != folder:
-                    continue
-                shown = bisect_right(volume.instants_ns, self.at_ns)
-                if shown and path != folder:
-                    at = np.datetime64(
-                        self.epoch_ns + volume.instants_ns[shown - 1], "ns"
-                    )
-                    text = str(at).replace("T", " ")
-                    return Captured(0, f"{text} +0000\n".encode(), "")
+        mount = path.removesuffix("/..data")
+        instants = self._instants() if path != mount else ()
+        now = self._folder(container, mount, self.at_ns)
+        for instant, before in pairwise([*instants, None]):
+            old = None if before is None else self._folder(container, mount, before)
+            if instant is not None and now is not None and now.renewed and now != old:
+                at = np.datetime64(self.epoch_ns + instant, "ns")
+                text = str(at).replace("T", " ")
+                return Captured(0, f"{text} +0000\n".encode(), "")
         complaint = f"stat: can't stat '{path}': No such file or directory"
         return Captured(NOT_FOUND, b"", complaint)
 
     def _environment(self, container: str) -> list[tuple[str, str]]:
         """List a container's variables, as of its start; later ones count."""
-        spec = next(
-            one for one, _ in containers_of(self.pod.spec) if one["name"] == container
-        )
         found = {"PATH": "/bin", "HOSTNAME": self.pod.name}
         if self.pod.spec.get("enableServiceLinks", True):
             found |= self.pod.services[container]
-        taken: dict[str, str] = {}
-        for reference in self.pod.held:
-            for use in self._uses(container, reference):
-                if use.way.is_environment:
-                    content = self._content(reference, use)
-                    for variable, key in use.places(sorted(content)).items():
-                        if key in content:
-                            taken[variable] = content[key].decode()
+        view = self._view(container, self.pod.started_ns[container])
         given = {
-            one["name"]: one["value"] for one in spec.get("env") or () if "value" in one
+            name: one.content.decode()
+            for name, one in view.variables.items()
+            if one.content is not None
         }
-        return list({**found, **taken, **given}.items())
+        return list({**found, **given}.items())
 
-    def _uses(self, container: str, reference: Reference) -> list[Use]:
-        shown = {"spec": self.pod.spec, "metadata": {"name": self.pod.name}}
-        return [use for use in uses_of(shown, reference) if use.container == container]
+    def _spec(self, container: str) -> Mapping[str, Any]:
+        return next(
+            one for one, _ in containers_of(self.pod.spec) if one["name"] == container
+        )
 
-    def _content(self, reference: Reference, use: Use) -> Mapping[str, bytes]:
-        """Give the content that a container has of an object: now, or of its start."""
-        volume = self.pod.held[reference]
-        at = self.pod.started_ns[use.container] if use.way.is_fixed else self.at_ns
-        shown = bisect_right(volume.instants_ns, min(at, self.at_ns))
-        if not shown:
-            return {}
-        number = volume.numbers[shown - 1]
-        content = self.contents[number]
-        if not use.way.is_environment:
-            return content
-        binary = self.binary[number]
-        return {key: one for key, one in content.items() if key not in binary}
+    def _files(self, container: str) -> dict[str, Given]:
+        """Give the files that a container sees, by their path."""
+        return {
+            path: given
+            for one in self._spec(container).get("volumeMounts") or ()
+            if (folder := self._folder(container, one["mountPath"], self.at_ns))
+            for path, given in folder.below(absolute(one["mountPath"])).items()
+        }
+
+    def _folder(self, container: str, mount: str, at_ns: int) -> Folder | None:
+        """Give what a mount shows at an instant; None: it is of another kind.
+
+        What updates do not reach is as of the container's start, and a volume that is
+        blocked stays as it was.
+        """
+        started_ns, mount = self.pod.started_ns[container], absolute(mount)
+        first = self._view(container, started_ns).folders.get(mount)
+        if first is None:
+            return None
+        earlier = [one for one in self._instants() if started_ns < one <= at_ns]
+        for instant in (at_ns, *earlier):
+            folder = self._view(container, instant).folders[mount]
+            if not folder.blocked:
+                break
+        else:
+            return first
+        if first.renewed:
+            return folder
+        is_emptied = first.emptied and folder != first
+        return replace(first, files={}) if is_emptied else first
+
+    def _instants(self) -> list[int]:
+        """List the instants until now at which the kubelet brought news, latest first.
+
+        They are of all objects of the pod.
+        """
+        found = {
+            instant for one in self.pod.held.values() for instant in one.instants_ns
+        }
+        return sorted((one for one in found if one <= self.at_ns), reverse=True)
+
+    def _view(self, container: str, at_ns: int) -> ContainerView:
+        def lookup(reference: Reference) -> Object | Absent:
+            volume = self.pod.held[reference]
+            shown = bisect_right(volume.instants_ns, min(at_ns, self.at_ns))
+            return self.objects[volume.numbers[shown - 1]] if shown else Absent.MISSING
+
+        pod = self.pod.manifest()
+        return view_of(pod, container, lookup, kubernetes=self.kubernetes)
 
 
+BESIDE = "/proc/1/root"
+"""Where an ephemeral container sees the files of the one that it is beside."""
 HASH = "pod-template-hash"
 """Label that distinguishes pods of different templates."""
 QUARTER = "25%"
@@ -553,7 +588,8 @@ def next_steps(
     new = [pod for pod in stay if pod.meta["labels"][HASH] == own]
     old = [pod for pod in stay if pod.meta["labels"][HASH] != own]
     if (spec.get("strategy") or {}).get("type") == "Recreate":
-        gone = len(new) == len(pods)  # the last old one has ended
+        # the last old one has ended
+        gone = all(pod.meta["labels"][HASH] == own for pod in pods)
         return Steps(
             make=max(wanted - len(new), 0) if gone else 0,
             end=(*old, *_surplus(new, wanted, at_ns)),
@@ -611,10 +647,10 @@ class World:
     def __init__(self, nodes: Sequence[ModelNode], store: Store) -> None:
         self.pods: dict[tuple[str | None, str], Running] = {}
         self.contents: list[Mapping[str, bytes]] = []  # by numbers of a `History`
-        self.binary: list[frozenset[str]] = []  # by the same: keys that are files alone
+        self.objects: list[Object] = []  # by the same: what had that content
         self._nodes = nodes
         self._store = store
-        self._numbers: dict[tuple[tuple[str, bytes], ...], int] = {}
+        self._numbers: dict[Hashable, int] = {}
         self._histories: dict[tuple[Reference, str | None], History] = {}
         self._schedule: list[tuple[int, int, Callable[[int], None]]] = []
         self._order = count()
@@ -641,11 +677,14 @@ class World:
     ) -> None:
         """Note the content of an object from now on."""
         content = content_of(stored)
-        key = tuple(sorted(content.items()))
+        binary = frozenset(stored.get("binaryData") or ())
+        key = (reference.kind, binary, *sorted(content.items()))
         number = self._numbers.setdefault(key, len(self.contents))
         if number == len(self.contents):
             self.contents.append(content)
-            self.binary.append(frozenset(stored.get("binaryData") or ()))
+            kind = "Secret" if reference.is_secret else "ConfigMap"
+            parts = {part: stored.get(part) for part in ("data", "binaryData")}
+            self.objects.append({"kind": kind, **parts})
         self._history(reference, namespace).write(number, at_ns=at_ns)
 
     def forget(
@@ -674,7 +713,7 @@ class World:
         at_ns: int,
     ) -> None:
         """Make pods of a template, spread over the nodes that it allows."""
-        spec = dict(template["spec"])
+        spec = copy.deepcopy(template["spec"])
         nodes = sorted(_allowed(self._nodes, spec), key=self._load_of)
         references = sorted(references_of({"spec": spec}), key=_first_of(spec))
         mounts = [self._history(one, namespace) for one in references]
@@ -718,14 +757,18 @@ class World:
         if pod.leaving_ns is not None:
             return
         pod.leaving_ns = at_ns
-        gone = self._work(pod.node, at_ns + ns(pod.grace_s), STOP_EVERY_S)
+        self._put(at_ns + ns(pod.grace_s), lambda at: self._stop(pod, at))
+
+    def _stop(self, pod: Running, at: int) -> None:
+        """Let the node take a pod away, once it has nothing else to do."""
+        gone = self._work(pod.node, at, STOP_EVERY_S)
         self._put(gone, lambda at: self._leave(pod, at))
 
     def _leave(self, pod: Running, at: int) -> None:
         pod.node.kubelet.remove(pod.inside, at_ns=at)
         if self.pods.get((pod.namespace, pod.name)) is pod:
             del self.pods[pod.namespace, pod.name]
-        self._reconcile_owner(pod, at)
+        self.reconcile_owner(pod, at)
 
     def touch(self, pod: Running, meta: Mapping[str, Any], *, at_ns: int) -> None:
         """Change a pod's metadata, which syncs it."""
@@ -816,12 +859,13 @@ class World:
         key = (pod.namespace, _maker(pod), at_ns)
         if key[1] is not None and key not in self._heard:
             self._heard.add(key)
-            self._put(at_ns, lambda at: self._reconcile_owner(pod, at))
+            self._put(at_ns, lambda at: self.reconcile_owner(pod, at))
 
-    def _reconcile_owner(self, pod: Running, at: int) -> None:
+    def reconcile_owner(self, pod: Running, at_ns: int) -> None:
+        """Let the controller of a pod act, if it has one."""
         owner = _maker(pod)
         if owner is not None:
-            self.reconcile(pod.namespace, owner, at_ns=at)
+            self.reconcile(pod.namespace, owner, at_ns=at_ns)
 
 
 def _maker(pod: Running) -> str | None:

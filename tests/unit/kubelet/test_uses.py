@@ -81,7 +81,9 @@ if TYPE_CHECKING:
                 ],
             ),
             MAP,
-            Use("c", Role.CONTAINER, Way.SUB_PATH_EXPR, "/etc/a", sub_path="p.txt"),
+            Use(
+                "c", Role.CONTAINER, Way.SUB_PATH_EXPR, "/etc/a", sub_path="$(WHO).txt"
+            ),
         ),
         (
             pod(volume=VOLUME, mount={"subPathExpr": "$(UNKNOWN)"}),
@@ -140,33 +142,6 @@ def test_each_way_is_found(given: Dict, reference: Reference, expected: Use) -> 
     assert references_of(given) >= {reference}
     assert uses_of(given, other) == ()
     assert other not in references_of(given)
-
-
-@pytest.mark.parametrize(
-    ("use", "expected"),
-    [
-        (Use("c", Role.CONTAINER, Way.VOLUME, "/v/"), {"/v/a": "a", "/v/b": "b"}),
-        (
-            Use("c", Role.CONTAINER, Way.VOLUME, "/v", items=(("a", "d/x"),)),
-            {"/v/d/x": "a"},
-        ),
-        (Use("c", Role.CONTAINER, Way.SUB_PATH, "/f", sub_path="b"), {"/f": "b"}),
-        (
-            Use(
-                *("c", Role.CONTAINER, Way.SUB_PATH, "/f"),
-                items=(("a", "d/x"), ("b", "y")),
-                sub_path="d",
-            ),
-            {"/f/x": "a"},
-        ),
-        (Use("c", Role.CONTAINER, Way.ENV_FROM, "P_"), {"P_a": "a", "P_b": "b"}),
-        (Use("c", Role.CONTAINER, Way.ENV, "L", items=(("b", "L"),)), {"L": "b"}),
-    ],
-    ids=["all", "items", "subPath file", "subPath folder", "prefix", "variable"],
-)
-def test_places_in_a_container(use: Use, expected: dict[str, str]) -> None:
-    """Each path and each variable leads to a key."""
-    assert use.places(["a", "b"]) == expected
 
 
 def test_a_volume_that_nobody_mounts() -> None:

@@ -29,14 +29,14 @@ OBJECTS: dict[str, dict[str, Any]] = {
 SITE = {"configMap": {"name": "site"}}
 
 
-def view(
+def pod_of(
     *,
     volume: Mapping[str, Any] | None = None,
     mount: Mapping[str, Any] | None = None,
     mounts: list[dict[str, Any]] | None = None,
     **container: Any,  # noqa: ANN401 - of a manifest
-) -> ContainerView:
-    """View a container of a pod that has at most one volume, `v`."""
+) -> dict[str, Any]:
+    """Make a pod of one container and at most one volume, `v`."""
     one = {"name": "v", "mountPath": "/m", **(mount or {})}
     own = {
         "name": "c",
@@ -46,11 +46,15 @@ def view(
     volumes = (
         [{"name": "v", **volume}, {"name": "tmp", "emptyDir": {}}] if volume else []
     )
-    pod = {
+    return {
         "metadata": {"name": "p", "namespace": "n", "labels": {"app": "web"}},
         "spec": {"volumes": volumes, "containers": [own]},
     }
-    return view_of(pod, "c", lookup)
+
+
+def view(**given: Any) -> ContainerView:  # noqa: ANN401 - as of `pod_of`
+    """View the container of a pod."""
+    return view_of(pod_of(**given), "c", lookup)
 
 
 def lookup(reference: Reference) -> Mapping[str, Any] | Absent:
@@ -133,12 +137,7 @@ def test_a_sub_path_is_one_file_that_stays(inner: str) -> None:
 def test_a_sub_path_that_is_the_volume_itself_is_renewed(inner: str) -> None:
     """A real kubelet showed it: the folder that is bound holds the link that moves."""
     mount = {"name": "v", "mountPath": "/m", "subPath": inner}
-    pod = {
-        "spec": {
-            "volumes": [{"name": "v", **SITE}],
-            "containers": [{"name": "c", "volumeMounts": [mount]}],
-        }
-    }
+    pod = pod_of(volume=SITE, mount=mount)
 
     (use,) = uses_of(pod, Reference("configmap", "site"))
 
@@ -311,3 +310,153 @@ def test_a_volume_of_another_container_keeps_this_one_from_starting_too() -> Non
     }
 
     assert view_of(pod, "c", lookup).blocked == "configmap/gone does not exist"
+
+
+@pytest.mark.parametrize(
+    ("given", "places"),
+    [
+        ({"volume": SITE}, {"/m/site.yml": "site.yml", "/m/B": "B"}),
+        ({"volume": SITE, "mount": {"subPath": "./B"}}, {"/m": "B"}),
+        ({"envFrom": [reference("site", prefix="P_")]}, {"P_site.yml", "P_B"}),
+        ({"env": [key("B", "site")]}, {"V": "B"}),
+    ],
+    ids=["volume", "subPath", "envFrom", "env"],
+)
+def test_a_use_leads_to_its_places(
+    given: dict[str, Any], places: dict[str, str] | set[str]
+) -> None:
+    """Files by their path, variables by their name; the environment has others too."""
+    given = {"envFrom": [reference("layer")]} | given
+    pod = pod_of(**given)
+    (use,) = uses_of(pod, Reference("configmap", "site"))
+
+    found = view_of(pod, "c", lookup).of(use)
+
+    assert found.keys() == set(places)
+    assert all(one.source == Reference("configmap", "site") for one in found.values())
+
+
+def test_what_comes_later_says_what_it_covers() -> None:
+    """So that somebody can be told why a key has no effect."""
+    site, layer = (Reference("configmap", name) for name in ("site", "layer"))
+    sources: list[dict[str, Any]] = [SITE, {"configMap": {"name": "layer"}}]
+
+    volume = view(volume={"projected": {"sources": sources}})
+    environment = view(
+        envFrom=[reference("site"), reference("layer")],
+        env=[{"name": "site.yml", "value": "own"}],
+    )
+
+    assert volume.files()["/m/site.yml"].covers == ((site, "site.yml"),)
+    assert environment.variables["site.yml"].covers == (
+        (site, "site.yml"),
+        (layer, "site.yml"),
+    )
+
+
+def test_of_two_variables_of_one_name_the_later_counts() -> None:
+    """A reference between them takes what was set before it; a missing key nothing."""
+    env = [
+        {"name": "A", "value": "1"},
+        {"name": "B", "value": "$(A)"},
+        {"name": "A", "value": "2"},
+        {**key("gone", "site", optional=True), "name": "A"},
+    ]
+
+    assert variables(view(env=env)) == {"A": b"2", "B": b"1"}
+
+
+ODD = {"data": {"9lives": "1", "ok": "2"}}
+
+
+@pytest.mark.parametrize(
+    ("kubernetes", "names"),
+    [
+        ("v1.29.15", {"ok", "_9lives", "_ok"}),
+        ("v1.30.0", {"9lives", "ok", "_9lives", "_ok"}),
+        (None, {"9lives", "ok", "_9lives", "_ok"}),
+        ("fake", {"9lives", "ok", "_9lives", "_ok"}),
+    ],
+)
+def test_names_of_variables_by_version(kubernetes: str | None, names: set[str]) -> None:
+    """Before 1.30 a kubelet leaves out what is no name of a variable."""
+    pod = pod_of(envFrom=[reference("odd"), reference("odd", prefix="_")])
+
+    found = view_of(pod, "c", lambda _: ODD, kubernetes=kubernetes)
+
+    assert found.variables.keys() == names
+
+
+@pytest.mark.parametrize(
+    ("expression", "files_or_why"),
+    [
+        ("$(V)", {"/m": b"two"}),
+        ("./$(V)", {"/m": b"two"}),
+        ("$(NONE)", "the subPathExpr of /m needs the variable NONE"),
+        ("$(EMPTY)", "the subPathExpr of /m needs the variable EMPTY"),
+        ("$(UP)/x", "the subPathExpr of /m leads out of its volume: ../x"),
+    ],
+)
+def test_a_sub_path_by_variables(
+    expression: str, files_or_why: dict[str, bytes] | str
+) -> None:
+    """One without a value keeps the container from starting."""
+    env = [
+        {"name": "V", "value": "B"},
+        {"name": "EMPTY", "value": ""},
+        {"name": "UP", "value": ".."},
+    ]
+
+    found = view(volume=SITE, mount={"subPathExpr": expression}, env=env)
+
+    if isinstance(files_or_why, str):
+        assert found.blocked == files_or_why
+        assert found.folders["/m"].is_unknown
+    else:
+        assert files(found) == files_or_why
+
+
+@pytest.mark.parametrize("name", ["IP", "DB_PORT"])
+def test_a_sub_path_that_only_the_container_knows(name: str) -> None:
+    """An address, or a Service's variable: nothing is blocked by it."""
+    ip = {"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
+
+    found = view(volume=SITE, mount={"subPathExpr": f"$({name})"}, env=[ip])
+
+    assert found.folders["/m"].is_unknown
+    assert found.blocked == ""
+
+
+@pytest.mark.parametrize(
+    ("inner", "expected"),
+    [
+        ("..data/B", {"/m": b"two"}),
+        ("..data", {"/m/site.yml": b"a: 1", "/m/B": b"two"}),
+    ],
+)
+def test_a_sub_path_through_the_data_link(
+    inner: str, expected: dict[str, bytes]
+) -> None:
+    """It is bound to the folder of then, not to the link."""
+    found = view(volume=SITE, mount={"subPath": inner})
+
+    assert files(found) == expected
+    assert not found.folders["/m"].renewed
+
+
+def test_a_sub_path_that_is_a_folder_is_emptied_by_an_update() -> None:
+    """The kubelet removes the folder of then; a file that is bound stays."""
+    volume = named(items=[item("B", "conf/b")])
+
+    assert view(volume=volume, mount={"subPath": "conf"}).folders["/m"].emptied
+    assert not view(volume=volume, mount={"subPath": "conf/b"}).folders["/m"].emptied
+    assert not view(volume=volume).folders["/m"].emptied
+
+
+def test_a_missing_variable_blocks_its_container_and_no_volume() -> None:
+    """A missing source of a volume blocks the syncs of the whole pod."""
+    by_variable = view(volume=SITE, env=[key("gone", "site")])
+    by_volume = view(volume={"configMap": {"name": "gone"}})
+
+    assert (by_variable.stuck, bool(by_variable.blocked)) == ("", True)
+    assert by_volume.stuck == by_volume.blocked == "configmap/gone does not exist"

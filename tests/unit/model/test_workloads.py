@@ -353,3 +353,87 @@ def test_variables_of_a_service() -> None:
     }
     headless = {**service, "spec": {"clusterIP": "None", "ports": [{"port": 80}]}}
     assert variables_of(headless) == {}
+
+
+def test_what_a_request_gives_is_the_callers(cluster: ModelCluster) -> None:
+    """A change of it changes neither the pods nor the Deployment's template."""
+    template = cluster.get(DEPLOYMENT, "web", namespace="n")["spec"]["template"]
+    for pod in pods(cluster):
+        pod["spec"]["containers"][0]["env"].clear()
+        pod["metadata"]["labels"].clear()
+
+    after = cluster.get(DEPLOYMENT, "web", namespace="n")["spec"]["template"]
+    assert after == template
+    assert all(pod["spec"]["containers"][0]["env"] for pod in pods(cluster))
+    assert all("app" in pod["metadata"]["labels"] for pod in pods(cluster))
+
+
+def test_the_successor_of_a_deleted_pod_does_not_wait_for_its_end() -> None:
+    """A ReplicaSet counts pods that are ending as gone."""
+    cluster = ModelCluster([Setting(10)])
+    patient = deployment(2)
+    patient["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 60
+    cluster.apply(patient, namespace="n")
+    cluster.clock.sleep(3)
+    cluster.delete(POD, "web-0", namespace="n")
+    cluster.clock.sleep(3)
+
+    assert names(cluster) == {"web-1", "web-2"}
+    assert ready(cluster) == 2
+
+
+def test_an_ephemeral_container_sees_the_one_that_it_is_beside(
+    cluster: ModelCluster,
+) -> None:
+    """Its files below /proc/1/root, and the environment of its first process."""
+    beside = {"name": "look", "targetContainerName": "c", "env": []}
+    cluster.add_ephemeral("web-0", beside, namespace="n")
+    cluster.clock.sleep(5)
+
+    def look(*command: str) -> str:
+        return cluster.run_in("web-0", command, namespace="n", container="look")
+
+    assert look("cat", f"/proc/1/root{FILE}") == "one"
+    assert look("ls", "-A", "/proc/1/root/etc/v") == "level\n"
+    assert "LEVEL=one\0" in look("cat", "/proc/1/environ")
+    assert "LEVEL" not in look("cat", "/proc/self/environ")
+
+
+def test_a_volume_that_misses_a_key_stays_as_it_was() -> None:
+    """Another key's update comes only once the missing one is back."""
+    cluster = ModelCluster([Setting(10)])
+    items = [{"key": key, "path": key} for key in ("level", "other")]
+    one = deployment(1)
+    one["spec"]["template"]["spec"]["volumes"][0]["configMap"]["items"] = items
+    cluster.apply(config_map("one", data={"level": "one", "other": ""}), namespace="n")
+    cluster.apply(one, namespace="n")
+    cluster.clock.sleep(3)
+    cluster.patch(
+        CONFIG_MAP, "m", {"data": {"level": "two", "other": None}}, namespace="n"
+    )
+    cluster.clock.sleep(30)
+    missing = printed(cluster, "cat", FILE)
+    cluster.patch(CONFIG_MAP, "m", {"data": {"other": "x"}}, namespace="n")
+    cluster.clock.sleep(30)
+
+    assert missing == "one"
+    assert printed(cluster, "cat", FILE) == "two"
+
+
+def test_of_projected_sources_the_later_wins_in_a_pod_too() -> None:
+    """And of ``env``, what comes after."""
+    cluster = ModelCluster([Setting(10)])
+    cluster.apply(config_map("one"), namespace="n")
+    later = {**config_map("later"), "metadata": {"name": "z"}}
+    cluster.apply(later, namespace="n")
+    one = deployment(1)
+    spec = one["spec"]["template"]["spec"]
+    sources = [{"configMap": {"name": name}} for name in ("m", "z")]
+    spec["volumes"] = [{"name": "v", "projected": {"sources": sources}}]
+    (container,) = spec["containers"]
+    container["env"] += [{"name": "LEVEL", "value": "$(LEVEL), once"}]
+    cluster.apply(one, namespace="n")
+    cluster.clock.sleep(3)
+
+    assert printed(cluster, "cat", FILE) == "later"
+    assert "LEVEL=one, once\n" in printed(cluster, "env")
