@@ -107,10 +107,11 @@ faults: $(READY)  ## faults in the middle of collections on a real testbed (docs
 PODS ?= 300
 SEED ?= 1
 
-containers: $(READY)  ## what real kubelets give random containers (PODS=300 SEED=1)
+containers: $(READY)  ## what real kubelets give random containers, and when (PODS=300 SEED=1)
 	@tools/system-packages testbed
 	@$(CMHOT) testbed up --name containers --node sync=5s --node sync=5s --node sync=5s
-	@$(RUN) studies.containers --target testbed:containers --pods $(PODS) --seed $(SEED); \
+	@$(RUN) studies.containers --testbed containers --pods $(PODS) --seed $(SEED) && \
+	  $(RUN) studies.containers --testbed containers --pods $(PODS) --seed $(SEED) --landing; \
 	  code=$$?; $(CMHOT) testbed down --name containers; exit $$code
 
 FUZZ ?= 5000

@@ -1,31 +1,46 @@
-"""Compare what a real kubelet gives containers with `cmhot.kubelet.view`.
+"""Compare what real kubelets give containers with what we say of them.
 
-``python -m studies.containers --target testbed --pods 300 --seed 1``: pods with random
+``python -m studies.containers --testbed default --pods 300 --seed 1``: pods with random
 volumes, items, subPaths, projected and environment sources, among them optional and
-missing ones; each container's files and variables are compared byte for byte with the
-view, and once more after a random change of the objects.
+missing ones, one name twice, and odd names.
+
+* `compare`: each container's files and variables are compared byte for byte with
+  `cmhot.kubelet.view`, and once more after a random change of the objects.
+* `landing` (``--landing``): while such a change arrives, what `cmhot wait` says of each
+  container is compared with what `kubectl exec` reads there, and with a twin: a pod
+  made of the same manifest after the change has what there should be.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
+import contextlib
+import functools
 import random
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from kubernetes import client, config
 
 from cmhot import connect
 from cmhot.cluster.nodes import probe_image
 from cmhot.cluster.port import MANAGED_BY, NAMESPACE, POD
-from cmhot.kubelet.uses import Reference
-from cmhot.kubelet.view import Absent, ContainerView, view_of
+from cmhot.cluster.testbed.lifecycle import status
+from cmhot.kubelet.uses import Reference, references_of, uses_of
+from cmhot.kubelet.view import Absent, ContainerView, absolute, read_environ, view_of
+from cmhot.propagation.inspection import ContentState, Objects, container_uses, inspect
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from cmhot.cluster.port import Cluster
+    from cmhot.kubelet.view import Given
 
 Object = dict[str, Any]
 
@@ -36,17 +51,30 @@ KEYS = (
     *("with.dots.and-dashes", "UPPER_CASE", "x-1", "k8s", "A", "B"),
 )
 PATHS = ("a", "b", "sub/a", "sub/b", "./c", "d//e", "sub/./f", "deep/er/g", "x.y")
-LITERALS = ("1", "", "$(A)", "$$(A)", "$(B)-$(NONE)", "$(A", "$$$(MODE)", "$x", "$")
+LITERALS = (
+    *("1", "", "$(A)", "$$(A)", "$(B)-$(NONE)", "$(A", "$$$(MODE)", "$x", "$", "$()"),
+    *("$(9lives)", "$(a b)", "ü$ü"),
+)
+VARIABLES = ("A", "B", "C", "MODE", "log-level", "x.y", "P_a", "9lives", "a b", "..")
+SUB_PATHS = ("a", "MODE", "app.conf", "./sub/a", "sub", "", "../a", "/a", "..data/a")
+EXPRESSIONS = ("$(SUB)", "./$(SUB)", "$(SUB)/", "$(NONE)", "$$(SUB)", "$(SUB)$(NONE)")
 VALUES = ("", "1", "two words", "ü\n", "$(A)", "a=b", "x" * 3000, "line\nline\n")
 SETTLED_S = 5.0 * 1.5 + 12.0
 """After it each kubelet of S = 5 s has synced."""
 START_S = 240.0
-BATCH = 60
+BATCH = 30
 """Pods at once: on two cores, three hundred of them start for minutes."""
 _LIST = (
     'for m do find -L "$m" -path "$m/..*" -prune -o -type f -print; done | '
     'while IFS= read -r f; do echo "$(wc -c <"$f") $f"; cat "$f"; done'
 )
+_STAMPS = 'for m do [ ! -L "$m/..data" ] || stat -c %y "$m/..data"; done'
+
+
+def parse_instant(text: str) -> int:
+    """Read what ``stat -c %y`` prints, UTC, as nanoseconds."""
+    day, time, _ = text.split()
+    return int(np.datetime64(f"{day}T{time}", "ns").astype(np.int64))
 
 
 def chance(draw: random.Random, share: float) -> bool:
@@ -150,11 +178,10 @@ def random_variables(draw: random.Random, world: World) -> tuple[list[Object], .
         reference = draw.choice(["configMapRef", "secretRef"])
         one: Object = {reference: _named(draw, "name")}
         if chance(draw, 0.4):
-            one["prefix"] = draw.choice(["P_", "x.", "a-", "A"])
+            one["prefix"] = draw.choice(["P_", "x.", "a-", "A", "9", ".", "a b"])
         all_of.append(one)
     single: list[Object] = []
-    names = ["A", "B", "C", "MODE", "log-level", "x.y", "P_a"]
-    for name in draw.sample(names, draw.randint(0, 4)):
+    for name in draw.choices(VARIABLES, k=draw.randint(0, 5)):
         if chance(draw, 0.4):
             single.append({"name": name, "value": draw.choice(LITERALS)})
         elif chance(draw, 0.17):
@@ -186,9 +213,15 @@ def random_pod(draw: random.Random, world: World, name: str, image: Object) -> O
                 path = path.removeprefix("/")
             mount = {"name": f"v{number}", "mountPath": path}
             if chance(draw, 0.3):
-                mount["subPath"] = draw.choice([*KEYS, *PATHS, "sub", "deep", "."])
+                mount["subPath"] = draw.choice(
+                    [*KEYS, *PATHS, "sub", "deep", ".", "..data", "..data/sub/a"]
+                )
+            elif chance(draw, 0.1):
+                mount["subPathExpr"] = draw.choice(EXPRESSIONS)
             mounts.append(mount)
     single, all_of = random_variables(draw, world)
+    if any("subPathExpr" in mount for mount in mounts):
+        single.append({"name": "SUB", "value": draw.choice(SUB_PATHS)})
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -279,64 +312,124 @@ class Outcome:
     differences: list[str] = field(default_factory=list)
 
 
-def compare(cluster: Cluster, *, pods: int, seed: int) -> tuple[Outcome, Outcome]:
-    """Compare containers with their views, before and after a change of the objects."""
-    draw = random.Random(seed)  # noqa: S311 - no secret
-    world = World()
-    namespace = f"cmhot-containers-{seed}"
-    cluster.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "Namespace",
-            "metadata": {"name": namespace, "labels": dict(MANAGED_BY)},
-        },
-        namespace=namespace,
+@dataclass(slots=True)
+class Scene:
+    """A namespace with random objects and pods that use them."""
+
+    cluster: Cluster
+    kubeconfig: Path
+    namespace: str
+    draw: random.Random
+    world: World = field(default_factory=World)
+    pods: list[Object] = field(default_factory=list)  # as they were made
+
+    def create(self, pods: Sequence[Object]) -> None:
+        """Make pods; not by an apply, which takes no name twice."""
+        api = client.CoreV1Api(
+            config.new_client_from_config(  # type: ignore[no-untyped-call]
+                config_file=str(self.kubeconfig)
+            )
+        )
+        with ThreadPoolExecutor(8) as pool:
+            create = functools.partial(api.create_namespaced_pod, self.namespace)
+            list(pool.map(create, cast("Any", pods)))
+
+    def scheduled(self, number: int) -> dict[str, Object]:
+        """Give the pods with what the API server put into them, once on a node."""
+        while True:
+            pods, _ = self.cluster.list(POD, namespace=self.namespace)
+            if sum(bool(pod["spec"].get("nodeName")) for pod in pods) >= number:
+                return {pod["metadata"]["name"]: pod for pod in pods}
+            self.cluster.clock.sleep(1.0)
+
+    def running(self) -> dict[str, Object]:
+        """Give the pods whose container runs."""
+        pods, _ = self.cluster.list(POD, namespace=self.namespace)
+        return {
+            pod["metadata"]["name"]: pod
+            for pod in pods
+            if any(
+                "running" in (one.get("state") or {})
+                for one in (pod.get("status") or {}).get("containerStatuses") or ()
+            )
+        }
+
+    def started(self, due: Collection[str]) -> dict[str, Object]:
+        """Wait until pods run, but not for ever; give all that do."""
+        clock = self.cluster.clock
+        deadline = clock.monotonic() + START_S
+        running = self.running()
+        while not set(due) <= running.keys() and clock.monotonic() < deadline:
+            clock.sleep(2.0)
+            running = self.running()
+        return running
+
+    def change(self, *, deletes: float) -> None:
+        """Change or empty objects; a share of them is deleted."""
+        for reference in list(self.world.objects):
+            if chance(self.draw, deletes):
+                place, name = reference.place, reference.name
+                self.cluster.delete(place, name, namespace=self.namespace)
+                del self.world.objects[reference]
+                continue
+            old = self.world.objects[reference]
+            new = random_object(self.draw, reference)
+            taken = {*new["data"], *new.get("binaryData", {})}
+            for key, text in old["data"].items():
+                if key not in taken and chance(self.draw, 0.5):
+                    new["data"][key] = text
+            self.world.objects[reference] = new
+            # an apply also removes what is not listed
+            self.cluster.apply(new, namespace=self.namespace)
+
+
+@contextlib.contextmanager
+def stage(
+    cluster: Cluster, kubeconfig: Path, *, pods: int, seed: int
+) -> Iterator[Scene]:
+    """Make random objects and pods; take them away at the end."""
+    scene = Scene(
+        cluster,
+        kubeconfig,
+        f"cmhot-containers-{seed}",
+        random.Random(seed),  # noqa: S311 - no secret
     )
+    namespace = {"name": scene.namespace, "labels": dict(MANAGED_BY)}
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": namespace})
     try:
         for kind in ("configmap", "secret"):
             for name in NAMES:
                 reference = Reference(kind, name)
-                world.objects[reference] = random_object(draw, reference)
-                cluster.apply(world.objects[reference], namespace=namespace)
+                made = random_object(scene.draw, reference)
+                scene.world.objects[reference] = made
+                cluster.apply(made, namespace=scene.namespace)
         image, policy = probe_image(cluster, None)
         names = {"image": image, "imagePullPolicy": policy}
-        made = [random_pod(draw, world, f"p-{n}", names) for n in range(pods)]
-        with ThreadPoolExecutor(8) as pool:
-            stored = list(
-                pool.map(lambda pod: cluster.apply(pod, namespace=namespace), made)
-            )
-        views = {
-            pod["metadata"]["name"]: view_of(pod, "c", world)
-            for pod in _scheduled(cluster, namespace, len(stored))
-        }
-        first = _look(cluster, namespace, views)
-        second = _change(cluster, namespace, draw, world, views)
+        scene.pods = [
+            random_pod(scene.draw, scene.world, f"p-{n}", names) for n in range(pods)
+        ]
+        scene.create(scene.pods)
+        yield scene
     finally:
-        cluster.delete(NAMESPACE, namespace)
-    return first, second
+        cluster.delete(NAMESPACE, scene.namespace)
 
 
-def _scheduled(cluster: Cluster, namespace: str, number: int) -> list[Object]:
-    """Give the pods with what the API server put into them, once all have a node."""
-    while True:
-        pods, _ = cluster.list(POD, namespace=namespace)
-        if len(pods) == number and all(pod["spec"].get("nodeName") for pod in pods):
-            return pods
-        cluster.clock.sleep(1.0)
+def compare(
+    cluster: Cluster, kubeconfig: Path, *, pods: int, seed: int
+) -> tuple[Outcome, Outcome]:
+    """Compare containers with their views, before and after a change of the objects."""
+    with stage(cluster, kubeconfig, pods=pods, seed=seed) as scene:
+        found = scene.scheduled(pods)
+        views = {name: view_of(pod, "c", scene.world) for name, pod in found.items()}
+        first = _look(scene, views)
+        return first, _change(scene, views)
 
 
-def _look(
-    cluster: Cluster, namespace: str, views: Mapping[str, ContainerView]
-) -> Outcome:
+def _look(scene: Scene, views: Mapping[str, ContainerView]) -> Outcome:
     """Wait until all that can start run, and compare these."""
     outcome = Outcome()
     due = {name for name, view in views.items() if not view.blocked}
-    deadline = cluster.clock.monotonic() + START_S
-    while cluster.clock.monotonic() < deadline:
-        running = _running(cluster, namespace)
-        if due <= running.keys():
-            break
-        cluster.clock.sleep(2.0)
+    running = scene.started(due)
     outcome.differences += [f"{name}: does not start" for name in due - running.keys()]
     outcome.differences += [
         f"{name}: runs, though {views[name].blocked}" for name in running.keys() - due
@@ -347,7 +440,7 @@ def _look(
     with ThreadPoolExecutor(8) as pool:
         for some in pool.map(
             lambda pod: differences(
-                cluster, namespace, pod, views[pod["metadata"]["name"]]
+                scene.cluster, scene.namespace, pod, views[pod["metadata"]["name"]]
             ),
             both,
         ):
@@ -355,60 +448,182 @@ def _look(
     return outcome
 
 
-def _running(cluster: Cluster, namespace: str) -> dict[str, Object]:
-    pods, _ = cluster.list(POD, namespace=namespace)
-    return {
-        pod["metadata"]["name"]: pod
-        for pod in pods
-        if any(
-            "running" in (one.get("state") or {})
-            for one in (pod.get("status") or {}).get("containerStatuses") or ()
-        )
-    }
-
-
-def _change(
-    cluster: Cluster,
-    namespace: str,
-    draw: random.Random,
-    world: World,
-    views: Mapping[str, ContainerView],
-) -> Outcome:
+def _change(scene: Scene, views: Mapping[str, ContainerView]) -> Outcome:
     """Change, empty or delete objects; then what is renewed is as a new view has it."""
-    running = _running(cluster, namespace)
-    for reference in list(world.objects):
-        if chance(draw, 0.2):
-            cluster.delete(reference.place, reference.name, namespace=namespace)
-            del world.objects[reference]
-            continue
-        old, new = world.objects[reference], random_object(draw, reference)
-        taken = {*new["data"], *new.get("binaryData", {})}
-        for key, text in old["data"].items():
-            if key not in taken and chance(draw, 0.5):
-                new["data"][key] = text
-        world.objects[reference] = new
-        cluster.apply(new, namespace=namespace)  # also removes what is not listed
-    cluster.clock.sleep(SETTLED_S)
+    running, before = scene.running(), World(dict(scene.world.objects))
+    scene.change(deletes=0.2)
+    scene.cluster.clock.sleep(SETTLED_S)
     outcome = Outcome()
     for name, pod in sorted(running.items()):
-        before, after = views[name], view_of(pod, "c", world)
-        if before.blocked or any(one.blocked for one in after.folders.values()):
+        old, new = views[name], view_of(pod, "c", scene.world)
+        if old.blocked or new.stuck:
             # a sync that waits for one volume (2 min) renews no other meanwhile
             continue
         if any(
-            one.names_nothing and not after.folders[path].names_nothing
-            for path, one in before.folders.items()
+            one.names_nothing and not new.folders[path].names_nothing
+            for path, one in old.folders.items()
         ):
             # the folder that the kubelet made there keeps the new key's file away
             continue
         folders = {
-            path: after.folders[path] if folder.renewed else folder
-            for path, folder in before.folders.items()
+            path: new.folders[path] if one.renewed else one
+            for path, one in old.folders.items()
         }
-        kept = ContainerView(folders, before.variables, before.is_whole)
+        for mount in pod["spec"]["containers"][0].get("volumeMounts") or ():
+            path = absolute(mount["mountPath"])
+            if path in folders and folders[path].emptied:
+                volumes = [_whole(pod, mount, one) for one in (before, scene.world)]
+                if volumes[0] != volumes[1]:
+                    folders[path] = replace(folders[path], files={})
+        kept = ContainerView(folders, old.variables, old.is_whole)
         outcome.running += 1
-        outcome.differences += differences(cluster, namespace, pod, kept)
+        outcome.differences += differences(scene.cluster, scene.namespace, pod, kept)
     return outcome
+
+
+def _whole(pod: Object, mount: Object, world: World) -> Mapping[str, Given]:
+    """Give all files of a volume of which a part is mounted."""
+    mounts = [{"name": mount["name"], "mountPath": "/whole"}]
+    container = {"name": "c", "volumeMounts": mounts}
+    spec = {"volumes": pod["spec"]["volumes"], "containers": [container]}
+    return view_of({**pod, "spec": spec}, "c", world).folders["/whole"].files
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What `kubectl exec` reads in a container."""
+
+    files: Mapping[str, bytes]
+    variables: Mapping[str, bytes]
+    published_ns: int  # when a volume's ``..data`` was last swapped, UTC
+
+
+def snapshot(scene: Scene, name: str, mounts: Sequence[str]) -> Snapshot:
+    """Read a container's files and variables with nothing of ours."""
+
+    def run(*command: str) -> bytes:
+        place = ["kubectl", "--kubeconfig", str(scene.kubeconfig)]
+        place += ["-n", scene.namespace, "exec", name, "-c", "c", "--"]
+        return subprocess.run(
+            [*place, *command], check=True, capture_output=True
+        ).stdout
+
+    stamps = run("sh", "-c", _STAMPS, "sh", *mounts).decode().splitlines()
+    files = _files(run("sh", "-c", _LIST, "sh", *mounts)) if mounts else {}
+    variables = run("cat", "/proc/self/environ").replace(name.encode(), b"THIS-POD")
+    instants = [parse_instant(one) for one in stamps]
+    return Snapshot(files, read_environ(variables), max(instants, default=0))
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What we said of the files, or of the variables, of one container."""
+
+    states: tuple[ContentState, ...] = ()
+    ended_ns: int = 0  # when the last inspection had ended
+
+    @property
+    def is_landed(self) -> bool:
+        """Whether all that is of an object was said to be there."""
+        return set(self.states) == {ContentState.FRESH}
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether something was said to have other content."""
+        return ContentState.STALE in self.states
+
+
+@dataclass(slots=True)
+class Landing:
+    """What we said while a change arrived, beside what there was."""
+
+    landed: int = 0
+    stale: int = 0
+    unknown: int = 0
+    uncompared: int = 0  # the twin cannot start
+    differences: list[str] = field(default_factory=list)
+
+
+def landing(cluster: Cluster, kubeconfig: Path, *, pods: int, seed: int) -> Landing:
+    """Compare what we say of containers with what they hold, and with their twins."""
+    with stage(cluster, kubeconfig, pods=pods, seed=seed) as scene:
+        found = scene.scheduled(pods)
+        views = {name: view_of(pod, "c", scene.world) for name, pod in found.items()}
+        running = scene.started([one for one in views if not views[one].blocked])
+        scene.change(deletes=0)
+        verdicts = _verdicts(scene, running)
+        twins = [_twin(pod) for pod in scene.pods if pod["metadata"]["name"] in running]
+        scene.create(twins)
+        found = scene.scheduled(pods + len(twins))
+        views = {name: view_of(pod, "c", scene.world) for name, pod in found.items()}
+        started = scene.started(
+            [name for name in found if name[0] == "t" and not views[name].blocked]
+        )
+        outcome = Landing()
+        for name in sorted(running):
+            if f"t{name}" not in started:
+                outcome.uncompared += 1
+                continue
+            mounts = list(views[name].folders)
+            own, twin = (snapshot(scene, one, mounts) for one in (name, f"t{name}"))
+            for kind, one, other in (
+                (False, own.files, twin.files),
+                (True, own.variables, twin.variables),
+            ):
+                _judge(outcome, name, verdicts[name, kind], own, is_same=one == other)
+        return outcome
+
+
+def _twin(pod: Object) -> Object:
+    meta = pod["metadata"]
+    return {**pod, "metadata": {**meta, "name": f"t{meta['name']}"}}
+
+
+def _verdicts(
+    scene: Scene, running: Mapping[str, Object]
+) -> dict[tuple[str, bool], Verdict]:
+    """Inspect again and again until the law has ended; variables by True."""
+    clock = scene.cluster.clock
+    until = clock.monotonic() + SETTLED_S
+    found = {(name, kind): Verdict() for name in running for kind in (False, True)}
+    while True:
+        is_last = clock.monotonic() > until
+        for (name, kind), verdict in found.items():
+            if not verdict.is_landed:
+                objects = Objects(scene.cluster, scene.namespace)
+                verdict.states = tuple(
+                    inspect(scene.cluster, part, reference, objects).state
+                    for reference in sorted(references_of(running[name]))
+                    if reference in scene.world.objects
+                    for part in container_uses(
+                        running[name],
+                        uses_of(running[name], reference),
+                        immutable=False,
+                    )
+                    if part.uses[0].way.is_environment is kind
+                )
+                verdict.ended_ns = clock.utc_ns()
+        if is_last:
+            return found
+        clock.sleep(0.5)
+
+
+def _judge(
+    outcome: Landing, name: str, verdict: Verdict, own: Snapshot, *, is_same: bool
+) -> None:
+    """Hold a verdict against what there is; ``is_same``: as in the twin."""
+    outcome.landed += verdict.is_landed
+    outcome.stale += verdict.is_stale
+    outcome.unknown += not verdict.is_landed and not verdict.is_stale
+    wrong = ""
+    if verdict.is_landed and not is_same:
+        wrong = "said to have landed, but has other content"
+    elif verdict.is_landed and own.published_ns > verdict.ended_ns:
+        wrong = "said to have landed before it was published"
+    elif verdict.is_stale and is_same:
+        wrong = "said to be stale, but is as its twin"
+    if wrong:
+        outcome.differences.append(f"{name}: {wrong}")
 
 
 def say(text: str) -> None:
@@ -419,23 +634,39 @@ def say(text: str) -> None:
 def main() -> int:
     """Compare, print what differs, and fail if anything does."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--target", default="testbed")
+    parser.add_argument("--testbed", default="default", help="its name")
     parser.add_argument("--pods", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--landing", action="store_true")
     chosen = parser.parse_args()
-    cluster, different = connect(chosen.target), 0
-    for number in range(-(-chosen.pods // BATCH)):
-        seed, pods = chosen.seed + number, min(BATCH, chosen.pods - number * BATCH)
-        first, second = compare(cluster, pods=pods, seed=seed)
-        say(
-            f"seed {seed}: {first.running} containers run, {first.blocked} cannot; "
-            f"{second.running} compared again after a change of the objects"
-        )
-        for one in (*first.differences, *second.differences):
+    cluster = connect(f"testbed:{chosen.testbed}")
+    kubeconfig = status(chosen.testbed).kubeconfig
+    if kubeconfig is None:
+        parser.error(f"the testbed {chosen.testbed} is not running")
+    number = 0
+    batch = BATCH // 2 if chosen.landing else BATCH  # twins are pods too
+    for seed in range(chosen.seed, chosen.seed - (-chosen.pods // batch)):
+        pods = min(batch, chosen.pods - (seed - chosen.seed) * batch)
+        if chosen.landing:
+            found = landing(cluster, kubeconfig, pods=pods, seed=seed)
+            say(
+                f"seed {seed}: {found.landed} landed, {found.stale} stale, "
+                f"{found.unknown} without a verdict; {found.uncompared} pods without a "
+                "twin that can start"
+            )
+            different = found.differences
+        else:
+            first, second = compare(cluster, kubeconfig, pods=pods, seed=seed)
+            say(
+                f"seed {seed}: {first.running} containers run, {first.blocked} cannot; "
+                f"{second.running} compared again after a change of the objects"
+            )
+            different = [*first.differences, *second.differences]
+        for one in different:
             say(f"different: {one}")
-            different += 1
-    say(f"{different} differences")
-    return bool(different)
+        number += len(different)
+    say(f"{number} differences")
+    return bool(number)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from cmhot.errors import (
     UnreachableError,
     UsageError,
 )
-from cmhot.kubelet.eras import DEFAULT_TTL_S
+from cmhot.kubelet.eras import DEFAULT_TTL_S, has_era
 from cmhot.kubelet.settings import (
     TTL_ANNOTATION,
     Setting,
@@ -90,7 +90,8 @@ class ObservedNode:
         None when it is not known.
     source
         ``configz``, ``given`` (by the user), ``sampled`` (not asked, and all kubelets
-        that were asked are alike) or ``unknown``.
+        that were asked are alike) or ``unknown``; in a sample also ``no-kubelet`` (what
+        says it is none, as virtual ones do) and ``not-ready``.
     labels
         The labels that are recorded; see `RECORDED_LABELS`.
     """
@@ -197,24 +198,51 @@ def observe_settings(
     if sample is not None:
         by_name = {node["metadata"]["name"]: node for node in nodes}
         nodes = [by_name.get(name, {"metadata": {"name": name}}) for name in sample]
-    metas = [node["metadata"] for node in nodes]
-    known = _ask_all(cluster, metas, is_sample=sample is not None)
+    unfit = {} if sample is None else _unfit(nodes)
+    metas = [one["metadata"] for one in nodes if one["metadata"]["name"] not in unfit]
+    known, none_there = _ask_all(cluster, metas, is_sample=sample is not None)
+    if sample is not None:
+        unfit |= dict.fromkeys(none_there, NO_KUBELET)
     observed = []
     for node in nodes:
         meta, info = node["metadata"], (node.get("status") or {}).get("nodeInfo") or {}
         setting = known.get(meta["name"])
+        own_source = unfit.get(meta["name"])
+        if own_source is None:
+            own_source = source if setting is None else "configz"
         observed.append(
             ObservedNode(
                 name=meta["name"],
                 hostname=_hostname(meta),
                 kubelet=info.get("kubeletVersion"),
                 runtime=info.get("containerRuntimeVersion"),
-                setting=setting or given,
-                source=source if setting is None else "configz",
+                setting=None if meta["name"] in unfit else setting or given,
+                source=own_source,
                 labels=_recorded(meta.get("labels") or {}, labels),
             )
         )
     return observed if sample is None else _alike(observed)
+
+
+NO_KUBELET, NOT_READY = "no-kubelet", "not-ready"
+
+
+def _unfit(nodes: Sequence[Object]) -> dict[str, str]:
+    """Find the nodes where no setting says when files are renewed, and why."""
+    found = {}
+    for node in nodes:
+        status = node.get("status") or {}
+        version = (status.get("nodeInfo") or {}).get("kubeletVersion")
+        ready = [
+            one.get("status")
+            for one in status.get("conditions") or ()
+            if one.get("type") == "Ready"
+        ]
+        if version is not None and not (version and has_era(version)):
+            found[node["metadata"]["name"]] = NO_KUBELET
+        elif ready and ready != ["True"]:
+            found[node["metadata"]["name"]] = NOT_READY
+    return found
 
 
 def _is_meant(
@@ -232,13 +260,14 @@ def _is_meant(
 
 def _alike(observed: list[ObservedNode]) -> list[ObservedNode]:
     """Give nodes that were not asked the setting that all asked ones have."""
+    unfit = {NO_KUBELET, NOT_READY}
     seen = {node.setting for node in observed if node.setting is not None}
     if len(seen) != 1:
         return observed
     (common,) = seen
     return [
         replace(node, setting=common, source="sampled")
-        if node.setting is None
+        if node.setting is None and node.source not in unfit
         else node
         for node in observed
     ]
@@ -246,10 +275,11 @@ def _alike(observed: list[ObservedNode]) -> list[ObservedNode]:
 
 def _ask_all(
     cluster: Cluster, nodes: Sequence[dict[str, Any]], *, is_sample: bool
-) -> dict[str, Setting]:
+) -> tuple[dict[str, Setting], list[str]]:
     """Ask kubelets for their settings, by the metadata of their nodes.
 
     Kubelets that fail are asked once more; of a sample, not all are asked, none twice.
+    Also names the nodes that have no such thing to ask for.
 
     Raises
     ------
@@ -257,6 +287,7 @@ def _ask_all(
         When the API server is gone.
     """
     known: dict[str, Setting] = {}
+    none_there: list[str] = []
     left_s, silent = PATIENCE_S, 0
     nodes = nodes[:MOST_ASKED] if is_sample else nodes
     for pause_s in (0.0,) if is_sample else (0.0, PAUSE_S):
@@ -271,9 +302,10 @@ def _ask_all(
             except UnreachableError:
                 raise
             except ForbiddenError:
-                return known  # rights are the same for each of a thousand nodes
+                return known, []  # rights are the same for each of a thousand nodes
             except NotFoundError:
                 silent += 1  # no real kubelet: a virtual one
+                none_there.append(meta["name"])
             except ClusterError:
                 failed.append(meta)  # ill, or not reached: this kubelet alone
                 silent += 1
@@ -281,7 +313,7 @@ def _ask_all(
         nodes = failed
         if not nodes:
             break
-    return known
+    return known, none_there
 
 
 def _ask(cluster: Cluster, meta: dict[str, Any]) -> Setting:

@@ -155,6 +155,15 @@ def era_of(version: str | None) -> Era:
     return next(era for era in reversed(ERAS) if era.since <= minor)
 
 
+def has_era(version: str) -> bool:
+    """Tell whether the behaviour of a kubelet is known by its version."""
+    try:
+        era_of(version)
+    except UsageError:
+        return False
+    return True
+
+
 def minor_of(version: str | None) -> int | None:
     """Read the minor number of a kubelet's version; None: it names none."""
     match = re.match(r"v?1\.(\d+)(?![0-9A-Za-z])", _said(version))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import difflib
 import posixpath
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -320,6 +321,55 @@ def references_of(pod: Object) -> set[Reference]:
         for variable in _referring(container)
     ]
     return {one for one in named if one is not None}
+
+
+def mentions_of(pod: Object, reference: Reference) -> set[str]:
+    """Name the places where a pod names an object that its containers do not get.
+
+    As what its image is pulled with, in a volume of another kind, or in the words of a
+    container, which may read it through the API.
+    """
+    spec, name, found = pod["spec"], reference.name, set()
+    if reference.is_secret:
+        if any(one.get("name") == name for one in spec.get("imagePullSecrets") or ()):
+            found.add("imagePullSecrets")
+        found |= {
+            f"the volume {volume['name']}"
+            for volume in spec.get("volumes") or ()
+            if sources_of(volume) is None and _has_secret(volume, name)
+        }
+    for container, _ in containers_of(spec):
+        words = [*(container.get("command") or ()), *(container.get("args") or ())]
+        texts = [("a command line", " ".join(words))]
+        texts += [
+            (f"the variable {one['name']}", one["value"])
+            for one in container.get("env") or ()
+            if name in (one.get("value") or "")
+        ]
+        found |= {
+            f"{place} of container {container['name']}"
+            for place, text in texts
+            if name in text and re.search(_WORD.format(re.escape(name)), text)
+        }
+    return found
+
+
+_WORD = r"(?<![A-Za-z0-9.-]){}(?![A-Za-z0-9-]|\.[A-Za-z0-9])"
+"""A name of an object that is no part of a longer one."""
+
+
+def _has_secret(volume: Object, name: str) -> bool:
+    """Tell whether a volume's driver, such as csi or rbd, is given a Secret."""
+    return any(
+        source.get("secretName") == name
+        or any(
+            isinstance(value, Mapping) and value.get("name") == name
+            for field, value in source.items()
+            if field.lower().endswith("secretref")
+        )
+        for source in volume.values()
+        if isinstance(source, Mapping)
+    )
 
 
 def _mounts(

@@ -163,11 +163,14 @@ class ContainerView:
             for path, given in folder.below(mount).items()
         }
 
+    def folder(self, use: Use) -> Folder:
+        """Give what the mount of a use shows."""
+        return self.folders[absolute(use.where)]
+
     def of(self, use: Use) -> dict[str, Given]:
         """Give the files or variables of the places to which a use leads."""
         if not use.way.is_environment:
-            mount = absolute(use.where)
-            return self.folders[mount].below(mount)
+            return self.folder(use).below(absolute(use.where))
         named = self.variables.items()
         if use.way is Way.ENV:
             return {name: given for name, given in named if name == use.where}

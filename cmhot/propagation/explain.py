@@ -6,8 +6,9 @@ pod that uses the object little is kept, the others are counted. Nothing is writ
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cmhot.cluster.nodes import observe_settings
@@ -17,20 +18,35 @@ from cmhot.errors import ForbiddenError, NotFoundError
 from cmhot.kubelet.uses import (
     Role,
     Way,
+    containers_of,
     fate_of,
+    mentions_of,
     nearest,
     parse_reference,
     references_of,
     unmounted,
     uses_of,
 )
-from cmhot.kubelet.view import content_of
+from cmhot.kubelet.view import Absent, content_of, view_of
 from cmhot.propagation.expectation import expectation, sync_reads
-from cmhot.propagation.remedies import ways
-from cmhot.propagation.workload import KINDS, is_leaving, owner_of, workload_uses
+from cmhot.propagation.inspection import Objects
+from cmhot.propagation.remedies import (
+    Shell,
+    restarted_by,
+    to_bring_in,
+    to_finish,
+    ways,
+)
+from cmhot.propagation.workload import (
+    KINDS,
+    is_leaving,
+    owner_of,
+    template_of,
+    workload_uses,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     import pandas as pd
 
@@ -38,12 +54,11 @@ if TYPE_CHECKING:
     from cmhot.cluster.port import Cluster
     from cmhot.kubelet.settings import Setting
     from cmhot.kubelet.uses import Fate, Object, Reference, Use
+    from cmhot.kubelet.view import ContainerView, Lookup
     from cmhot.propagation.expectation import Expected
     from cmhot.propagation.workload import Workload, WorkloadUses
 
 
-UNREAD = "unread"
-"""Key of the stand-in for an object that may not be read."""
 COSTS = {
     "annotate": "one write a pod; a sync of the pod within 0.2 s (1 s after another "
     "one); afterwards these pods are synced at the same time",
@@ -54,11 +69,15 @@ COSTS = {
 """Costs of each way to force an update, by its name."""
 MOST_TOLD = 5
 """Mistakes of one kind that the text lists; the JSON has them all."""
+_HASHED = re.compile(r"(?P<base>.+)-[bcdfghjklmnpqrstvwxz2456789]{10}")
+"""Name with the suffix that kustomize makes of an object's content."""
 _SOURCES = {
     "configz": "as the kubelet itself reports",
     "given": "as given",
     "sampled": "as other nodes of this cluster report",
     "unknown": "since it may not be asked: give it (--setting sync=60s)",
+    "no-kubelet": "since it has no kubelet whose delays are known",
+    "not-ready": "since it is not Ready: nothing is renewed there until it is",
 }
 
 
@@ -67,8 +86,8 @@ class Mistake:
     """A probable mistake, in words, with its remedy.
 
     ``kind`` is for programs: ``subPath``, ``env``, ``immutable``, ``some-replicas``,
-    ``older-template``, ``absent``, ``absent-key``, ``near-name``, ``unused`` or
-    ``unmounted``.
+    ``older-template``, ``absent``, ``absent-key``, ``blocked``, ``covered``,
+    ``near-name``, ``unused`` or ``unmounted``.
     """
 
     kind: str
@@ -81,6 +100,95 @@ class Mistake:
 
 
 @dataclass(frozen=True, slots=True)
+class Effect:
+    """What one use gives a container that starts now, by the kubelet's rules.
+
+    Attributes
+    ----------
+    use
+        The use.
+    stuck
+        Why the kubelet renews no volume of the pod; empty: it does.
+    blocked
+        Why the pod, made anew, would not start; empty: it would.
+    covered
+        Keys of the object that have no effect here, each with what comes later.
+    is_empty
+        A subPath that names no key: the kubelet mounts an empty folder.
+    is_emptied
+        A subPath that is a folder: the next update empties it.
+    """
+
+    use: Use
+    stuck: str = ""
+    blocked: str = ""
+    covered: tuple[tuple[str, str], ...] = ()
+    is_empty: bool = False
+    is_emptied: bool = False
+
+    def fate(self, *, immutable: bool) -> Fate:
+        """Say what becomes of an update, also where something is missing."""
+        fate = fate_of(self.use, immutable=immutable)
+        if not self.blocked:
+            return fate
+        ephemeral = fate.pod_restart is None
+        no_pod = None if ephemeral else False
+        if not self.stuck or not fate.update:
+            return replace(fate, pod_restart=no_pod)
+        why = f"no volume of the pod is renewed while {self.stuck}"
+        return replace(
+            fate,
+            update=False,
+            container_restart=no_pod,
+            pod_restart=no_pod,
+            why=why,
+        )
+
+
+def effects_of(pod: Object, reference: Reference, lookup: Lookup) -> tuple[Effect, ...]:
+    """Say of each use in a pod, or in a template, what it gives."""
+    uses = uses_of(pod, reference)
+    if not uses:
+        return ()
+    views = {
+        one["name"]: view_of(pod, one["name"], lookup)
+        for one, role in containers_of(pod["spec"])
+        if role is not Role.EPHEMERAL
+        or any(use.container == one["name"] for use in uses)
+    }
+    stuck = next(iter(views.values())).stuck
+    blocked = next((one.blocked for one in views.values() if one.blocked), "")
+    return tuple(
+        _effect(use, views[use.container], reference, Effect(use, stuck, blocked))
+        for use in uses
+    )
+
+
+def _effect(
+    use: Use, view: ContainerView, reference: Reference, effect: Effect
+) -> Effect:
+    covered = []
+    for place, given in view.of(use).items():
+        winner = "what comes later" if given.source is None else str(given.source)
+        covered += [
+            (key, winner)
+            for source, key in given.covers
+            if source == reference
+            and (given.source, given.key) != (reference, key)
+            and (use.way is not Way.ENV_FROM or place == use.where + key)
+        ]
+    if use.way.is_environment:
+        return replace(effect, covered=tuple(sorted(covered)))
+    folder = view.folder(use)
+    return replace(
+        effect,
+        covered=tuple(sorted(covered)),
+        is_empty=folder.names_nothing,
+        is_emptied=folder.emptied,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Consumer:
     """One way in which the pods of one workload use the object.
 
@@ -90,8 +198,8 @@ class Consumer:
         The workload; a pod without an owner stands for itself.
     pods
         Names of its pods that use it so; none: only its template does.
-    use
-        How.
+    effect
+        How, and what that gives.
     fate
         Whether an update arrives, and after which event.
     expected
@@ -102,10 +210,15 @@ class Consumer:
 
     owner: Workload
     pods: tuple[str, ...]
-    use: Use
+    effect: Effect
     fate: Fate
     expected: Expected | None
     forced_by: tuple[str, ...]
+
+    @property
+    def use(self) -> Use:
+        """The way in."""
+        return self.effect.use
 
     def to_dict(self, namespace: str) -> dict[str, Any]:
         """Return the entry in ``explain --json``."""
@@ -124,6 +237,8 @@ class Consumer:
             "after_container_restart": self.fate.container_restart,
             "after_pod_restart": self.fate.pod_restart,
             "why": self.fate.why,
+            "blocked": self.effect.blocked or None,
+            "covered": [{"key": k, "by": by} for k, by in self.effect.covered],
             "expected": None if self.expected is None else self.expected.to_dict(),
             "forced_by": list(self.forced_by),
         }
@@ -230,7 +345,7 @@ class Explanation(Shown):
                 "container": _named(row.use),
                 "consumer": row.use.way.value + " (optional)" * row.use.optional,
                 "where": row.use.key_or_path,
-                "updates": "yes" if row.fate.update else "NEVER",
+                "updates": _updates(row),
                 **_seconds(row),
                 "forced by": ", ".join(row.forced_by) or "-",
             }
@@ -240,8 +355,8 @@ class Explanation(Shown):
     def _after(self) -> Iterator[str]:
         """Yield the sentences below the table."""
         never = {row.fate.why: row for row in self.rows if not row.fate.update}
-        for why in never:
-            yield f"never: {why}"
+        for why, row in never.items():
+            yield f"{_updates(row).lower()}: {why}"
         yield from self._mistakes()
         settings = Counter((node.setting, node.source) for node in self.nodes)
         for (setting, source), number in settings.items():
@@ -253,15 +368,28 @@ class Explanation(Shown):
 
     def _mistakes(self) -> Iterator[str]:
         """Yield a line for each mistake, but only the first few of one kind."""
-        alike: dict[tuple[str, str], list[str]] = {}
+        kinds: dict[str, dict[str, list[str]]] = {}
         for one in self.mistakes:
-            alike.setdefault((one.kind, one.remedy), []).append(one.what)
-        for (_, remedy), texts in alike.items():
-            for what in texts[:MOST_TOLD]:
-                yield f"! {what}"
-            if len(texts) > MOST_TOLD:
-                yield f"! and {len(texts) - MOST_TOLD:,} more of these (see --json)"
-            yield f"  remedy: {remedy}"
+            kinds.setdefault(one.kind, {}).setdefault(one.remedy, []).append(one.what)
+        for remedies in kinds.values():
+            left = sum(map(len, remedies.values())) - MOST_TOLD
+            told = 0
+            for remedy, texts in remedies.items():
+                some = texts[: max(MOST_TOLD - told, 0)]
+                told += len(some)
+                for what in some:
+                    yield f"! {what}"
+                if left > 0 and len(some) < len(texts):
+                    yield f"! and {left:,} more of these (see --json)"
+                    left = 0
+                if some:
+                    yield f"  remedy: {remedy}"
+
+
+def _updates(row: Consumer) -> str:
+    if row.fate.update:
+        return "yes"
+    return "blocked" if row.effect.stuck and not row.use.way.is_fixed else "NEVER"
 
 
 def explain(
@@ -307,55 +435,41 @@ def explain(
     namespace = namespace or cluster.namespace
     wanted = parse_reference(reference)
     notes: list[str] = []
-    stored = _stored(cluster, wanted, namespace, notes)
-    workloads = _workloads(cluster, wanted, namespace, notes)
-    survey = Survey(wanted, workloads)
+    objects = Objects(cluster, namespace)
+    stored = objects(wanted)
+    if stored is Absent.UNREAD:
+        notes.append(
+            f"{wanted} may not be read: whether it exists or is immutable is not known "
+            "(ask for get on it)"
+        )
+    survey = Survey(wanted, objects)
+    _declare(survey, cluster, namespace, notes)
     for page in cluster.pages(POD, namespace=namespace):
         survey.add(page)
     existing: Sequence[str] = ()
-    if stored is None or nearest(wanted.name, survey.named) is not None:
-        existing = _existing(cluster, wanted, namespace, survey.named)
-    if stored is None and not survey.users:
-        raise _absent(wanted, namespace, existing)
+    if stored is Absent.MISSING or nearest(wanted.name, survey.named) is not None:
+        existing = _existing(cluster, wanted, namespace, set(survey.named))
+    if stored is Absent.MISSING and not survey.users:
+        raise _absent(wanted, namespace, existing, survey.named)
     nodes = observe_settings(cluster, given=given, sample=sorted(survey.per_node()))
     return explain_survey(
         survey,
-        namespace=namespace,
-        stored=stored,
+        shell=Shell.of(cluster, namespace),
         nodes={node.name: node for node in nodes},
         existing=existing,
         notes=notes,
     )
 
 
-def _stored(
-    cluster: Cluster, reference: Reference, namespace: str, notes: list[str]
-) -> dict[str, Any] | None:
-    """Get the object; None: there is none."""
-    try:
-        found = cluster.get(reference.place, reference.name, namespace=namespace)
-    except NotFoundError:
-        return None
-    except ForbiddenError:
-        notes.append(
-            f"{reference} may not be read: whether it exists or is immutable is not "
-            "known (ask for get on it)"
-        )
-        return {UNREAD: True}
-    return found
-
-
-def _workloads(
-    cluster: Cluster, reference: Reference, namespace: str, notes: list[str]
-) -> dict[Workload, WorkloadUses]:
+def _declare(
+    survey: Survey, cluster: Cluster, namespace: str, notes: list[str]
+) -> None:
     """Read the templates of a namespace, a kind after the other."""
-    found: dict[Workload, WorkloadUses] = {}
     for name, kind in KINDS.items():
         try:
             for page in cluster.pages(kind, namespace=namespace):
                 for one in page:
-                    workload = workload_uses(one, name, reference)
-                    found[workload.owner] = workload
+                    survey.declare(one, name)
         except ForbiddenError:
             notes.append(
                 f"{kind.plural} may not be listed: those without pods are missing here "
@@ -363,7 +477,6 @@ def _workloads(
             )
         except NotFoundError:
             notes.append(f"this cluster has no {kind.plural} in {kind.api_version}")
-    return found
 
 
 def _existing(
@@ -377,12 +490,31 @@ def _existing(
 
 
 def _absent(
-    reference: Reference, namespace: str, existing: Sequence[str]
+    reference: Reference,
+    namespace: str,
+    existing: Sequence[str],
+    named: Mapping[str, Collection[Workload]],
 ) -> NotFoundError:
+    hashed = [one for one in existing if _base(one) == reference.name]
     near = nearest(reference.name, existing)
-    meant = "check the name and --namespace" if near is None else f"is {near!r} meant?"
+    if hashed:
+        users = {one: ", ".join(map(str, sorted(named.get(one, ())))) for one in hashed}
+        said = [f"{one} ({users[one] or 'of no pod'})" for one in hashed]
+        meant = (
+            f"its versions have a hash in their names: {', '.join(said[:MOST_TOLD])}"
+        )
+    elif near is not None:
+        meant = f"is {near!r} meant?"
+    else:
+        meant = "check the name and --namespace"
     msg = f"there is no {reference} in {namespace}, and no pod names it: {meant}"
     return NotFoundError(msg)
+
+
+def _base(name: str) -> str | None:
+    """Give a name without the hash that kustomize adds; None: it has none."""
+    match = _HASHED.fullmatch(name)
+    return None if match is None else match["base"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,21 +523,42 @@ class ConsumingPod:
 
     name: str
     node: str | None
-    uses: tuple[Use, ...]
+    effects: tuple[Effect, ...]
+    restarts: str  # its restartPolicy
 
 
 @dataclass(slots=True)
 class Survey:
-    """The pods of a namespace, read page by page; only those in question are kept."""
+    """The pods of a namespace, read page by page; only those in question are kept.
+
+    ``lookup`` gives the objects that they name, the one in question among them.
+    """
 
     reference: Reference
-    workloads: Mapping[Workload, WorkloadUses]
+    lookup: Lookup
+    workloads: dict[Workload, WorkloadUses] = field(default_factory=dict)
+    templates: dict[Workload, tuple[Effect, ...]] = field(default_factory=dict)
     consumers: dict[Workload, list[ConsumingPod]] = field(default_factory=dict)
     pods: Counter[Workload] = field(default_factory=Counter)  # also that do not use it
-    named: set[str] = field(default_factory=set)  # objects of its kind that pods name
+    named: dict[str, set[Workload]] = field(default_factory=dict)
+    """Objects of its kind that pods name, by name, and whose pods."""
+    mentioned: dict[Workload, set[str]] = field(default_factory=dict)  # in what else
+    sandboxes: set[str] = field(default_factory=set)  # runtime classes of users
+    restarters: dict[Workload, str] = field(default_factory=dict)
     unmounted: dict[Workload, set[str]] = field(default_factory=dict)  # volumes of it
     total: int = 0
-    _same: dict[tuple[Use, ...], tuple[Use, ...]] = field(default_factory=dict)
+    _same: dict[Any, Any] = field(default_factory=dict)
+
+    def declare(self, found: Object, kind: str) -> None:
+        """Take a workload, with its template."""
+        workload = workload_uses(found, kind, self.reference)
+        owner, template = workload.owner, template_of(found, kind)
+        self.workloads[owner] = workload
+        self.templates[owner] = effects_of(template, self.reference, self.lookup)
+        if mentions := mentions_of(template, self.reference):
+            self.mentioned.setdefault(owner, set()).update(mentions)
+        if owner.is_refreshed and (annotation := restarted_by(found)):
+            self.restarters[owner] = annotation
 
     def add(self, page: Iterable[Object]) -> None:
         """Take a page of pods, and forget it."""
@@ -416,21 +569,34 @@ class Survey:
             owner = owner_of(pod, self.workloads.__contains__)
             self.pods[owner] += 1
             references = references_of(pod)
-            self.named |= {
-                one.name for one in references if one.kind == self.reference.kind
-            }
-            if self.reference not in references:
-                continue
-            uses = uses_of(pod, self.reference)
-            loose = unmounted(pod, self.reference)
-            if loose:
-                self.unmounted.setdefault(owner, set()).update(loose)
+            for one in references:
+                if one.kind == self.reference.kind:
+                    self.named.setdefault(one.name, set()).add(owner)
+            if mentions := mentions_of(pod, self.reference):
+                self.mentioned.setdefault(owner, set()).update(mentions)
+            if self.reference in references:
+                self._keep(pod, owner)
+
+    def _keep(self, pod: Object, owner: Workload) -> None:
+        if loose := unmounted(pod, self.reference):
+            self.unmounted.setdefault(owner, set()).update(loose)
+        spec = pod["spec"]
+        if spec.get("runtimeClassName"):
+            self.sandboxes.add(spec["runtimeClassName"])
+        effects = effects_of(pod, self.reference, self.lookup)
+        consumer = ConsumingPod(
+            pod["metadata"]["name"],
+            spec.get("nodeName"),
             # pods of a template are alike: one copy serves them all
-            uses = self._same.setdefault(uses, uses)
-            consumer = ConsumingPod(
-                pod["metadata"]["name"], pod["spec"].get("nodeName"), uses
-            )
-            self.consumers.setdefault(owner, []).append(consumer)
+            self._same.setdefault(effects, effects),
+            spec.get("restartPolicy", "Always"),
+        )
+        self.consumers.setdefault(owner, []).append(consumer)
+
+    @property
+    def stored(self) -> Object | Absent:
+        """The object in question."""
+        return self.lookup(self.reference)
 
     @property
     def users(self) -> set[Workload]:
@@ -447,35 +613,69 @@ class Survey:
             if one.node is not None
         )
 
+    def effects(self, owner: Workload) -> dict[Effect, list[ConsumingPod]]:
+        """Give the effects in a workload's pods, and in its template, with the pods."""
+        found: dict[Effect, list[ConsumingPod]] = {}
+        for pod in self.consumers.get(owner, ()):
+            for effect in pod.effects:
+                found.setdefault(effect, []).append(pod)
+        for effect in self.templates.get(owner, ()):
+            found.setdefault(effect, [])
+        return found
+
 
 def explain_survey(
     survey: Survey,
     *,
-    namespace: str,
-    stored: Mapping[str, Any] | None,
+    shell: Shell,
     nodes: Mapping[str, ObservedNode],
     existing: Sequence[str] = (),
     notes: Sequence[str] = (),
 ) -> Explanation:
     """Explain an object from a survey of its namespace's pods.
 
-    ``stored`` is the object (None: it does not exist), ``nodes`` are those on which
-    pods use it, ``existing`` names of its kind, where they were listed, ``notes``
-    what could not be read.
+    ``shell`` writes the commands of remedies, ``nodes`` are those on which pods use the
+    object, ``existing`` names of its kind, where they were listed, ``notes`` what could
+    not be read.
     """
-    immutable = bool((stored or {}).get("immutable"))
+    stored = survey.stored
+    immutable = not isinstance(stored, Absent) and bool(stored.get("immutable"))
     rows = tuple(sorted(_rows(survey, nodes, immutable=immutable), key=_order))
     return Explanation(
         reference=survey.reference,
-        namespace=namespace,
-        exists=stored is not None,
+        namespace=shell.namespace,
+        exists=stored is not Absent.MISSING,
         immutable=immutable,
         rows=rows,
-        mistakes=tuple(find_mistakes(survey, stored=stored, existing=existing)),
+        mistakes=tuple(find_mistakes(survey, shell=shell, existing=existing)),
         nodes=tuple(nodes[name] for name in sorted(survey.per_node()) if name in nodes),
-        notes=tuple(notes),
+        notes=(*notes, *_remarks(survey)),
         pods_read=survey.total,
     )
+
+
+def _remarks(survey: Survey) -> Iterator[str]:
+    """Yield what else there is to know."""
+    reference, users = survey.reference, survey.users
+    for owner, places in () if users else sorted(survey.mentioned.items()):
+        said = ", ".join(sorted(places))
+        yield (
+            f"{owner} has the name {reference.name} in {said}: what is done with it, "
+            "and when, cannot be seen here"
+        )
+    for owner, annotation in sorted(survey.restarters.items()):
+        if owner in users:
+            yield f"{owner} has {annotation}: its pods may be restarted after a change"
+    for owner in sorted(users & survey.workloads.keys()):
+        operator = survey.workloads[owner].replacement.operator
+        if operator is not None:
+            yield f"{owner} belongs to {operator}, which may undo changes of it"
+    if survey.sandboxes:
+        classes = ", ".join(sorted(survey.sandboxes))
+        yield (
+            f"pods of the runtime class {classes}: when its sandbox shows a new file "
+            "is up to it, beyond the kubelet's delay"
+        )
 
 
 def _order(row: Consumer) -> tuple[Workload, str, str, str]:
@@ -490,26 +690,22 @@ def _rows(
 ) -> Iterator[Consumer]:
     sharers = survey.per_node()
     for owner in survey.users:
-        by_use: dict[Use, list[Any]] = {}
-        for pod in survey.consumers.get(owner, ()):
-            for use in pod.uses:
-                by_use.setdefault(use, []).append(pod)
         workload = survey.workloads.get(owner)
-        for use in () if workload is None else workload.uses:
-            by_use.setdefault(use, [])
-        for use, pods in by_use.items():
-            fate = fate_of(use, immutable=immutable)
+        for effect, pods in survey.effects(owner).items():
+            fate = effect.fate(immutable=immutable)
             homes = Counter(pod.node for pod in pods if pod.node is not None)
             reads = all(sync_reads(nodes[name]) for name in homes if name in nodes)
             yield Consumer(
                 owner=owner,
                 pods=tuple(sorted(pod.name for pod in pods)),
-                use=use,
+                effect=effect,
                 fate=fate,
                 expected=expectation(homes, nodes, sharers=sharers)
                 if fate.update and homes
                 else None,
-                forced_by=forced_by(owner, workload, use, fate, annotate_reads=reads),
+                forced_by=forced_by(
+                    owner, workload, effect.use, fate, annotate_reads=reads
+                ),
             )
 
 
@@ -535,50 +731,75 @@ def forced_by(
 
 
 def find_mistakes(
-    survey: Survey, *, stored: Mapping[str, Any] | None, existing: Sequence[str]
+    survey: Survey, *, shell: Shell, existing: Sequence[str]
 ) -> Iterator[Mistake]:
     """Yield probable mistakes; ``existing`` empty: other names were not listed."""
-    yield from _of_object(survey, stored, existing)
+    yield from _of_object(survey, existing)
     for owner in sorted(survey.users):
-        yield from _of_uses(owner, _uses(survey, owner), stored)
-        yield from _of_replicas(survey, owner)
+        effects = survey.effects(owner)
+        remedy = _anew(survey, owner, shell)
+        for effect in sorted(effects, key=_place_of):
+            yield from _of_effect(owner, effect, survey, remedy)
+        yield from _of_blocked(owner, effects, survey)
+        yield from _of_replicas(survey, owner, shell)
 
 
-def _uses(survey: Survey, owner: Workload) -> list[Use]:
-    found = {use for pod in survey.consumers.get(owner, ()) for use in pod.uses}
-    if owner in survey.workloads:
-        found |= set(survey.workloads[owner].uses)
-    return sorted(found, key=lambda use: (use.container, use.way, use.where))
+def _place_of(effect: Effect) -> tuple[str, str, str]:
+    return effect.use.container, effect.use.way, effect.use.where
 
 
-def _of_object(
-    survey: Survey, stored: Mapping[str, Any] | None, existing: Sequence[str]
-) -> Iterator[Mistake]:
-    reference = survey.reference
+def _anew(survey: Survey, owner: Workload, shell: Shell) -> str:
+    """Say how an update comes into what no update reaches."""
+    workload = survey.workloads.get(owner)
+    pods = survey.consumers.get(owner)
+    if not pods:
+        return "its next pods have it"
+    pod = {
+        "metadata": {"name": pods[0].name},
+        "spec": {"restartPolicy": pods[0].restarts},
+    }
+    remedy = to_bring_in(
+        owner,
+        pod,
+        shell=shell,
+        replacement=None if workload is None else workload.replacement,
+        syncs=False,
+    )
+    return str(remedy)
+
+
+def _of_object(survey: Survey, existing: Sequence[str]) -> Iterator[Mistake]:
+    reference, stored = survey.reference, survey.stored
     used = bool(survey.users)
-    if stored is None:
+    if stored is Absent.MISSING:
         near = nearest(reference.name, existing)
         yield Mistake(
             "absent",
             f"{reference} does not exist, and pods that need it do not start",
             f"create it, or correct the name{_meant(near)}",
         )
-    elif not used:
+        return
+    if not used:
         near = nearest(reference.name, survey.named)
         yield Mistake(
             "unused",
-            f"nobody in the namespace uses {reference}",
-            f"an update of it changes nothing; look for the name in use{_meant(near)}",
+            f"no pod and no template of the namespace takes {reference} as a volume or "
+            "a variable",
+            "that is all that can be seen here: a program may read it through the API, "
+            f"by its name or a label; ask its owner before you delete it{_meant(near)}",
         )
-    if stored is not None and existing:
-        near = nearest(reference.name, survey.named - set(existing))
-        if near is not None:
-            yield Mistake(
-                "near-name",
-                f"some pods name {reference.kind}/{near}, which does not exist",
-                f"is {reference.name!r} meant? Correct it there, unless it is optional",
-            )
-    if stored is not None and stored.get("immutable") and used:
+    gone = set(survey.named) - set(existing) if existing else set()
+    base = _base(reference.name)
+    near = nearest(
+        reference.name, {one for one in gone if base is None or _base(one) != base}
+    )
+    if near is not None:
+        yield Mistake(
+            "near-name",
+            f"some pods name {reference.kind}/{near}, which does not exist",
+            f"is {reference.name!r} meant? Correct it there, unless it is optional",
+        )
+    if used and not isinstance(stored, Absent) and stored.get("immutable"):
         yield Mistake(
             "immutable",
             f"{reference} is immutable",
@@ -590,48 +811,86 @@ def _meant(near: str | None) -> str:
     return "" if near is None else f" (is {near!r} meant?)"
 
 
-def _of_uses(
-    owner: Workload, uses: Sequence[Use], stored: Mapping[str, Any] | None
+def _of_effect(
+    owner: Workload, effect: Effect, survey: Survey, anew: str
 ) -> Iterator[Mistake]:
-    for use in uses:
-        if use.role is Role.INIT or owner.kind == "CronJob":
-            continue  # a short-lived pod reads it anew the next time
-        place = f"{owner}, container {use.container}"
-        if use.way in {Way.SUB_PATH, Way.SUB_PATH_EXPR}:
-            yield Mistake(
-                "subPath",
-                f"{place} mounts {use.where} by {use.way}, which never updates",
-                "mount the whole volume in a folder of its own, or restart the pods "
-                "after each update (cmhot refresh --method rollout)",
-            )
-        elif use.way.is_environment:
-            yield Mistake(
-                "env",
-                f"{place} takes {use.key_or_path} by {use.way}, which never updates",
-                "read it from a mounted file, or restart the pods after each update "
-                "(cmhot refresh --method rollout)",
-            )
-        missing = _missing_keys(use, stored)
+    use = effect.use
+    place = f"{owner}, container {use.container}"
+    yield from _of_keys(place, effect, survey)
+    if use.role is Role.INIT or owner.kind == "CronJob":
+        return  # a short-lived pod reads it anew the next time
+    if use.way in {Way.SUB_PATH, Way.SUB_PATH_EXPR}:
+        emptied = ": it is a folder, which the next update even empties"
+        yield Mistake(
+            "subPath",
+            f"{place} mounts {use.where} by {use.way}, which never updates"
+            f"{emptied * effect.is_emptied}",
+            "mount the whole volume in a folder of its own, or bring each update in: "
+            f"{anew}",
+        )
+    elif use.way.is_environment:
+        yield Mistake(
+            "env",
+            f"{place} takes {use.key_or_path} by {use.way}, which never updates",
+            f"read it from a mounted file, or bring each update in: {anew}",
+        )
+
+
+def _of_keys(place: str, effect: Effect, survey: Survey) -> Iterator[Mistake]:
+    """Yield what is amiss with the keys that a use names."""
+    use, stored = effect.use, survey.stored
+    if not isinstance(stored, Absent):
+        keys = content_of(stored)
+        missing = [key for key, _ in use.items or () if key not in keys]
         if missing and not use.optional:
             yield Mistake(
                 "absent-key",
-                f"{place} needs the key {missing[0]!r}, which the object has not",
-                f"add it, or correct the name{_meant(_near_key(missing[0], stored))}",
+                f"{place} needs the key {missing[0]!r}, which the object has not: "
+                f"{_UNTIL[use.way.is_environment]}",
+                f"add it, or correct the name{_meant(nearest(missing[0], keys))}",
             )
+        if effect.is_empty:
+            near = nearest(use.sub_path, keys)
+            yield Mistake(
+                "absent-key",
+                f"{place} mounts the {use.way} {use.sub_path} at {use.where}, which is "
+                "no key of the object: the kubelet mounts an empty folder instead",
+                f"correct the name{_meant(near)}, and roll the workload out",
+            )
+    for winner in sorted({by for _, by in effect.covered}):
+        keys_there = ", ".join(key for key, by in effect.covered if by == winner)
+        yield Mistake(
+            "covered",
+            f"{place}: {keys_there} of {survey.reference} has no effect at "
+            f"{use.key_or_path}, since {winner} sets it later",
+            f"change it there: an update of {survey.reference} does not show",
+        )
 
 
-def _missing_keys(use: Use, stored: Mapping[str, Any] | None) -> list[str]:
-    if stored is None or UNREAD in stored or use.items is None:
-        return []
-    content = content_of(stored)
-    return [key for key, _ in use.items if key not in content]
+_UNTIL = {
+    False: "until it has, nothing of the volume is renewed, and no new pod starts",
+    True: "until it has, no new container starts",
+}
+"""What a missing key does to files, and (True) to variables."""
 
 
-def _near_key(key: str, stored: Mapping[str, Any] | None) -> str | None:
-    return None if stored is None else nearest(key, content_of(stored))
+def _of_blocked(
+    owner: Workload, effects: Collection[Effect], survey: Survey
+) -> Iterator[Mistake]:
+    """Yield what else of the pods is missing, but for what is told of the object."""
+    own = f"{survey.reference} "
+    for stuck, why in sorted({(bool(one.stuck), one.blocked) for one in effects}):
+        if not why or own in why:
+            continue
+        so = "none of its pods' volumes is renewed, and " if stuck else ""
+        yield Mistake(
+            "blocked",
+            f"{owner}: {why}: {so}no new pod starts",
+            "put it back, or make it optional where it is named",
+        )
 
 
-def _of_replicas(survey: Survey, owner: Workload) -> Iterator[Mistake]:
+def _of_replicas(survey: Survey, owner: Workload, shell: Shell) -> Iterator[Mistake]:
     """Compare the pods of a workload with each other, and with its template."""
     using, total = len(survey.consumers.get(owner, ())), survey.pods[owner]
     loose = survey.unmounted.get(owner)
@@ -655,10 +914,7 @@ def _of_replicas(survey: Survey, owner: Workload) -> Iterator[Mistake]:
         "older-template",
         f"{workload.outdated} of {workload.pods} pods of {owner} run with an older "
         "template",
-        "resume it (kubectl rollout resume)"
-        if workload.replacement.paused
-        else "wait for the rollout, or see why it does not go on "
-        f"(kubectl rollout status {owner})",
+        str(to_finish(owner, workload.replacement, shell=shell)),
     )
 
 

@@ -224,15 +224,20 @@ def selector_of(found: Object) -> dict[str, str] | None:
     return labels
 
 
+def template_of(found: Object, kind: str) -> Object:
+    """Give the pod template of a workload of `KINDS`."""
+    spec = found["spec"]
+    inner = spec["jobTemplate"]["spec"] if kind == "CronJob" else spec
+    template: Object = inner["template"]
+    return template
+
+
 def workload_uses(found: Object, kind: str, reference: Reference) -> WorkloadUses:
     """Read how a workload of `KINDS` uses an object; a list's items lack their kind."""
-    spec = found["spec"]
-    in_job = kind == "CronJob"
-    template = spec["jobTemplate"]["spec"]["template"] if in_job else spec["template"]
     pods, updated = _counted(found, kind)
     return WorkloadUses(
         owner=Workload(kind, found["metadata"]["name"]),
-        uses=uses_of(template, reference),
+        uses=uses_of(template_of(found, kind), reference),
         pods=pods,
         outdated=max(pods - updated, 0),
         replacement=replacement_of(found),

@@ -17,7 +17,9 @@ def test_containers_hold_what_the_view_says(testbed: Status) -> None:
     """Byte for byte, before and after the objects change; see `make containers`."""
     cluster = connect(f"testbed:{testbed.name}")
 
-    first, second = compare(cluster, pods=PODS, seed=SEED)
+    assert testbed.kubeconfig is not None
+
+    first, second = compare(cluster, testbed.kubeconfig, pods=PODS, seed=SEED)
 
     assert first.running > PODS / 2
     assert second.running > PODS / 4

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,8 +14,10 @@ from cmhot.cluster.port import NODE
 from cmhot.errors import ForbiddenError, NotFoundError, UsageError
 from cmhot.kubelet.settings import Setting, parse_setting
 from cmhot.kubelet.uses import Reference, Role, Use, Way, fate_of
+from cmhot.kubelet.view import Absent
 from cmhot.propagation.expectation import expectation, remaining_s, sync_reads
 from cmhot.propagation.explain import Survey, explain_survey, forced_by
+from cmhot.propagation.remedies import Shell
 from cmhot.propagation.workload import (
     Workload,
     owner_of,
@@ -25,6 +28,9 @@ from tests.unit.kubelet.pods import ENV, MAP, VOLUME, pod
 from tests.unit.living import configmap
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cmhot.propagation.explain import Explanation
     from tests.unit.kubelet.pods import Dict
     from tests.unit.living import Living
 
@@ -113,13 +119,44 @@ def test_pods_of_an_older_template_are_counted(
     assert len(workload.uses) == 1
 
 
+STORED = {"kind": "ConfigMap", "metadata": {"name": "m"}, "data": {"a": "1"}}
+SHELL = Shell("context:c", "x")
+
+
 def _survey(
-    pods: list[Dict], workloads: list[Dict] | None = None, kind: str = "Deployment"
+    pods: list[Dict],
+    workloads: list[Dict] | None = None,
+    kind: str = "Deployment",
+    *,
+    reference: Reference = MAP,
+    stored: Dict | Absent = STORED,
+    others: Mapping[str, Dict] = MappingProxyType({}),
 ) -> Survey:
-    known = [workload_uses(one, kind, MAP) for one in workloads or []]
-    survey = Survey(MAP, {one.owner: one for one in known})
+    """Survey a namespace with the object in question and others."""
+    objects = {str(reference): stored, **others}
+    survey = Survey(reference, lambda one: objects.get(str(one), Absent.MISSING))
+    for one in workloads or []:
+        survey.declare(one, kind)
     survey.add(pods)
     return survey
+
+
+def _explained(
+    pods: list[Dict],
+    workloads: list[Dict] | None = None,
+    kind: str = "Deployment",
+    *,
+    nodes: Mapping[str, ObservedNode] | None = None,
+    existing: Sequence[str] = (),
+    **survey: Any,  # noqa: ANN401 - as of `_survey`
+) -> Explanation:
+    """Explain what such a survey finds."""
+    return explain_survey(
+        _survey(pods, workloads, kind, **survey),
+        shell=SHELL,
+        nodes=NODES if nodes is None else nodes,
+        existing=existing,
+    )
 
 
 def _web(name: str, given: Dict, *, node: str = "n") -> Dict:
@@ -134,9 +171,6 @@ def _deployment(given: Dict, **status: int) -> Dict:
         "spec": {"template": given},
         "status": {"replicas": 2, "updatedReplicas": 2, **status},
     }
-
-
-STORED = {"kind": "ConfigMap", "metadata": {"name": "m"}, "data": {"a": "1"}}
 
 
 def node(
@@ -173,7 +207,7 @@ NODES = {"n": node("n", Setting(60))}
             STORED,
             {"some-replicas"},
         ),
-        ([pod(volume=VOLUME)], pod(volume=VOLUME), None, {"absent"}),
+        ([pod(volume=VOLUME)], pod(volume=VOLUME), Absent.MISSING, {"absent"}),
         (
             [pod(volume={"configMap": {"name": "n"}})],
             pod(volume={"configMap": {"name": "n"}}),
@@ -193,13 +227,12 @@ NODES = {"n": node("n", Setting(60))}
     ],
 )
 def test_mistakes(
-    pods: list[Dict], deployment: Dict, stored: Dict | None, expected: set[str]
+    pods: list[Dict], deployment: Dict, stored: Dict | Absent, expected: set[str]
 ) -> None:
     """Each is found, with a remedy, and nothing else."""
     named = [_web(f"p{i}", one) for i, one in enumerate(pods)]
-    survey = _survey(named, [_deployment(deployment)])
 
-    found = explain_survey(survey, namespace="x", stored=stored, nodes=NODES)
+    found = _explained(named, [_deployment(deployment)], stored=stored)
 
     assert {one.kind for one in found.mistakes} == expected
     assert all(one.remedy for one in found.mistakes)
@@ -208,19 +241,19 @@ def test_mistakes(
 def test_an_older_template_is_told() -> None:
     """So that nobody looks for the update in pods that never had the volume."""
     pods = [_web("p0", pod(volume=VOLUME))]
-    survey = _survey(pods, [_deployment(pod(volume=VOLUME), updatedReplicas=1)])
 
-    found = explain_survey(survey, namespace="x", stored=STORED, nodes=NODES)
+    found = _explained(pods, [_deployment(pod(volume=VOLUME), updatedReplicas=1)])
 
     assert [one.kind for one in found.mistakes] == ["older-template"]
 
 
 def test_a_missing_object_names_the_nearest() -> None:
     """Of those that exist."""
-    survey = _survey([_web("p0", pod(volume=VOLUME))], [_deployment(pod())])
-
-    found = explain_survey(
-        survey, namespace="x", stored=None, nodes=NODES, existing=["mm", "other"]
+    found = _explained(
+        [_web("p0", pod(volume=VOLUME))],
+        [_deployment(pod())],
+        stored=Absent.MISSING,
+        existing=["mm", "other"],
     )
 
     assert not found.exists
@@ -231,12 +264,9 @@ def test_a_name_that_is_nearly_this_one() -> None:
     """A pod with a typo waits for what does not exist; the others are told of it."""
     reference = Reference("configmap", "app-config")
     good, bad = ({"configMap": {"name": name}} for name in ("app-config", "app-confg"))
-    survey = Survey(reference, {})
-    survey.add([_web("p0", pod(volume=good)), _web("p1", pod(volume=bad))])
+    pods = [_web("p0", pod(volume=good)), _web("p1", pod(volume=bad))]
 
-    found = explain_survey(
-        survey, namespace="x", stored=STORED, nodes=NODES, existing=["app-config"]
-    )
+    found = _explained(pods, reference=reference, existing=["app-config"])
 
     (near,) = [one for one in found.mistakes if one.kind == "near-name"]
     assert "configmap/app-confg" in near.what
@@ -245,9 +275,8 @@ def test_a_name_that_is_nearly_this_one() -> None:
 def test_an_explanation_as_json() -> None:
     """The keys on which programs rely; seconds by the law."""
     pods = [_web(f"p{i}", pod(volume=VOLUME)) for i in range(2)]
-    survey = _survey(pods, [_deployment(pod(volume=VOLUME))])
 
-    answer = explain_survey(survey, namespace="x", stored=STORED, nodes=NODES).to_dict()
+    answer = _explained(pods, [_deployment(pod(volume=VOLUME))]).to_dict()
     (row,) = answer["consumers"]
     expected = row.pop("expected")
 
@@ -267,6 +296,8 @@ def test_an_explanation_as_json() -> None:
         "after_container_restart": True,
         "after_pod_restart": True,
         "why": "the kubelet renews the files when it next syncs the pod",
+        "blocked": None,
+        "covered": [],
         "forced_by": ["annotate", "rollout", "recreate"],
     }
     # the law of S = 60 s
@@ -278,12 +309,7 @@ def test_an_explanation_as_json() -> None:
 def test_an_explanation_for_people() -> None:
     """What never updates, what is amiss, and how the setting is known."""
     pods = [_web("p0", pod(**ENV)), _web("p1", pod(**ENV))]
-    found = explain_survey(
-        _survey(pods, [_deployment(pod(**ENV))]),
-        namespace="x",
-        stored=STORED,
-        nodes=NODES,
-    )
+    found = _explained(pods, [_deployment(pod(**ENV))])
 
     text = found.to_text()
 
@@ -307,9 +333,9 @@ def test_pods_that_have_ended_do_not_count() -> None:
 
 def test_a_workload_without_pods_is_a_row() -> None:
     """Its template uses the object all the same."""
-    survey = _survey([], [_deployment(pod(volume=VOLUME), replicas=0)])
+    given = [_deployment(pod(volume=VOLUME), replicas=0)]
 
-    (row,) = explain_survey(survey, namespace="x", stored=STORED, nodes={}).rows
+    (row,) = _explained([], given, nodes={}).rows
 
     assert (row.owner.name, row.pods, row.expected) == ("web", (), None)
 
@@ -446,3 +472,246 @@ def test_explain_of_a_typo_names_the_nearest(living: Living) -> None:
 
     with pytest.raises(NotFoundError, match="is 'app-config' meant"):
         explain(living, "configmap/app-confg")
+
+
+def _kinds(found: Explanation) -> list[str]:
+    return [one.kind for one in found.mistakes]
+
+
+def _projected(*sources: Dict) -> Dict:
+    return {"projected": {"sources": list(sources)}}
+
+
+OTHER: Dict = {"kind": "ConfigMap", "metadata": {"name": "o"}, "data": {"a": "2"}}
+
+
+def test_a_key_that_a_later_source_covers_is_told() -> None:
+    """Of a projected volume and an environment: nobody waits for what cannot come."""
+    sources = _projected(VOLUME, {"configMap": {"name": "o"}})
+    all_keys = [{"configMapRef": {"name": name}} for name in ("m", "o")]
+    others = {"configmap/o": OTHER}
+
+    volume = _explained([_web("p0", pod(volume=sources))], others=others)
+    variables = _explained([_web("p0", pod(envFrom=all_keys))], others=others)
+
+    assert _kinds(volume) == ["covered"]
+    assert volume.rows[0].effect.covered == (("a", "configmap/o"),)
+    assert _kinds(variables) == ["covered", "env"]
+    assert "configmap/o sets it later" in variables.to_text()
+
+
+def test_a_sub_path_that_names_no_key_is_told() -> None:
+    """The kubelet mounts an empty folder, and says nothing."""
+    given = pod(volume=VOLUME, mount={"subPath": "site_config.yaml"})
+
+    found = _explained(
+        [_web("p0", given)], stored={**STORED, "data": {"site_config.yml": "a: 1"}}
+    )
+
+    absent, _ = found.mistakes
+    assert (absent.kind, "empty folder" in absent.what) == ("absent-key", True)
+    assert "is 'site_config.yml' meant?" in absent.remedy
+    assert "absent-key" not in _kinds(
+        _explained([_web("p0", pod(volume=VOLUME, mount={"subPath": "./a"}))])
+    )
+
+
+SOME = {"items": [{"key": "b", "path": "b"}]}
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            pod(
+                volume={
+                    "configMap": {"name": "m", "items": [{"key": "b", "path": "b"}]}
+                }
+            ),
+            "absent-key",
+        ),
+        (pod(volume=_projected(VOLUME, {"configMap": {"name": "trust"}})), "blocked"),
+        (
+            pod(
+                volume=_projected(
+                    VOLUME,
+                    {"secret": {"name": "s", **SOME}},
+                )
+            ),
+            "blocked",
+        ),
+    ],
+    ids=["a key of its own", "another object", "a key of another object"],
+)
+def test_no_times_are_promised_of_a_blocked_volume(given: Dict, told: str) -> None:
+    """Nothing of it is renewed, and a new pod would not start: nothing forces it."""
+    secret = {"kind": "Secret", "metadata": {"name": "s"}, "data": {}}
+
+    found = _explained(
+        [_web("p0", given)], [_deployment(given)], others={"secret/s": secret}
+    )
+
+    (row,) = found.rows
+    assert (row.fate.update, row.fate.pod_restart) == (False, False)
+    assert (row.expected, row.forced_by) == (None, ())
+    assert _kinds(found) == [told]
+    assert "blocked: no volume of the pod is renewed while" in found.to_text()
+    assert found.to_dict()["consumers"][0]["blocked"]
+
+
+def test_a_missing_variable_blocks_no_volume_but_the_next_start() -> None:
+    """Files are renewed; what makes new pods would end in pods that do not start."""
+    ref = {"configMapKeyRef": {"name": "m", "key": "gone"}}
+    given = pod(volume=VOLUME, env=[{"name": "LEVEL", "valueFrom": ref}])
+
+    found = _explained([_web("p0", given)], [_deployment(given)])
+
+    variable, volume = found.rows
+    assert (volume.fate.update, volume.forced_by) == (True, ("annotate",))
+    assert volume.expected is not None
+    assert variable.forced_by == ()
+
+
+def test_versions_of_one_name_are_no_typing_errors() -> None:
+    """Pods of the older template name what a tool has pruned already."""
+    old, new = "checkout-settings-5m2k8f7g9d", "checkout-settings-9t4h2c6b8k"
+    given = [
+        _web(f"p{i}", pod(volume={"configMap": {"name": name}}))
+        for i, name in enumerate((old, new))
+    ]
+    reference = Reference("configmap", new)
+
+    found = _explained(given, reference=reference, existing=[new])
+
+    assert "near-name" not in _kinds(found)
+
+
+def test_a_base_name_leads_to_its_versions(living: Living) -> None:
+    """Which people know, while the objects have a hash in their names."""
+    living.put(configmap("web-9t4h2c6b8k", a="1"))
+    volume = {"name": "v", "configMap": {"name": "web-9t4h2c6b8k"}}
+    living.change(spec={"template": {"spec": {"volumes": [volume]}}})
+    living.clock.sleep(60)
+
+    with pytest.raises(NotFoundError, match=r"web-9t4h2c6b8k \(deployment/web\)"):
+        explain(living, "configmap/web")
+
+
+def test_who_is_not_seen_to_use_it_may_still_read_it() -> None:
+    """By the API: it is never said that an update changes nothing."""
+    controller = pod(args=["--configmap=$(POD_NAMESPACE)/m", "--other=m2"])
+    controller["spec"]["imagePullSecrets"] = [{"name": "m"}]
+    secret = Reference("secret", "m")
+    stored = {"kind": "Secret", "metadata": {"name": "m"}}
+
+    by_name = _explained([_web("p0", controller)], [_deployment(controller)])
+    pulled = _explained([_web("p0", controller)], reference=secret, stored=stored)
+    unnamed = _explained([_web("p0", pod(args=["--other=m2", "m-1", "x.m"]))])
+
+    (unused,) = by_name.mistakes
+    assert (unused.kind, "through the API" in unused.remedy) == ("unused", True)
+    assert "the name m in a command line of container c" in by_name.notes[0]
+    assert "imagePullSecrets" in pulled.notes[0]
+    assert unnamed.notes == ()
+
+
+def _owned_by(kind: str, name: str, given: Dict, **spec: object) -> Dict:
+    meta = _owned(kind, name)["metadata"]
+    return {"metadata": meta, "spec": {**given["spec"], **spec}}
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (_owned_by("Job", "once", pod(**ENV), restartPolicy="Never"), "failed try"),
+        (pod(**ENV), "save its manifest"),
+    ],
+    ids=["job", "bare pod"],
+)
+def test_nothing_is_deleted_that_nobody_makes_again(given: Dict, words: str) -> None:
+    """And no command is advised that does not know such a pod."""
+    found = _explained([given])
+
+    assert found.rows[0].forced_by == ()
+    assert words in found.mistakes[0].remedy
+    assert "cmhot refresh" not in found.mistakes[0].remedy
+
+
+def test_under_on_delete_no_rollout_is_advised() -> None:
+    """Its pods are deleted; to wait for a rollout would be for ever."""
+    given = _deployment(pod(**ENV), updatedReplicas=1)
+    given["spec"]["updateStrategy"] = {"type": "OnDelete"}
+
+    found = _explained([], [given], "StatefulSet")
+    given["status"] = {"replicas": 2, "updatedReplicas": 1, "currentRevision": "a"}
+    older = _explained([], [given], "StatefulSet").mistakes[-1]
+
+    assert found.rows[0].forced_by == ("delete", "recreate")
+    assert (older.kind, "OnDelete" in older.remedy) == ("older-template", True)
+    assert "rollout status" not in older.remedy
+
+
+def test_who_else_changes_a_workload_is_told() -> None:
+    """Its operator, and a controller that restarts its pods after a change."""
+    given = _deployment(pod(volume=VOLUME))
+    operator = {"apiVersion": "m.example/v1", "kind": "Prometheus", "name": "k8s"}
+    owner: Dict = {**operator, "controller": True}
+    given["metadata"] |= {
+        "annotations": {"reloader.stakater.com/auto": "true"},
+        "ownerReferences": [owner],
+    }
+
+    found = _explained([], [given])
+
+    assert "reloader.stakater.com/auto" in found.notes[0]
+    assert "belongs to prometheus.m.example/k8s" in found.notes[1]
+
+
+def test_a_sandbox_has_its_own_delay() -> None:
+    """What the kubelet has renewed, its runtime class shows when it does."""
+    given = _web("p0", pod(volume=VOLUME))
+    given["spec"]["runtimeClassName"] = "kata"
+
+    assert "runtime class kata" in _explained([given]).notes[0]
+
+
+def test_explain_reads_each_object_once(living: Living) -> None:
+    """However many pods name it, of which kind, and whether it exists."""
+    sources: list[Dict] = [{"configMap": {"name": name}} for name in ("m", "shared")]
+    sources += [{"secret": {"name": "s", "optional": True}}]
+    living.put(configmap("shared", b="1"))
+    volume = {"name": "v", "projected": {"sources": sources}}
+    living.change(spec={"template": {"spec": {"volumes": [volume]}}, "replicas": 20})
+    living.clock.sleep(60)
+
+    explain(living, "configmap/m")
+
+    assert (living.asked["get", "configmaps"], living.asked["get", "secrets"]) == (2, 1)
+
+
+def _conditions(ready: str, version: str) -> Dict:
+    return {
+        "metadata": {"name": f"{version}-{ready}"},
+        "status": {
+            "nodeInfo": {"kubeletVersion": version},
+            "conditions": [{"type": "Ready", "status": ready}],
+        },
+    }
+
+
+@pytest.mark.parametrize("version", ["fake", "kwok-v0.7.0", ""])
+def test_what_is_no_kubelet_has_no_law(
+    version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither has a node that is not Ready; the others' answer is not hidden by it."""
+    cluster = ModelCluster([Setting(10)])
+    (real,), _ = cluster.list(NODE)
+    nodes = [real, _conditions("True", version), _conditions("False", "v1.37.1")]
+    monkeypatch.setattr(cluster, "pages", lambda _: [nodes])
+    names = [one["metadata"]["name"] for one in nodes]
+    cached = parse_setting("sync=60s,strategy=Cache,ttl=60")
+
+    found = observe_settings(cluster, sample=names, given=cached)
+
+    assert [one.source for one in found] == ["configz", "no-kubelet", "not-ready"]
+    assert [one.setting for one in found] == [Setting(10), None, None]
