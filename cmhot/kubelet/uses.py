@@ -145,7 +145,7 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class VolumeSource:
     """One source of a volume: files of an object's keys, or of something else."""
 
     reference: Reference | None
@@ -181,7 +181,7 @@ _OBJECTS = (
 """Sources of a volume that are objects: their field, kind, and the name's field."""
 
 
-def sources_of(volume: Object) -> tuple[Source, ...] | None:
+def sources_of(volume: Object) -> tuple[VolumeSource, ...] | None:
     """List the sources of a volume, in order; None: it is of another kind."""
     if "projected" in volume:
         listed = (volume["projected"] or {}).get("sources") or ()
@@ -191,13 +191,13 @@ def sources_of(volume: Object) -> tuple[Source, ...] | None:
     return None
 
 
-def _sources(given: Object) -> Iterator[Source]:
+def _sources(given: Object) -> Iterator[VolumeSource]:
     for field, kind, name_field in _OBJECTS:
         if (own := given.get(field)) is not None:
             name = own.get(name_field) or own.get("name") or ""
             items = tuple((one["key"], one["path"]) for one in own.get("items") or ())
             optional = bool(own.get("optional"))
-            yield Source(Reference(kind, name), items or None, optional)
+            yield VolumeSource(Reference(kind, name), items or None, optional)
     paths: list[str] = []
     downward, token = given.get("downwardAPI"), given.get("serviceAccountToken")
     bundle = given.get("clusterTrustBundle")
@@ -207,12 +207,12 @@ def _sources(given: Object) -> Iterator[Source]:
     if token is not None:
         paths.append(token["path"])
     if bundle is not None:
-        yield Source(None, (("", bundle["path"]),), bool(bundle.get("optional")))
+        yield VolumeSource(None, (("", bundle["path"]),), bool(bundle.get("optional")))
     for field in ("credentialBundlePath", "keyPath", "certificateChainPath"):
         if certificate.get(field):
             paths.append(certificate[field])
     if paths:
-        yield Source(None, tuple(("", path) for path in paths))
+        yield VolumeSource(None, tuple(("", path) for path in paths))
 
 
 def variables_of(container: Object) -> Iterator[Variable]:
@@ -277,7 +277,9 @@ def uses_of(pod: Object, reference: Reference) -> tuple[Use, ...]:
     )
 
 
-def _of(sources: Sequence[Source] | None, reference: Reference) -> list[Source]:
+def _of(
+    sources: Sequence[VolumeSource] | None, reference: Reference
+) -> list[VolumeSource]:
     return [one for one in sources or () if one.reference == reference]
 
 
@@ -375,7 +377,7 @@ def _has_secret(volume: Object, name: str) -> bool:
 def _mounts(
     container: Object,
     role: Role,
-    volumes: Mapping[str, Sequence[Source]],
+    volumes: Mapping[str, Sequence[VolumeSource]],
     projected: Collection[str],
 ) -> Iterator[Use]:
     for mount in container.get("volumeMounts") or ():

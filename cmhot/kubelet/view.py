@@ -36,7 +36,7 @@ from cmhot.kubelet.uses import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from cmhot.kubelet.uses import Source, Use, Variable
+    from cmhot.kubelet.uses import Use, Variable, VolumeSource
 
 
 class Absent(Enum):
@@ -293,7 +293,7 @@ def _is_data(path: str) -> bool:
     return path == _DATA or path.startswith(f"{_DATA}/")
 
 
-def _volume(sources: Iterable[Source], lookup: Lookup) -> Folder:
+def _volume(sources: Iterable[VolumeSource], lookup: Lookup) -> Folder:
     """Say what a volume holds."""
     payload: dict[str, Given] = {}
     whole, blocked = True, ""
@@ -315,7 +315,7 @@ def _volume(sources: Iterable[Source], lookup: Lookup) -> Folder:
     return Folder(files, whole, blocked=blocked)
 
 
-def _files(source: Source, lookup: Lookup) -> Folder:
+def _files(source: VolumeSource, lookup: Lookup) -> Folder:
     """Read a source that takes all keys of an object, or those that it lists."""
     reference, items = source.reference, source.items
     if reference is None:  # one that is optional may give nothing

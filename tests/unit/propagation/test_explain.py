@@ -654,8 +654,8 @@ def test_under_on_delete_no_rollout_is_advised() -> None:
 def test_who_else_changes_a_workload_is_told() -> None:
     """Its operator, and a controller that restarts its pods after a change."""
     given = _deployment(pod(volume=VOLUME))
-    operator = {"apiVersion": "m.example/v1", "kind": "Prometheus", "name": "k8s"}
-    owner: Dict = {**operator, "controller": True}
+    operator: Dict = {"apiVersion": "m.example/v1", "kind": "Prometheus", "name": "k8s"}
+    owner = {**operator, "controller": True}
     given["metadata"] |= {
         "annotations": {"reloader.stakater.com/auto": "true"},
         "ownerReferences": [owner],
