@@ -6,7 +6,6 @@ A short look at each; `make fuzz` takes thousands.
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import tempfile
 import warnings
@@ -25,7 +24,7 @@ from cmhot.runs.rundir import RunWriter, pack, read_run
 from cmhot.runs.sync_intervals import refresh_intervals
 from cmhot.statistics import summarise as module
 from tests.unit.strangers.mutating import mutate
-from tests.unit.strangers.watching import MOST_KIB, SECRET, WATCH, call, check
+from tests.unit.strangers.watching import SECRET, WATCH, call, check
 
 if TYPE_CHECKING:
     import random
@@ -70,12 +69,11 @@ def use(box: Path, figure: str) -> list[int]:
         ("export", run, "--anonymise", "--shift-times", "--out", out / "copy"),
         ("report", "--run", run, "--out", out / "reports"),
     )
-    before, most_kib = state(box), max(MOST_KIB, peak_kib())
-    codes = []
+    before, codes = state(box), []
     for command in commands:
         with WATCH() as touched:
             answer = call(*command)
-        check(answer, most_kib=most_kib)
+        check(answer)
         ours = (str(out), str(disk.cache_folder()), os.devnull)
         assert [one for one in touched if not one.startswith(ours)] == []
         codes.append(answer.code)
@@ -85,11 +83,6 @@ def use(box: Path, figure: str) -> list[int]:
         assert not path.is_symlink()
         assert path.is_dir() or SECRET.encode() not in path.read_bytes(), path
     return codes
-
-
-def peak_kib() -> int:
-    """Tell how much memory this process had at once, so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -21,7 +21,7 @@ from cmhot.errors import UsageError
 from cmhot.propagation.manifests import read_manifests
 from tests.unit.strangers.kubeconfigs import CONTEXT, Material, write_kubeconfigs
 from tests.unit.strangers.manifests import manifest_text
-from tests.unit.strangers.watching import MOST_KIB, SECRET, call, check
+from tests.unit.strangers.watching import SECRET, call, check
 
 if TYPE_CHECKING:
     import random
@@ -65,7 +65,7 @@ def test_a_kubeconfig_is_used_or_refused_in_a_line(
                 spoil(Path(path), rng)
             monkeypatch.setenv("KUBECONFIG", paths)
             answer = call("explain", "configmap/m", "--context", CONTEXT)
-        check(answer, most_kib=MOST_KIB)
+        check(answer)
         assert answer.code == 2
         said.update(["(NewConnectionError)" in answer.err])
 
