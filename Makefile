@@ -55,7 +55,7 @@ check: $(READY)  ## ruff, format, mypy, import-linter, notebooks, spelling
 	@$(RUN) mypy
 	@.venv/bin/lint-imports
 	@$(RUN) pytest -q tests/notebooks/test_hygiene.py
-	@.venv/bin/codespell README.md CHANGELOG.md CONTRIBUTING.md docs cmhot notebooks tests studies data/README.md
+	@.venv/bin/codespell README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs cmhot notebooks tests studies data/README.md
 
 format: $(READY)  ## let ruff format
 	@$(RUN) ruff format

@@ -30,9 +30,9 @@ DOCUMENTS = sorted(
 NAMED = re.compile(r"(?:`|\A)(cmhot(?:\.\w+)+)(?:\(.*?\))?(?:`|\Z)")
 """In a sentence, or a whole string: errors name the function that makes a table."""
 DIRECTIVE = re.compile(r"\.\. auto\w+:: (cmhot(?:\.\w+)+)$", re.MULTILINE)
-PATH = re.compile(rf"`((?:{'|'.join(TOP)})/[\w./-]+)(?::\w+)?`")
+PATH = re.compile(rf"`((?:{'|'.join(TOP)})/[\w./-]+(?::\w+)?)`")
 """A file or a folder, maybe with a name in it: ``cmhot/clock.py:Clock``."""
-MODULE = re.compile(r"`((?:\w+/)+\w+\.py)(?::\w+)?`")
+MODULE = re.compile(r"`((?:\w+/)+\w+\.py(?::\w+)?)`")
 PAGE = re.compile(r"(?<![\w/])(docs/[\w./-]+\.md)")
 
 
@@ -71,8 +71,16 @@ def resolves(dotted: str) -> bool:
 
 
 def exists(named: str) -> bool:
-    """See whether the repository, or the package, has a file or folder of a path."""
-    return (ROOT / named).exists() or (ROOT / "cmhot" / named).exists()
+    """See whether the repository, or the package, has a file or folder of a path.
+
+    After a colon a name stands, which the file has to define.
+    """
+    path, _, name = named.partition(":")
+    found = [one for one in (ROOT / path, ROOT / "cmhot" / path) if one.exists()]
+    if not name:
+        return bool(found)
+    defined = re.compile(rf"^\s*(?:(?:def|class) )?{name}\b(?:\(| = |:)", re.MULTILINE)
+    return any(defined.search(one.read_text("utf-8")) for one in found)
 
 
 REFERENCES: tuple[tuple[re.Pattern[str], Callable[[str], bool]], ...] = (

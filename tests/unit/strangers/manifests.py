@@ -135,7 +135,7 @@ def _document(rng: random.Random, secret: str) -> str:
     if way == 2:
         tabs = rng.choice(["", "\t", " "])
         value = rng.choice(
-            ['"b"', "1", "1.0", "1e2", "null", f'"{secret}"', "tru", "01"]
+            ['"b"', "1", "1.0", "1e2", "null", f'"{secret}"', "tr", "01"]
         )
         return (
             f'{{"apiVersion": "v1",\n{tabs}"kind": "{kind}",\n{tabs}"metadata": '

@@ -37,7 +37,7 @@ STRANGE: tuple[Any, ...] = (
 """Values that hardly anything expects."""
 TOKENS = (
     *(DEEP, "9" * 5000, "1e999", "-", "NaN", "-Infinity", "0x10", "01", '"\\ud800"'),
-    *('{"a":1,"a":2}', '"\t"', "'x'", "null", "tru", "[1,]", "\ufeff1"),
+    *('{"a":1,"a":2}', '"\t"', "'x'", "null", "tr", "[1,]", "\ufeff1"),
 )
 """What may stand in JSON where a value does, much of which is none."""
 
