@@ -645,9 +645,9 @@ def _checked_user(entry: _Entry) -> dict[str, Any]:
         checked = _checked_plugin(entry, plugin)
         who = who or {"exec": checked}
     if provider is not None:
-        checked = _checked_provider(entry, provider)
+        settings = _provider_of(entry, provider)
         if not who.keys() & {"token", "tokenFile", "username"}:
-            who["auth-provider"] = checked
+            who["auth-provider"] = _checked_provider(settings)
     acting = [key for key in _ACTING if entry.value.get(key)]
     if acting:
         msg = (
@@ -821,8 +821,8 @@ _MODES = ("Never", "IfAvailable", "Always")
 """Of a plugin that may ask something; `kubectl` wants v1 to say which."""
 
 
-def _checked_provider(entry: _Entry, provider: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an OpenID Connect provider's entry; `kubectl` knows no other provider."""
+def _provider_of(entry: _Entry, provider: Mapping[str, Any]) -> _Entry:
+    """Return the settings of OpenID Connect; `kubectl` knows no other provider."""
     name = _text(_Entry("auth-provider", "", entry.file, provider), "name")
     if name != "oidc":
         instead = _REMOVED_PROVIDERS.get(name)
@@ -836,14 +836,20 @@ def _checked_provider(entry: _Entry, provider: Mapping[str, Any]) -> dict[str, A
         raise UsageError(msg)
     given = provider.get("config") or {}
     settings = _Entry("OpenID Connect of user", entry.name, entry.file, given)
-    keys = ("idp-issuer-url", "client-id", "client-secret", "refresh-token")
-    config = {key: _text(settings, key) for key in (*keys, "id-token")}
-    for key in ("idp-issuer-url", "client-id", "id-token"):
-        if not config[key]:
+    for key in ("idp-issuer-url", "client-id"):
+        if not given.get(key):
             msg = f"{settings} has no {key}: log in again"
             raise UsageError(msg)
+    return settings
+
+
+def _checked_provider(settings: _Entry) -> dict[str, Any]:
+    """Return an OpenID Connect provider's entry for the client."""
+    keys = ("idp-issuer-url", "client-id", "client-secret", "refresh-token")
+    config = {key: _text(settings, key) for key in (*keys, "id-token")}
     if not _is_jwt(config["id-token"]):
-        msg = f"`id-token` of {settings} is no token of OpenID Connect: log in again"
+        what = "is no token of OpenID Connect" if config["id-token"] else "is missing"
+        msg = f"`id-token` of {settings} {what}: log in again"
         raise UsageError(msg)
     authority = _content(settings, "idp-certificate-authority")
     if authority is None:  # the client would check none, kubectl takes the public ones
@@ -854,7 +860,7 @@ def _checked_provider(entry: _Entry, provider: Mapping[str, Any]) -> dict[str, A
         _check_authority(settings, authority)
     encoded = base64.b64encode(authority).decode()
     config["idp-certificate-authority-data"] = encoded
-    return {"name": name, "config": config}
+    return {"name": "oidc", "config": config}
 
 
 def _is_jwt(token: str) -> bool:

@@ -163,6 +163,7 @@ def test_of_several_credentials_kubectls_choice_is_taken(write: Write) -> None:
     for more in (
         {"exec": PLUGIN},
         {"auth-provider": {"name": "oidc", "config": config}},
+        {"auth-provider": {"name": "oidc", "config": config | {"id-token": "x"}}},
         {"client-key-data": "QQ=="},
     ):
         assert taken(write(user=token | more)) == token
