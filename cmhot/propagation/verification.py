@@ -114,6 +114,7 @@ def verify(
             namespace=refresh.namespace,
             pause_s=POLL_S,
             list_every_s=0.0,
+            list_share=1.0,  # it ends soon
             labels=selector_of(found),
             owner=refresh.owner,
             tried=(tried,),

@@ -57,6 +57,7 @@ class ContainerWatch(ABC):
     owner: Workload | None = None  # of the pods; None: any
     updatable_only: bool = False  # leave out what no update reaches
     list_every_s: float = LIST_EVERY_S
+    list_share: float = LIST_SHARE
 
     objects: Objects = field(init=False)  # as of the last round
     content: dict[str, bytes] = field(default_factory=dict)
@@ -172,7 +173,7 @@ class ContainerWatch(ABC):
         """List the pods anew, unless that was just done."""
         clock = self.cluster.clock
         age = clock.monotonic() - self._listed_s
-        is_recent = age < max(self.list_every_s, LIST_SHARE * self._listing_s)
+        is_recent = age < max(self.list_every_s, self.list_share * self._listing_s)
         if self.rounds and self.parts and is_recent:
             return
         begin = clock.monotonic()
