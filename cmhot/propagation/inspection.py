@@ -47,6 +47,8 @@ ENVIRON = "/proc/self/environ"
 """Of `cat` itself: the runtime gives it what it gives to the container's processes."""
 FIRST_ENVIRON = "/proc/1/environ"
 """Of the first process, seen from an ephemeral container beside it."""
+_BOTH = 'cat "$@" && ls -A "$0"'
+"""Reads files, and lists a folder behind them."""
 FILES_AT_ONCE = 100
 """Paths on one command line."""
 START_S = 30.0
@@ -388,6 +390,8 @@ def _files(run: Run, wanted: _Expected, root: str) -> Inspection:
             why = f"its subPath at {mount} names no key: it is an empty folder"
             return Inspection(ContentState.STALE, why, _SUB_PATH)
     blocked = [one.blocked for one in wanted.folders.values() if one.blocked]
+    if not blocked and (at_once := _both(run, wanted, root)) is not None:
+        return at_once
     found = _same_files(run, wanted, root)
     if found.state is ContentState.FRESH and not blocked:
         found = _without_others(run, wanted, root)
@@ -397,6 +401,35 @@ def _files(run: Run, wanted: _Expected, root: str) -> Inspection:
         return found
     why = f"the kubelet cannot renew its volume, since {blocked[0]}"
     return Inspection(ContentState.STALE, why, _BLOCKED)
+
+
+def _both(run: Run, wanted: _Expected, root: str) -> Inspection | None:
+    """Read the files and list their folder in one command, where there is a shell.
+
+    Each command costs the runtime as much as the next. None: it takes several to know.
+    """
+    paths = sorted(wanted.places)
+    listed = [
+        mount for mount, one in wanted.folders.items() if one.renewed and one.is_whole
+    ]
+    if not paths or len(paths) > FILES_AT_ONCE or len(listed) != 1:
+        return None
+    if any(wanted.places[path].content is None for path in paths):
+        return None
+    (folder,) = listed
+    order = paths if len(paths) == 1 else [*paths, *paths[::-1]]
+    answer = run(
+        ["sh", "-c", _BOTH, f"{root}{folder}", *(f"{root}{path}" for path in order)]
+    )
+    if answer.code != 0:
+        return None
+    content = b"".join(wanted.of(path) for path in order)
+    if not _same(answer.output[: len(content)], content):
+        return Inspection(ContentState.STALE, "its files have other content")
+    listing = answer.output[len(content) :]
+    if not wanted.folders[folder].listing() <= _names(listing):
+        return None  # of shorter files, it may have given the rest
+    return _others(listing, wanted.folders[folder])
 
 
 def _same_files(run: Run, wanted: _Expected, root: str) -> Inspection:
@@ -434,14 +467,27 @@ def _without_others(run: Run, wanted: _Expected, root: str) -> Inspection:
         if _not_run(answer) is not None or answer.code != 0:
             why = f"whether removed keys have gone cannot be seen ({answer.complaint})"
             return Inspection(ContentState.UNREADABLE, why, _BY_HAND)
-        names = answer.output.decode(errors="replace").splitlines()
-        # the kubelet's own are ..data and what it points to
-        left = {one for one in names if not one.startswith("..")} - folder.listing()
-        if left:
-            some = ", ".join(sorted(left)[:5])
-            why = f"it still has {some}, of which no key is left"
-            return Inspection(ContentState.STALE, why)
+        found = _others(answer.output, folder)
+        if found.state is not ContentState.FRESH:
+            return found
     return Inspection(ContentState.FRESH)
+
+
+def _names(listing: bytes) -> set[str]:
+    return set(listing.decode(errors="replace").splitlines())
+
+
+def _others(listing: bytes, folder: Folder) -> Inspection:
+    """Look in a listing for what no key explains."""
+    # the kubelet's own are ..data and what it points to
+    left = {one for one in _names(listing) if not one.startswith("..")}
+    left -= folder.listing()
+    if not left:
+        return Inspection(ContentState.FRESH)
+    some = ", ".join(sorted(left)[:5])
+    return Inspection(
+        ContentState.STALE, f"it still has {some}, of which no key is left"
+    )
 
 
 def _not_run(answer: Captured) -> Inspection | None:

@@ -72,8 +72,8 @@ BUDGET = Kind("policy/v1", "poddisruptionbudgets")
 POLL_S = 0.25
 """Between two looks at a workload that changes."""
 FIRST_LOOK_S = 0.3
-"""From the last touch to the first look: a sync follows at once, and the two volume
-loops take 0.2 s."""
+"""From the first touch to the first look: a sync follows at once, and the two volume
+loops take 0.2 s. Pods are looked into in the order in which they were touched."""
 SETTLE_S = 1.2
 """From a touch to the next one: a sync that follows another one waits for the next
 relist (1 s), and the two volume loops take 0.2 s."""
@@ -82,6 +82,9 @@ IN_PHASE = (
     "these pods were synced at the same time, and will be so again: the next updates "
     "reach them together, until their jitter has spread them (some five syncs)"
 )
+RECENT_S = 120.0
+"""What was changed since then need not be in every container yet: the longest that a
+kubelet of the usual setting takes is 91 s."""
 PATIENCE_S = 60.0
 """Scaling back is tried for so long at least, whatever the timeout of the refresh."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 8.0
@@ -193,18 +196,23 @@ class WorkloadRefresh:
             if is_pod_of(pod, found, self.owner) and (leaving or not is_leaving(pod))
         ]
 
-    def follow(self, rollout: Rollout) -> None:
-        """Wait until all pods are new and available."""
-        clock = self.cluster.clock
+    def follow(self, rollout: Rollout) -> bool:
+        """Wait until all pods are new and available; False: not in time."""
         while not rollout.is_complete():
             if not self.left_s:
-                status = self.shell.kubectl("rollout", "status", str(self.owner))
-                msg = (
-                    f"{self.owner} is not complete in time, and goes on without us "
-                    f"({rollout.said}): see {status}"
-                )
-                raise ClusterError(msg)
-            clock.sleep(POLL_S)
+                return False
+            self.cluster.clock.sleep(POLL_S)
+        return True
+
+    def complete(self, rollout: Rollout) -> None:
+        """Wait until all pods are new and available, and fail if it is not in time."""
+        if not self.follow(rollout):
+            status = self.shell.kubectl("rollout", "status", str(self.owner))
+            msg = (
+                f"{self.owner} is not complete in time, and goes on without us "
+                f"({rollout.said}): see {status}"
+            )
+            raise ClusterError(msg)
 
 
 @dataclass(slots=True)
@@ -443,11 +451,17 @@ def read_by_init(
     return [one for one in references if one not in alone], alone
 
 
+def was_changed_lately(clock: Clock, objects: Iterable[Object]) -> bool:
+    """Tell whether one of the objects was written to in the last `RECENT_S`."""
+    since_ns = clock.utc_ns() - RECENT_S * NS_PER_S
+    return any((last_update_ns(one) or 0) > since_ns for one in objects)
+
+
 def are_newer(pods: Iterable[Object], objects: Iterable[Object]) -> bool:
     """Tell whether all pods were made after the last write to each of the objects."""
     writes = [last_update_ns(one) for one in objects]
     made = [pod["metadata"].get("creationTimestamp") for pod in pods]
-    if not all(writes) or not all(made):
+    if not (writes and all(writes) and made and all(made)):
         return False
     first = min(dt.datetime.fromisoformat(one).timestamp() for one in made)
     # both are whole seconds
@@ -482,7 +496,7 @@ def recreate(refresh: WorkloadRefresh, state: WorkloadState) -> None:
         replicas = _await_gone(refresh, state)
     finally:
         scale_up(refresh, replicas)
-    refresh.follow(Rollout(refresh))
+    refresh.complete(Rollout(refresh))
 
 
 def _scale_down(refresh: WorkloadRefresh, state: WorkloadState) -> None:

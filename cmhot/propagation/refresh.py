@@ -26,6 +26,7 @@ from cmhot.propagation.methods import (
     recreate,
     refuse_blocked,
     scale_up,
+    was_changed_lately,
 )
 from cmhot.propagation.remedies import restarted_by, to_replace, without_refresh
 from cmhot.propagation.workload import (
@@ -374,11 +375,14 @@ def _plan_touches(
 def _plan_restarts(work: WorkloadRefresh, plan: _Plan, *, is_meant: bool) -> None:
     """List the steps that make new pods, unless there is nothing new for them."""
     state, number = plan.state, plan.state.replicas
-    holds = bool(plan.looked_at and plan.pods) and not work.unseen
-    if holds and _hold_already(work, plan):
-        stored = [work.stored(one) for one in plan.looked_at]
+    stored = [work.stored(one) for one in plan.looked_at]
+    is_newer = are_newer(plan.pods, stored)
+    # to look costs as much as a rollout may gain: not where the reason is at hand
+    is_worth_a_look = is_newer or not was_changed_lately(work.cluster.clock, stored)
+    has_parts = bool(plan.looked_at and plan.pods) and not work.unseen
+    if has_parts and is_worth_a_look and _hold_already(work, plan):
         is_done = is_rolled_out(state.found, work.owner.kind)
-        plan.is_needless = is_done and not is_meant and are_newer(plan.pods, stored)
+        plan.is_needless = is_newer and is_done and not is_meant
         if not plan.is_needless:
             work.warnings.append(
                 "every container holds the current content already: new pods are of "
@@ -438,6 +442,7 @@ def _act(
     """Take the steps; give the instant at which they were done, and what is seen."""
     clock, tried = work.cluster.clock, plan.method.value
     if plan.targets:
+        begun_s = clock.monotonic()
         touches = Touches(work, rate_per_s)
         touches.touch(plan.targets)
         acted_s = clock.monotonic()
@@ -446,7 +451,7 @@ def _act(
 
     if plan.state.remembered is not None:
         scale_up(work, plan.state.remembered)
-        work.follow(Rollout(work))
+        work.complete(Rollout(work))
         acted_s = clock.monotonic()
         # no problem with an object may keep the pods away
         found = work.read()
@@ -458,14 +463,14 @@ def _act(
     if plan.method is Method.ANNOTATE:
         find_caching_nodes(work, plan.targets)
         work.warnings.append(IN_PHASE)
-        clock.sleep(FIRST_LOOK_S - (clock.monotonic() - acted_s))
+        clock.sleep(FIRST_LOOK_S - (clock.monotonic() - begun_s))
         return acted_s, verify(work, plan.looked_at, tried=tried, touches=touches)
     if plan.method is Method.RECREATE:
         recreate(work, plan.state)
         return clock.monotonic(), verify(work, plan.looked_at, tried=tried)
     rollout = change_template(work)
     if not plan.looked_at or plan.state.replicas == 0:
-        work.follow(rollout)
+        work.complete(rollout)
     seen = verify(work, plan.looked_at, tried=tried, rollout=rollout, old=plan.pods)
     return rollout.completed_s, seen
 

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from cmhot.propagation.wait import Waited
 
 
+LAST = 16
+"""Pods that are looked into after a rollout: two for each of `AT_ONCE`. Those before
+them are looked into while it goes on."""
+
+
 @dataclass(slots=True)
 class _Verification(LandingWatch):
     """Looks until each container holds the content, or what can be done is in vain.
@@ -50,6 +55,8 @@ class _Verification(LandingWatch):
             if self.is_complete and not was_complete:
                 self.parts = []  # however recent the last list is
         super(_Verification, self)._list_pods()
+        if not self.is_complete:
+            self.parts = self.parts[:-LAST]
 
     def _parts(self, pod: Object) -> Sequence[ContainerUses]:
         if pod["metadata"].get("uid") in self.old:
@@ -106,6 +113,8 @@ def verify(
     if replicas_of(found, refresh.owner.kind) == 0:
         refresh.warnings.append(f"{refresh.owner} has no pods: nothing was looked at")
         return ()
+    if rollout is not None:
+        _follow_most(refresh, rollout, replicas_of(found, refresh.owner.kind))
     gone = frozenset(one["metadata"].get("uid", "") for one in old)
     for reference in references:
         watch = _Verification(
@@ -128,8 +137,17 @@ def verify(
         except ForbiddenError as error:  # no right to run a command in a pod
             refresh.unseen.append(f"{reference}: {error}")
     if rollout is not None and rollout.completed_s is None and not verified:
-        refresh.follow(rollout)
+        refresh.complete(rollout)
     return tuple(verified)
+
+
+def _follow_most(refresh: WorkloadRefresh, rollout: Rollout, replicas: int) -> None:
+    """Follow a rollout of few pods to its end before the first is looked into.
+
+    Looks are quick then, and during it they would take time from pods that start.
+    """
+    if replicas <= LAST:
+        refresh.follow(rollout)
 
 
 def hold_already(

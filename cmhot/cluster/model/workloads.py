@@ -412,6 +412,11 @@ class Inside:
                 return self._cat(container, paths)
             case ["ls", "-A", folder]:
                 return self._list(*self._seen_from(container, folder))
+            case ["sh", "-c", 'cat "$@" && ls -A "$0"', folder, *paths]:
+                read = self._cat(container, paths)
+                listed = self._list(*self._seen_from(container, folder))
+                both = read.output + listed.output
+                return read if read.code else replace(listed, output=both)
             case ["env"]:
                 lines = [f"{k}={v}\n" for k, v in self._environment(container)]
                 return Captured(0, "".join(lines).encode(), "")

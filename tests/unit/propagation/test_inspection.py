@@ -42,6 +42,8 @@ class Answering:
     ) -> Captured:
         """Answer."""
         assert (pod, namespace) == ("p", "n")
+        if command[0] == "sh" and not isinstance(self.answer, Exception):
+            return Captured(127, b"", "")  # there is no shell
         self.asked.append((container, *command))
         if command[0] == "ls" and isinstance(self.answer, dict):
             return Captured(0, "\n".join(["..data", *self.answer]).encode(), "")
@@ -182,7 +184,7 @@ def test_what_an_answer_means(
 
 
 def test_all_files_are_read_at_once() -> None:
-    """One command a container, without a shell; one more before they are fresh."""
+    """Without a shell, one command a container; two more before they are fresh."""
     _, _, fresh = found(pod(), CONTENT)
     _, _, stale = found(pod(), Captured(0, b"", ""))
 
@@ -274,12 +276,18 @@ def look(
     *answers: Captured,
     stored: dict[str, Any],
     others: dict[Reference, Any] | None = None,
+    at_once: bool = False,
 ) -> Inspection:
-    """Look into a pod's one part that uses the ConfigMap; an answer a command."""
+    """Look into a pod's one part that uses the ConfigMap; an answer a command.
+
+    There is no shell, unless it is the shell that is to answer (``at_once``).
+    """
     left = list(answers)
 
     class Telling:
-        def capture(self, *_: object, **__: object) -> Captured:
+        def capture(self, _: str, command: Sequence[str], **__: object) -> Captured:
+            if command[0] == "sh" and not at_once:
+                return Captured(127, b"", "")
             return left.pop(0)
 
     cluster = cast("Cluster", Telling())
@@ -289,6 +297,34 @@ def look(
     seen = inspect(cluster, part, MAP, made)
     assert not left, "not all was asked"
     return seen
+
+
+@pytest.mark.parametrize(
+    ("output", "state", "why"),
+    [
+        ("1..data\na\n", ContentState.FRESH, ""),
+        ("1..data\na\nb\n", ContentState.STALE, "it still has b, of which"),
+        ("2..data\na\n", ContentState.STALE, "its files have other content"),
+        ("..data\na\n", ContentState.STALE, "its files have other content"),
+    ],
+)
+def test_a_shell_does_both_at_once(output: str, state: ContentState, why: str) -> None:
+    """It reads the files, and lists their folder: a command each costs twice that."""
+    seen = look(mounting(ALL), said(output), stored=A, at_once=True)
+
+    assert seen.state is state
+    assert why in seen.why
+
+
+def test_a_listing_is_no_content() -> None:
+    """Where a file is shorter by what the listing has, the two are asked for apart."""
+    stored = {"data": {"a": "1..data\na\n"}}
+
+    seen = look(
+        mounting(ALL), said("1..data\na\n"), said("1"), stored=stored, at_once=True
+    )
+
+    assert seen.state is ContentState.STALE
 
 
 def mounting(volume: dict[str, Any], **mount: str) -> dict[str, Any]:
