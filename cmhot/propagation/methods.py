@@ -34,7 +34,6 @@ from cmhot.kubelet.uses import (
 )
 from cmhot.kubelet.view import Absent, view_of
 from cmhot.propagation.inspection import (
-    AT_ONCE,
     Objects,
     last_update_ns,
 )
@@ -69,6 +68,9 @@ if TYPE_CHECKING:
 
 AUTOSCALER = Kind("autoscaling/v2", "horizontalpodautoscalers")
 BUDGET = Kind("policy/v1", "poddisruptionbudgets")
+WRITES_AT_ONCE = 4
+FEW = 3
+"""Requests that one connection answers before another one would be ready."""
 POLL_S = 0.25
 """Between two looks at a workload that changes."""
 FIRST_LOOK_S = 0.3
@@ -132,9 +134,13 @@ class WorkloadRefresh:
         return found
 
     def together(self, *requests: Callable[[], object]) -> None:
-        """Send requests side by side; of those that fail, the first is the error."""
+        """Send requests side by side; of those that fail, the first is the error.
+
+        A few go over the connection that there is: another one takes as long to make.
+        """
         # the model is no more than one thread can ask
-        with ThreadPoolExecutor(1 if self.cluster.modelled else AT_ONCE) as pool:
+        is_one = self.cluster.modelled or len(requests) <= FEW
+        with ThreadPoolExecutor(1 if is_one else WRITES_AT_ONCE) as pool:
             for sent in [pool.submit(one) for one in requests]:
                 sent.result()
 

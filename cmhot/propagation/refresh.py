@@ -361,7 +361,7 @@ def _plan_touches(
             f"updates: {instead}"
         )
         raise UsageError(msg)
-    refuse_blocked(work, plan.targets[0], starts=False)
+    refuse_blocked(work, state.found["spec"]["template"], starts=False)
     older = [one for one in by_init if not are_newer(plan.pods, [work.stored(one)])]
     work.unseen += [
         f"what init containers of {owner} have read of {one} is not looked at, and no "
