@@ -112,8 +112,7 @@ def kubeconfig(name: str) -> None:
 
     found = lifecycle.status(name)
     if found.kubeconfig is None:
-        msg = f"testbed {name!r} is not running: start it with `cmhot testbed up`"
-        raise UsageError(msg)
+        raise lifecycle.not_running(name)
     click.echo(found.kubeconfig)
 
 

@@ -63,8 +63,8 @@ def _connect_testbed(name: str) -> Cluster:
     status = lifecycle.status(name)
     if not status.running:
         msg = (
-            f"testbed {name!r} is not running: start it with `cmhot testbed up`, or "
-            "choose another target (context:NAME, or model for modelled numbers)"
+            f"{lifecycle.not_running(name)}, or choose another target (context:NAME, "
+            "or model for modelled numbers)"
         )
         raise UsageError(msg)
     return client.connect(

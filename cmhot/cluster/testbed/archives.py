@@ -30,7 +30,7 @@ from cmhot.cluster.testbed.configuration import kubelet_features
 from cmhot.cluster.testbed.image import Layer, measure, write_layers
 from cmhot.cluster.testbed.owner import as_root
 from cmhot.cluster.testbed.programs.download import progress_display
-from cmhot.cluster.testbed.status import first_process, status
+from cmhot.cluster.testbed.status import first_process, not_running, status
 from cmhot.errors import HostError, TestbedError, UsageError
 
 if TYPE_CHECKING:
@@ -117,8 +117,7 @@ def load(
     """
     found = status(name)
     if not found.running:
-        msg = f"testbed {name!r} is not running: start it with `cmhot testbed up`"
-        raise UsageError(msg)
+        raise not_running(name)
     chosen = _chosen(found, nodes)
     if os.geteuid() != 0:
         asked = [option for node in nodes for option in ("--node", node)]

@@ -41,6 +41,7 @@ from cmhot.cluster.testbed.status import (
     is_ready,
     is_running,
     kill_testbed,
+    not_running,
     read_record,
     spec_record,
     state_kept,
@@ -63,6 +64,7 @@ __all__ = [
     "down",
     "expected_start_s",
     "log_files",
+    "not_running",
     "status",
     "temporary_testbed",
     "up",
@@ -177,8 +179,7 @@ def log_files(name: str = "default") -> dict[str, Path]:
         try:
             return {path.stem: path for path in sorted(home.logs.iterdir())}
         except FileNotFoundError as error:
-            msg = f"there is no testbed {name!r}: start it with `cmhot testbed up`"
-            raise UsageError(msg) from error
+            raise not_running(name) from error
 
 
 def expected_start_s() -> float:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from cmhot.cluster.testbed import host, layout
 from cmhot.cluster.testbed.image import IMAGE_NAME
 from cmhot.cluster.testbed.owner import as_root
-from cmhot.errors import HostError
+from cmhot.errors import HostError, UsageError
 from cmhot.kubelet.settings import Setting, Strategy
 
 if TYPE_CHECKING:
@@ -136,6 +136,12 @@ def state_kept(home: layout.Home, *arguments: str) -> Iterator[None]:
         else:
             raise
         raise HostError(msg) from error
+
+
+def not_running(name: str) -> UsageError:
+    """Make the error that a testbed is needed, and does not run."""
+    start = "cmhot testbed up" + ("" if name == "default" else f" --name {name}")
+    return UsageError(f"testbed {name!r} is not running: start it with `{start}`")
 
 
 def read_record(home: layout.Home) -> dict[str, Any] | None:

@@ -113,6 +113,15 @@ def test_a_testbed_of_root_itself_says_so(
         status.status("x")
 
 
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [("default", "`cmhot testbed up`"), ("x", "`cmhot testbed up --name x`")],
+)
+def test_what_does_not_run_says_how_it_would(name: str, command: str) -> None:
+    """What is pasted starts the testbed that was asked for."""
+    assert str(status.not_running(name)).endswith(f"start it with {command}")
+
+
 def test_names_of_two_homes_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     """Testbeds of one name in two homes share no interface and no cgroup."""
     monkeypatch.delenv("SUDO_UID", raising=False)
