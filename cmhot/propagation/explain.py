@@ -71,6 +71,10 @@ MOST_TOLD = 5
 """Mistakes of one kind that the text lists; the JSON has them all."""
 _HASHED = re.compile(r"(?P<base>.+)-[bcdfghjklmnpqrstvwxz2456789]{10}")
 """Name with the suffix that kustomize makes of an object's content."""
+_MATTERS = ("name", "env", "envFrom", "volumeMounts")
+"""Parts of a container on which its files and variables depend."""
+_TOKEN = re.compile(r"kube-api-access-\w+")
+"""Volume that the API server adds to each pod, under another name."""
 _SOURCES = {
     "configz": "as the kubelet itself reports",
     "given": "as given",
@@ -547,7 +551,7 @@ class Survey:
     restarters: dict[Workload, str] = field(default_factory=dict)
     unmounted: dict[Workload, set[str]] = field(default_factory=dict)  # volumes of it
     total: int = 0
-    _same: dict[Any, Any] = field(default_factory=dict)
+    _alike: dict[str, tuple[Effect, ...]] = field(default_factory=dict)
 
     def declare(self, found: Object, kind: str) -> None:
         """Take a workload, with its template."""
@@ -583,15 +587,28 @@ class Survey:
         spec = pod["spec"]
         if spec.get("runtimeClassName"):
             self.sandboxes.add(spec["runtimeClassName"])
-        effects = effects_of(pod, self.reference, self.lookup)
         consumer = ConsumingPod(
             pod["metadata"]["name"],
             spec.get("nodeName"),
-            # pods of a template are alike: one copy serves them all
-            self._same.setdefault(effects, effects),
+            self._effects(pod),
             spec.get("restartPolicy", "Always"),
         )
         self.consumers.setdefault(owner, []).append(consumer)
+
+    def _effects(self, pod: Object) -> tuple[Effect, ...]:
+        """Say what the uses give; once for all pods that are made alike."""
+        containers = [
+            [role.value, *(one.get(part) for part in _MATTERS)]
+            for one, role in containers_of(pod["spec"])
+        ]
+        text = _TOKEN.sub("", repr((pod["spec"].get("volumes"), containers)))
+        if "subPathExpr" in text:  # which may depend on the pod's name
+            return effects_of(pod, self.reference, self.lookup)
+        found = self._alike.get(text)
+        if found is None:
+            found = effects_of(pod, self.reference, self.lookup)
+            self._alike[text] = found
+        return found
 
     @property
     def stored(self) -> Object | Absent:

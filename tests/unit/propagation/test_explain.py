@@ -715,3 +715,27 @@ def test_what_is_no_kubelet_has_no_law(
 
     assert [one.source for one in found] == ["configz", "no-kubelet", "not-ready"]
     assert [one.setting for one in found] == [Setting(10), None, None]
+
+
+def test_only_pods_that_are_made_alike_share_a_row() -> None:
+    """Not one that misses another object; the token's volume has a name of its own."""
+    pods = [_web(f"p{i}", pod(volume=VOLUME)) for i in range(3)]
+    for i, one in enumerate(pods):
+        spec = one["spec"]
+        more = f"kube-api-access-{i}xyz" if i < 2 else "more"
+        source = {"secret": {"secretName": "none"}} if i == 2 else {"projected": {}}
+        spec["volumes"] = [*spec["volumes"], {"name": more, **source}]
+        (container,) = spec["containers"]
+        mounts = [*container["volumeMounts"], {"name": more, "mountPath": "/more"}]
+        spec["containers"] = [{**container, "volumeMounts": mounts}]
+
+    found = _survey(pods)
+
+    assert {one.stuck: len(of) for one, of in found.effects(WEB).items()} == {
+        "": 2,
+        "secret/none does not exist": 1,
+    }
+    assert len(found._alike) == 2
+
+
+WEB = Workload("ReplicaSet", "web-5f")
