@@ -406,6 +406,7 @@ _FILE = {
     **dict.fromkeys(("apiVersion", "kind", "current-context"), _TEXT),
     **{f"{one}s": [{"name": _TEXT}] for one in ("cluster", "user", "context")},
 }
+_TOKENS = ("id-token", "refresh-token")
 _EXTENSIONS = [{"name": _TEXT, "extension": _ANYTHING}]
 _TYPES: Mapping[str, Any] = {
     "cluster": {
@@ -426,7 +427,12 @@ _TYPES: Mapping[str, Any] = {
         **dict.fromkeys(("as", "as-uid"), _TEXT),
         "as-groups": [_TEXT],
         "as-user-extra": {"": [_TEXT]},
-        "auth-provider": {"name": _TEXT, "config": {"": _TEXT}},
+        "auth-provider": {
+            "name": _TEXT,
+            "config": dict.fromkeys(
+                ("idp-issuer-url", "client-id", "client-secret", *_TOKENS, ""), _TEXT
+            ),
+        },
         "exec": {
             **dict.fromkeys(("command", "apiVersion", "installHint"), _TEXT),
             "interactiveMode": _TEXT,
@@ -453,17 +459,12 @@ def _wrong(value: Any, shape: Any) -> tuple[str, str] | None:  # noqa: ANN401
     if not isinstance(value, type(shape)):
         return "", "is no list" if isinstance(shape, list) else "is no mapping"
     for key, one in enumerate(value) if isinstance(shape, list) else value.items():
-        inner = shape[0] if isinstance(shape, list) else shape.get("", shape.get(key))
+        inner = shape[0] if isinstance(shape, list) else shape.get(key, shape.get(""))
         found = None if inner is None else _wrong(one, inner)
         if found:
-            # the keys of an open mapping are the user's own words
-            place = (
-                f"[{key}]"
-                if isinstance(shape, list)
-                else key
-                if "" not in shape
-                else "…"
-            )
+            # other keys of an open mapping are the user's own words
+            name = key if key in shape else "…"
+            place = f"[{key}]" if isinstance(shape, list) else name
             return f"{place}.{found[0]}".replace(".[", "[").rstrip("."), found[1]
     return None
 

@@ -202,6 +202,10 @@ def test_an_address_is_written_as_it_is_used(write: Write) -> None:
         ({"token": SECRET, "as": "viewer"}, "cmhot acts as nobody else"),
         ({"token": SECRET, "as-groups": SECRET}, "`as-groups` .* is no list"),
         ({"token": SECRET, "as-user-extra": {SECRET: 1}}, "`as-user-extra.…` .* list"),
+        (
+            {"auth-provider": {"name": "oidc", "config": {"client-secret": True}}},
+            "`auth-provider.config.client-secret` .* is no text",
+        ),
         ({"exec": PLUGIN | {"apiVersion": "v1"}}, "`apiVersion` of exec .* is none of"),
         ({"exec": PLUGIN | {"interactiveMode": "Odd"}}, "`interactiveMode` .* none of"),
         ({"exec": PLUGIN | {"interactiveMode": "Always"}}, "ask at a terminal"),
