@@ -101,6 +101,11 @@ class Front:
         self.passing("patch", plural, name)
         return self.inner.apply(manifest, namespace=namespace)
 
+    def create(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """Pass it on."""
+        self.passing("create", f"{manifest['kind'].lower()}s", None)
+        return self.inner.create(manifest)
+
     def patch(
         self,
         kind: Kind,
@@ -113,10 +118,17 @@ class Front:
         self.passing("patch", kind.plural, name)
         return self.inner.patch(kind, name, body, namespace=namespace)
 
-    def delete(self, kind: Kind, name: str, *, namespace: str | None = None) -> None:
+    def delete(
+        self,
+        kind: Kind,
+        name: str,
+        *,
+        namespace: str | None = None,
+        uid: str | None = None,
+    ) -> None:
         """Pass it on."""
         self.passing("delete", kind.plural, name)
-        self.inner.delete(kind, name, namespace=namespace)
+        self.inner.delete(kind, name, namespace=namespace, uid=uid)
 
     def log(
         self,

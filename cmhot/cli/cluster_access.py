@@ -79,7 +79,9 @@ def doctor(
 @click.option(
     "--create-namespace",
     is_flag=True,
-    help="Also what a collection without --namespace needs, in the whole cluster.",
+    help="Also what a collection without --namespace needs. Beware: it is granted in "
+    "every namespace: delete namespaces and Deployments, run commands in pods, change "
+    "pods, read logs.",
 )
 @click.option(
     "--nodes",
@@ -90,7 +92,8 @@ def doctor(
     "--configz",
     type=click.Choice(["kubelet", "proxy"]),
     help="Also to read each kubelet's setting: from itself (nodes/configz, Kubernetes "
-    "1.33 on), or through the API server (nodes/proxy, which opens much more). "
+    "1.33 on), which is sent the token of whoever measures, or through the API server "
+    "(nodes/proxy, which opens much more). "
     "Includes --nodes.",
 )
 @click.option("--clean", is_flag=True, help="Also for cmhot clean.")

@@ -31,7 +31,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 from cmhot.clock import NS_PER_S, SystemClock
 from cmhot.cluster import answers
 from cmhot.cluster.kubeconfig import load_pair, read_access, split_proxy
-from cmhot.cluster.port import FIELD_MANAGER, NODE, POD, Captured
+from cmhot.cluster.port import CONFLICT, FIELD_MANAGER, NODE, POD, Captured
 from cmhot.cluster.rights import CONFIGZ
 from cmhot.errors import (
     ClusterError,
@@ -71,7 +71,6 @@ STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 JSON = "application/json"
 NAMES_ONLY = f"{JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 """"Receiving resources as metadata": a list without what the objects contain."""
-CONFLICT = 409
 USER_AGENT = "cmhot"
 KEPT = 32
 """Connections that stay open: more requests than that never go on at the same time."""
@@ -408,6 +407,15 @@ class Kube:
                 raise
             return send(force="true")
 
+    def create(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """Create an object outside namespaces, of which there is none yet."""
+        return self._json(
+            "POST",
+            self._path(self._kind_of(manifest), None, None),
+            query={"fieldManager": FIELD_MANAGER},
+            body=manifest,
+        )
+
     def patch(
         self,
         kind: Kind,
@@ -425,16 +433,28 @@ class Kube:
             content_type=MERGE_PATCH,
         )
 
-    def delete(self, kind: Kind, name: str, *, namespace: str | None = None) -> None:
+    def delete(
+        self,
+        kind: Kind,
+        name: str,
+        *,
+        namespace: str | None = None,
+        uid: str | None = None,
+    ) -> None:
         """Delete in the background; what is not there is deleted already."""
         try:
             self._json(
                 "DELETE",
                 self._path(kind, name, namespace),
                 query={"propagationPolicy": "Background"},
+                body=None if uid is None else {"preconditions": {"uid": uid}},
             )
         except NotFoundError:
             return
+        except ClusterError as error:
+            # the API server's word, not a message of ours: another has its name
+            if error.status != CONFLICT or "UID in precondition" not in str(error):
+                raise
 
     def log(
         self,
@@ -582,7 +602,7 @@ class Kube:
     def _ask_kubelet(self, node: str) -> bytes | None:
         """Ask a kubelet itself for /configz; None when that is not allowed."""
         link = self._connection
-        if not link.has_authority:
+        if not link.has_authority or not self._may_ask_kubelets:
             return None  # any server there would be given our token
         try:
             status = self.get(NODE, node)["status"]
@@ -612,8 +632,6 @@ class Kube:
                 retries=False,
             )
         except urllib3.exceptions.HTTPError as error:
-            if not self._may_ask_kubelets():
-                return None  # nor would the others: no need to wait for them
             raise _no_kubelet(node, url, error) from error
         if answer.status in {http.client.UNAUTHORIZED, http.client.FORBIDDEN}:
             return None
@@ -622,13 +640,17 @@ class Kube:
             raise answers.explain(answer.status, said, "GET", url)
         return answer.data
 
+    @functools.cached_property
     def _may_ask_kubelets(self) -> bool:
-        """Check for the right to ask kubelets, as far as it can be known."""
+        """Whether the API server says that kubelets may be asked.
+
+        Without its word no kubelet is given our token, for nothing.
+        """
         wanted = [one for one in CONFIGZ["kubelet"] if one.resource != NODE.plural]
         try:
             return all(self.may(right) for right in wanted)
         except ForbiddenError:
-            return True
+            return False
 
     @functools.cached_property
     def _kubelets(self) -> urllib3.PoolManager:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from cmhot.cluster.rights import Right
 
 
+CONFLICT = 409
+"""HTTP status of what contradicts what is there."""
 FIELD_MANAGER = "cmhot"
 """Who owns the fields that server-side apply and patch write."""
 MANAGED_BY = {"app.kubernetes.io/managed-by": "cmhot"}
@@ -102,6 +104,12 @@ class Cluster(Protocol):
         The iterator ends by itself; a caller that needs more lists and watches again.
         """
 
+    def create(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """Create one object outside namespaces; return it as stored.
+
+        Raises a `ClusterError` with the status `CONFLICT` when one of its name exists.
+        """
+
     def apply(
         self, manifest: Mapping[str, Any], *, namespace: str | None = None
     ) -> dict[str, Any]:
@@ -117,8 +125,18 @@ class Cluster(Protocol):
     ) -> dict[str, Any]:
         """Merge-patch one object; return it as stored."""
 
-    def delete(self, kind: Kind, name: str, *, namespace: str | None = None) -> None:
-        """Delete one object; one that does not exist is deleted already."""
+    def delete(
+        self,
+        kind: Kind,
+        name: str,
+        *,
+        namespace: str | None = None,
+        uid: str | None = None,
+    ) -> None:
+        """Delete one object; one that does not exist is deleted already.
+
+        With a `uid` only that very object: another one of its name stays.
+        """
 
     def log(
         self,

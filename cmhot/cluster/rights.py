@@ -87,7 +87,7 @@ RUN = (
 """What a collection needs in its namespace."""
 OWN_NAMESPACE = tuple(
     _rights(
-        "create patch delete",
+        "create delete",
         "namespaces",
         "to make a namespace for the probes, and remove it",
         cluster_wide=True,
@@ -392,11 +392,26 @@ def to_yaml(
     return "---\n".join(_document(manifest, command) for manifest in manifests)
 
 
+_EVERYWHERE = """\
+# Beware: in every namespace of the cluster, not only in its own, this lets the account
+# delete namespaces and Deployments, run commands in pods, change pods, read their logs,
+# and make Deployments that mount any Secret of their namespace. Without
+# --create-namespace it gets this in the one namespace named with -n.
+"""
+
+
+def _is_everywhere(manifest: Mapping[str, Any]) -> bool:
+    """Tell whether a role grants what a collection does, in all namespaces."""
+    resources = [one for rule in manifest["rules"] for one in rule["resources"]]
+    return manifest["kind"] == "ClusterRole" and "pods/exec" in resources
+
+
 def _document(manifest: dict[str, Any], command: Command | None) -> str:
     granted = manifest.get("rules")
     if granted is None:
         return _dump(manifest)
-    text = _dump({key: value for key, value in manifest.items() if key != "rules"})
+    text = _EVERYWHERE if _is_everywhere(manifest) else ""
+    text += _dump({key: value for key, value in manifest.items() if key != "rules"})
     text += "rules:\n"
     for rule in granted:
         text += "".join(f"# {reason}\n" for reason in reasons(rule, command=command))

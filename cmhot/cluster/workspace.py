@@ -10,9 +10,9 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cmhot.cluster.port import MANAGED_BY, NAMESPACE, POD
+from cmhot.cluster.port import CONFLICT, MANAGED_BY, NAMESPACE, POD
 from cmhot.cluster.probe import RUN_LABEL, namespace_of
-from cmhot.errors import ClusterError
+from cmhot.errors import ClusterError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -27,14 +27,18 @@ AGAIN_S = 1.0
 """Pause between two watches, should a cluster end them at once."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Workspace:
-    """A namespace for one run: its own, which goes at the end, or a given one."""
+    """A namespace for one run: its own, which goes at the end, or a given one.
+
+    A name is no proof: its own is the one with the UID that it was made with.
+    """
 
     cluster: Cluster
     run_id: str
     namespace: str
     is_own: bool
+    uid: str | None = None  # of its own; None: it has not been made
 
     @classmethod
     def of(cls, cluster: Cluster, run_id: str, given: str | None) -> Workspace:
@@ -47,13 +51,44 @@ class Workspace:
         return {RUN_LABEL: self.run_id}
 
     def open(self) -> None:
-        """Make the namespace, or check that the given one exists."""
+        """Make the namespace, or check that the given one exists.
+
+        Raises
+        ------
+        UsageError
+            When there is one of the name that it would make, whoever's it is.
+        """
         if not self.is_own:
             self.cluster.get(NAMESPACE, self.namespace)
             return
         meta = {"name": self.namespace}
         manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": meta}
-        self.cluster.apply(labelled(manifest, self.run_id))
+        try:
+            made = self.cluster.create(labelled(manifest, self.run_id))
+        except ClusterError as error:
+            if error.status != CONFLICT:
+                raise
+            msg = (
+                f"namespace {self.namespace}, which run {self.run_id} would make, is "
+                f"there already{self._whose()}, and is left alone: measure in a "
+                "--namespace of yours or name the run otherwise; `cmhot clean` removes "
+                "what a run that has ended left"
+            )
+            raise UsageError(msg) from error
+        self.uid = made["metadata"]["uid"]
+
+    def _whose(self) -> str:
+        """Say by its labels whose the namespace is, as far as one may look."""
+        try:
+            found = self.cluster.get(NAMESPACE, self.namespace)
+        except ClusterError:
+            return ""
+        run_id = run_of(found)
+        if run_id is not None:
+            return f", of run {run_id}"
+        labels = found["metadata"].get("labels") or {}
+        told = ", ".join(f"{key}={value}" for key, value in sorted(labels.items()))
+        return f", of no run of cmhot (labels: {told or 'none'})"
 
     def await_ready(
         self,
@@ -93,17 +128,21 @@ class Workspace:
         raise ClusterError(msg)
 
     def remove(
-        self, objects: Iterable[tuple[Kind, str]]
+        self, objects: Iterable[tuple[Kind, str, str | None]]
     ) -> list[tuple[str, ClusterError]]:
-        """Delete the run's own namespace, or these objects of a given one.
+        """Delete the namespace that was made, or these objects of a given one.
 
-        Returns what could not be deleted, and why.
+        Of each the name and the UID, None: whichever has its name. Returns what could
+        not be deleted, and why.
         """
+        if self.is_own:
+            # what was never made, or is another's, is not there to be deleted
+            objects = [(NAMESPACE, self.namespace, self.uid)] if self.uid else []
         left = []
-        for kind, name in [(NAMESPACE, self.namespace)] if self.is_own else objects:
+        for kind, name, uid in objects:
             where = self.namespace if kind.namespaced else None
             try:
-                self.cluster.delete(kind, name, namespace=where)
+                self.cluster.delete(kind, name, namespace=where, uid=uid)
             except ClusterError as error:
                 left.append((name, error))
         return left

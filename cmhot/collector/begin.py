@@ -17,8 +17,9 @@ from cmhot.cluster.nodes import (
     observe_settings,
     setting_conflicts,
 )
-from cmhot.cluster.port import POD
+from cmhot.cluster.port import NAMESPACE, POD
 from cmhot.cluster.probe import ProbeLog
+from cmhot.cluster.workspace import run_of
 from cmhot.collector.circumstances import (
     circumstances,
     differences,
@@ -159,6 +160,7 @@ def _await_probes(
     )
     meta |= circumstances(setup.cluster, name_by_pods(list(observed), ready))
     meta["pods"] = [_pod_entry(pod) for pod in ready]
+    meta["namespace_uid"] = setup.workspace.uid
     clock = SteadyClock(setup.cluster.clock)
     if not setup.cluster.modelled:
         meta["steady_clock"] = {"boot": boot_id(), "origin": clock.origin}
@@ -257,6 +259,7 @@ def _go_on(
     probes = _probe_logs(meta)
     _check_probes(setup, probes, run_dir)
     setup.check()
+    setup.workspace.uid = meta.get("namespace_uid") or _uid_of(setup)
     writer.cut_torn_lines()
     run = read_outline(run_dir, raw=True)  # by their stamps the logs' lines are known
     own_clock = OwnClock.of(meta, run.events)
@@ -358,6 +361,21 @@ def _check_probes(setup: Setup, probes: list[ProbeLog], run_dir: Path) -> None:
             "run, and summarise this one as it is"
         )
         raise UsageError(msg)
+
+
+def _uid_of(setup: Setup) -> str | None:
+    """Find the UID of a run's namespace, in which its probes are; None: not known.
+
+    Older runs do not have it. Without it the namespace stays.
+    """
+    if not setup.workspace.is_own:
+        return None
+    try:
+        found = setup.cluster.get(NAMESPACE, setup.namespace)
+    except ClusterError:
+        return None
+    ours = run_of(found) == setup.run_id
+    return str(found["metadata"]["uid"]) if ours else None
 
 
 def _restore(probes: list[ProbeLog], part: Run, own_clock: OwnClock | None) -> None:

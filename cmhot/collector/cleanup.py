@@ -35,6 +35,7 @@ class Leftover:
     name: str
     namespace: str | None
     run_id: str
+    uid: str | None
     age_s: float  # since it was made
     idle_s: float  # since anything of its run was written: one under way writes often
 
@@ -83,6 +84,7 @@ def find_leftovers(
             name=meta["name"],
             namespace=meta.get("namespace"),
             run_id=meta["labels"][RUN_LABEL],
+            uid=meta.get("uid"),
             age_s=(now_ns - _epoch_ns(meta["creationTimestamp"])) / NS_PER_S,
             idle_s=(now_ns - written[meta["labels"][RUN_LABEL]]) / NS_PER_S,
         )
@@ -99,9 +101,7 @@ def is_ours(meta: Mapping[str, Any]) -> bool:
     """
     label = f"f:{RUN_LABEL}"
     return RUN_LABEL in (meta.get("labels") or {}) and any(
-        entry.get("manager") == FIELD_MANAGER
-        and entry.get("operation") == "Apply"
-        and label in _applied_labels(entry)
+        entry.get("manager") == FIELD_MANAGER and label in _applied_labels(entry)
         for entry in meta.get("managedFields") or []
     )
 
@@ -125,9 +125,9 @@ def _epoch_ns(text: str) -> int:
 
 
 def remove(cluster: Cluster, leftovers: Sequence[Leftover]) -> None:
-    """Delete the leftovers; one that has gone meanwhile is no error.
+    """Delete the leftovers, by their UIDs; one that has gone meanwhile is no error.
 
     Raises `ForbiddenError` when one may not be deleted; those before it are gone.
     """
     for one in leftovers:
-        cluster.delete(one.kind, one.name, namespace=one.namespace)
+        cluster.delete(one.kind, one.name, namespace=one.namespace, uid=one.uid)

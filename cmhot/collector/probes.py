@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cmhot.cluster import probe
@@ -29,7 +29,7 @@ NOT_OURS = {409, 422}
 made it, and its selector, which holds the run, cannot change."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Setup:
     """The objects of one run: a ConfigMap, and a Deployment for each group of nodes."""
 
@@ -37,11 +37,11 @@ class Setup:
     plan: Plan
     run_id: str
     groups: Sequence[Group]
+    workspace: Workspace = field(init=False)  # the namespace that they are in
 
-    @property
-    def workspace(self) -> Workspace:
-        """The namespace that they are in."""
-        return Workspace.of(self.cluster, self.run_id, self.plan.namespace)
+    def __post_init__(self) -> None:
+        """Find the namespace, which is not made yet."""
+        self.workspace = Workspace.of(self.cluster, self.run_id, self.plan.namespace)
 
     @property
     def namespace(self) -> str:
@@ -138,7 +138,7 @@ class Setup:
                 left += [(name, str(error)) for name in names[kind]]
                 continue
             ours = [
-                (kind, one["metadata"]["name"])
+                (kind, one["metadata"]["name"], one["metadata"].get("uid"))
                 for one in standing
                 if run_of(one) == self.run_id
             ]

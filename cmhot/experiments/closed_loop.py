@@ -282,4 +282,5 @@ class _Rig:
     def remove(self, loops: list[_Loop]) -> None:
         """Delete the loops' objects; `cmhot clean` finds any that could not be."""
         kinds = (DEPLOYMENT, CONFIG_MAP)
-        self.workspace.remove((kind, one.name) for one in loops for kind in kinds)
+        # their names are those of no other run
+        self.workspace.remove((kind, one.name, None) for one in loops for kind in kinds)

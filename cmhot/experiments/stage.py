@@ -143,7 +143,7 @@ class Stage:
             for made in reversed(self._made):
                 try:
                     # a refused apply has made nothing: the object may be another's
-                    own = [made] if self._run_of(*made) == self.run_id else []
+                    own = [(*made, None)] if self._run_of(*made) == self.run_id else []
                 except ClusterError as error:
                     refused.append(error)
                 else:

@@ -167,7 +167,7 @@ def test_without_rights_in_the_cluster_no_namespace_is_made(foreign: Foreign) ->
     missing = foreign.missing(Plan())
 
     assert {
-        *("right to create namespaces", "right to patch namespaces"),
+        *("right to create namespaces", "right to delete namespaces"),
         *("right to delete namespaces", "right to create deployments.apps"),
     } <= missing
 

@@ -21,7 +21,7 @@ from cmhot.cluster.model.virtual_kubelet import (
     version_text,
 )
 from cmhot.cluster.model.workloads import Inside, Store, World, kind_of, status_of
-from cmhot.cluster.port import DEPLOYMENT, NAMESPACE, NODE, POD, Captured
+from cmhot.cluster.port import CONFLICT, DEPLOYMENT, NAMESPACE, NODE, POD, Captured
 from cmhot.errors import ClusterError, NotFoundError
 from cmhot.kubelet.eras import TYPICAL
 from cmhot.kubelet.settings import DEFAULT_SETTINGS
@@ -209,6 +209,14 @@ class ModelCluster:
         except KeyError:
             raise _absent(POD, name, namespace) from None
 
+    def create(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """Take an object, unless one of its name is there."""
+        kind, name = kind_of(manifest), manifest["metadata"]["name"]
+        if self._store.find(kind, name, None) is not None:
+            msg = f"{kind.plural}/{name} exists already (the model)"
+            raise ClusterError(msg, status=CONFLICT)
+        return self.apply(manifest)
+
     @_one_at_a_time
     def apply(
         self, manifest: Mapping[str, Any], *, namespace: str | None = None
@@ -266,7 +274,14 @@ class ModelCluster:
         return self._changed(kind, name, namespace, stored, now)
 
     @_one_at_a_time
-    def delete(self, kind: Kind, name: str, *, namespace: str | None = None) -> None:
+    def delete(
+        self,
+        kind: Kind,
+        name: str,
+        *,
+        namespace: str | None = None,
+        uid: str | None = None,
+    ) -> None:
         """Remove an object and its dependents; files stay in the pods."""
         now = self._request()
         if kind == POD:
@@ -274,6 +289,9 @@ class ModelCluster:
             if pod is not None:
                 self._world.end(pod, at_ns=now)
                 self._world.reconcile_owner(pod, now)
+            return
+        there = self._store.find(kind, name, namespace)
+        if there is None or uid not in {None, there["metadata"]["uid"]}:
             return
         gone = self._store.remove(kind, name, namespace)
         if gone is None:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from cmhot.clock import NS_PER_S, ns
 from cmhot.cluster.model.virtual_kubelet import History
 from cmhot.cluster.port import (
+    CONFLICT,
     DEPLOYMENT,
     FIELD_MANAGER,
     NAMESPACE,
@@ -62,7 +63,6 @@ KINDS = {
 """What can be applied, by the manifest's kind."""
 UNPROCESSABLE = 422
 """HTTP status of a change that an object does not allow."""
-CONFLICT = 409
 FIRST_ADDRESS = 2
 """Last number of the first Service's address; the first is the API server's."""
 

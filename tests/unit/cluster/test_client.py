@@ -19,7 +19,7 @@ from websocket import WebSocket
 
 from cmhot.clock import SystemClock
 from cmhot.cluster import client
-from cmhot.cluster.port import POD, Captured
+from cmhot.cluster.port import CONFLICT, NAMESPACE, POD, Captured
 from cmhot.errors import (
     ClusterError,
     ForbiddenError,
@@ -460,6 +460,40 @@ def test_only_our_own_patch_is_overruled(
 
     queries = [one.partition("?")[2] for _, one, _, _ in server.asked if path in one]
     assert queries == asked
+
+
+def test_only_the_very_object_is_deleted(server: Answers, cluster: client.Kube) -> None:
+    """By its UID; another one of its name is let alone, other conflicts are told."""
+    path, gone = "/api/v1/namespaces/n", "Precondition failed: UID in precondition: u"
+    server.answers[path] = [
+        (200, {}),
+        (409, {"message": gone}),
+        (409, {"message": "x"}),
+    ]
+
+    cluster.delete(NAMESPACE, "n", uid="u")
+    cluster.delete(NAMESPACE, "n", uid="u")
+    with pytest.raises(ClusterError, match="x"):
+        cluster.delete(NAMESPACE, "n", uid="u")
+
+    assert server.asked[0][0] == "DELETE"
+    assert server.asked[0][3] == {"preconditions": {"uid": "u"}}
+
+
+def test_what_is_created_is_not_there_yet(
+    server: Answers, cluster: client.Kube
+) -> None:
+    """A POST: the API server refuses it for a name that is taken."""
+    known = {"name": "namespaces", "kind": "Namespace", "namespaced": False}
+    server.answers["/api/v1"] = [(200, {"resources": [known]})]
+    server.answers["/api/v1/namespaces"] = [(409, {"message": "already exists"})]
+    manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}}
+
+    with pytest.raises(ClusterError, match="already exists") as raised:
+        cluster.create(manifest)
+
+    assert raised.value.status == CONFLICT
+    assert server.asked[-1][0] == "POST"
 
 
 class Kubelet:

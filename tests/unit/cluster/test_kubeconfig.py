@@ -43,6 +43,7 @@ class Handler(BaseHTTPRequestHandler):
         self.server.bodies.append(body)
         peer: Any = self.connection.getpeercert()
         subject = dict(pair[0] for pair in (peer or {}).get("subject", ()))
+        self.server.paths.append(self.path)
         self.server.users.append(
             (subject.get("commonName"), self.headers.get("Authorization"))
         )
@@ -67,6 +68,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, authority: Authority, folder: Path) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.users: list[tuple[str | None, str | None]] = []
+        self.paths: list[str] = []
         self.bodies: list[Any] = []
         self.answers: dict[str, tuple[int, Any]] = {}
         pair = authority.issue("server", addresses=["127.0.0.1"])
@@ -327,7 +329,7 @@ REVIEW = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
 def refuse_the_proxy(server: Server, port: int, **status: Any) -> None:  # noqa: ANN401 - of a Node
-    """Have ``nodes/proxy`` refused; the Node says where its kubelet is."""
+    """Have ``nodes/proxy`` refused, but not the kubelet, which the Node names."""
     found = {
         "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
         "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
@@ -335,6 +337,7 @@ def refuse_the_proxy(server: Server, port: int, **status: Any) -> None:  # noqa:
     server.answers |= {
         "/api/v1/nodes/a/proxy/configz": (403, {"message": "no proxy for you"}),
         "/api/v1/nodes/a": (200, {"status": found | status}),
+        REVIEW: (201, {"status": {"allowed": True}}),
     }
 
 
@@ -388,17 +391,11 @@ def dead_port() -> Iterator[int]:
         yield int(held.getsockname()[1])
 
 
-@pytest.mark.parametrize(
-    "review",
-    [(201, {"status": {"allowed": True}}), (403, {"message": "ask nothing"})],
-    ids=["allowed", "may not even ask for rights"],
-)
 def test_a_kubelet_that_is_not_reached_is_no_refusal(
-    server: Server, tmp_path: Path, dead_port: int, review: tuple[int, Any]
+    server: Server, tmp_path: Path, dead_port: int
 ) -> None:
     """Nor is it an API server that is gone: the others are there to be asked."""
     refuse_the_proxy(server, dead_port)
-    server.answers[REVIEW] = review
     cluster = reach(write(tmp_path / "config", server, {"token": "T"}))
 
     with pytest.raises(
@@ -409,17 +406,24 @@ def test_a_kubelet_that_is_not_reached_is_no_refusal(
     assert not isinstance(raised.value, ForbiddenError | UnreachableError)
 
 
-def test_who_has_neither_right_is_refused_whatever_the_kubelet_does(
-    server: Server, tmp_path: Path, dead_port: int
+@pytest.mark.parametrize(
+    "review",
+    [(201, {"status": {"allowed": False}}), (403, {"message": "ask nothing"})],
+    ids=["not allowed", "may not even ask for rights"],
+)
+def test_no_kubelet_is_given_a_token_without_the_api_servers_word(
+    server: Server, tmp_path: Path, review: tuple[int, Any]
 ) -> None:
-    """Kubelets that would not answer anyway are not waited for, one by one."""
-    refuse_the_proxy(server, dead_port)
-    server.answers[REVIEW] = (201, {"status": {"allowed": False}})
+    """Who may not ask kubelets asks none, and is told what the API server said."""
+    refuse_the_proxy(server, server.server_port)
+    server.answers["/configz"] = (200, {"kubeletconfig": {"syncFrequency": "10s"}})
+    server.answers[REVIEW] = review
     cluster = reach(write(tmp_path / "config", server, {"token": "T"}))
 
     with pytest.raises(ForbiddenError, match="no proxy for you"):
         cluster.kubelet_configuration("a")
 
+    assert "/configz" not in server.paths
     asked = server.bodies[-1]["spec"]["resourceAttributes"]
     assert (asked["verb"], asked["resource"]) == ("get", "nodes")
     assert asked["subresource"] == "configz"

@@ -40,6 +40,7 @@ def made(
     return {
         "metadata": {
             "name": name,
+            "uid": f"uid-{name}",
             **({} if namespace is None else {"namespace": namespace}),
             "labels": labels,
             "creationTimestamp": MADE,
@@ -82,8 +83,16 @@ class Left(ModelCluster):
             and wanted <= one["metadata"]["labels"].items()
         ], "1"
 
-    def delete(self, kind: Kind, name: str, *, namespace: str | None = None) -> None:
+    def delete(
+        self,
+        kind: Kind,
+        name: str,
+        *,
+        namespace: str | None = None,
+        uid: str | None = None,
+    ) -> None:
         """Note it."""
+        assert uid == f"uid-{name}"
         self.deleted.append(f"{kind.plural} {namespace}/{name}")
 
 
@@ -193,6 +202,6 @@ def test_who_may_not_look_everywhere_can_look_in_one_place() -> None:
 )
 def test_ages_are_told_in_whole_units(age_s: float, said: str) -> None:
     """A person reads them."""
-    one = Leftover(CONFIG_MAP, "c", "n", "r", age_s, 0)
+    one = Leftover(CONFIG_MAP, "c", "n", "r", "u", age_s, 0)
 
     assert f"made {said} ago" in str(one)

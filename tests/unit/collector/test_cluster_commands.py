@@ -94,7 +94,7 @@ def test_a_remedy_for_many_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.fixture
 def left(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Leave a namespace on the model; give the names of what was deleted."""
-    one = cleaning.Leftover(NAMESPACE, "cmhot-r", None, "r", 7200.0, 3600.0)
+    one = cleaning.Leftover(NAMESPACE, "cmhot-r", None, "r", "u", 7200.0, 3600.0)
     deleted: list[str] = []
     monkeypatch.setattr(cleaning, "find_leftovers", lambda *_, **__: [one])
     monkeypatch.setattr(

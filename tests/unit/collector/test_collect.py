@@ -120,10 +120,17 @@ class Interrupted(ModelCluster):
             raise KeyboardInterrupt
         return super().patch(kind, name, body, namespace=namespace)
 
-    def delete(self, kind: Kind, name: str, *, namespace: str | None = None) -> None:
+    def delete(
+        self,
+        kind: Kind,
+        name: str,
+        *,
+        namespace: str | None = None,
+        uid: str | None = None,
+    ) -> None:
         """Note what is deleted."""
         self.deleted += (f"{kind.plural}/{name}",)
-        super().delete(kind, name, namespace=namespace)
+        super().delete(kind, name, namespace=namespace, uid=uid)
 
 
 def test_an_interruption_keeps_the_data_and_cleans_up(tmp_path: Path) -> None:

@@ -78,10 +78,17 @@ class Faulty(ModelCluster):
             self.trouble(int(body["data"]["seq"]))
         return super().patch(kind, name, body, namespace=namespace)
 
-    def delete(self, kind: Kind, name: str, *, namespace: str | None = None) -> None:
+    def delete(
+        self,
+        kind: Kind,
+        name: str,
+        *,
+        namespace: str | None = None,
+        uid: str | None = None,
+    ) -> None:
         """Note what is deleted."""
         self.deleted.append(f"{kind.plural}/{name}")
-        super().delete(kind, name, namespace=namespace)
+        super().delete(kind, name, namespace=namespace, uid=uid)
 
     @property
     def second(self) -> float:

@@ -10,7 +10,7 @@ import pytest
 from cmhot.cluster import probe
 from cmhot.cluster.model import ModelCluster
 from cmhot.cluster.nodes import Group
-from cmhot.cluster.port import DEPLOYMENT
+from cmhot.cluster.port import DEPLOYMENT, NAMESPACE
 from cmhot.collector.begin import collect, resume
 from cmhot.collector.probes import Setup
 from cmhot.errors import ClusterError, UsageError
@@ -49,10 +49,17 @@ class Shared(ModelCluster):
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}}
         )
 
-    def delete(self, kind: Kind, name: str, *, namespace: str | None = None) -> None:
+    def delete(
+        self,
+        kind: Kind,
+        name: str,
+        *,
+        namespace: str | None = None,
+        uid: str | None = None,
+    ) -> None:
         """Note it."""
         self.deleted.append(f"{kind.plural}/{name}")
-        super().delete(kind, name, namespace=namespace)
+        super().delete(kind, name, namespace=namespace, uid=uid)
 
     def standing(self) -> dict[str, tuple[str | None, str]]:
         """Give run and version of all that is in the namespace."""
@@ -335,3 +342,68 @@ def test_a_resumed_run_does_not_write_into_anothers_configmap(tmp_path: Path) ->
 
     assert (tmp_path / "first" / "run.json").read_bytes() == before
     assert owners(cluster)["cmhot-probe"] == "second"
+
+
+OWN = replace(PLAN, namespace=None)
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        ({"team": "shop", "a": "b"}, r"of no run of cmhot \(labels: a=b, team=shop\)"),
+        ({}, r"of no run of cmhot \(labels: none\)"),
+        ({probe.RUN_LABEL: "another"}, "of run another"),
+    ],
+)
+def test_a_namespace_that_is_there_is_never_adopted(
+    tmp_path: Path, labels: dict[str, str], told: str
+) -> None:
+    """Nothing is put into it, it is not relabelled, and it is not deleted."""
+    cluster = Shared()
+    meta: dict[str, Any] = {"name": "cmhot-r", "labels": labels}
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": meta})
+    before = cluster.get(NAMESPACE, "cmhot-r")
+
+    with pytest.raises(UsageError, match=rf"cmhot-r.* is there already, {told}"):
+        collect(cluster, OWN, out=tmp_path, run_id="r")
+
+    assert cluster.get(NAMESPACE, "cmhot-r") == before
+    assert cluster.deleted == []
+    assert not (tmp_path / "r").exists()
+
+
+def test_two_runs_of_one_name_do_not_meet(tmp_path: Path) -> None:
+    """The second is refused, and the first goes on and removes its own."""
+    cluster = Shared()
+    said = ""
+
+    def interfere(_: Progress) -> None:
+        nonlocal said
+        if not said:
+            with pytest.raises(
+                UsageError, match="of run r, and is left alone"
+            ) as found:
+                collect(cluster, OWN, out=tmp_path / "second", run_id="r")
+            said = str(found.value)
+
+    path = collect(cluster, OWN, out=tmp_path, run_id="r", progress=interfere)
+
+    assert said
+    assert read_run(path).meta["status"] == "complete"
+    assert cluster.deleted == ["namespaces/cmhot-r"]
+
+
+def test_a_namespace_that_took_the_place_of_ours_stays(tmp_path: Path) -> None:
+    """Somebody deletes the run's namespace and makes one of its name."""
+    cluster = Shared()
+    meta = {"name": "cmhot-r", "uid": "theirs"}
+
+    def interfere(now: Progress) -> None:
+        if now.phase == "drain":
+            cluster._store.remove(NAMESPACE, "cmhot-r", None)
+            cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": meta})
+
+    path = collect(cluster, OWN, out=tmp_path, run_id="r", progress=interfere)
+
+    assert read_run(path).meta["namespace_uid"] not in {None, "theirs"}
+    assert cluster.get(NAMESPACE, "cmhot-r")["metadata"]["uid"] == "theirs"

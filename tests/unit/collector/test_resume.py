@@ -67,14 +67,21 @@ class Mortal(ModelCluster):
             raise Killed
         return now
 
-    def delete(self, kind: Kind, name: str, *, namespace: str | None = None) -> None:
+    def delete(
+        self,
+        kind: Kind,
+        name: str,
+        *,
+        namespace: str | None = None,
+        uid: str | None = None,
+    ) -> None:
         """Keep what the probes have noted, when they go."""
         if kind == NAMESPACE:
             pods = [pod for where, pod in self._world.pods if where == name]
             self.logs = {
                 pod: self.log(pod, namespace=name, container="probe") for pod in pods
             }
-        super().delete(kind, name, namespace=namespace)
+        super().delete(kind, name, namespace=namespace, uid=uid)
 
     def live_again(self, down_s: float) -> None:
         """Let time pass, and put back the run as the kill left it."""

@@ -38,10 +38,17 @@ class Remembering(ModelCluster):
         self.labels.append(manifest["metadata"]["labels"])
         return super().apply(manifest, namespace=namespace)
 
-    def delete(self, kind: Kind, name: str, *, namespace: str | None = None) -> None:
+    def delete(
+        self,
+        kind: Kind,
+        name: str,
+        *,
+        namespace: str | None = None,
+        uid: str | None = None,
+    ) -> None:
         """Remember it."""
         self.deleted.append((kind.plural, name))
-        super().delete(kind, name, namespace=namespace)
+        super().delete(kind, name, namespace=namespace, uid=uid)
 
     def get(
         self, kind: Kind, name: str, *, namespace: str | None = None

@@ -81,12 +81,19 @@ class Refusing(ModelCluster):
             raise ClusterError(msg)
         return stored
 
-    def delete(self, kind: Kind, name: str, *, namespace: str | None = None) -> None:
+    def delete(
+        self,
+        kind: Kind,
+        name: str,
+        *,
+        namespace: str | None = None,
+        uid: str | None = None,
+    ) -> None:
         """Delete it, unless it stays."""
         if name == self._stays:
             msg = f"{name} may not be deleted"
             raise ClusterError(msg, status=403)
-        super().delete(kind, name, namespace=namespace)
+        super().delete(kind, name, namespace=namespace, uid=uid)
 
     def list(
         self,
