@@ -166,7 +166,8 @@ def plan(
     "resumed",
     metavar="RUN",
     type=click.Path(path_type=Path),
-    help="Go on with a run whose collector died; its plan holds, not the options.",
+    help="Go on with a run whose collector died, on its target; its plan holds, not "
+    "the options.",
 )
 def collect(
     target: str | None,
@@ -190,7 +191,10 @@ def collect(
     from cmhot.runs.plan import Plan
 
     plan = Plan(**probes, duration_s=duration, gap_s=gap, seed=seed)
-    cluster = connect(choose_target(target, context))
+    chosen = choose_target(target, context)
+    if chosen is None and resumed is not None:
+        chosen = _target_of(resumed)
+    cluster = connect(chosen)
     if dry_run:
         from cmhot.collector.preflight import estimate_load
 
@@ -212,6 +216,15 @@ def collect(
         for line in pack(path):
             click.echo(line)
     _refuse_invalid(path)
+
+
+def _target_of(run: Path) -> str | None:
+    """Read where a run was begun, and say so: its file alone names the cluster."""
+    from cmhot.runs.rundir import read_meta
+
+    target: str | None = read_meta(run).get("target")
+    say(f"{run} was begun on {target}")
+    return target
 
 
 def _measure(cluster: Cluster, plan: Plan, *, out: Path, resumed: Path | None) -> Path:

@@ -18,7 +18,7 @@ from cmhot.errors import (
     UnreachableError,
     UsageError,
 )
-from cmhot.kubelet.eras import DEFAULT_TTL_S, has_era
+from cmhot.kubelet.eras import DEFAULT_TTL_S, caveat, find_era
 from cmhot.kubelet.settings import (
     TTL_ANNOTATION,
     Setting,
@@ -62,6 +62,7 @@ PATIENCE_S = 60.0
 
 A dead one takes 2 s to 10 s; where none can be reached, a thousand take no more.
 """
+_STRATEGY = "configMapAndSecretChangeDetectionStrategy"
 PAUSE_S = 1.0
 """Seconds until kubelets that failed are asked once more."""
 MOST_ASKED = 20
@@ -94,6 +95,8 @@ class ObservedNode:
         says it is none, as virtual ones do) and ``not-ready``.
     labels
         The labels that are recorded; see `RECORDED_LABELS`.
+    why
+        Why the kubelet's own setting is not known, where it was asked for it.
     """
 
     name: str
@@ -103,6 +106,7 @@ class ObservedNode:
     setting: Setting | None
     source: str
     labels: Mapping[str, str] = field(default_factory=dict)
+    why: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the entry of run.json's ``settings``."""
@@ -127,23 +131,38 @@ class Group:
 
 
 def setting_from_configz(
-    configuration: dict[str, Any], annotations: dict[str, str]
+    configuration: dict[str, Any],
+    annotations: dict[str, str],
+    *,
+    kubelet: str | None = None,
 ) -> Setting:
     """Read the three knobs from a kubelet's configuration and its node's annotations.
 
     The configuration is ``kubeletconfig`` of /configz, where durations are Go strings.
-    Before 1.12 it names no strategy: such a kubelet always caches.
+    Before 1.12 (`kubelet` is the version) it names no strategy: all is cached.
+
+    Raises
+    ------
+    ClusterError
+        When a knob is missing, or has a value that no known kubelet has.
     """
     ttl = annotations.get(TTL_ANNOTATION)
-    return Setting(
-        sync_frequency_s=parse_duration(configuration["syncFrequency"]),
-        strategy=parse_strategy(
-            configuration.get(
-                "configMapAndSecretChangeDetectionStrategy", Strategy.CACHE
-            )
-        ),
-        ttl_s=DEFAULT_TTL_S if ttl is None else float(ttl),
-    )
+    era = find_era(kubelet)
+    known = dict(configuration)
+    if era is not None and not era.has_strategies:
+        known.setdefault(_STRATEGY, Strategy.CACHE)
+    try:
+        return Setting(
+            sync_frequency_s=parse_duration(known["syncFrequency"]),
+            strategy=parse_strategy(known[_STRATEGY]),
+            ttl_s=DEFAULT_TTL_S if ttl is None else float(ttl),
+        )
+    except KeyError as error:
+        msg = f"its /configz has no {error.args[0]}"
+        raise ClusterError(msg) from error
+    except (UsageError, ValueError, TypeError, AttributeError) as error:
+        msg = f"its /configz or TTL annotation is none that is known ({error})"
+        raise ClusterError(msg) from error
 
 
 def observe_settings(
@@ -200,12 +219,15 @@ def observe_settings(
         nodes = [by_name.get(name, {"metadata": {"name": name}}) for name in sample]
     unfit = {} if sample is None else _unfit(nodes)
     metas = [one["metadata"] for one in nodes if one["metadata"]["name"] not in unfit]
-    known, none_there = _ask_all(cluster, metas, is_sample=sample is not None)
+    versions = {node["metadata"]["name"]: _info(node) for node in nodes}
+    known, why, none_there = _ask_all(
+        cluster, metas, versions, is_sample=sample is not None
+    )
     if sample is not None:
         unfit |= dict.fromkeys(none_there, NO_KUBELET)
     observed = []
     for node in nodes:
-        meta, info = node["metadata"], (node.get("status") or {}).get("nodeInfo") or {}
+        meta, info = node["metadata"], _info(node)
         setting = known.get(meta["name"])
         own_source = unfit.get(meta["name"])
         if own_source is None:
@@ -219,6 +241,7 @@ def observe_settings(
                 setting=None if meta["name"] in unfit else setting or given,
                 source=own_source,
                 labels=_recorded(meta.get("labels") or {}, labels),
+                why=why.get(meta["name"], "") if setting is None else "",
             )
         )
     return observed if sample is None else _alike(observed)
@@ -232,13 +255,13 @@ def _unfit(nodes: Sequence[Object]) -> dict[str, str]:
     found = {}
     for node in nodes:
         status = node.get("status") or {}
-        version = (status.get("nodeInfo") or {}).get("kubeletVersion")
+        version = _info(node).get("kubeletVersion")
         ready = [
             one.get("status")
             for one in status.get("conditions") or ()
             if one.get("type") == "Ready"
         ]
-        if version is not None and not (version and has_era(version)):
+        if version is not None and (not version or find_era(version) is None):
             found[node["metadata"]["name"]] = NO_KUBELET
         elif ready and ready != ["True"]:
             found[node["metadata"]["name"]] = NOT_READY
@@ -274,12 +297,17 @@ def _alike(observed: list[ObservedNode]) -> list[ObservedNode]:
 
 
 def _ask_all(
-    cluster: Cluster, nodes: Sequence[dict[str, Any]], *, is_sample: bool
-) -> tuple[dict[str, Setting], list[str]]:
+    cluster: Cluster,
+    nodes: Sequence[dict[str, Any]],
+    infos: Mapping[str, Object],
+    *,
+    is_sample: bool,
+) -> tuple[dict[str, Setting], dict[str, str], list[str]]:
     """Ask kubelets for their settings, by the metadata of their nodes.
 
     Kubelets that fail are asked once more; of a sample, not all are asked, none twice.
-    Also names the nodes that have no such thing to ask for.
+    Also says why a kubelet's setting is not known, and names the nodes that have no
+    such thing to ask for.
 
     Raises
     ------
@@ -287,6 +315,7 @@ def _ask_all(
         When the API server is gone.
     """
     known: dict[str, Setting] = {}
+    why: dict[str, str] = {}
     none_there: list[str] = []
     left_s, silent = PATIENCE_S, 0
     nodes = nodes[:MOST_ASKED] if is_sample else nodes
@@ -298,27 +327,58 @@ def _ask_all(
                 break
             began_s = cluster.clock.monotonic()
             try:
-                known[meta["name"]] = _ask(cluster, meta)
+                known[meta["name"]] = _ask(cluster, meta, infos[meta["name"]])
             except UnreachableError:
                 raise
             except ForbiddenError:
-                return known, []  # rights are the same for each of a thousand nodes
+                return known, {}, []  # rights are the same for each of a thousand nodes
             except NotFoundError:
                 silent += 1  # no real kubelet: a virtual one
                 none_there.append(meta["name"])
-            except ClusterError:
+                why[meta["name"]] = "it has no /configz: a virtual node?"
+            except ClusterError as error:
+                why[meta["name"]] = str(error)
                 failed.append(meta)  # ill, or not reached: this kubelet alone
                 silent += 1
                 left_s -= cluster.clock.monotonic() - began_s
         nodes = failed
         if not nodes:
             break
-    return known, none_there
+    return known, why, none_there
 
 
-def _ask(cluster: Cluster, meta: dict[str, Any]) -> Setting:
-    configuration = cluster.kubelet_configuration(meta["name"])
-    return setting_from_configz(configuration, meta.get("annotations") or {})
+def _ask(cluster: Cluster, meta: dict[str, Any], info: Object) -> Setting:
+    try:
+        configuration = cluster.kubelet_configuration(meta["name"])
+    except (LookupError, ValueError, TypeError) as error:
+        msg = "its /configz is no kubelet's"
+        raise ClusterError(msg) from error
+    return setting_from_configz(
+        configuration,
+        meta.get("annotations") or {},
+        kubelet=info.get("kubeletVersion"),
+    )
+
+
+def _info(node: Object) -> Object:
+    return (node.get("status") or {}).get("nodeInfo") or {}
+
+
+def caveats(observed: Sequence[ObservedNode]) -> list[str]:
+    """Say which kubelets have no known law or setting: a sentence for those alike."""
+    found: dict[str, list[str]] = {}
+    for node in observed:
+        said = caveat(node.kubelet)
+        if said is not None:
+            found.setdefault(said, []).append(node.name)
+        if node.why:
+            found.setdefault(f"its setting is not known: {node.why}", []).append(
+                node.name
+            )
+    return [
+        f"{names[0]}{f' and {len(names) - 1} more' * (len(names) > 1)}: {said}"
+        for said, names in found.items()
+    ]
 
 
 def _recorded(labels: Mapping[str, str], asked_for: Collection[str]) -> dict[str, str]:

@@ -45,6 +45,12 @@ LEAST = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 """The same for its containers."""
 HEAD_START_S = 2.0
 """From the probes' start to the first annotation: their start-up syncs are over."""
+READ_EVERY_S = 45.0
+"""Each probe's log is read this often for the progress; two requests a minute at most
+is what a measurement may cost a cluster."""
+READS_PER_S = 5.0
+"""Most reads of all probes' logs together: with more than some two hundred probes each
+is read less often. The logs keep the lines until they are read."""
 RUN_LABEL = "cmhot.dev/run"
 GROUP_LABEL = "cmhot.dev/group"
 SCRAMBLE_ANNOTATION = "cmhot.dev/scramble"
@@ -53,6 +59,11 @@ _UTC = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d):(\d\d)(?:\.(\d{1,9}))?(?:Z| \
 _OURS = re.compile(r"[0-9]{1,18}")
 """The content of our ConfigMap: a number below 10^18, which 64 bits hold."""
 _PUBLICATION = re.compile(r"(.*) (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{9} [+-]\d{4})")
+
+
+def read_every_s(pods: int) -> float:
+    """Give the seconds between two reads of each of so many probes' logs."""
+    return max(READ_EVERY_S, pods / READS_PER_S)
 
 
 def script() -> str:

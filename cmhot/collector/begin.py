@@ -11,6 +11,7 @@ from cmhot.clock import SteadyClock, boot_id, ns
 from cmhot.cluster import probe
 from cmhot.cluster.nodes import (
     Group,
+    caveats,
     conflict_warning,
     group_by_setting,
     name_by_pods,
@@ -106,6 +107,8 @@ def collect(
         placement=plan.placement,
         labels=plan.node_labels,
     )
+    for caveat in caveats(observed):
+        tell(caveat)
     groups = group_by_setting(observed)
     setup = Setup(cluster, plan, run_id or new_run_id(cluster.clock), groups)
     meta = first_meta(cluster, plan, observed, run_id=setup.run_id)

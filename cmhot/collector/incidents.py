@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import bdtrc
+import scipy
 
 from cmhot.clock import NS_PER_S, ns
 from cmhot.law import mean_interval_s
@@ -258,7 +258,8 @@ def _node(
     lasts_s = (at_ns[-1] - at_ns[0]) / NS_PER_S if len(at_ns) else 0.0
     each = BY_CHANCE / max(lasts_s / AT_ONCE_S, 1.0)
     sizes = np.arange(here + 1)
-    beyond = bdtrc(sizes, sizes[-1], min(share, 1.0))  # P(more than so many at once)
+    # P(more than so many at once)
+    beyond = scipy.special.bdtrc(sizes, sizes[-1], min(share, 1.0))
     crowd = int(np.argmax(beyond <= each)) + 1
     return _Node(
         name=name,

@@ -25,12 +25,6 @@ if TYPE_CHECKING:
     from cmhot.runs.rundir import RunWriter
 
 
-READ_EVERY_S = 45.0
-"""Each probe's log is read this often for the progress; two requests a minute at most
-is what a measurement may cost a cluster."""
-READS_PER_S = 5.0
-"""Most reads of all probes' logs together: with more than some two hundred probes each
-is read less often. The logs keep the lines until they are read."""
 READ_TAKES_S, LIST_TAKES_S, EXEC_TAKES_S = 0.1, 0.1, 0.25
 """Periodic tasks are put off when the next update is due sooner than this."""
 ASK_TAKES_S = 1.0
@@ -67,11 +61,6 @@ class Record:
         self.writer.append_event(incident.row())
 
 
-def read_every_s(pods: int) -> float:
-    """Give the seconds between two reads of each of so many probes' logs."""
-    return max(READ_EVERY_S, pods / READS_PER_S)
-
-
 class Monitor:
     """Reads the probes' logs in turn, lists pods and nodes, and bounds their clocks."""
 
@@ -104,7 +93,7 @@ class Monitor:
         """Add the periodic tasks: logs in turn, pods and nodes, clocks."""
         now, count = self.clock.utc_ns(), len(self.probes)
         self._check_nodes()
-        every_s = read_every_s(count)
+        every_s = probe.read_every_s(count)
         self._regular_ns = now + ns(every_s)
         tasks.add(
             self._read_early,

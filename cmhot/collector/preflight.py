@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cmhot.cluster import probe, rights
 from cmhot.cluster.nodes import (
     UNLISTED,
+    caveats,
     group_by_setting,
     observe_settings,
     probe_image,
@@ -25,7 +26,6 @@ from cmhot.cluster.testbed import host
 from cmhot.cluster.testbed.host import Check
 from cmhot.cluster.testbed.programs import known_sources
 from cmhot.cluster.testbed.versions import KUBERNETES_VERSION
-from cmhot.collector.monitoring import read_every_s
 from cmhot.errors import (
     ClusterError,
     CmhotError,
@@ -33,6 +33,7 @@ from cmhot.errors import (
     NotFoundError,
     UsageError,
 )
+from cmhot.kubelet.eras import caveat
 from cmhot.kubelet.settings import DEFAULT_SETTINGS, Setting, Strategy
 from cmhot.kubelet.uses import Kind
 from cmhot.runs.plan import DEFAULT_SYNC_S, Plan, expected_duration_s
@@ -199,11 +200,14 @@ def _settings(observed: list[ObservedNode]) -> Iterator[Check]:
 
 def _setting_text(node: ObservedNode) -> str:
     detail = f"{node.setting or 'not observable'} ({node.source})"
-    if node.source == "unknown":
+    if node.why:
+        detail += f": {node.why}; if it is known, give it by --setting"
+    elif node.source == "unknown":
         detail += (
             ": give it by --setting, or let it be read: `cmhot rbac --configz kubelet`"
         )
-    return detail
+    said = caveat(node.kubelet)
+    return detail if said is None else f"{detail}; {said}"
 
 
 def _taints(cluster: Cluster, plan: Plan) -> Iterator[Check]:
@@ -354,6 +358,7 @@ class LoadEstimate:
     reads_per_s: float  # of probes' logs
     duration_s: float  # from the first annotation to the end
     settings: tuple[str, ...]
+    caveats: tuple[str, ...] = ()  # what is not known of the kubelets
 
     def lines(self) -> list[str]:
         """Write the load in sentences."""
@@ -368,14 +373,16 @@ class LoadEstimate:
                 f"{self.watch_events_per_s:.2f} watch events/s, "
                 f"{self.reads_per_s:.2f} log reads/s"
             ),
+            *self.caveats,
         ]
 
 
 def estimate_load(cluster: Cluster, plan: Plan) -> LoadEstimate:
     """Estimate the load of a collection, without creating anything."""
-    groups = group_by_setting(
-        observe_settings(cluster, given=plan.given_setting, placement=plan.placement)
+    observed = observe_settings(
+        cluster, given=plan.given_setting, placement=plan.placement
     )
+    groups = group_by_setting(observed)
     settings = [group.setting or Setting(DEFAULT_SYNC_S) for group in groups]
     rate = 1 / plan.mean_gap_s(settings)
     numbers = [plan.pods_of(group.setting) for group in groups]
@@ -390,7 +397,8 @@ def estimate_load(cluster: Cluster, plan: Plan) -> LoadEstimate:
         pods=pods,
         updates_per_s=rate,
         watch_events_per_s=rate * watching,
-        reads_per_s=pods / read_every_s(pods),
+        reads_per_s=pods / probe.read_every_s(pods),
         duration_s=expected_duration_s(plan, settings),
         settings=tuple(str(group.setting or "unknown setting") for group in groups),
+        caveats=tuple(caveats(observed)),
     )

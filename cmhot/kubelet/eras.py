@@ -121,6 +121,11 @@ ERAS = (
 (data/kubelet-1.9.6); 1.10 and 1.11 lie between two versions that are alike."""
 CURRENT = ERAS[-1]
 """What is assumed where no version is known."""
+READ_UNTIL = 37
+"""Minor version of the newest source that the eras were read in."""
+_VIRTUAL = "-vk"
+"""In versions of Virtual Kubelet, such as ``v1.11.0-vk``: none of a kubelet's code runs
+(https://github.com/virtual-kubelet/virtual-kubelet)."""
 
 
 def era_of(version: str | None) -> Era:
@@ -132,36 +137,52 @@ def era_of(version: str | None) -> Era:
     Raises
     ------
     UsageError
-        For a version before 1.9, or what is no version.
+        For a version before 1.9, or what is no kubelet's.
 
     Examples
     --------
     >>> era_of("v1.28.15").ttl_works
     False
     """
-    said = _said(version)
-    if not said:
-        return CURRENT
-    minor = minor_of(said)
-    if minor is None:
+    era = find_era(version)
+    if era is not None:
+        return era
+    if minor_of(version) is None:
         msg = f"{version!r} is no version of Kubernetes: give one as 1.28 or v1.28.15"
-        raise UsageError(msg)
-    if minor < ERAS[0].since:
+    elif _VIRTUAL in _said(version):
+        msg = f"no law is known for {version}: it is a virtual node's, and no kubelet's"
+    else:
         msg = (
             f"no law is known for Kubernetes {version}: "
             f"it begins with 1.{ERAS[0].since}"
         )
-        raise UsageError(msg)
-    return next(era for era in reversed(ERAS) if era.since <= minor)
+    raise UsageError(msg)
 
 
-def has_era(version: str) -> bool:
-    """Tell whether the behaviour of a kubelet is known by its version."""
-    try:
-        era_of(version)
-    except UsageError:
-        return False
-    return True
+def find_era(version: str | None) -> Era | None:
+    """Find the era of a version as `era_of` does; None: no law is known for it."""
+    said = _said(version)
+    if not said:
+        return CURRENT
+    minor = minor_of(said)
+    if minor is None or _VIRTUAL in said:
+        return None
+    return next((era for era in reversed(ERAS) if era.since <= minor), None)
+
+
+def caveat(version: str | None) -> str | None:
+    """Say what is not known of a kubelet's law by its version; None: nothing."""
+    if find_era(version) is None:
+        return (
+            f"no law is known for kubelet {version}, so none is shown beside what is "
+            "measured, and no time is promised; a virtual node's pods may show nothing"
+        )
+    if (minor_of(version) or 0) > READ_UNTIL:
+        return (
+            f"kubelet {version} is newer than 1.{READ_UNTIL}, whose law is assumed: "
+            "see whether the measurement agrees with it"
+        )
+    return None
 
 
 def minor_of(version: str | None) -> int | None:

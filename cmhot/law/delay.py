@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cmhot.errors import UsageError
-from cmhot.kubelet.eras import IDEAL, JITTER, LOOPS_S, TICK_S, era_of
+from cmhot.kubelet.eras import IDEAL, JITTER, LOOPS_S, TICK_S, find_era
 from cmhot.kubelet.settings import Strategy
 from cmhot.law.distribution import Law, shares_of
 from cmhot.law.reads import (
@@ -66,7 +66,7 @@ def law_for(
     Returns
     -------
     Law or None
-        None for Cache with an unknown TTL.
+        None for Cache with an unknown TTL, and for a version of which no law is known.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def fresh_reads_for(
     Returns
     -------
     FreshReads or None
-        None for Cache with an unknown TTL.
+        None for Cache with an unknown TTL, and for a version of which no law is known.
 
     Raises
     ------
@@ -124,9 +124,13 @@ def reads_at_every_sync(setting: Setting, kubernetes: str | None = None) -> bool
     Returns
     -------
     bool or None
-        None where it depends on a TTL that is not known.
+        None where it depends on a TTL that is not known, or where nothing is known
+        of the version.
     """
-    if setting.strategy is not Strategy.CACHE or not era_of(kubernetes).ttl_works:
+    era = find_era(kubernetes)
+    if era is None:
+        return None
+    if setting.strategy is not Strategy.CACHE or not era.ttl_works:
         return True
     return None if setting.ttl_s is None else setting.ttl_s == 0
 

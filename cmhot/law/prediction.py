@@ -190,7 +190,8 @@ def predict(
     >>> round(predict(Setting(60)).law.mean_s, 1)
     38.2
     """
-    if setting.strategy is not Strategy.CACHE and not era_of(kubernetes).has_strategies:
+    era = era_of(kubernetes)  # refuses a version without a law
+    if setting.strategy is not Strategy.CACHE and not era.has_strategies:
         msg = (
             f"a kubelet of {kubernetes} knows no {setting.strategy}, it caches: "
             "ask for --strategy Cache with the TTL of its node, 60 s unless annotated"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cmhot.clock import NS_PER_S
+from cmhot.kubelet.settings import Strategy
 from cmhot.law import longest_interval_s, reads_at_every_sync
 from cmhot.runs import schema
 from cmhot.statistics.population import (
@@ -301,7 +302,11 @@ def assign(
 ) -> Assignment:
     """Put rows into blocks, by what their setting makes independent."""
     setting = schema.setting_of(key) if set(schema.SETTING) <= set(key) else None
-    if setting is None or reads_at_every_sync(setting, kubernetes):
+    if (
+        setting is None
+        or setting.strategy is not Strategy.CACHE
+        or reads_at_every_sync(setting, kubernetes)
+    ):
         code, number = codes_of(rows["pod"])
         if number > MOST_BLOCKS:
             code, number = code % MOST_BLOCKS, MOST_BLOCKS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from cmhot.cluster.model import ModelCluster
 from cmhot.cluster.nodes import (
     UNLISTED,
     ObservedNode,
+    caveats,
     group_by_setting,
     name_by_pods,
     observe_settings,
@@ -24,11 +26,11 @@ from cmhot.errors import (
     UnreachableError,
     UsageError,
 )
-from cmhot.kubelet.settings import Setting, Strategy
+from cmhot.kubelet.settings import TTL_ANNOTATION, Setting, Strategy
 from cmhot.runs.plan import make_placement
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from cmhot.kubelet.uses import Kind
 
@@ -54,9 +56,94 @@ def test_configz_and_annotation_make_a_setting(
 
 def test_a_kubelet_before_the_strategies_caches() -> None:
     """The configuration of 1.9 to 1.11 names none; without an annotation, 60 s."""
-    assert setting_from_configz({"syncFrequency": "1m0s"}, {}) == Setting(
+    said = {"syncFrequency": "1m0s"}
+
+    assert setting_from_configz(said, {}, kubelet="v1.9.6") == Setting(
         60, Strategy.CACHE, 60
     )
+
+
+WHOLE = {
+    "syncFrequency": "1m0s",
+    "configMapAndSecretChangeDetectionStrategy": "Watch",
+}
+
+
+@pytest.mark.parametrize(
+    ("configz", "ttl", "said"),
+    [
+        ({"syncFrequency": "1m0s"}, "0", "no configMapAndSecretChangeDetection"),
+        ({}, "0", "has no syncFrequency"),
+        (WHOLE | {"syncFrequency": 60}, "0", "none that is known"),
+        (WHOLE | {"syncFrequency": "0s"}, "0", "none that is known"),
+        (WHOLE | {"configMapAndSecretChangeDetectionStrategy": "Push"}, "0", "Push"),
+        (WHOLE, "soon", "none that is known"),
+        (None, "0", "is no kubelet's"),
+    ],
+)
+def test_a_kubelet_that_answers_otherwise_is_unknown_alone(
+    monkeypatch: pytest.MonkeyPatch, configz: object, ttl: str, said: str
+) -> None:
+    """The other nodes are observed as ever, and the reason is told."""
+    cluster = Foreign("v1.37.1")
+    monkeypatch.setattr(cluster, "ttl", ttl)
+
+    def ask(node: str) -> object:
+        if node == "model-2":
+            return WHOLE
+        if configz is None:
+            raise KeyError("kubeletconfig")
+        return configz
+
+    monkeypatch.setattr(cluster, "kubelet_configuration", ask)
+
+    first, second = observe_settings(cluster)
+
+    assert (first.setting, first.source) == (None, "unknown")
+    assert said in first.why
+    assert second.source == "configz"
+    assert caveats([first, second]) == [
+        f"model-1: its setting is not known: {first.why}"
+    ]
+
+
+class Foreign(ModelCluster):
+    """A cluster of two nodes, the first of another kind."""
+
+    ttl = "0"
+
+    def __init__(self, version: str) -> None:
+        super().__init__([Setting(10), Setting(60)])
+        self.kubelet = version
+
+    def pages(self, kind: Kind, **chosen: Any) -> Iterator[Sequence[dict[str, Any]]]:  # noqa: ANN401
+        """Give its node another version and annotation."""
+        for page in super().pages(kind, **chosen):
+            found = json.loads(json.dumps(page))
+            if kind == NODE:
+                found[0]["status"]["nodeInfo"]["kubeletVersion"] = self.kubelet
+                found[0]["metadata"]["annotations"] = {TTL_ANNOTATION: self.ttl}
+            yield found
+
+
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [
+        ("fake", "no law is known for kubelet fake"),
+        ("kwok-v0.7.0", "no law is known"),
+        ("v1.11.0-vk", "no law is known for kubelet v1.11.0-vk"),
+        ("v1.30.1-vk-azure-aci-1.6.1", "no law is known"),
+        ("v1.8.15", "no law is known"),
+        ("v1.99.0", "newer than 1.37"),
+        ("v1.37.1-gke.100", None),
+    ],
+)
+def test_a_kubelet_without_a_known_law_is_told(version: str, said: str | None) -> None:
+    """Before anything is measured there."""
+    told = caveats(observe_settings(Foreign(version)))
+
+    assert len(told) == (said is not None)
+    assert all(str(said) in one and one.startswith("model-1: ") for one in told)
 
 
 def test_the_model_is_observed_as_any_cluster() -> None:

@@ -10,17 +10,20 @@ import pytest
 
 from cmhot.clock import NS_PER_S
 from cmhot.cluster.model import ModelCluster
-from cmhot.cluster.port import POD
+from cmhot.cluster.port import NODE, POD
 from cmhot.collector.begin import collect
 from cmhot.collector.preflight import estimate_load
 from cmhot.errors import ClusterError, ForbiddenError
 from cmhot.kubelet.settings import Setting, Strategy
 from cmhot.kubelet.uses import CONFIG_MAP
+from cmhot.plots.figure import Material
+from cmhot.plots.publishing import render
 from cmhot.runs.plan import Plan, expected_duration_s
 from cmhot.runs.rundir import read_run
+from cmhot.statistics.summarise import summarise
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from cmhot.collector.progress import Progress
@@ -46,6 +49,36 @@ def test_every_trial_is_accounted_for(tmp_path: Path) -> None:
     assert len(rows) == len(trials) * 6
     assert set(rows["status"]) == {"observed"}
     assert rows["delay_s"].max() < 16.2
+
+
+class Foreign(ModelCluster):
+    """A cluster whose nodes name no version of a kubelet."""
+
+    def pages(self, kind: Kind, **chosen: Any) -> Iterator[Sequence[dict[str, Any]]]:  # noqa: ANN401
+        """Give them another version."""
+        for page in super().pages(kind, **chosen):
+            found = json.loads(json.dumps(page))
+            for node in found if kind == NODE else ():
+                node["status"]["nodeInfo"]["kubeletVersion"] = "v1.11.0-vk"
+            yield found
+
+
+def test_kubelets_without_a_law_are_measured_without_it(tmp_path: Path) -> None:
+    """Nothing is refused at the end; that no law is known is told beforehand."""
+    told: list[str] = []
+    cluster = Foreign((Setting(5), Setting(5, Strategy.CACHE, 15)))
+    plan = Plan(pods=3, duration_s=60, seed=7)
+
+    path = collect(cluster, plan, out=tmp_path, tell=told.append)
+
+    assert ["no law is known for kubelet v1.11.0-vk" in line for line in told] == [True]
+    assert read_run(path).meta["status"] == "complete"
+    summary = summarise([path])
+    assert [one.law["mean_s"] for one in summary.settings] == [None, None]
+    assert all(one.counts["n_delays"] > 0 for one in summary.settings)
+    assert "law" not in summary.to_text()
+    material = Material(paths=(path,))
+    assert render("headline", material, picture=tmp_path / "h.svg").picture.is_file()
 
 
 def test_phases_are_scrambled_before_the_first_trial(tmp_path: Path) -> None:

@@ -54,7 +54,12 @@ class Cluster(ModelCluster):
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
     """Stand in for the model."""
     made = Cluster()
-    monkeypatch.setattr("cmhot.cluster.targets.connect", lambda _: made)
+
+    def connect(target: str | None) -> Cluster:
+        assert target == "model"
+        return made
+
+    monkeypatch.setattr("cmhot.cluster.targets.connect", connect)
     return made
 
 
@@ -73,7 +78,7 @@ def test_an_invalid_run_ends_with_1_and_names_the_check(
 
 
 def test_a_killed_run_goes_on(tmp_path: Path, cluster: Cluster) -> None:
-    """``--resume`` needs no option but the target."""
+    """``--resume`` needs no option: the run says on which target it was begun."""
     cluster.kept = tmp_path / "kept"
     with pytest.raises(Killed):
         CliRunner().invoke(
@@ -81,9 +86,7 @@ def test_a_killed_run_goes_on(tmp_path: Path, cluster: Cluster) -> None:
         )
     cluster.kept = None
 
-    answer = CliRunner().invoke(
-        cli, ["collect", "--target", "model", "--resume", str(tmp_path / "kept")]
-    )
+    answer = CliRunner().invoke(cli, ["collect", "--resume", str(tmp_path / "kept")])
 
     assert answer.exit_code == 0, answer.stderr
     assert answer.stdout == f"{tmp_path / 'kept'}\n"

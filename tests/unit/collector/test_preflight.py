@@ -9,7 +9,7 @@ import pytest
 from cmhot.cluster import rights
 from cmhot.cluster.model import ModelCluster
 from cmhot.cluster.port import NAMESPACE, NODE, Authorising
-from cmhot.collector.monitoring import read_every_s
+from cmhot.cluster.probe import read_every_s
 from cmhot.collector.preflight import (
     LIMITS,
     QUOTA,
@@ -210,7 +210,7 @@ def test_pod_security_is_told() -> None:
 
 def tainted(name: str, *taints: dict[str, str]) -> dict[str, Any]:
     """Make a node with taints."""
-    info = {"kubeletVersion": "v1", "containerRuntimeVersion": "c"}
+    info = {"kubeletVersion": "v1.37.1", "containerRuntimeVersion": "c"}
     return {
         "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}},
         "spec": {"taints": list(taints)},

@@ -5,7 +5,18 @@ from __future__ import annotations
 import pytest
 
 from cmhot.errors import UsageError
-from cmhot.kubelet.eras import CURRENT, ERAS, Invalidation, Timing, era_of
+from cmhot.kubelet.eras import (
+    CURRENT,
+    ERAS,
+    Invalidation,
+    Timing,
+    caveat,
+    era_of,
+    find_era,
+)
+from cmhot.kubelet.settings import Setting
+from cmhot.law import law_for, reads_at_every_sync
+from cmhot.law.prediction import predict
 
 
 @pytest.mark.parametrize(
@@ -52,6 +63,24 @@ def test_what_is_no_version_is_refused(nonsense: str) -> None:
     """A typing error is not taken for today's kubelet; the message says what is."""
     with pytest.raises(UsageError, match=r"is no version.*1\.28 or v1\.28\.15"):
         era_of(nonsense)
+
+
+@pytest.mark.parametrize("version", ["fake", "kwok-v0.7.0", "v1.11.0-vk", "v1.8.15"])
+def test_no_law_is_known_for_what_is_no_kubelet(version: str) -> None:
+    """By no strategy, and no kubelet's law stands in; only `era_of` refuses it."""
+    assert find_era(version) is None
+    assert law_for(Setting(60), kubernetes=version) is None
+    assert reads_at_every_sync(Setting(60), version) is None
+    assert "no law is known" in str(caveat(version))
+    with pytest.raises(UsageError):
+        predict(Setting(60), kubernetes=version)
+
+
+def test_a_newer_version_is_assumed_to_be_alike() -> None:
+    """Else each release of Kubernetes would end every comparison; it is told."""
+    assert find_era("v1.99.0") is CURRENT
+    assert "newer than 1.37" in str(caveat("v1.99.0"))
+    assert caveat("v1.37.1") is caveat(None) is None
 
 
 def test_eras_are_in_order() -> None:
