@@ -2,8 +2,9 @@
 
 Its YAML (sigs.k8s.io/yaml) differs from PyYAML's: what looks like a date or a time of
 day stays text, ``=`` is text, and any kind of list stands for its items.
-`make kubectl` compares both. `kubectl` also takes an object without a name, and a tab
-within braces; it refuses JSON's escape of a slash in YAML.
+`make kubectl` compares both. `kubectl` also takes an object without a name, a tab
+within braces, and what follows the end of a document; it refuses JSON's escape of a
+slash in YAML, and YAML in braces that is no JSON.
 """
 
 from __future__ import annotations

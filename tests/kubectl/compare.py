@@ -386,8 +386,12 @@ def compare_manifests(kubectl: str, many: int, seed: int) -> Counter[str]:
 READ_SO = (
     (r"needs apiVersion, kind and metadata\.name", "an object without a name is none"),
     (r"found character '\\t'|found a tab", "a tab where YAML has none"),
+    ("expected '<document start>'", "nothing follows the end of a document"),
 )
-READ_HERE = (("unknown escape character", "a slash may be escaped"),)
+READ_HERE = (
+    ("unknown escape character", "a slash may be escaped"),
+    ("json: offset", "what is no JSON may be YAML in braces"),
+)
 """What is read otherwise than kubectl does, by the words of a refusal, and why."""
 
 
