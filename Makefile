@@ -10,7 +10,7 @@ READY   := .venv/ready
 
 .DEFAULT_GOAL := help
 .PHONY: help report jupyter docs test check format bench studies coverage remedies faults \
-  containers fuzz kubectl load soak vm-test lock wheel clean study publish verify-data ship-data
+  containers fuzz kubectl load soak vm-test lock wheel clean study publish verify-data replicate ship-data
 
 help:  ## what there is
 	@echo 'cmhot: when do pods see a changed ConfigMap?'
@@ -144,6 +144,9 @@ lock: $(READY)  ## pin the dependencies anew (needs uv)
 	  --no-emit-index-url --python-version 3.11 --upgrade - -o requirements-go.lock
 
 RUNS ?= data/testbed-2026-11-24/main
+
+replicate: $(READY)  ## half an hour on a cluster of yours (NAME=… TARGET=context:…)
+	@$(RUN) studies.replicate '$(NAME)' --target '$(TARGET)'
 
 ship-data: $(READY)  ## the data that cmhot figure draws without a run (RUNS='DIR …')
 	@.venv/bin/python tools/ship_data.py $(RUNS)

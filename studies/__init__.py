@@ -14,6 +14,7 @@ What was found?                        `findings`, from       ``make publish``,
                                        by `findings_page`,
                                        `deviations` and
                                        `headline`
+Is it so on a cluster of yours?        `replicate`            ``make replicate``
 Does other code find the same?         `recomputation`        ``make verify-data``
 Does the law agree with the model?     `law`                  ``make studies``
 Does the model agree with kubelets?    `kubelet`              ``make studies``

@@ -22,7 +22,7 @@ from cmhot.law.prediction import predict
 from cmhot.runs.delays import delays, pool
 from cmhot.runs.rundir import read_run
 from cmhot.runs.sync_intervals import refresh_intervals
-from studies import closed, deviations, headline, protocol, verdicts
+from studies import closed, deviations, headline, protocol, replicate, verdicts
 from studies.findings_page import page
 from studies.publish import DATA
 
@@ -36,6 +36,8 @@ DIGITS = 6
 """Of every number: sums of floats differ in the last bits from machine to machine."""
 ELSEWHERE = DATA.parent / "kubelet-1.9.6"
 """Runs on the kubelet of the quoted experiment, collected elsewhere."""
+REPLICATIONS = DATA.parent / "replications"
+"""Anonymous runs of others, as docs/REPLICATE.md asks for them."""
 SHAPED = ("slow", "usual")
 """Runs whose cells have a shape."""
 
@@ -140,11 +142,21 @@ def of_elsewhere() -> dict[str, Rows]:
     Collector and nodes had one clock there; the bounds in the runs' ``clock.jsonl``
     are looser than that, since exec did not work, and nothing is corrected by them.
     """
-    rows = []
+    rows: Rows = []
     for path in sorted(ELSEWHERE.glob("*/run.json")):
         run = read_run(path.parent)
-        rows.append(verdicts.elsewhere(replace(run, clock=run.clock.iloc[:0])))
+        rows += verdicts.beside_law(replace(run, clock=run.clock.iloc[:0]))
     return {"elsewhere": rows}
+
+
+def of_replications() -> dict[str, Rows]:
+    """Describe what others collected on clusters of theirs, with their own clocks."""
+    rows: Rows = []
+    for path in sorted(REPLICATIONS.glob("*/run.json")):
+        about = json.loads((path.parent / replicate.ABOUT).read_bytes())
+        own = verdicts.beside_law(read_run(path.parent))
+        rows += [{**row, "about": about} for row in own]
+    return {"replications": rows}
 
 
 def of_protocol() -> dict[str, Any]:
@@ -170,6 +182,7 @@ PARTS: tuple[Callable[[], dict[str, Any]], ...] = (
     of_eras,
     of_others,
     of_elsewhere,
+    of_replications,
     of_protocol,
 )
 """Independent of each other, the longest first."""

@@ -32,6 +32,7 @@ def page(numbers: Numbers) -> str:
         _populations(numbers),
         _verdicts(numbers),
         _protocol(numbers),
+        _replications(numbers),
         _limits(),
     ]
     return "\n\n".join(part.strip() for part in parts) + "\n"
@@ -588,6 +589,32 @@ checks say is:
 {pages.table(["run", "status", "failed checks"], rows)}
 
 {why}"""
+
+
+def _replications(numbers: Numbers) -> str:
+    rows = [
+        [
+            row["run"],
+            ", ".join(
+                [row["kubelet"], *row["about"]["runtimes"], *row["about"]["machines"]]
+            ),
+            row["setting"],
+            row["pods"],
+            f"{row['n_delays']:,}",
+            _limited(row["p50_s"], row["p50_95"]),
+            f"{row['law']['p50_s']:.1f}",
+            _limited(row["p99_s"], row["p99_95"]),
+            f"{row['law']['p99_s']:.1f}",
+            row["status"],
+        ]
+        for row in numbers["replications"]
+    ]
+    heads = ["run", "where", "setting", "pods", "delays", "p50, s (95 %)", "law"]
+    table = pages.table([*heads, "p99, s (95 %)", "law", "status"], rows)
+    return f"""## On clusters of others
+{table if rows else "None has come yet."}
+
+[How to make one](REPLICATE.md), in half an hour."""
 
 
 def _limits() -> str:

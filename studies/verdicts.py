@@ -19,6 +19,7 @@ from cmhot.law import interval_pmf, law_for, reads_at_every_sync
 from cmhot.law.prediction import predict
 from cmhot.runs import schema
 from cmhot.runs.delays import delays
+from cmhot.runs.rundir import kubelet_version
 from cmhot.runs.sync_intervals import refresh_intervals
 from cmhot.statistics import (
     cdf_bounds,
@@ -619,13 +620,40 @@ def width(described: Iterable[Mapping[str, Any]]) -> Rows:
     ]
 
 
-def elsewhere(run: Run) -> dict[str, Any]:
-    """Describe a run on an old kubelet beside the law of its era."""
-    refresh, rows = refresh_intervals(run), delays(run)
-    (version,) = set(run.meta["kubelets"].values())
-    (setting,) = by_setting(refresh)
+def beside_law(run: Run) -> Rows:
+    """Describe each setting of a run made elsewhere, beside its kubelets' law."""
+    refreshes, waits = by_setting(refresh_intervals(run)), by_setting(delays(run))
+    found = []
+    for setting, refresh in refreshes.items():
+        for version, nodes in _nodes_by_version(run, refresh).items():
+            own = refresh[refresh["node"].isin(nodes)]
+            waited = waits[setting]
+            rows = waited[waited["node"].isin(nodes)]
+            found.append(
+                {
+                    "run": run.path.name,
+                    "status": run.meta["status"],
+                    "kubelet": version,
+                    **_beside_law(setting, version, own, rows),
+                }
+            )
+    return found
+
+
+def _nodes_by_version(run: Run, refresh: pd.DataFrame) -> dict[str, list[str]]:
+    """Group the nodes of a table by what their kubelets say of themselves."""
+    found: dict[str, list[str]] = {}
+    for node in sorted(refresh["node"].astype(str).unique()):
+        found.setdefault(kubelet_version(run.meta, node) or "", []).append(node)
+    return found
+
+
+def _beside_law(
+    setting: Setting, version: str, refresh: pd.DataFrame, rows: pd.DataFrame
+) -> dict[str, Any]:
     cached = reads_at_every_sync(setting, version) is False
-    sharers = int(refresh["pod"].nunique()) if cached else 1
+    pods, nodes = int(refresh["pod"].nunique()), int(refresh["node"].nunique())
+    sharers = pods // nodes if cached else 1
     law = law_for(setting, sharers=sharers, kubernetes=version, timing=TYPICAL)
     assert law is not None, "each run says its setting and its TTL"  # noqa: S101
     blocks = interval_blocks(refresh, law=law, kubernetes=version)
@@ -636,11 +664,8 @@ def elsewhere(run: Run) -> dict[str, Any]:
     at = int(np.abs(blocks.t - TEN_S).argmin())
     enough = blocks.shortfall() is None
     return {
-        "run": run.path.name,
-        "status": run.meta["status"],
-        "kubelet": version,
         "setting": str(setting),
-        "pods": int(refresh["pod"].nunique()),
+        "pods": pods,
         "sharers": sharers,
         "n_delays": len(seconds),
         "n_publications": len(refresh),
