@@ -4,6 +4,7 @@
 question                               file                   runs by
 =====================================  =====================  ==========================
 What does the study expect?            `protocol`             ``-m studies.protocol``
+What does its second edition expect?   `second`               ``-m studies.second``
 Is it so on real kubelets?             `study`, which runs    ``make study``
                                        `eras`, `forced`,
                                        `never`, `closed` and

@@ -25,7 +25,7 @@ from cmhot.collector.begin import collect
 from cmhot.errors import CmhotError
 from cmhot.runs.plan import Plan
 from cmhot.runs.rundir import read_meta
-from studies import eras
+from studies import eras, second
 from studies.disturbed import KINDS
 from studies.protocol import BATCHES
 
@@ -172,15 +172,16 @@ def run_experiment(one: Experiment, out: Path) -> bool:
     help="Folder of runs; those that are there and complete stay.",
 )
 def main(names: tuple[str, ...], out: Path) -> None:
-    """Make all parts of the study, or some."""
+    """Make all parts of the first edition of the study, or some parts of either."""
     out.mkdir(parents=True, exist_ok=True)
-    known = [one.name for one in (*BATCHES, *EXPERIMENTS)]
+    first = [one.name for one in (*BATCHES, *EXPERIMENTS)]
+    known = [*first, *(one.name for one in second.BATCHES)]
     if not set(names) <= set(known):
         raise click.UsageError(f"the study has these parts: {', '.join(known)}")
-    results = [run_batch(one, out) for one in BATCHES if one.name in (names or known)]
-    results += [
-        run_experiment(one, out) for one in EXPERIMENTS if one.name in (names or known)
-    ]
+    wanted = names or first
+    batches = (*BATCHES, *second.BATCHES)
+    results = [run_batch(one, out) for one in batches if one.name in wanted]
+    results += [run_experiment(one, out) for one in EXPERIMENTS if one.name in wanted]
     sys.exit(0 if all(results) else 1)
 
 
