@@ -153,14 +153,25 @@ class Front:
         return self.inner.run_in(pod, command, namespace=namespace, container=container)
 
     def capture(
-        self, pod: str, command: Sequence[str], *, namespace: str, container: str
+        self,
+        pod: str,
+        command: Sequence[str],
+        *,
+        namespace: str,
+        container: str,
+        timeout_s: float | None = None,
     ) -> Captured:
         """Pass it on, as `run_in`."""
         self.passing("get", "pods/exec", pod)
         self.passing("create", "pods/exec", pod)
         return self.inner.capture(
-            pod, command, namespace=namespace, container=container
+            pod, command, namespace=namespace, container=container, timeout_s=timeout_s
         )
+
+    def events(self, pod: str, *, namespace: str) -> Sequence[dict[str, Any]]:
+        """Pass it on."""
+        self.passing("list", "events", pod)
+        return self.inner.events(pod, namespace=namespace)
 
     def add_ephemeral(
         self, pod: str, container: Mapping[str, Any], *, namespace: str

@@ -168,7 +168,7 @@ def apply(
     else:
         for one in waited:
             click.echo(one.to_text())
-    if not all(one.landed for one in waited):
+    if not all(one.ok for one in waited):
         raise click.exceptions.Exit(1)
 
 
@@ -245,7 +245,7 @@ def wait(
         tell=reporter(),
     )
     click.echo(json.dumps(waited.to_dict(), indent=2) if as_json else waited.to_text())
-    if not waited.landed:
+    if not waited.ok:
         raise click.exceptions.Exit(1)
 
 

@@ -31,7 +31,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 from cmhot.clock import NS_PER_S, SystemClock
 from cmhot.cluster import answers
 from cmhot.cluster.kubeconfig import load_pair, read_access, split_proxy
-from cmhot.cluster.port import CONFLICT, FIELD_MANAGER, NODE, POD, Captured
+from cmhot.cluster.port import CONFLICT, EVENT, FIELD_MANAGER, NODE, POD, Captured
 from cmhot.cluster.rights import CONFIGZ
 from cmhot.errors import (
     ClusterError,
@@ -130,8 +130,10 @@ class Connection:
             headers = {"proxy-authorization": f"Basic {encoded}"}
         return urllib3.ProxyManager(self.proxy, proxy_headers=headers, **options)
 
-    def stream(self, address: str, protocol: str) -> WebSocket:
-        """Open a WebSocket; without an answer it gives up after `READ_TIMEOUT_S`."""
+    def stream(
+        self, address: str, protocol: str, *, timeout_s: float = READ_TIMEOUT_S
+    ) -> WebSocket:
+        """Open a WebSocket; without an answer it gives up in time."""
         from websocket import WebSocket  # noqa: PLC0415 - few commands run another
 
         sslopt: dict[str, Any] = {}
@@ -155,7 +157,7 @@ class Connection:
             f"ws{self.host.removeprefix('http')}{address}",
             header=[] if who is None else [f"Authorization: {who}"],
             subprotocols=[protocol],
-            timeout=READ_TIMEOUT_S,
+            timeout=timeout_s,
             redirect_limit=0,
             **options,
         )
@@ -490,11 +492,22 @@ class Kube:
         return told[_STDOUT].decode(errors="replace")
 
     def capture(
-        self, pod: str, command: Sequence[str], *, namespace: str, container: str
+        self,
+        pod: str,
+        command: Sequence[str],
+        *,
+        namespace: str,
+        container: str,
+        timeout_s: float | None = None,
     ) -> Captured:
         """Run a command as `run_in` does, but keep its bytes and how it ended."""
         ended, told = self._exec(
-            pod, command, namespace=namespace, container=container, complaints=True
+            pod,
+            command,
+            namespace=namespace,
+            container=container,
+            complaints=True,
+            timeout_s=READ_TIMEOUT_S if timeout_s is None else timeout_s,
         )
         code, why = None, "no end in time"
         if ended:
@@ -511,6 +524,7 @@ class Kube:
         namespace: str,
         container: str,
         complaints: bool,
+        timeout_s: float = READ_TIMEOUT_S,
     ) -> tuple[bool, dict[int, bytearray]]:
         """Run a command over a WebSocket; tell whether it ended, and what it wrote.
 
@@ -531,9 +545,11 @@ class Kube:
             ("stderr", str(complaints).lower()),
         ]
         told = {channel: bytearray() for channel in (_STDOUT, _STDERR, _ERROR)}
-        until_s = self.clock.monotonic() + READ_TIMEOUT_S
+        until_s = self.clock.monotonic() + timeout_s
         try:
-            opened = self._connection.stream(_address(path, query), CHANNELS)
+            opened = self._connection.stream(
+                _address(path, query), CHANNELS, timeout_s=timeout_s
+            )
         except (WebSocketException, OSError, ValueError) as error:
             raise answers.refused_stream(error, path) from error
         try:
@@ -560,6 +576,14 @@ class Kube:
         finally:
             opened.shutdown()  # type: ignore[no-untyped-call]
         return False, told
+
+    def events(self, pod: str, *, namespace: str) -> Sequence[dict[str, Any]]:
+        """Ask for events whose object is the pod."""
+        path = self._path(EVENT, None, namespace)
+        about = f"involvedObject.kind=Pod,involvedObject.name={pod}"
+        query = {"fieldSelector": about, "limit": PAGE}
+        found: Sequence[dict[str, Any]] = self._json("GET", path, query=query)["items"]
+        return sorted(found, key=_when)
 
     def add_ephemeral(
         self, pod: str, container: Mapping[str, Any], *, namespace: str
@@ -701,6 +725,17 @@ def _no_kubelet(node: str, way: str, error: Exception) -> ClusterError:
     return ClusterError(
         f"the kubelet of {node} did not answer by {way} ({type(error).__name__}): is "
         "the node well, and may its port be reached from there?"
+    )
+
+
+def _when(event: Mapping[str, Any]) -> str:
+    """Say when an event was last seen; its fields are in UTC."""
+    series = event.get("series") or {}
+    return str(
+        series.get("lastObservedTime")
+        or event.get("lastTimestamp")
+        or event.get("eventTime")
+        or ""
     )
 
 

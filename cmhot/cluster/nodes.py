@@ -268,6 +268,22 @@ def _unfit(nodes: Sequence[Object]) -> dict[str, str]:
     return found
 
 
+def unready_nodes(cluster: Cluster, names: Collection[str]) -> dict[str, str]:
+    """Say of nodes that are not Ready since when, so far as nodes may be listed."""
+    found = {}
+    try:
+        for page in cluster.pages(NODE) if names else ():
+            for node in page:
+                if (name := node["metadata"]["name"]) not in names:
+                    continue
+                for one in (node.get("status") or {}).get("conditions") or ():
+                    if one["type"] == "Ready" and one["status"] != "True":
+                        found[name] = f"NotReady since {one.get('lastTransitionTime')}"
+    except ClusterError:
+        return found
+    return found
+
+
 def _is_meant(
     node: Object, wanted: set[str] | None, placement: Placement | None
 ) -> bool:

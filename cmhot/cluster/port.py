@@ -28,6 +28,7 @@ FIELD_MANAGER = "cmhot"
 MANAGED_BY = {"app.kubernetes.io/managed-by": "cmhot"}
 """On everything that we create, so that it can be found and removed."""
 POD = Kind("v1", "pods")
+EVENT = Kind("v1", "events")
 NAMESPACE = Kind("v1", "namespaces", namespaced=False)
 NODE = Kind("v1", "nodes", namespaced=False)
 DEPLOYMENT = Kind("apps/v1", "deployments")
@@ -160,9 +161,21 @@ class Cluster(Protocol):
         """Return the configuration that a kubelet itself reports (/configz)."""
 
     def capture(
-        self, pod: str, command: Sequence[str], *, namespace: str, container: str
+        self,
+        pod: str,
+        command: Sequence[str],
+        *,
+        namespace: str,
+        container: str,
+        timeout_s: float | None = None,
     ) -> Captured:
-        """Run a command in a container; its failure is an answer, not an error."""
+        """Run a command in a container; its failure is an answer, not an error.
+
+        It has so many seconds from the request to its end; None: half a minute.
+        """
+
+    def events(self, pod: str, *, namespace: str) -> Sequence[dict[str, Any]]:
+        """Return the events about a pod, the latest last."""
 
     def pages(
         self,

@@ -165,6 +165,8 @@ def _on_workloads(commands: tuple[Command, ...], **purposes: str) -> tuple[Right
 
 
 _TEMPLATES = "to know the workloads without pods, and what their templates say"
+_NEXT_RUN = "to say whose next run uses an object that no pod uses now"
+_EVENTS = _rights("list", "events", "to say why pods do not run", commands=_BOTH)
 _LISTED = _on_workloads(("explain", "wait"), list=_TEMPLATES)
 _LOOK = _rights(
     "get create", "pods/exec", "to see which content containers hold", commands=_BOTH
@@ -185,6 +187,8 @@ FOR_COMMAND: dict[Command, tuple[Right, ...]] = {
             ),
         ),
         *_LISTED,
+        *_rights("list", "cronjobs", _NEXT_RUN, group="batch", commands=("wait",)),
+        *_EVENTS,
         *_LOOK,
     ),
     "refresh": (
@@ -194,6 +198,7 @@ FOR_COMMAND: dict[Command, tuple[Right, ...]] = {
             get="to follow the workload that is refreshed",
             patch="to roll the workload out, or to scale it (rollout, recreate)",
         ),
+        *_EVENTS,
         *_LOOK,
         *_rights("patch", "pods", "to touch pods (annotate)", commands=("refresh",)),
         *_rights(

@@ -16,7 +16,6 @@ import re
 import threading
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cmhot.clock import NS_PER_S
@@ -32,7 +31,7 @@ from cmhot.kubelet.view import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from cmhot.cluster.port import Captured, Cluster
     from cmhot.kubelet.uses import Object, Reference, Use
@@ -46,11 +45,17 @@ AT_ONCE = 8
 ENVIRON = "/proc/self/environ"
 """Of `cat` itself: the runtime gives it what it gives to the container's processes."""
 FIRST_ENVIRON = "/proc/1/environ"
-"""Of the first process, seen from an ephemeral container beside it."""
+"""Of the first process, which may have changed or dropped what it was given."""
+BETWEEN, _LINE_BETWEEN = "/proc/sys/kernel/ostype", b"Linux\n"
+"""A file with a line that no block of variables contains, and that line."""
 _BOTH = 'cat "$@" && ls -A "$0"'
 """Reads files, and lists a folder behind them."""
 FILES_AT_ONCE = 100
 """Paths on one command line."""
+BYTES_AT_ONCE = 8 * 2**20
+"""Of the files that one command reads."""
+LOOK_S = 10.0
+"""Longest time for one command."""
 START_S = 30.0
 """Longest time for an ephemeral container to start: its image may be pulled."""
 POLL_S = 0.5
@@ -59,7 +64,10 @@ MOST_IN_VAIN = 3
 _BY_HAND = "see for yourself, by kubectl exec"
 _LATER = "see whether the later source has them: then its value counts, and not this"
 _SUB_PATH = "name a key of the object in its subPath, and roll the workload out"
-_BLOCKED = "put back what is missing, or make it optional: then all keys are renewed"
+_BLOCKED = (
+    "put back what is missing, or make it optional: then all keys are renewed, within "
+    "two minutes or so, since the kubelet tries a blocked volume more and more seldom"
+)
 _REMOVED = "replace the pod to be sure: cmhot refresh --method rollout"
 _EVERYWHERE = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
 """Names that every kubelet puts into an environment; from 1.32 on any without =."""
@@ -69,10 +77,24 @@ _OF_THE_RUNTIME = re.compile(
 )
 """Variables that runtimes and Services give to every container."""
 _ASK = "see whether commands run there: kubectl exec"
+_DENIED = re.compile(r"cat: .+?ermission denied")
+_MODE = (
+    "the app itself cannot read it either: give the volume a defaultMode, or the pod "
+    "an fsGroup, by which its user may"
+)
+_DROPPED = "see in the app itself what it has made of its environment"
+_BLOCKS = (ENVIRON, BETWEEN, FIRST_ENVIRON)
+_BESIDE = (FIRST_ENVIRON,)
+_REFUSES = re.compile(r"denied (the )?request")
+"""In the words of what refuses a command in one pod; a missing right is one in all."""
+_REFUSED = "ask who refuses it, or see for yourself in the app"
+SHORTEST_S = 0.1
+"""Time for a command that is begun just before the end."""
 _NOT_RUN = {126, 127}
 """Exit codes by which a runtime says that there is no such program."""
 _MISSING = re.compile(
-    r"executable file|not found in \$PATH|no such file", re.IGNORECASE
+    r"executable file|not found in \$PATH|no such file|cannot find the file",
+    re.IGNORECASE,
 )
 """How runtimes complain of a program that is not there."""
 
@@ -124,6 +146,8 @@ class Inspection:
     state: ContentState
     why: str = ""  # in words, for all but FRESH
     remedy: str = ""  # empty: what helps all in this state
+    note: str = ""  # what else was seen of one that is FRESH
+    in_vain: bool = False  # no sync of the pod changes it
     held: Mapping[str, str | None] = field(default_factory=dict)
     """From the object's keys to what was there, where content was asked for;
     None: nothing was, or it could not be read."""
@@ -155,7 +179,7 @@ def container_uses(
 def _has_ended(pod: Object, use: Use) -> bool:
     """Tell whether a container is over and will not be started again."""
     state = _status(pod, use.container).get("state") or {}
-    if "terminated" not in state:
+    if "terminated" not in state or use.role is Role.SIDECAR:
         return False
     if use.role is Role.EPHEMERAL:
         return True
@@ -204,6 +228,7 @@ def inspect(
     through: str | None = None,
     is_repeated: bool = True,
     reads: bool = False,
+    until_s: float | None = None,
 ) -> Inspection:
     """Compare what a container holds with what an object gives it now.
 
@@ -221,6 +246,9 @@ def inspect(
         Whether a container that gives no answer will be inspected again.
     reads
         Whether to read what is there, too (`Inspection.held`).
+    until_s
+        By the cluster's monotonic clock, when the last command has to have ended;
+        None: each has `LOOK_S`.
 
     Raises
     ------
@@ -229,17 +257,30 @@ def inspect(
     UnreachableError
         There was no answer, and it will not be inspected again.
     """
-    run = partial(
-        cluster.capture,
-        part.name,
-        namespace=objects.namespace,
-        container=through or part.container,
-    )
+    if _is_windows(part.pod):
+        why = "it is a Windows container, which has no cat and no /proc"
+        return Inspection(ContentState.UNREADABLE, why, _BY_HAND)
+
+    def run(command: Sequence[str]) -> Captured:
+        left_s = LOOK_S
+        if until_s is not None:
+            left_s = min(left_s, until_s - cluster.clock.monotonic())
+        return cluster.capture(
+            part.name,
+            command,
+            namespace=objects.namespace,
+            container=through or part.container,
+            timeout_s=max(left_s, SHORTEST_S),
+        )
+
     try:
         wanted = _expected(part, reference, objects)
         found = _inspect(run, part, wanted, is_beside=through is not None)
-    except ForbiddenError:
-        raise
+    except ForbiddenError as error:
+        if not _REFUSES.search(str(error)):
+            raise
+        why = f"no command may be run there: {_in_a_line(str(error))}"
+        found = Inspection(ContentState.UNREADABLE, why, _REFUSED)
     except UnreachableError as error:
         if not is_repeated:
             raise
@@ -253,7 +294,7 @@ def inspect(
 
 def unanswered(error: ClusterError | str) -> Inspection:
     """Say that a container gave no answer."""
-    why = f"it could not be asked: {error}"
+    why = f"it could not be asked: {_in_a_line(str(error))}"
     return Inspection(ContentState.PENDING, why, _ASK)
 
 
@@ -388,7 +429,7 @@ def _files(run: Run, wanted: _Expected, root: str) -> Inspection:
     for mount, folder in wanted.folders.items():
         if folder.names_nothing:
             why = f"its subPath at {mount} names no key: it is an empty folder"
-            return Inspection(ContentState.STALE, why, _SUB_PATH)
+            return Inspection(ContentState.STALE, why, _SUB_PATH, in_vain=True)
     blocked = [one.blocked for one in wanted.folders.values() if one.blocked]
     if not blocked and (at_once := _both(run, wanted, root)) is not None:
         return at_once
@@ -400,7 +441,7 @@ def _files(run: Run, wanted: _Expected, root: str) -> Inspection:
     if is_unread or not (by_itself or (blocked and found.state is ContentState.STALE)):
         return found
     why = f"the kubelet cannot renew its volume, since {blocked[0]}"
-    return Inspection(ContentState.STALE, why, _BLOCKED)
+    return Inspection(ContentState.STALE, why, _BLOCKED, in_vain=True)
 
 
 def _both(run: Run, wanted: _Expected, root: str) -> Inspection | None:
@@ -415,6 +456,8 @@ def _both(run: Run, wanted: _Expected, root: str) -> Inspection | None:
     if not paths or len(paths) > FILES_AT_ONCE or len(listed) != 1:
         return None
     if any(wanted.places[path].content is None for path in paths):
+        return None
+    if 2 * sum(len(wanted.of(path)) for path in paths) > BYTES_AT_ONCE:
         return None
     (folder,) = listed
     order = paths if len(paths) == 1 else [*paths, *paths[::-1]]
@@ -437,25 +480,39 @@ def _same_files(run: Run, wanted: _Expected, root: str) -> Inspection:
 
     A single reading would also pass if bytes had moved from one file to the next.
     """
-    paths = sorted(wanted.places)
-    for start in range(0, len(paths), FILES_AT_ONCE):
-        some = paths[start : start + FILES_AT_ONCE]
+    for some in _portions(wanted):
         for order in [some] if len(some) == 1 else [some, some[::-1]]:
             answer = run(["cat", *(f"{root}{path}" for path in order)])
             if (unread := _not_run(answer)) is not None:
                 return unread
-            if answer.code != 0 and "ermission denied" in answer.complaint:
-                return Inspection(ContentState.UNREADABLE, answer.complaint)
+            complaint = _in_a_line(answer.complaint)
+            if answer.code != 0 and "ermission denied" in complaint:
+                denied = _DENIED.findall(complaint) or [complaint]
+                return Inspection(ContentState.UNREADABLE, denied[0], _MODE)
             if answer.code != 0:
-                return Inspection(
-                    ContentState.STALE, f"a file is missing ({answer.complaint})"
-                )
+                why = f"a file is missing ({complaint})"
+                return Inspection(ContentState.STALE, why)
             if not _same(answer.output, b"".join(wanted.of(path) for path in order)):
                 if any(wanted.places[path].content is None for path in order):
                     why = "a later source of its volume, not to be read, may be in it"
                     return Inspection(ContentState.UNREADABLE, why, _LATER)
                 return Inspection(ContentState.STALE, "its files have other content")
     return Inspection(ContentState.FRESH)
+
+
+def _portions(wanted: _Expected) -> Iterator[list[str]]:
+    """Divide the paths into what one command reads."""
+    some: list[str] = []
+    size = 0
+    for path in sorted(wanted.places):
+        more = len(wanted.of(path))
+        if some and (len(some) == FILES_AT_ONCE or size + more > BYTES_AT_ONCE):
+            yield some
+            some, size = [], 0
+        some.append(path)
+        size += more
+    if some:
+        yield some
 
 
 def _without_others(run: Run, wanted: _Expected, root: str) -> Inspection:
@@ -465,8 +522,8 @@ def _without_others(run: Run, wanted: _Expected, root: str) -> Inspection:
             continue
         answer = run(["ls", "-A", f"{root}{mount}"])
         if _not_run(answer) is not None or answer.code != 0:
-            why = f"whether removed keys have gone cannot be seen ({answer.complaint})"
-            return Inspection(ContentState.UNREADABLE, why, _BY_HAND)
+            why = f"whether removed keys have gone cannot be seen ({_in_a_line(answer.complaint)})"
+            return Inspection(ContentState.UNREADABLE, why)
         found = _others(answer.output, folder)
         if found.state is not ContentState.FRESH:
             return found
@@ -492,7 +549,7 @@ def _others(listing: bytes, folder: Folder) -> Inspection:
 
 def _not_run(answer: Captured) -> Inspection | None:
     """Tell a container without `cat` from a command that broke off; None: it ran."""
-    complaint = answer.complaint
+    complaint = _in_a_line(answer.complaint)
     # of a process that has just ended, a runtime misses a file of the kernel
     is_missing = _MISSING.search(complaint) and "/proc/" not in complaint
     if answer.code in _NOT_RUN or (answer.code is None and is_missing):
@@ -507,12 +564,49 @@ def _environment(
     if is_beside and (spec.get("shareProcessNamespace") or spec.get("hostPID")):
         why = "its processes are numbered with those of others"
         return Inspection(ContentState.UNREADABLE, why, _BY_HAND)
-    answer = run(["cat", FIRST_ENVIRON if is_beside else ENVIRON])
+    answer = run(["cat", *(_BESIDE if is_beside else _BLOCKS)])
     if (unread := _not_run(answer)) is not None:
         return unread
-    if answer.code != 0:
-        return Inspection(ContentState.UNREADABLE, answer.complaint)
-    seen = read_environ(answer.output)
+    own, is_there, first = answer.output.partition(_LINE_BETWEEN)
+    if answer.code != 0 and is_beside:
+        return Inspection(
+            ContentState.UNREADABLE, _in_a_line(answer.complaint), _BY_HAND
+        )
+    if answer.code != 0 and not is_there:
+        answer = run(["cat", ENVIRON])
+        own = answer.output
+        if answer.code != 0:
+            why = _in_a_line(answer.complaint)
+            return _not_run(answer) or Inspection(
+                ContentState.UNREADABLE, why, _BY_HAND
+            )
+    found = _same_variables(part, wanted, read_environ(own), is_beside=is_beside)
+    shares = spec.get("shareProcessNamespace") or spec.get("hostPID")
+    if found.state is ContentState.FRESH and first and not shares:
+        return replace(found, note=_changed_by_the_first(wanted, read_environ(first)))
+    return found
+
+
+def _changed_by_the_first(wanted: _Expected, first: Mapping[str, bytes]) -> str:
+    """Say what the first process has made of what it was given; empty: nothing."""
+    names = [one for one in sorted(wanted.places) if wanted.places[one].content]
+    dropped = [one for one in names if one not in first]
+    changed = [one for one in names if one in first and first[one] != wanted.of(one)]
+    found = []
+    if dropped:
+        found.append(f"has dropped {', '.join(dropped[:5])}")
+    if changed:
+        found.append(f"has changed {', '.join(changed[:5])}")
+    return f"its first process {' and '.join(found)}" if found else ""
+
+
+def _same_variables(
+    part: ContainerUses,
+    wanted: _Expected,
+    seen: Mapping[str, bytes],
+    *,
+    is_beside: bool,
+) -> Inspection:
     different = [
         name
         for name in sorted(wanted.places)
@@ -521,6 +615,9 @@ def _environment(
     ]
     if different:
         some = ", ".join(different[:5])
+        if is_beside and not set(different) <= set(seen):
+            why = f"its first process has no {some}: it may have dropped that"
+            return Inspection(ContentState.UNREADABLE, why, _DROPPED)
         if all(
             name in seen and wanted.places[name].content is None for name in different
         ):
@@ -583,6 +680,21 @@ def last_update_ns(stored: Object) -> int | None:
     return round(last.timestamp()) * NS_PER_S
 
 
+def init_read_ns(pod: Object, uses: Sequence[Use]) -> int | None:
+    """Say when the first of init containers began that use an object.
+
+    UTC epoch nanoseconds, of whole seconds of the node's clock; None: none has yet.
+    """
+    states = [_status(pod, use.container).get("state") or {} for use in uses]
+    begun = [
+        dt.datetime.fromisoformat(one["startedAt"]).timestamp() * NS_PER_S
+        for state in states
+        for one in state.values()
+        if one.get("startedAt")
+    ]
+    return None if not begun else round(min(begun))
+
+
 def _same(one: bytes | None, other: bytes) -> bool:
     """Compare by hash, so that what is secret stays in as few places as can be."""
     if one is None:
@@ -613,11 +725,30 @@ def _spec(part: ContainerUses) -> Object:
 
 
 def _why_not(part: ContainerUses, state: Mapping[str, Any]) -> str:
+    """Say why a container does not run, in the kubelet's or the scheduler's words."""
+    status = part.pod.get("status") or {}
+    for one in status.get("conditions") or ():
+        if one["type"] == "PodScheduled" and one["status"] == "False":
+            said = _in_a_line(one.get("message") or one.get("reason") or "")
+            return f"its pod is on no node ({said})"
     for words in state.values():
         if words.get("reason"):
-            return f"it is not running ({words['reason']})"
-    phase = (part.pod.get("status") or {}).get("phase", "unknown")
-    return f"it is not running (the pod is {phase})"
+            said = f"{words['reason']}: {_in_a_line(words.get('message') or '')}"
+            return f"it is not running ({said.removesuffix(': ')})"
+    return f"it is not running (the pod is {status.get('phase', 'unknown')})"
+
+
+def _is_windows(pod: Object) -> bool:
+    """Report whether a pod says that it is for Windows."""
+    spec = pod["spec"]
+    named = (spec.get("os") or {}).get("name")
+    chosen = (spec.get("nodeSelector") or {}).get("kubernetes.io/os")
+    return "windows" in {named, chosen}
+
+
+def _in_a_line(text: str) -> str:
+    """Write a complaint of several lines in one."""
+    return " ".join(text.split())
 
 
 @dataclass(slots=True)

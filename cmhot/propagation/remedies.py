@@ -167,8 +167,10 @@ def _delete(
         words = f"{to_replace(owner, replacement)}; one after the other"
     elif owner.is_refreshed:
         words = "delete the pods one after the other"
+    elif owner.group:
+        words = f"use what {owner} has for it, or delete the pod, if that makes another"
     else:
-        words = f"restart it as {owner} has it, or delete the pod, if another is made"
+        words = f"delete the pod: {owner} makes another"
     return Remedy(words, shell.kubectl("delete", "pod", pod))
 
 

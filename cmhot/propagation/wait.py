@@ -6,18 +6,23 @@ Nothing is changed, unless ephemeral containers are asked for.
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cmhot.clock import NS_PER_S
-from cmhot.cluster.nodes import observe_settings
+from cmhot.cluster.nodes import observe_settings, unready_nodes
 from cmhot.display import Page, Shown, as_lines
-from cmhot.errors import ForbiddenError, NotFoundError, UsageError
+from cmhot.errors import ClusterError, ForbiddenError, NotFoundError, UsageError
 from cmhot.kubelet.uses import Reference, parse_reference
 from cmhot.propagation.inspection import (
+    ContainerUses,
     ContentState,
     EphemeralContainers,
+    Inspection,
+    init_read_ns,
     inspect,
     unanswered,
 )
@@ -32,6 +37,7 @@ from cmhot.propagation.workload import (
     replacement_of,
     selector_of,
     will_use,
+    workload_uses,
 )
 
 if TYPE_CHECKING:
@@ -40,14 +46,21 @@ if TYPE_CHECKING:
     from cmhot.cluster.nodes import ObservedNode
     from cmhot.cluster.port import Cluster
     from cmhot.kubelet.settings import Setting
-    from cmhot.kubelet.uses import Object
-    from cmhot.propagation.inspection import ContainerUses, Inspection
-    from cmhot.propagation.remedies import Remedy
+    from cmhot.kubelet.uses import Object, Use
+    from cmhot.propagation.remedies import Remedy, Shell
     from cmhot.propagation.workload import Workload
 
 
-PAUSE_S = 1.0
-"""Between two rounds: no kubelet syncs a pod more often by itself."""
+PAUSE_S = 0.5
+"""From round to round: so soon is it noticed that the last has it."""
+MOST_REMEDIES = 10
+"""Of a text; the JSON has all."""
+RESTART_S = 15.0
+"""So long after an update, whoever restarts pods of its users is waited for."""
+ASK_S = 2.0
+"""So long the settings of kubelets are waited for; they may come later."""
+MOST_EVENTS = 5
+"""Pods whose events are asked for."""
 
 
 class UnusedError(UsageError):
@@ -68,7 +81,7 @@ class WaitProgress:
     def __str__(self) -> str:
         """Say it for people: ``17 of 20 pods, expected within 41 s``."""
         text = f"{self.fresh} of {self.pods} pods"
-        if self.within_s is None or self.fresh == self.pods:
+        if self.within_s is None or self.fresh >= self.pods:
             return text
         if self.within_s == 0:
             return f"{text}, later than the law allows for idle healthy pods"
@@ -105,8 +118,9 @@ class Laggard:
 
     def __str__(self) -> str:
         """Say it in a line."""
+        home = "on no node" if self.node is None else f"on {self.node}"
         return (
-            f"{self.pod}, container {self.container} "
+            f"{self.pod} ({self.owner}, {home}), container {self.container} "
             f"({self.consumer} {self.where}): {self.why}"
         )
 
@@ -138,9 +152,10 @@ class Waited(Shown):
     pods, fresh
         That use it; that hold it in every container.
     stale
-        Containers that hold something else.
+        Containers in which something else was read.
     unknown
-        Containers that cannot be looked into; they are never assumed to be fresh.
+        Containers that could not be looked into, and those that do not run; they are
+        never assumed to be fresh.
     ignored
         Containers that an update never reaches, left out on request.
     seconds
@@ -149,6 +164,13 @@ class Waited(Shown):
         Pods that got an ephemeral container (``ephemeral``).
     pending
         Workloads of these pods that are still to make others, each with how many.
+    initialised
+        Pods of which init containers alone use it: what these made of it cannot be
+        seen. Those that began before its last change are among `unknown`.
+    remarks
+        What else was seen, such as a first process that has dropped its environment.
+    remedies
+        What helps, each once; those of `stale` and `unknown` are among them.
     """
 
     reference: Reference
@@ -162,6 +184,18 @@ class Waited(Shown):
     seconds: float
     changed: tuple[str, ...] = ()
     pending: tuple[str, ...] = ()
+    initialised: int = 0
+    remarks: tuple[str, ...] = ()
+    remedies: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is left to be waited for, or to be done.
+
+        It has landed, or init containers alone use it, and all have read it since.
+        """
+        is_left = self.stale or self.unknown or self.pending
+        return self.landed or (self.initialised > 0 and not is_left)
 
     def to_dict(self) -> dict[str, Any]:
         """Give it as ``wait --json`` does."""
@@ -177,6 +211,10 @@ class Waited(Shown):
             "seconds": self.seconds,
             "changed": list(self.changed),
             "pending": list(self.pending),
+            "initialised": self.initialised,
+            "ok": self.ok,
+            "remarks": list(self.remarks),
+            "remedies": list(self.remedies),
         }
 
     def to_text(self) -> str:
@@ -190,6 +228,17 @@ class Waited(Shown):
     @property
     def heading(self) -> str:
         """The verdict in a sentence."""
+        if self.initialised and not self.pods:
+            late = len({one.pod for one in self.unknown})
+            what = (
+                f"{late} of {self.initialised} pods started before its last change"
+                if late
+                else f"all {self.initialised} pods started after its last change"
+            )
+            return (
+                f"{self.reference} cannot be seen: only init containers use it, which "
+                f"read it once; {what}"
+            )
         verdict = "has landed in" if self.landed else "has NOT landed: it is in"
         return (
             f"{self.reference} {verdict} {self.fresh} of {self.pods} pods, "
@@ -214,16 +263,12 @@ class Waited(Shown):
         return Page(self.heading, rows, self._notes())
 
     def _notes(self) -> list[str]:
-        laggards = (*self.stale, *self.unknown)
-        notes = [] if self.pods or self.landed else ["no running pod uses it now"]
-        notes += [
-            f"remedy: wait for it: kubectl rollout status {one.split(':')[0]} "
-            f"-n {self.namespace}"
-            for one in self.pending
-        ]
-        notes += [
-            f"remedy: {one}" for one in dict.fromkeys(one.remedy for one in laggards)
-        ]
+        is_there = self.pods or self.initialised or self.landed
+        notes = [] if is_there else ["no running pod uses it now"]
+        notes += [f"note: {one}" for one in self.remarks]
+        notes += [f"remedy: {one}" for one in self.remedies[:MOST_REMEDIES]]
+        if len(self.remedies) > MOST_REMEDIES:
+            notes.append(f"and {len(self.remedies) - MOST_REMEDIES} more (--json)")
         if self.ignored:
             notes.append(
                 f"left out: {self.ignored} uses that no update reaches (env, subPath)"
@@ -372,7 +417,11 @@ class LandingWatch(ContainerWatch):
     on_progress: Callable[[WaitProgress], None] | None = None
     until_s: float = 0.0  # by the cluster's monotonic clock
     nodes: dict[str, ObservedNode] = field(default_factory=dict)
-    pending: dict[Workload, str] = field(default_factory=dict)  # see `pods_to_come`
+    pending: dict[Workload, tuple[str, Object]] = field(default_factory=dict)
+    """Workloads with pods to come (see `pods_to_come`), as they are stored."""
+    restarters: dict[Workload, str] = field(default_factory=dict)
+    """Annotations by which something restarts pods after a change."""
+    _asks_nodes: bool = False
 
     def wait(self, timeout_s: float) -> Waited:
         """Wait so long at most."""
@@ -398,34 +447,69 @@ class LandingWatch(ContainerWatch):
             self.reference,
             self.objects,
             through=through,
+            until_s=self.until_s,
         )
 
     def is_over(self) -> bool:
         """Tell whether waiting on is in vain, or done."""
-        if not (self.rounds or self.parts or self.ignored or self._will_be_used()):
-            who = f"pod of {self.owner}" if self.owner else "running pod"
-            msg = (
-                f"no {who} in {self.namespace} uses {self.reference}: "
-                f"`cmhot explain {self.reference}` says who does"
-            )
-            raise UnusedError(msg)
-        if self.on_progress is not None:
+        is_used = self.parts or self.by_init or self.ignored
+        if not (self.rounds or is_used or self._will_be_used()):
+            raise UnusedError(self._unused())
+        if self.on_progress is not None and (self.parts or not self.by_init):
             self.on_progress(self._progress())
-        if not self.parts:
+        if not (self.parts or self.by_init):
             return bool(self.ignored)
-        seen = [(owner, part, self._state(part)) for owner, part in self.parts]
-        stuck = {
-            owner
-            for owner, part, state in seen
-            if state is ContentState.STALE and not part.updates
+        stuck = {owner for owner, part in self.parts if self._is_stuck(part)}
+        stuck |= {
+            owner for owner, pod, uses in self.by_init if self._is_late(pod, uses)
         }
         if not all(self._is_being_replaced(owner) for owner in sorted(stuck)):
-            return True
+            if not self.is_listed_now:
+                self.list_anew()  # their pods may have gone since
+            return self.is_listed_now
         undecided = {ContentState.STALE, ContentState.PENDING}
-        if any(state in undecided for _, _, state in seen):
+        if stuck or any(self._state(part) in undecided for _, part in self.parts):
             return False
         self.pending = self._pending()
         return not self.pending
+
+    def _is_stuck(self, part: ContainerUses) -> bool:
+        """Tell whether a container will keep its other content while it runs."""
+        seen = self._seen(part)
+        is_stale = seen.state is ContentState.STALE
+        return is_stale and (seen.in_vain or not part.updates)
+
+    def _is_late(self, pod: Object, uses: Sequence[Use]) -> bool:
+        """Tell whether init containers have read the object before its last change."""
+        read_ns = init_read_ns(pod, uses)
+        return read_ns is not None and read_ns <= (self.updated_ns or read_ns)
+
+    def _unused(self) -> str:
+        who = f"pod of {self.owner}" if self.owner else "running pod"
+        runs = [] if self.owner else self._cronjobs()
+        from cmhot.propagation.remedies import Shell  # noqa: PLC0415 - only where it is refused
+
+        shell = Shell.of(self.cluster, self.namespace)
+        more = f"the next run of {', '.join(runs)} will; " if runs else ""
+        return (
+            f"no {who} in {self.namespace} uses {self.reference} in a volume or a "
+            f"variable: {more}who reads it through the API cannot be seen; see "
+            f"`{shell.cmhot('explain', str(self.reference))}`"
+        )
+
+    def _cronjobs(self) -> list[str]:
+        """Name the CronJobs that use the object, so far as may be seen."""
+        try:
+            return [
+                str(found.owner)
+                for page in self.cluster.pages(
+                    KINDS["CronJob"], namespace=self.namespace
+                )
+                for one in page
+                if (found := workload_uses(one, "CronJob", self.reference)).uses
+            ]
+        except (ForbiddenError, NotFoundError):
+            return []
 
     def show(self) -> None:
         """Show nothing: progress is told in each round."""
@@ -453,7 +537,20 @@ class LandingWatch(ContainerWatch):
     def _is_being_replaced(self, owner: Workload) -> bool:
         """Tell whether an owner's pods are being replaced, so far as may be seen."""
         found = self._stored(owner)
-        return found is not None and is_rolling_out(found, owner.kind)
+        if found is None:
+            return False
+        return is_rolling_out(found, owner.kind) or self._may_be_restarted(owner, found)
+
+    def _may_be_restarted(self, owner: Workload, found: Object) -> bool:
+        """Tell whether something that restarts a workload's pods is about to."""
+        from cmhot.propagation.remedies import restarted_by  # noqa: PLC0415 - only for who lags behind
+
+        name = restarted_by(found)
+        if not name or self.updated_ns is None:
+            return False
+        self.restarters[owner] = name
+        waited_s = (self.cluster.clock.utc_ns() - self.updated_ns) / NS_PER_S
+        return waited_s < RESTART_S
 
     def _stored(self, owner: Workload) -> Object | None:
         """Read a workload of `KINDS`; None: it may not be read, or there is none."""
@@ -465,17 +562,18 @@ class LandingWatch(ContainerWatch):
         except (ForbiddenError, NotFoundError):
             return None
 
-    def _pending(self) -> dict[Workload, str]:
+    def _pending(self) -> dict[Workload, tuple[str, Object]]:
         """Say which of the workloads are to make other pods, so far as may be seen."""
         found = {}
-        for owner in sorted({owner for owner, _ in self.parts}):
+        owners = {owner for owner, _ in self.parts}
+        for owner in sorted(owners | {owner for owner, _, _ in self.by_init}):
             stored = self._stored(owner)
             if stored is not None and (to_come := pods_to_come(stored, owner.kind)):
-                found[owner] = to_come
+                found[owner] = to_come, stored
         return found
 
     def _seen(self, part: ContainerUses) -> Inspection:
-        return self.seen.get(part.key) or unanswered("the API server fell silent")
+        return self.seen.get(part.key) or unanswered("no answer yet")
 
     def _state(self, part: ContainerUses) -> ContentState:
         return self._seen(part).state
@@ -501,14 +599,13 @@ class LandingWatch(ContainerWatch):
     def _within_s(self, lagging: Counter[str]) -> float | None:
         """Say within how many seconds the pods on some nodes have it, by the law."""
         if not set(lagging) <= set(self.nodes):
-            names = sorted({*lagging, *self.nodes})
-            found = observe_settings(self.cluster, given=self.given, sample=names)
-            self.nodes = {node.name: node for node in found}
-        if not lagging or self.updated_ns is None:
+            self._ask_nodes(sorted({*lagging, *self.nodes}))
+        is_known = lagging and self.updated_ns is not None
+        if not (is_known and set(lagging) <= set(self.nodes) and self._is_by_law()):
             return None
         from cmhot.propagation.expectation import remaining_s  # noqa: PLC0415 - the law takes long to import
 
-        waited_s = (self.cluster.clock.utc_ns() - self.updated_ns) / NS_PER_S
+        waited_s = (self.cluster.clock.utc_ns() - (self.updated_ns or 0)) / NS_PER_S
         homes = {part.name: part.node for _, part in self.parts}
         return remaining_s(
             lagging,
@@ -517,35 +614,153 @@ class LandingWatch(ContainerWatch):
             waited_s=max(waited_s, 0.0),
         )
 
+    def _is_by_law(self) -> bool:
+        """Tell whether a sync of the pods is all that is waited for."""
+        others = [
+            part
+            for _, part in self.parts
+            if self._state(part) is not ContentState.FRESH
+            and (self._is_stuck(part) or self._state(part) is not ContentState.STALE)
+        ]
+        return not (others or self.by_init)
+
+    def _ask_nodes(self, names: Sequence[str]) -> None:
+        """Learn the nodes' settings while looks go on: a dead one takes seconds."""
+
+        def ask() -> None:
+            found = observe_settings(self.cluster, given=self.given, sample=names)
+            self.nodes = {node.name: node for node in found}
+
+        def ask_beside() -> None:
+            with suppress(ClusterError):
+                ask()
+
+        if self.cluster.modelled:
+            ask()
+        elif not self._asks_nodes:
+            self._asks_nodes = True
+            asking = threading.Thread(target=ask_beside, daemon=True)
+            asking.start()
+            asking.join(ASK_S)
+
     def _result(self, seconds: float) -> Waited:
+        seen = [(owner, part, self._seen(part)) for owner, part in self.parts]
+        late = [
+            (owner, part, found) for owner, part, found in seen if not _is_fresh(found)
+        ]
+        causes = self._causes([one for one in late if _is_silent(one[2])])
         lagging: dict[bool, list[Laggard]] = {True: [], False: []}
-        for owner, part in self.parts:
-            seen = self._seen(part)
-            if seen.state is not ContentState.FRESH:
-                is_unknown = seen.state is ContentState.UNREADABLE
-                lagging[is_unknown].append(self._laggard(owner, part, seen))
+        for owner, part, found in late:
+            why = causes.get(part.name, found.why)
+            one = self._laggard(owner, part, replace(found, why=why))
+            lagging[found.state is ContentState.STALE].append(one)
+        lagging[False] += [
+            self._init_laggard(owner, pod, uses)
+            for owner, pod, uses in self.by_init
+            if self._is_late(pod, uses)
+        ]
         pods = {part.name for _, part in self.parts}
         is_seen = bool(self.parts or self.ignored)
+        is_left = lagging[True] or lagging[False] or self.pending
+        remedies = [one.remedy for some in lagging.values() for one in some]
         return Waited(
             reference=self.reference,
             namespace=self.namespace,
-            landed=is_seen
-            and not lagging[True]
-            and not lagging[False]
-            and not self.pending,
-            pending=tuple(f"{owner}: {why}" for owner, why in self.pending.items()),
+            landed=is_seen and not is_left,
             pods=len(pods),
             fresh=len(pods) - len(self._lagging()),
-            stale=tuple(lagging[False]),
-            unknown=tuple(lagging[True]),
+            stale=tuple(lagging[True]),
+            unknown=tuple(lagging[False]),
             ignored=self.ignored,
             seconds=seconds,
             changed=() if self.ephemerals is None else self.ephemerals.changed,
+            pending=tuple(
+                f"{owner}: {why}" for owner, (why, _) in self.pending.items()
+            ),
+            initialised=len({pod["metadata"]["name"] for _, pod, _ in self.by_init}),
+            remarks=tuple(self._remarks(seen)),
+            remedies=tuple(dict.fromkeys([*self._to_finish(), *remedies])),
         )
+
+    def _remarks(
+        self, seen: Sequence[tuple[Workload, ContainerUses, Inspection]]
+    ) -> Iterator[str]:
+        """Say what else was seen, once for each workload."""
+        yield from dict.fromkeys(
+            f"{owner}, container {part.container}: {found.note}"
+            for owner, part, found in seen
+            if found.note
+        )
+        for owner, name in sorted(self.restarters.items()):
+            yield f"{owner} has the annotation {name}: a rollout of it may yet begin"
+        if self.by_init and self.parts:
+            users = ", ".join(sorted({str(owner) for owner, _, _ in self.by_init}))
+            yield f"what init containers of {users} have read cannot be seen"
+
+    def _to_finish(self) -> list[str]:
+        """Say how the pods come that are still to come."""
+        if not self.pending:
+            return []
+        from cmhot.propagation.remedies import Shell, to_finish  # noqa: PLC0415 - only who lags behind needs one
+
+        shell = Shell.of(self.cluster, self.namespace)
+        return [
+            str(to_finish(owner, replacement_of(stored), shell=shell))
+            for owner, (_, stored) in self.pending.items()
+        ]
+
+    def _causes(
+        self, silent: Sequence[tuple[Workload, ContainerUses, Inspection]]
+    ) -> dict[str, str]:
+        """Say why pods do not answer or do not run, by their nodes and events."""
+        if not silent:
+            return {}
+        homes = {part.node for _, part, _ in silent if part.node}
+        unready = unready_nodes(self.cluster, homes)
+        found = {
+            part.name: f"its node {part.node} is {unready[part.node]}"
+            for _, part, _ in silent
+            if part.node in unready
+        }
+        left = {part.name: (part, seen) for _, part, seen in silent}
+        for name in [name for name in left if name not in found][:MOST_EVENTS]:
+            part, seen = left[name]
+            if said := self._event(part):
+                found[name] = f"{seen.why}; {said}"
+        return found
+
+    def _event(self, part: ContainerUses) -> str:
+        """Quote the last warning about a pod; empty: there is none to be seen."""
+        try:
+            events = self.cluster.events(part.name, namespace=self.namespace)
+        except ClusterError:
+            return ""
+        uid = part.pod["metadata"].get("uid")
+        warnings = [
+            one
+            for one in events
+            if one.get("type") == "Warning"
+            and one["involvedObject"].get("uid") in {None, uid}
+        ]
+        if not warnings:
+            return ""
+        last = warnings[-1]
+        return f"{last.get('reason')}: {' '.join(str(last.get('message')).split())}"
+
+    def _init_laggard(
+        self, owner: Workload, pod: Object, uses: Sequence[Use]
+    ) -> Laggard:
+        """Say that init containers have read an older content."""
+        name = f"{uses[0].container} (init)"
+        part = ContainerUses(pod, name, tuple(uses), updates=False)
+        why = "it has ended, and read what was there before the last change"
+        seen = Inspection(ContentState.STALE, why)
+        return self._laggard(owner, part, seen)
 
     def _laggard(
         self, owner: Workload, part: ContainerUses, seen: Inspection
     ) -> Laggard:
+        is_fixed = seen.state is ContentState.STALE and not part.updates
         return Laggard(
             owner=owner,
             pod=part.name,
@@ -554,35 +769,62 @@ class LandingWatch(ContainerWatch):
             consumer=", ".join(dict.fromkeys(use.way.value for use in part.uses)),
             where=", ".join(use.key_or_path for use in part.uses),
             updates=part.updates,
-            why=seen.why if part.updates else f"{seen.why}; no update reaches it",
+            why=f"{seen.why}; no update reaches it" if is_fixed else seen.why,
             remedy=seen.remedy or str(self._remedy(owner, part, seen)),
         )
 
     def _remedy(self, owner: Workload, part: ContainerUses, seen: Inspection) -> Remedy:
-        from cmhot.propagation.remedies import Remedy, Shell, to_bring_in  # noqa: PLC0415 - only who lags behind needs one
+        from cmhot.propagation.remedies import Remedy, Shell, to_bring_in, to_finish  # noqa: PLC0415 - only who lags behind needs one
 
         shell = Shell.of(self.cluster, self.namespace)
         if seen.state is ContentState.UNREADABLE:
-            words = (
-                "look through an ephemeral container (--ephemeral, which changes the "
-                "pod), or take an image with cat"
-            )
-            return Remedy(words)
+            return self._to_look(part, shell)
         if seen.state is ContentState.PENDING:
-            words = "see why it does not run"
-            return Remedy(words, shell.kubectl("describe", "pod", part.name))
+            return Remedy("see why", shell.kubectl("describe", "pod", part.name))
         stored = self._stored(owner)
         if stored is None and owner.is_refreshed:
             owner = controller_of(part.pod) or owner  # there is none of that name
+        replacement = None if stored is None else replacement_of(stored)
+        is_replaced = stored is not None and is_rolling_out(stored, owner.kind)
+        if replacement is not None and is_replaced and not part.updates:
+            return to_finish(owner, replacement, shell=shell)
+        node = self.nodes.get(part.node or "")
         found = to_bring_in(
             owner,
             part.pod,
             shell=shell,
-            replacement=None if stored is None else replacement_of(stored),
-            syncs=part.updates,
+            replacement=replacement,
+            syncs=part.updates and (node is None or _reads(node)),
             tried=self.tried,
         )
         if part.updates:
             words = f"wait longer, or {found.words}".removesuffix(" ")
             return Remedy(words, found.command)
         return found
+
+    def _to_look(self, part: ContainerUses, shell: Shell) -> Remedy:
+        """Say how a container without `cat` can be looked into."""
+        from cmhot.propagation.remedies import Remedy  # noqa: PLC0415
+
+        if self.ephemerals is not None:
+            words = "its ephemeral container does not start: see why"
+            return Remedy(words, shell.kubectl("describe", "pod", part.name))
+        chosen = () if self.owner is None else ("--for", str(self.owner))
+        words = "look through an ephemeral container, which changes the pod"
+        command = shell.cmhot("wait", str(self.reference), *chosen, "--ephemeral")
+        return Remedy(words, command)
+
+
+def _is_fresh(found: Inspection) -> bool:
+    return found.state is ContentState.FRESH
+
+
+def _is_silent(found: Inspection) -> bool:
+    return found.state is ContentState.PENDING
+
+
+def _reads(node: ObservedNode) -> bool:
+    """Tell whether a sync reads new content there."""
+    from cmhot.propagation.expectation import sync_reads  # noqa: PLC0415 - the law takes long to import
+
+    return sync_reads(node)

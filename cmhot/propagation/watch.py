@@ -5,14 +5,16 @@ The object and the pods are asked for anew each time, since both change meanwhil
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait as wait_for_futures
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cmhot.cluster.port import POD
 from cmhot.errors import ClusterError
-from cmhot.kubelet.uses import uses_of
+from cmhot.kubelet.uses import Role, uses_of
 from cmhot.kubelet.view import content_of
 from cmhot.propagation.inspection import (
     AT_ONCE,
@@ -25,15 +27,19 @@ from cmhot.propagation.workload import is_leaving, owner_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from concurrent.futures import Future
 
     from cmhot.cluster.port import Cluster
-    from cmhot.kubelet.uses import Object, Reference
+    from cmhot.kubelet.uses import Object, Reference, Use
     from cmhot.propagation.inspection import ContainerUses, Inspection
     from cmhot.propagation.workload import Workload
 
 
 DEFAULT_TIMEOUT_S = 180.0
 """Twice what the default setting allows, 91 s."""
+ROUND_S = 2.0
+"""Who takes longer to answer does not hold up the others: the answer is for later."""
+SHORTEST_PAUSE_S = 0.2
 LIST_EVERY_S = 2.0
 """Pods come and go."""
 LIST_SHARE = 10.0
@@ -50,7 +56,7 @@ class ContainerWatch(ABC):
     cluster: Cluster
     reference: Reference
     namespace: str
-    pause_s: float  # between two rounds
+    pause_s: float  # from the beginning of a round to that of the next
     by_way: bool = False  # inspect each way of use by itself, not each container
     only_running: bool = False  # leave out pods that do not run yet
     labels: Mapping[str, str] | None = None  # of the pods; None: all
@@ -65,10 +71,19 @@ class ContainerWatch(ABC):
     updated_ns: int | None = None  # see `last_update_ns`
     parts: list[tuple[Workload, ContainerUses]] = field(default_factory=list)
     ignored: int = 0  # parts that were left out
+    by_init: list[tuple[Workload, Object, tuple[Use, ...]]] = field(
+        default_factory=list
+    )
+    """Pods of which only init containers use it, and how: these have ended, and cannot
+    be inspected."""
     seen: dict[Any, Inspection] = field(default_factory=dict)  # of this content
+    asked: dict[Any, tuple[ContainerUses, Future[Inspection]]] = field(
+        default_factory=dict
+    )  # without an answer yet, about this content
     begin_s: float = 0.0  # by the cluster's monotonic clock, as the others
     rounds: int = 0  # that were complete
     is_answered: bool = True  # by the API server, in the last round
+    is_listed_now: bool = False  # the pods, in this round
     _listed_s: float = 0.0
     _listing_s: float = 0.0
 
@@ -87,6 +102,7 @@ class ContainerWatch(ABC):
     def forget(self) -> None:
         """Forget what was seen of content that has changed."""
         self.seen.clear()
+        self.asked.clear()
 
     def record(self, part: ContainerUses, found: Inspection) -> None:
         """Keep what an inspection found."""
@@ -109,20 +125,22 @@ class ContainerWatch(ABC):
         pool = ThreadPoolExecutor(1 if self.cluster.modelled else AT_ONCE)
         try:
             while True:
-                is_over = self._round(pool)
+                round_s = self.elapsed_s
+                is_over = self._round(pool, timeout_s)
                 elapsed_s = self.elapsed_s
                 if is_over or timeout_s is None or elapsed_s >= timeout_s:
                     return elapsed_s
                 self.show()
-                clock.sleep(min(self.pause_s, timeout_s - elapsed_s))
+                pause_s = max(self.pause_s - elapsed_s + round_s, SHORTEST_PAUSE_S)
+                clock.sleep(min(pause_s, timeout_s - elapsed_s))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _round(self, pool: ThreadPoolExecutor) -> bool:
+    def _round(self, pool: ThreadPoolExecutor, timeout_s: float | None) -> bool:
         try:
             self._get_object()
             self._list_pods()
-            self._inspect_all(pool)
+            self._inspect_all(pool, is_only=timeout_s is None)
             is_over = self.is_over()
         except ClusterError as error:
             self.is_answered = False
@@ -133,7 +151,7 @@ class ContainerWatch(ABC):
         self.rounds += 1
         return is_over
 
-    def _inspect_all(self, pool: ThreadPoolExecutor) -> None:
+    def _inspect_all(self, pool: ThreadPoolExecutor, *, is_only: bool) -> None:
         """Inspect what is not known to hold the content, and may yet."""
         due = [
             part
@@ -142,13 +160,15 @@ class ContainerWatch(ABC):
             or seen.state is ContentState.PENDING
             or (seen.state is ContentState.STALE and part.updates)
         ]
-        asked = {pool.submit(self._timed, part): part for part in due}
-        try:
-            for answer in as_completed(asked):
-                self.record(asked[answer], answer.result())
-        finally:
-            for one in asked:
-                one.cancel()
+        for part in due:
+            if part.key not in self.asked:
+                self.asked[part.key] = part, pool.submit(self._timed, part)
+        futures = [answer for _, answer in self.asked.values()]
+        wait_for_futures(futures, None if is_only else ROUND_S)
+        for key, (part, answer) in list(self.asked.items()):
+            if answer.done():
+                del self.asked[key]
+                self.record(part, answer.result())
 
     def _timed(self, part: ContainerUses) -> Inspection:
         clock = self.cluster.clock
@@ -169,22 +189,33 @@ class ContainerWatch(ABC):
         self.immutable = bool(stored.get("immutable"))
         self.updated_ns = last_update_ns(stored)
 
+    def list_anew(self) -> None:
+        """Let the next round list the pods."""
+        self._listed_s = -math.inf
+
     def _list_pods(self) -> None:
         """List the pods anew, unless that was just done."""
         clock = self.cluster.clock
         age = clock.monotonic() - self._listed_s
         is_recent = age < max(self.list_every_s, self.list_share * self._listing_s)
-        if self.rounds and self.parts and is_recent:
+        is_kept = bool(self.rounds and self.parts and is_recent)
+        self.is_listed_now = not is_kept
+        if is_kept:
             return
         begin = clock.monotonic()
         parts: list[tuple[Workload, ContainerUses]] = []
+        by_init: list[tuple[Workload, Object, tuple[Use, ...]]] = []
         for page in self.cluster.pages(
             POD, namespace=self.namespace, labels=self.labels
         ):
             for pod in page:
                 owner = owner_of(pod, _is_workload)
-                if self.owner in {None, owner}:
-                    parts += [(owner, part) for part in self._parts(pod)]
+                if self.owner not in {None, owner} or self._is_left_out(pod):
+                    continue
+                uses = uses_of(pod, self.reference)
+                parts += [(owner, part) for part in self._parts(pod, uses)]
+                if uses and all(use.role is Role.INIT for use in uses):
+                    by_init.append((owner, pod, uses))
         self._listed_s = clock.monotonic()
         self._listing_s = self._listed_s - begin
         # only now: a listing that breaks off leaves the last one
@@ -193,14 +224,14 @@ class ContainerWatch(ABC):
             for owner, part in parts
             if part.updates or not self.updatable_only
         ]
-        self.ignored = len(parts) - len(self.parts)
+        self.by_init = [] if self.updatable_only else by_init
+        self.ignored = len(parts) - len(self.parts) + len(by_init) - len(self.by_init)
 
-    def _parts(self, pod: Object) -> Sequence[ContainerUses]:
-        if is_leaving(pod):
-            return ()
-        if self.only_running and pod["status"].get("phase") != "Running":
-            return ()
-        uses = uses_of(pod, self.reference)
+    def _is_left_out(self, pod: Object) -> bool:
+        is_running = pod["status"].get("phase") == "Running"
+        return is_leaving(pod) or (self.only_running and not is_running)
+
+    def _parts(self, pod: Object, uses: Sequence[Use]) -> Sequence[ContainerUses]:
         return container_uses(pod, uses, immutable=self.immutable, by_way=self.by_way)
 
 

@@ -170,10 +170,18 @@ class Living(Front):
             yield found[start : start + 2]
 
     def capture(
-        self, pod: str, command: Sequence[str], *, namespace: str, container: str
+        self,
+        pod: str,
+        command: Sequence[str],
+        *,
+        namespace: str,
+        container: str,
+        timeout_s: float | None = None,
     ) -> Captured:
         """Find no program in a blind pod."""
-        answer = super().capture(pod, command, namespace=namespace, container=container)
+        answer = super().capture(
+            pod, command, namespace=namespace, container=container, timeout_s=timeout_s
+        )
         return Captured(None, b"", "no such file") if pod in self.blind else answer
 
     def kubelet_configuration(self, node: str) -> Object:

@@ -348,8 +348,20 @@ class ModelCluster:
         return done.output.decode()
 
     @_one_at_a_time
+    def events(self, pod: str, *, namespace: str) -> Sequence[dict[str, Any]]:  # noqa: ARG002
+        """Give none: the model tells no events."""
+        self._request()
+        return ()
+
+    @_one_at_a_time
     def capture(
-        self, pod: str, command: Sequence[str], *, namespace: str, container: str
+        self,
+        pod: str,
+        command: Sequence[str],
+        *,
+        namespace: str,
+        container: str,
+        timeout_s: float | None = None,  # noqa: ARG002 - answers come at once
     ) -> Captured:
         """Run `cat`, `env`, `stat` or ``kill 1``: the model has no other program."""
         now = self._request()

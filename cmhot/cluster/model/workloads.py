@@ -271,6 +271,8 @@ GRACE_S = 30.0
 RESTART_S = 2.5
 """From a container's death, or its addition, to its start: a relist or two of 1 s find
 it, and the sync that starts it has read the volumes before."""
+OS_TYPE = {"/proc/sys/kernel/ostype": b"Linux\n"}
+"""A file of the kernel's."""
 NOT_FOUND = 1
 """Exit code of a program whose file is missing."""
 
@@ -356,7 +358,8 @@ class Running:
             begun, again = self.started_ns[name], self.restarts[name]
             state: dict[str, Any] = {"waiting": {"reason": "ContainerCreating"}}
             if at_ns >= begun and role is Role.INIT:
-                state = {"terminated": {"exitCode": 0, "reason": "Completed"}}
+                ended = {"exitCode": 0, "reason": "Completed"}
+                state = {"terminated": {**ended, "startedAt": stamp(epoch_ns + begun)}}
             elif at_ns >= begun:
                 state = {"running": {"startedAt": stamp(epoch_ns + begun)}}
             found.setdefault(fields[role], []).append(
@@ -440,7 +443,8 @@ class Inside:
                 pairs = self._environment(beside or container)
                 found += "".join(f"{key}={value}\0" for key, value in pairs).encode()
                 continue
-            text = self.file(*self._seen_from(container, path))
+            seen = self._seen_from(container, path)
+            text = OS_TYPE.get(path) or self.file(*seen)
             if text is None:
                 complaint = f"cat: can't open '{path}': No such file or directory"
                 return Captured(NOT_FOUND, found, complaint)

@@ -13,10 +13,11 @@ from cmhot.cluster import answers, rights
 from cmhot.cluster.answers import METHODS, purpose_of
 from cmhot.cluster.model import ModelCluster
 from cmhot.cluster.rights import roles, to_yaml
+from cmhot.errors import UsageError
 from cmhot.kubelet.settings import Setting
 from cmhot.runs.plan import Plan
 from studies.fronts import Front
-from tests.unit.living import Living
+from tests.unit.living import Living, configmap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -204,13 +205,16 @@ def test_a_command_asks_for_what_the_table_says(command: rights.Command) -> None
         for pod in cluster.pods:  # while they go, it is asked whether others come
             cluster.remove(pod)
         wait(cluster, "configmap/m", timeout_s=1)
+        cluster.put(configmap("other"))
+        with pytest.raises(UsageError):
+            wait(cluster, "configmap/other")
     else:
         asked_by_refresh(cluster)
 
     known = {(right.verb, right.resource) for right in rights.FOR_COMMAND[command]}
     # optional: settings that are not given, and names that might have been meant
     assert set(cluster.asked) - known <= {("list", "nodes"), ("get", "nodes/proxy")}
-    others = {"secrets", "statefulsets", "daemonsets", "pods/exec"}
+    others = {"events", "secrets", "statefulsets", "daemonsets", "pods/exec"}
     assert {pair[1] for pair in known - set(cluster.asked)} <= others
 
 

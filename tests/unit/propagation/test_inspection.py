@@ -12,6 +12,7 @@ from cmhot.cluster.port import Captured
 from cmhot.errors import ClusterError, ForbiddenError, UnreachableError
 from cmhot.kubelet.uses import Reference, uses_of
 from cmhot.kubelet.view import Absent
+from cmhot.propagation import inspection
 from cmhot.propagation.inspection import (
     ContentState,
     Objects,
@@ -38,9 +39,16 @@ class Answering:
     asked: list[tuple[str, ...]] = field(default_factory=list)
 
     def capture(
-        self, pod: str, command: Sequence[str], *, namespace: str, container: str
+        self,
+        pod: str,
+        command: Sequence[str],
+        *,
+        namespace: str,
+        container: str,
+        timeout_s: float | None = None,
     ) -> Captured:
         """Answer."""
+        assert timeout_s is not None
         assert (pod, namespace) == ("p", "n")
         if command[0] == "sh" and not isinstance(self.answer, Exception):
             return Captured(127, b"", "")  # there is no shell
@@ -98,6 +106,23 @@ def found(
     (part,) = container_uses(given, uses_of(given, SECRET), immutable=False)
     seen = inspect(cast("Cluster", cluster), part, SECRET, objects(), **more)
     return seen.state, seen.why, cluster
+
+
+def inspected(given: dict[str, Any], *answers: Captured | Exception) -> Inspection:
+    """Look into its one part; all answers have to be asked for."""
+    left = list(answers)
+
+    class Telling:
+        def capture(self, *_: object, **__: object) -> Captured:
+            answer = left.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+    (part,) = container_uses(given, uses_of(given, SECRET), immutable=False)
+    seen = inspect(cast("Cluster", Telling()), part, SECRET, objects())
+    assert not left
+    return seen
 
 
 BOTH = b"hunter2me"
@@ -181,6 +206,179 @@ def test_what_an_answer_means(
     assert seen is state
     assert bool(why) is (state is not ContentState.FRESH)
     assert "hunter" not in why
+
+
+BETWEEN = b"Linux\n"
+"""What stands between the variables of a new process and those of the first."""
+
+
+@pytest.mark.parametrize(
+    ("first", "shared", "note"),
+    [
+        (ENVIRON, False, ""),
+        (b"PATH=/bin\0", False, "its first process has dropped token, user"),
+        (
+            b"token=hunter2 -x\0user=me\0",
+            False,
+            "its first process has changed token",
+        ),
+        (b"token=hunter3\0", False, "has dropped user and has changed token"),
+        (b"PATH=/bin\0", True, ""),
+    ],
+    ids=["the same", "cleared", "appended", "both", "process ids are shared"],
+)
+def test_the_first_process_may_have_another_environment(
+    first: bytes,
+    shared: bool,  # noqa: FBT001 - a column of the table
+    note: str,
+) -> None:
+    """It is said beside the verdict, which is about what the container was given."""
+    answer = Captured(0, ENVIRON + BETWEEN + first, "")
+    given = pod(env=True, shareProcessNamespace=shared)
+
+    seen = inspected(given, answer)
+
+    assert seen.state is ContentState.FRESH
+    assert note in seen.note
+    assert bool(note) == bool(seen.note)
+    assert "hunter" not in seen.note
+
+
+def test_a_first_process_that_may_not_be_read_is_no_obstacle() -> None:
+    """As those of databases that change their user: the container's own is read."""
+    complaint = "cat: can't open '/proc/1/environ': Permission denied"
+
+    seen = inspected(pod(env=True), Captured(1, ENVIRON + BETWEEN, complaint))
+
+    assert (seen.state, seen.note) == (ContentState.FRESH, "")
+
+
+def test_a_kernel_without_the_file_between() -> None:
+    """Then the variables are read alone."""
+    answers = [
+        Captured(1, ENVIRON + ENVIRON, "cat: /proc/sys/kernel/ostype: No such file"),
+        Captured(0, ENVIRON, ""),
+    ]
+
+    assert inspected(pod(env=True), *answers).state is ContentState.FRESH
+
+
+WINDOWS = (
+    "hcs::System::CreateProcess c: The system cannot find the file specified. (0x2)"
+)
+
+
+@pytest.mark.parametrize(
+    ("given", "answers"),
+    [
+        (pod(os={"name": "windows"}), []),
+        (pod(nodeSelector={"kubernetes.io/os": "windows"}), []),
+        (pod(), [Captured(None, b"", WINDOWS)]),
+    ],
+    ids=["by its os", "by its node", "by its answer"],
+)
+def test_a_windows_container_cannot_be_read(
+    given: dict[str, Any], answers: list[Captured]
+) -> None:
+    """It is unknown at once: there is neither cat nor /proc."""
+    assert inspected(given, *answers).state is ContentState.UNREADABLE
+
+
+def test_files_that_the_user_may_not_read_need_another_mode() -> None:
+    """Not `cat`, which there is; and a complaint of many lines is one."""
+    lines = "\n".join(f"cat: can't open '/s/{n}': Permission denied" for n in "ab")
+
+    seen = inspected(pod(), Captured(1, b"", f"…denied\n{lines}"))
+
+    assert seen.state is ContentState.UNREADABLE
+    assert seen.why == "cat: can't open '/s/a': Permission denied"
+    assert "fsGroup" in seen.remedy
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        'admission webhook "guard.example" denied the request: no exec',
+        "ValidatingAdmissionPolicy 'guard' with binding 'all' denied request: no exec",
+    ],
+)
+def test_a_command_that_one_pod_refuses_is_unknown(message: str) -> None:
+    """Others may be looked into; who lacks the right may look into none."""
+    seen = inspected(pod(), ForbiddenError(message))
+
+    assert seen.state is ContentState.UNREADABLE
+    assert "no exec" in seen.why
+
+
+@pytest.mark.parametrize(
+    ("status", "why"),
+    [
+        (
+            {
+                "phase": "Pending",
+                "conditions": [
+                    {
+                        "type": "PodScheduled",
+                        "status": "False",
+                        "message": "0/3 nodes are available:\n3 are full.",
+                    }
+                ],
+            },
+            "its pod is on no node (0/3 nodes are available: 3 are full.)",
+        ),
+        (
+            {
+                "containerStatuses": [
+                    {
+                        "name": "c",
+                        "state": {
+                            "waiting": {
+                                "reason": "CreateContainerConfigError",
+                                "message": "couldn't find key A in ConfigMap n/m",
+                            }
+                        },
+                    }
+                ]
+            },
+            (
+                "it is not running (CreateContainerConfigError: couldn't find key A in "
+                "ConfigMap n/m)"
+            ),
+        ),
+    ],
+    ids=["no node", "no key"],
+)
+def test_why_a_container_does_not_run(status: dict[str, Any], why: str) -> None:
+    """In the scheduler's, or the kubelet's, own words, in a line."""
+    seen = inspected({**pod(), "status": status})
+
+    assert (seen.state, seen.why) == (ContentState.PENDING, why)
+
+
+def test_a_sidecar_of_a_job_does_not_end() -> None:
+    """It is started again, whatever the pod's policy says."""
+    given = pod(state={"terminated": {"exitCode": 1}}, restartPolicy="Never")
+    spec, status = given["spec"], given["status"]
+    own = {**spec["containers"].pop(), "restartPolicy": "Always"}
+    spec["initContainers"] = [own]
+    status["initContainerStatuses"] = status.pop("containerStatuses")
+
+    (part,) = container_uses(given, uses_of(given, SECRET), immutable=False)
+
+    assert part.updates
+
+
+def test_big_files_are_read_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that an answer stays below what is read of one."""
+    monkeypatch.setattr(inspection, "BYTES_AT_ONCE", 8)
+
+    _, _, cluster = found(pod(), CONTENT)
+
+    assert [asked[1:] for asked in cluster.asked] == [
+        ("cat", "/s/token"),
+        ("cat", "/s/user"),
+        ("ls", "-A", "/s"),
+    ]
 
 
 def test_all_files_are_read_at_once() -> None:

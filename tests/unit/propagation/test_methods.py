@@ -97,11 +97,19 @@ class Troubled(Hindered):
         return stored
 
     def capture(
-        self, pod: str, command: Sequence[str], *, namespace: str, container: str
+        self,
+        pod: str,
+        command: Sequence[str],
+        *,
+        namespace: str,
+        container: str,
+        timeout_s: float | None = None,
     ) -> Captured:
         """Look only into containers that run."""
         assert pod not in self.homeless
-        return super().capture(pod, command, namespace=namespace, container=container)
+        return super().capture(
+            pod, command, namespace=namespace, container=container, timeout_s=timeout_s
+        )
 
     def shown(self, kind: Kind, one: Object) -> Object:
         """Take pods from their nodes."""
@@ -411,7 +419,7 @@ def test_a_pod_without_a_node_is_not_touched(troubled: Troubled) -> None:
     done = refresh(troubled, "deployment/web", method="annotate", timeout_s=9)
 
     assert troubled.asked["patch", "pods"] == 2
-    assert [one.pod for one in done.verified[0].stale] == ["web-1"]
+    assert [one.pod for one in done.verified[0].unknown] == ["web-1"]
 
 
 def test_pods_without_a_node_alone_are_nothing_to_touch(troubled: Troubled) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from cmhot import wait
-from cmhot.cluster.nodes import observe_settings
+from cmhot.cluster.nodes import ObservedNode, observe_settings
 from cmhot.cluster.port import DEPLOYMENT, NODE, POD, Captured
 from cmhot.errors import (
     ClusterError,
@@ -18,22 +19,25 @@ from cmhot.errors import (
 )
 from cmhot.kubelet.settings import Setting
 from cmhot.kubelet.uses import Reference
-from cmhot.propagation.wait import wait_for_applied
+from cmhot.propagation import watch
+from cmhot.propagation.expectation import expectation, remaining_s, sync_reads
+from cmhot.propagation.wait import RESTART_S, wait_for_applied
 from cmhot.propagation.workload import is_rolling_out, will_use
 from tests.unit.living import NAMESPACE, NEVER, Living, configmap
+from tests.unit.propagation.obstacles import Hindered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cmhot.kubelet.uses import Kind
-    from cmhot.propagation.wait import WaitProgress
+    from cmhot.propagation.wait import Waited, WaitProgress
     from tests.unit.living import Object
 
 FORBIDDEN = ForbiddenError("deployments may not be listed")
 
 
 def test_wait_until_it_has_landed(living: Living) -> None:
-    """Looked at every second; nothing is written."""
+    """Looked at every half second; nothing is written."""
     living.every_s = 41.5
     living.update("2")
     told: list[WaitProgress] = []
@@ -42,7 +46,7 @@ def test_wait_until_it_has_landed(living: Living) -> None:
 
     assert waited.landed
     assert (waited.pods, waited.fresh) == (3, 3)
-    assert waited.seconds == pytest.approx(42.0)
+    assert waited.seconds == pytest.approx(41.5)
     assert (told[0].fresh, told[-1].fresh) == (0, 3)
     assert living.writes == 0
 
@@ -56,7 +60,7 @@ def test_wait_tells_when_to_expect_it(living: Living) -> None:
 
     # the last of three: F(t)³ = 0.99
     assert str(told[0]) == "0 of 3 pods, expected within 87 s"
-    assert told[40].within_s == pytest.approx(48, abs=1.5)
+    assert told[80].within_s == pytest.approx(48, abs=1.5)
     assert "later than the law allows" in str(told[-1])
 
 
@@ -100,7 +104,7 @@ def test_what_no_update_reaches_can_be_left_out() -> None:
 
     assert waited.landed
     assert waited.ignored == 2
-    assert waited.seconds == pytest.approx(2)
+    assert waited.seconds == pytest.approx(1.5)
 
 
 def test_an_environment_that_is_current_has_landed() -> None:
@@ -166,7 +170,7 @@ def test_content_that_changes_meanwhile_is_waited_for(living: Living) -> None:
 
     assert [one.fresh for one in told[:3]] == [1, 1, 0]
     assert waited.landed
-    assert waited.seconds == pytest.approx(7)
+    assert waited.seconds == pytest.approx(6.5)
     look = {"namespace": NAMESPACE, "container": "c"}
     held = {living.run_in(one, ["cat", "/etc/v/a"], **look) for one in living.pods}
     assert held == {"3"}
@@ -231,13 +235,21 @@ class Hiccup(Living):
     fails: tuple[int, ClusterError] = (0, ClusterError(""))
 
     def capture(
-        self, pod: str, command: Sequence[str], *, namespace: str, container: str
+        self,
+        pod: str,
+        command: Sequence[str],
+        *,
+        namespace: str,
+        container: str,
+        timeout_s: float | None = None,
     ) -> Captured:
         """Break off once."""
         if pod.endswith("-1") and self.exec_breaks is not None:
             broken, self.exec_breaks = self.exec_breaks, None
             return broken
-        return super().capture(pod, command, namespace=namespace, container=container)
+        return super().capture(
+            pod, command, namespace=namespace, container=container, timeout_s=timeout_s
+        )
 
     def passing(self, verb: str, resource: str, name: str | None) -> None:
         """Fail once."""
@@ -554,7 +566,7 @@ def test_pods_to_come_have_not_got_it(status: dict[str, int], said: str) -> None
     assert (waited.landed, waited.fresh, waited.pods) == (False, 3, 3)
     (pending,) = waited.pending
     assert pending.startswith(f"deployment/web: {said}")
-    assert "kubectl rollout status deployment/web -n default" in waited.to_text()
+    assert "kubectl -n default rollout status deployment/web" in waited.to_text()
 
 
 def test_pods_that_stay_by_the_users_will_are_not_to_come() -> None:
@@ -564,3 +576,199 @@ def test_pods_that_stay_by_the_users_will_are_not_to_come() -> None:
     living.status, living.spec = {"updatedReplicas": 1}, {"paused": True}
 
     assert wait(living, "configmap/m").landed
+
+
+def with_init(living: Living, *, before: bool) -> Waited:
+    """Wait for an object that an init container alone reads."""
+    reads = {"name": "copy", "volumeMounts": [{"name": "v", "mountPath": "/from"}]}
+    living.deploy(2, initContainers=[reads], containers=[{"name": "app"}])
+    if before:
+        living.clock.sleep(5)
+        living.update("2")
+    told: list[WaitProgress] = []
+    waited = wait(living, "configmap/m", tell=told.append)
+    assert told == []
+    assert waited.seconds == 0
+    return waited
+
+
+def test_what_init_containers_read_before_the_change_is_unknown() -> None:
+    """It is said at once, with what brings the new content; never that it landed."""
+    waited = with_init(Living(), before=True)
+
+    assert not waited.landed
+    assert not waited.ok
+    assert "2 of 2 pods started before its last change" in waited.heading
+    assert [one.container for one in waited.unknown] == ["copy (init)"] * 2
+    assert waited.remedies == (
+        "cmhot refresh deployment/web --method rollout --target fake -n default",
+    )
+
+
+def test_init_containers_that_read_it_since_are_fine() -> None:
+    """It has not landed for all that is seen, but there is nothing to be done."""
+    waited = with_init(Living(), before=False)
+
+    assert waited.ok
+    assert not waited.landed
+    assert "landed" not in waited.to_text()
+    assert "all 2 pods started after its last change" in waited.heading
+
+
+class Annotated(Living):
+    """Something restarts the Deployment's pods after a change."""
+
+    def shown(self, kind: Kind, one: Object) -> Object:
+        """Add the annotation of Reloader."""
+        if kind == DEPLOYMENT:
+            notes = {"reloader.stakater.com/auto": "true"}
+            one["metadata"]["annotations"] = notes
+        return one
+
+
+def test_who_restarts_pods_after_a_change_is_waited_for() -> None:
+    """For some seconds from the change on; then the annotation is named."""
+    living = Annotated(env=True)
+    living.deploy(1)
+    living.clock.sleep(5)
+    living.update("2")
+
+    waited = wait(living, "configmap/m")
+    late = wait(living, "configmap/m")
+
+    assert waited.seconds == pytest.approx(RESTART_S, abs=1)
+    assert late.seconds == 0
+    assert "has the annotation reloader.stakater.com/auto" in waited.to_text()
+
+
+class Borrowed(Living):
+    """One pod is of somebody else, who uses the same labels."""
+
+    def shown(self, kind: Kind, one: Object) -> Object:
+        """Give it another owner of the same kind and name."""
+        if kind == POD and one["metadata"]["name"] == "web-0":
+            other = {"apiVersion": "example.org/v1", "kind": "Deployment"}
+            owner = {**other, "name": "web", "controller": True}
+            one["metadata"]["ownerReferences"] = [owner]
+        return one
+
+
+def test_somebody_elses_pod_does_not_hold_up_a_workload() -> None:
+    """Owners are told apart by their API group; and its remedy is not ours."""
+    living = Borrowed(env=True)
+    living.deploy(2)
+    living.update("2")
+
+    ours = wait(living, "configmap/m", workload="deployment/web")
+    both = wait(living, "configmap/m")
+
+    assert {one.pod for one in ours.stale} == {"web-1"}
+    assert {str(one.owner) for one in both.stale} == {
+        "deployment.example.org/web",
+        "deployment/web",
+    }
+    assert "delete pod web-0" in both.stale[0].remedy
+
+
+def test_a_volume_that_cannot_be_renewed_ends_the_wait() -> None:
+    """At once, and no time is promised: what is missing is named."""
+    living = Living()
+    items = {"name": "m", "items": [{"key": key, "path": key} for key in ("a", "b")]}
+    living.put(configmap("m", a="1", b="1"))
+    living.deploy(1, volumes=[{"name": "v", "configMap": items}])
+    living.put(configmap("m", a="2"))
+    told: list[WaitProgress] = []
+
+    waited = wait(living, "configmap/m", tell=told.append)
+
+    assert waited.seconds == 0
+    assert [str(one) for one in told] == ["0 of 1 pods"]
+    (lagging,) = waited.stale
+    assert "configmap/m has no key 'b'" in lagging.why
+    assert lagging.remedy.startswith("put back what is missing")
+
+
+class Silent(Living):
+    """One container does not answer; its node is ill, and an event tells of its pod."""
+
+    ready = "True"
+    warning: str | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stopped = threading.Event()
+
+    def capture(self, pod: str, command: Sequence[str], **asked: Any) -> Captured:  # noqa: ANN401
+        """Hang in one of them, until the test is over."""
+        if pod == "web-0":
+            self.stopped.wait(10)
+        return super().capture(pod, command, **asked)
+
+    def shown(self, kind: Kind, one: Object) -> Object:
+        """Show how the node is."""
+        if kind == NODE:
+            since = "2026-01-01T00:00:00Z"
+            ready = {"type": "Ready", "status": self.ready, "lastTransitionTime": since}
+            one["status"] = {**one.get("status", {}), "conditions": [ready]}
+        return one
+
+    def events(self, pod: str, *, namespace: str) -> list[Object]:
+        """Tell of it."""
+        assert namespace == NAMESPACE
+        event = {"type": "Warning", "reason": "FailedMount", "involvedObject": {}}
+        return [{**event, "message": f"{pod}: {self.warning}"}] if self.warning else []
+
+
+@pytest.mark.parametrize(
+    ("ready", "warning", "why"),
+    [
+        ("Unknown", None, "is NotReady since 2026-01-01T00:00:00Z"),
+        ("True", "no such\nvolume", "; FailedMount: web-0: no such volume"),
+        ("True", None, "no answer yet"),
+    ],
+)
+def test_who_does_not_answer_does_not_hold_up_the_others(
+    monkeypatch: pytest.MonkeyPatch, ready: str, warning: str | None, why: str
+) -> None:
+    """And it is unknown, with the cause that its node or its events tell."""
+    monkeypatch.setattr(watch, "ROUND_S", 0.05)
+    living = Silent()
+    living.ready, living.warning = ready, warning
+    living.deploy(2)
+
+    try:
+        waited = wait(living, "configmap/m", timeout_s=1)
+    finally:
+        living.stopped.set()
+
+    assert (waited.pods, waited.fresh, waited.stale) == (2, 1, ())
+    (unknown,) = waited.unknown
+    assert why in unknown.why
+
+
+def test_who_may_use_it_later_or_unseen_is_told() -> None:
+    """The next run of a CronJob; nothing is said of who reads it through the API."""
+    living = Hindered()
+    living.put(configmap("other", a="1"))
+    living.deploy(1)
+    env = [{"configMapRef": {"name": "other"}}]
+    spec = {"containers": [{"name": "c", "envFrom": env}]}
+    job = {"spec": {"template": {"spec": spec}}}
+    cronjob = {"metadata": {"name": "nightly"}, "spec": {"jobTemplate": job}}
+    living.others["cronjobs"] = [cronjob]
+
+    with pytest.raises(UsageError) as raised:
+        wait(living, "configmap/other")
+
+    assert "the next run of cronjob/nightly will" in str(raised.value)
+    assert "through the API cannot be seen" in str(raised.value)
+
+
+def test_nodes_without_a_real_kubelet_have_no_law() -> None:
+    """Neither an error nor a time: their versions are none of Kubernetes."""
+    node = ObservedNode("n", "n", "kwok-v0.7.0", None, Setting(60), "sampled")
+    pods = {"n": 1}
+
+    assert expectation(pods, {"n": node}, sharers=pods) is None
+    assert remaining_s(pods, {"n": node}, sharers=pods, waited_s=1) is None
+    assert sync_reads(node)
