@@ -455,9 +455,9 @@ def _both(run: Run, wanted: _Expected, root: str) -> Inspection | None:
     ]
     if not paths or len(paths) > FILES_AT_ONCE or len(listed) != 1:
         return None
-    if any(wanted.places[path].content is None for path in paths):
-        return None
-    if 2 * sum(len(wanted.of(path)) for path in paths) > BYTES_AT_ONCE:
+    size = 2 * sum(len(wanted.of(path)) for path in paths)
+    is_unknown = any(wanted.places[path].content is None for path in paths)
+    if is_unknown or size > BYTES_AT_ONCE:
         return None
     (folder,) = listed
     order = paths if len(paths) == 1 else [*paths, *paths[::-1]]
@@ -522,7 +522,8 @@ def _without_others(run: Run, wanted: _Expected, root: str) -> Inspection:
             continue
         answer = run(["ls", "-A", f"{root}{mount}"])
         if _not_run(answer) is not None or answer.code != 0:
-            why = f"whether removed keys have gone cannot be seen ({_in_a_line(answer.complaint)})"
+            complaint = _in_a_line(answer.complaint)
+            why = f"whether removed keys have gone cannot be seen ({complaint})"
             return Inspection(ContentState.UNREADABLE, why)
         found = _others(answer.output, folder)
         if found.state is not ContentState.FRESH:
