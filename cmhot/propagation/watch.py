@@ -213,7 +213,7 @@ class ContainerWatch(ABC):
                 if self.owner not in {None, owner} or self._is_left_out(pod):
                     continue
                 uses = uses_of(pod, self.reference)
-                parts += [(owner, part) for part in self._parts(pod, uses)]
+                parts += [(owner, part) for part in self._parts(pod)]
                 if uses and all(use.role is Role.INIT for use in uses):
                     by_init.append((owner, pod, uses))
         self._listed_s = clock.monotonic()
@@ -231,7 +231,8 @@ class ContainerWatch(ABC):
         is_running = pod["status"].get("phase") == "Running"
         return is_leaving(pod) or (self.only_running and not is_running)
 
-    def _parts(self, pod: Object, uses: Sequence[Use]) -> Sequence[ContainerUses]:
+    def _parts(self, pod: Object) -> Sequence[ContainerUses]:
+        uses = uses_of(pod, self.reference)
         return container_uses(pod, uses, immutable=self.immutable, by_way=self.by_way)
 
 

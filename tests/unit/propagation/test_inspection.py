@@ -273,7 +273,7 @@ WINDOWS = (
     [
         (pod(os={"name": "windows"}), []),
         (pod(nodeSelector={"kubernetes.io/os": "windows"}), []),
-        (pod(), [Captured(None, b"", WINDOWS)]),
+        (pod(), [Captured(None, b"", WINDOWS)] * 2),
     ],
     ids=["by its os", "by its node", "by its answer"],
 )
@@ -288,7 +288,9 @@ def test_files_that_the_user_may_not_read_need_another_mode() -> None:
     """Not `cat`, which there is; and a complaint of many lines is one."""
     lines = "\n".join(f"cat: can't open '/s/{n}': Permission denied" for n in "ab")
 
-    seen = inspected(pod(), Captured(1, b"", f"…denied\n{lines}"))
+    denied = Captured(1, b"", f"…denied\n{lines}")
+
+    seen = inspected(pod(), denied, denied)
 
     assert seen.state is ContentState.UNREADABLE
     assert seen.why == "cat: can't open '/s/a': Permission denied"
