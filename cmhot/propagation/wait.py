@@ -30,6 +30,7 @@ from cmhot.propagation.watch import DEFAULT_TIMEOUT_S, ContainerWatch
 from cmhot.propagation.workload import (
     KINDS,
     REFRESHED,
+    Replacement,
     controller_of,
     is_rolling_out,
     parse_workload,
@@ -417,8 +418,7 @@ class LandingWatch(ContainerWatch):
     on_progress: Callable[[WaitProgress], None] | None = None
     until_s: float = 0.0  # by the cluster's monotonic clock
     nodes: dict[str, ObservedNode] = field(default_factory=dict)
-    pending: dict[Workload, tuple[str, Object]] = field(default_factory=dict)
-    """Workloads with pods to come (see `pods_to_come`), as they are stored."""
+    pending: dict[Workload, str] = field(default_factory=dict)  # see `pods_to_come`
     restarters: dict[Workload, str] = field(default_factory=dict)
     """Annotations by which something restarts pods after a change."""
     _asks_nodes: bool = False
@@ -562,14 +562,14 @@ class LandingWatch(ContainerWatch):
         except (ForbiddenError, NotFoundError):
             return None
 
-    def _pending(self) -> dict[Workload, tuple[str, Object]]:
+    def _pending(self) -> dict[Workload, str]:
         """Say which of the workloads are to make other pods, so far as may be seen."""
         found = {}
         owners = {owner for owner, _ in self.parts}
         for owner in sorted(owners | {owner for owner, _, _ in self.by_init}):
             stored = self._stored(owner)
             if stored is not None and (to_come := pods_to_come(stored, owner.kind)):
-                found[owner] = to_come, stored
+                found[owner] = to_come
         return found
 
     def _seen(self, part: ContainerUses) -> Inspection:
@@ -674,9 +674,7 @@ class LandingWatch(ContainerWatch):
             ignored=self.ignored,
             seconds=seconds,
             changed=() if self.ephemerals is None else self.ephemerals.changed,
-            pending=tuple(
-                f"{owner}: {why}" for owner, (why, _) in self.pending.items()
-            ),
+            pending=tuple(f"{owner}: {why}" for owner, why in self.pending.items()),
             initialised=len({pod["metadata"]["name"] for _, pod, _ in self.by_init}),
             remarks=tuple(self._remarks(seen)),
             remedies=tuple(dict.fromkeys([*self._to_finish(), *remedies])),
@@ -703,11 +701,12 @@ class LandingWatch(ContainerWatch):
             return []
         from cmhot.propagation.remedies import Shell, to_finish  # noqa: PLC0415 - only who lags behind needs one
 
-        shell = Shell.of(self.cluster, self.namespace)
-        return [
-            str(to_finish(owner, replacement_of(stored), shell=shell))
-            for owner, (_, stored) in self.pending.items()
-        ]
+        shell, found = Shell.of(self.cluster, self.namespace), []
+        for owner in self.pending:
+            stored = self._stored(owner)
+            replacement = Replacement() if stored is None else replacement_of(stored)
+            found.append(str(to_finish(owner, replacement, shell=shell)))
+        return found
 
     def _causes(
         self, silent: Sequence[tuple[Workload, ContainerUses, Inspection]]
