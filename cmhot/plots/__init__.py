@@ -23,6 +23,7 @@ from cmhot.plots.remedy_prices import remedies
 from cmhot.plots.strategies import change_detection
 from cmhot.plots.sweep import collapse, delay_by_sync_frequency
 from cmhot.plots.timeline import update_timeline
+from cmhot.plots.what_if import explore, measured_at, what_if
 from cmhot.plots.wrong_ways import wrong_ways
 
 __all__ = [
@@ -41,12 +42,15 @@ __all__ = [
     "delay_by_sync_frequency",
     "delay_distribution",
     "environment_or_volume",
+    "explore",
     "fleet_maximum",
+    "measured_at",
     "named",
     "nodes_shown",
     "publication_phase",
     "publish",
     "remedies",
     "update_timeline",
+    "what_if",
     "wrong_ways",
 ]
