@@ -11,7 +11,6 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from cmhot.errors import UsageError
 from cmhot.kubelet.settings import Setting, Strategy
@@ -26,6 +25,7 @@ from cmhot.statistics.population import populations
 if TYPE_CHECKING:
     import ipywidgets
     import numpy.typing as npt
+    import pandas as pd
     from matplotlib.axes import Axes
 
     from cmhot.law.prediction import Prediction
@@ -59,7 +59,7 @@ _WORDS = {
 def what_if(
     prediction: Prediction,
     *,
-    measured_s: npt.ArrayLike | None = None,
+    measured_s: Floats | None = None,
     ax: Axes | None = None,
     lang: str = "en",
 ) -> Axes:
@@ -117,7 +117,7 @@ def what_if(
     ax.set_ylabel(say(_WORDS["probability"], lang))
     note = "by law" if measured_s is None else "law and data"
     ax.set_title(say(_WORDS[note], lang), loc="right", style="italic")
-    drawing.legend_below(ax)
+    ax.legend(loc="upper left")  # above rising curves
     return ax
 
 
@@ -203,7 +203,9 @@ def explore() -> ipywidgets.Widget:
             float(values["ttl_s"]) if is_cached else 0.0,
         )
         sharers = 1 if chosen["sharers"].disabled else values["sharers"]
-        prediction = predict(setting, pods=max(values["pods"], sharers), sharers=sharers)
+        prediction = predict(
+            setting, pods=max(values["pods"], sharers), sharers=sharers
+        )
         picture.value = _picture(prediction)
         numbers.value = _table(prediction)
 
@@ -218,7 +220,7 @@ def _picture(prediction: Prediction) -> bytes:
     from matplotlib.figure import Figure  # noqa: PLC0415 - as where it is used
 
     with style():
-        figure = Figure(figsize=(7.0, 3.8), layout="none")  # another one takes longer
+        figure = Figure(figsize=(7.0, 3.8), layout=None)
         ax = figure.subplots(gridspec_kw=_MARGINS)
         what_if(prediction, measured_s=measured_at(prediction.setting), ax=ax)
         ax.set_title(str(prediction.setting), loc="left")

@@ -126,7 +126,7 @@ def _wait_for(server: subprocess.Popen[bytes], home: Path) -> str:
 
 
 def _write_notebooks(folder: Path) -> None:
-    """Put notebook 03 there, on a shipped run, and one that waits."""
+    """Put there notebook 03 on a shipped run, one with controls, and one that waits."""
     name = "03-delay-distribution.ipynb"
     content = json.loads((ROOT / "notebooks" / name).read_bytes())
     for cell in content["cells"]:
@@ -137,6 +137,8 @@ def _write_notebooks(folder: Path) -> None:
             )
             assert cell["source"] != source
     (folder / name).write_text(json.dumps(content))
+    controls = "10-what-if.ipynb"
+    (folder / controls).write_bytes((ROOT / "notebooks" / controls).read_bytes())
     (folder / "live.ipynb").write_text(json.dumps(_notebook(LIVE, AFTER)))
 
 
@@ -181,6 +183,26 @@ def opened(visit: Opener, lab: Lab, notebook: str) -> Page:
     # earlier, "Run All" asks for a kernel
     page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for()
     return page
+
+
+def test_a_control_that_is_moved_redraws(visit: Opener, lab: Lab) -> None:
+    """Notebook 10: another `syncFrequency` is another picture, and other numbers."""
+    page = opened(visit, lab, "10-what-if.ipynb")
+
+    run_all(page)
+
+    picture = page.locator("img.widget-image")
+    picture.wait_for(timeout=RUN_MS)
+    before, numbers = picture.get_attribute("src"), page.locator(".widget-html table")
+    assert "37.8" in numbers.inner_text()  # half of the pods, at the default of 60 s
+    page.locator(".noUi-handle").first.press("ArrowRight")
+    page.wait_for_function(
+        "before => document.querySelector('img.widget-image').src !== before",
+        arg=before,
+    )
+    assert "181.2" in numbers.inner_text()  # the longest at 120 s
+    picture.scroll_into_view_if_needed()
+    page.screenshot(path=lab.folder / "controls.png")
 
 
 def test_run_all_draws_the_figure(visit: Opener, lab: Lab) -> None:
