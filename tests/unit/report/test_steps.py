@@ -119,9 +119,9 @@ def test_quick_leaves_out_what_takes_long_and_says_so() -> None:
 def test_a_full_report_takes_an_hour() -> None:
     """It is what each notebook waits for, times how often the profile has it done.
 
-    Beside 6 s for each of eleven: 1800 s of collecting and 70 s for its pods; 4 times 5 s;
-    6 times 10 s and twice 20 s; 30 times 20 s and half of 20 s; 15 times 10 s and 4
-    times 5 s; 12 times 2.5 times 5 s.
+    Beside 6 s for each of eleven: 1800 s of collecting and 70 s for its pods;
+    4 times 5 s; 6 times 10 s and twice 20 s; 30 times 20 s and half of 20 s;
+    15 times 10 s and 4 times 5 s; 12 times 2.5 times 5 s.
     """
     order = Order(target="testbed", profile="full")
     plan = order.plan(DEFAULT_SETTINGS, room=1000)
