@@ -15,6 +15,7 @@ from cmhot.plots.change import before_and_after
 from cmhot.plots.consumers import consumer_matrix
 from cmhot.plots.delay_distribution import delay_distribution
 from cmhot.plots.environment import environment_or_volume
+from cmhot.plots.explorer import explore, measured_at, what_if
 from cmhot.plots.figure import Description, Material, NamedFigure, Source
 from cmhot.plots.fleet import fleet_maximum
 from cmhot.plots.phase import nodes_shown, publication_phase
@@ -23,7 +24,6 @@ from cmhot.plots.remedy_prices import remedies
 from cmhot.plots.strategies import change_detection
 from cmhot.plots.sweep import collapse, delay_by_sync_frequency
 from cmhot.plots.timeline import update_timeline
-from cmhot.plots.what_if import explore, measured_at, what_if
 from cmhot.plots.wrong_ways import wrong_ways
 
 __all__ = [
