@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write what tests/golden produces as what it expects",
     )
+
+
+def pytest_configure() -> None:
+    """Take interrupts, and have programs take them, however the tests are begun.
+
+    What a shell begins in the background ignores them, and hands that on.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def folder_of(item: pytest.Item) -> str:

@@ -78,8 +78,8 @@ def test_collect_warns_and_records(tmp_path: Path) -> None:
     assert answer.stdout == f"{path}\n"
     run = read_run(path)
     told = run.events[run.events["kind"] == "setting_contradicted"]
-    # of the model's five nodes one is at 10 s under Watch
-    assert told["object"].tolist() == [f"node/model-{n}" for n in (1, 3, 4, 5)]
+    # of the model's six nodes one is at 10 s under Watch
+    assert told["object"].tolist() == [f"node/model-{n}" for n in (1, 3, 4, 5, 6)]
     assert told["detail"].iloc[0] == {
         "kubelet": "sync-5s.watch.ttl-0",
         "given": "sync-10s.watch.ttl-0",

@@ -177,7 +177,7 @@ def test_nodes_that_would_not_do(
 
     with pytest.raises(
         UsageError,
-        match=r"needs two or more pods .*, and testbed has 5 probe pods .*"
+        match=r"needs two or more pods .*, and testbed has 6 probe pods .*"
         r"cmhot testbed up --node sync=5s,strategy=Watch --node",
     ):
         load_runs(
