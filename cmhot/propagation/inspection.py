@@ -61,14 +61,15 @@ START_S = 30.0
 POLL_S = 0.5
 MOST_IN_VAIN = 3
 """Ephemeral containers that did not start, after which no more are made."""
-_BY_HAND = "see for yourself, by kubectl exec"
+_BY_HAND = "see for yourself in the app"
 _LATER = "see whether the later source has them: then its value counts, and not this"
-_SUB_PATH = "name a key of the object in its subPath, and roll the workload out"
+_SUB_PATH = "name a key of the object in its subPath: new pods have it then"
 _BLOCKED = (
     "put back what is missing, or make it optional: then all keys are renewed, within "
     "two minutes or so, since the kubelet tries a blocked volume more and more seldom"
 )
-_REMOVED = "replace the pod to be sure: cmhot refresh --method rollout"
+REPLACE = "replace the pod to be sure"
+"""A remedy, of which `wait` says how."""
 _EVERYWHERE = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
 """Names that every kubelet puts into an environment; from 1.32 on any without =."""
 _OF_THE_RUNTIME = re.compile(
@@ -76,7 +77,6 @@ _OF_THE_RUNTIME = re.compile(
     r"|[A-Z0-9_]+_PORT(_\d+_(TCP|UDP|SCTP).*)?"
 )
 """Variables that runtimes and Services give to every container."""
-_ASK = "see whether commands run there: kubectl exec"
 _DENIED = re.compile(r"cat: .+?ermission denied")
 _MODE = (
     "the app itself cannot read it either: give the volume a defaultMode, or the pod "
@@ -295,7 +295,7 @@ def inspect(
 def unanswered(error: ClusterError | str) -> Inspection:
     """Say that a container gave no answer."""
     why = f"it could not be asked: {_in_a_line(str(error))}"
-    return Inspection(ContentState.PENDING, why, _ASK)
+    return Inspection(ContentState.PENDING, why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +308,7 @@ class _Expected:
     folders: Mapping[str, Folder] = field(default_factory=dict)  # by path of the mount
     variables: Mapping[str, Given] = field(default_factory=dict)  # all of the container
     gone: Mapping[str, str] = field(default_factory=dict)  # variables without their key
-    changed_ns: int | None = None  # see `last_update_ns`
+    is_older: bool = False  # whether the container began before the last change
 
     def of(self, place: str) -> bytes:
         """Give what it holds of the object, if no later source has set it again."""
@@ -358,7 +358,7 @@ def _expected(part: ContainerUses, reference: Reference, objects: Objects) -> _E
         content,
         variables=view.variables,
         gone={name: key for name, key in named.items() if key not in content},
-        changed_ns=None if isinstance(stored, Absent) else last_update_ns(stored),
+        is_older=not isinstance(stored, Absent) and _is_older(part, stored),
     )
 
 
@@ -640,7 +640,7 @@ def _without_other_variables(
         )
         return Inspection(ContentState.STALE, why)
     prefixes = tuple(use.where for use in part.uses if use.items is None)
-    if not prefixes or not _is_older(part, wanted.changed_ns):
+    if not prefixes or not wanted.is_older:
         return Inspection(ContentState.FRESH)
     others = sorted(
         name
@@ -654,11 +654,14 @@ def _without_other_variables(
         f"it started before the object was last changed, and has {some}: whether they "
         "are the image's or of keys removed since cannot be known"
     )
-    return Inspection(ContentState.UNREADABLE, why, _REMOVED)
+    return Inspection(ContentState.UNREADABLE, why, REPLACE)
 
 
-def _is_older(part: ContainerUses, changed_ns: int | None) -> bool:
+def _is_older(part: ContainerUses, stored: Object) -> bool:
     """Tell whether a container started before its object was last changed."""
+    if is_written_after(stored, part.pod):
+        return True
+    changed_ns = last_update_ns(stored)
     running = (_status(part.pod, part.container).get("state") or {}).get(
         "running"
     ) or {}
@@ -669,9 +672,10 @@ def _is_older(part: ContainerUses, changed_ns: int | None) -> bool:
 
 
 def last_update_ns(stored: Object) -> int | None:
-    """Give the second of the last write to an object; None where it is not told.
+    """Give the second of the last write to an object that left one; None: none did.
 
-    UTC epoch nanoseconds of the API server's clock.
+    UTC epoch nanoseconds of the API server's clock. A field that somebody removes who
+    has set none leaves no time: see `is_written_after`.
     """
     fields: Sequence[Mapping[str, Any]] = stored["metadata"].get("managedFields") or ()
     times = [one["time"] for one in fields if one.get("time")]
@@ -679,6 +683,18 @@ def last_update_ns(stored: Object) -> int | None:
         return None
     last = dt.datetime.fromisoformat(max(times))
     return round(last.timestamp()) * NS_PER_S
+
+
+def is_written_after(stored: Object, pod: Object) -> bool:
+    """Tell whether an object was written to after a pod's status last changed.
+
+    By their resource versions, which rise with every write to one etcd. Source:
+    https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions.
+    """
+    versions = [one["metadata"].get("resourceVersion", "") for one in (stored, pod)]
+    if not all(one.isdecimal() for one in versions):
+        return False
+    return int(versions[0]) > int(versions[1])
 
 
 def init_read_ns(pod: Object, uses: Sequence[Use]) -> int | None:

@@ -35,6 +35,7 @@ from cmhot.kubelet.uses import (
 from cmhot.kubelet.view import Absent, view_of
 from cmhot.propagation.inspection import (
     Objects,
+    is_written_after,
     last_update_ns,
 )
 from cmhot.propagation.remedies import Shell
@@ -463,8 +464,10 @@ def was_changed_lately(clock: Clock, objects: Iterable[Object]) -> bool:
     return any((last_update_ns(one) or 0) > since_ns for one in objects)
 
 
-def are_newer(pods: Iterable[Object], objects: Iterable[Object]) -> bool:
+def are_newer(pods: Sequence[Object], objects: Sequence[Object]) -> bool:
     """Tell whether all pods were made after the last write to each of the objects."""
+    if any(is_written_after(one, pod) for one in objects for pod in pods):
+        return False
     writes = [last_update_ns(one) for one in objects]
     made = [pod["metadata"].get("creationTimestamp") for pod in pods]
     if not (writes and all(writes) and made and all(made)):

@@ -17,13 +17,16 @@ from cmhot.cluster.nodes import observe_settings, unready_nodes
 from cmhot.display import Page, Shown, as_lines
 from cmhot.errors import ClusterError, ForbiddenError, NotFoundError, UsageError
 from cmhot.kubelet.uses import Reference, parse_reference
+from cmhot.kubelet.view import Absent
 from cmhot.propagation.inspection import (
+    REPLACE,
     ContainerUses,
     ContentState,
     EphemeralContainers,
     Inspection,
     init_read_ns,
     inspect,
+    is_written_after,
     unanswered,
 )
 from cmhot.propagation.watch import DEFAULT_TIMEOUT_S, ContainerWatch
@@ -471,7 +474,20 @@ class LandingWatch(ContainerWatch):
         if stuck or any(self._state(part) in undecided for _, part in self.parts):
             return False
         self.pending = self._pending()
-        return not self.pending
+        return not self.pending and self._are_all_listed()
+
+    def _are_all_listed(self) -> bool:
+        """List the pods after their workloads, which may have made some since."""
+        known = self._listed()
+        self.list_anew()
+        self._list_pods()
+        return self._listed() <= known
+
+    def _listed(self) -> set[str]:
+        pods = [part.pod for _, part in self.parts] + [
+            pod for _, pod, _ in self.by_init
+        ]
+        return {str(pod["metadata"]["uid"]) for pod in pods}
 
     def _is_stuck(self, part: ContainerUses) -> bool:
         """Tell whether a container will keep its other content while it runs."""
@@ -481,8 +497,11 @@ class LandingWatch(ContainerWatch):
 
     def _is_late(self, pod: Object, uses: Sequence[Use]) -> bool:
         """Tell whether init containers have read the object before its last change."""
-        read_ns = init_read_ns(pod, uses)
-        return read_ns is not None and read_ns <= (self.updated_ns or read_ns)
+        read_ns, stored = init_read_ns(pod, uses), self.objects(self.reference)
+        if read_ns is None:
+            return False
+        is_after = not isinstance(stored, Absent) and is_written_after(stored, pod)
+        return is_after or read_ns <= (self.updated_ns or read_ns)
 
     def _unused(self) -> str:
         who = f"pod of {self.owner}" if self.owner else "running pod"
@@ -769,8 +788,14 @@ class LandingWatch(ContainerWatch):
             where=", ".join(use.key_or_path for use in part.uses),
             updates=part.updates,
             why=f"{seen.why}; no update reaches it" if is_fixed else seen.why,
-            remedy=seen.remedy or str(self._remedy(owner, part, seen)),
+            remedy=self._remedy_of(owner, part, seen),
         )
+
+    def _remedy_of(self, owner: Workload, part: ContainerUses, seen: Inspection) -> str:
+        if seen.remedy == REPLACE:
+            stale = replace(seen, state=ContentState.STALE)
+            return f"{REPLACE}: {self._remedy(owner, part, stale)}"
+        return seen.remedy or str(self._remedy(owner, part, seen))
 
     def _remedy(self, owner: Workload, part: ContainerUses, seen: Inspection) -> Remedy:
         from cmhot.propagation.remedies import Remedy, Shell, to_bring_in, to_finish  # noqa: PLC0415 - only who lags behind needs one

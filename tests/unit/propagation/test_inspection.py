@@ -671,3 +671,26 @@ def test_a_removed_key_may_be_in_an_older_environment(
     seen = look(given, said(environ), stored={**A, "metadata": changed})
 
     assert seen.state is state
+
+
+@pytest.mark.parametrize(
+    ("version", "state"),
+    [("101", ContentState.UNREADABLE), ("99", ContentState.FRESH)],
+    ids=["after the pod's last change", "before it"],
+)
+def test_a_removal_that_leaves_no_time_is_seen_by_its_version(
+    version: str, state: ContentState
+) -> None:
+    """`kubectl patch` of another one's key moves no time in managedFields."""
+    given = with_variables(
+        "2026-11-30T10:00:05Z", envFrom=[{"configMapRef": {"name": "m"}}]
+    )
+    given["metadata"]["resourceVersion"] = "100"
+    changed = {
+        "managedFields": [{"time": "2026-11-30T10:00:00Z"}],
+        "resourceVersion": version,
+    }
+
+    seen = look(given, said("a=1\0MODE=x\0"), stored={**A, "metadata": changed})
+
+    assert seen.state is state

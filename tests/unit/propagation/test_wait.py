@@ -21,6 +21,7 @@ from cmhot.kubelet.settings import Setting
 from cmhot.kubelet.uses import Reference
 from cmhot.propagation import watch
 from cmhot.propagation.expectation import expectation, remaining_s, sync_reads
+from cmhot.propagation.inspection import REPLACE, ContentState, Inspection
 from cmhot.propagation.wait import RESTART_S, wait_for_applied
 from cmhot.propagation.workload import is_rolling_out, will_use
 from tests.unit.living import NAMESPACE, NEVER, Living, configmap
@@ -531,6 +532,22 @@ def test_binary_data_of_the_map_are_no_variables(fresh: bool) -> None:  # noqa: 
     assert waited.landed is fresh
 
 
+def test_a_pod_that_may_hold_what_was_removed_is_replaced_by_a_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The remedy names its workload and where: it can be pasted."""
+    living = Living()
+    source = {"configMapRef": {"name": "m"}}
+    living.deploy(1, containers=[{"name": "c", "envFrom": [source]}])
+    found = Inspection(ContentState.UNREADABLE, "it has B", REPLACE)
+    monkeypatch.setattr("cmhot.propagation.wait.inspect", lambda *_, **__: found)
+
+    (unknown,) = wait(living, "configmap/m", timeout_s=1).unknown
+
+    command = "cmhot refresh deployment/web --method rollout --target fake -n default"
+    assert unknown.remedy == f"replace the pod to be sure: {command}"
+
+
 class Saying(Living):
     """Its Deployment says what is given."""
 
@@ -567,6 +584,32 @@ def test_pods_to_come_have_not_got_it(status: dict[str, int], said: str) -> None
     (pending,) = waited.pending
     assert pending.startswith(f"deployment/web: {said}")
     assert "kubectl -n default rollout status deployment/web" in waited.to_text()
+
+
+class Growing(Living):
+    """One pod is made after the first list of pods, and its workload is complete."""
+
+    is_grown = False
+
+    def get(
+        self, kind: Kind, name: str, *, namespace: str | None = None
+    ) -> dict[str, Any]:
+        """Make the second pod just before the Deployment is read."""
+        if kind == DEPLOYMENT and not self.is_grown:
+            self.is_grown = True
+            self.deploy(2)
+        return super().get(kind, name, namespace=namespace)
+
+
+def test_pods_that_were_made_after_the_list_count() -> None:
+    """A workload that is complete may have pods that the list before has not."""
+    living = Growing()
+    living.deploy(1)
+
+    waited = wait(living, "configmap/m")
+
+    assert living.is_grown
+    assert (waited.landed, waited.fresh, waited.pods) == (True, 2, 2)
 
 
 def test_pods_that_stay_by_the_users_will_are_not_to_come() -> None:
