@@ -68,10 +68,11 @@ _BLOCKED = (
     "put back what is missing, or make it optional: then all keys are renewed, within "
     "two minutes or so, since the kubelet tries a blocked volume more and more seldom"
 )
+_NEEDED = "put the key back, or take it out of the pod: no new pod starts without it"
 REPLACE = "replace the pod to be sure"
 """A remedy, of which `wait` says how."""
 _EVERYWHERE = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
-"""Names that every kubelet puts into an environment; from 1.32 on any without =."""
+"""Names that every kubelet puts into an environment; from 1.30 on any without =."""
 _OF_THE_RUNTIME = re.compile(
     r"PATH|HOSTNAME|HOME|TERM|PWD|SHLVL|_|LANG|LC_[A-Z]+|[A-Z0-9_]+_SERVICE_(HOST|PORT.*)"
     r"|[A-Z0-9_]+_PORT(_\d+_(TCP|UDP|SCTP).*)?"
@@ -638,7 +639,8 @@ def _without_other_variables(
         why = (
             f"its environment still has {name}, whose key {wanted.gone[name]!r} is gone"
         )
-        return Inspection(ContentState.STALE, why)
+        needed = not all(use.optional for use in part.uses)
+        return Inspection(ContentState.STALE, why, _NEEDED if needed else "")
     prefixes = tuple(use.where for use in part.uses if use.items is None)
     if not prefixes or not wanted.is_older:
         return Inspection(ContentState.FRESH)

@@ -645,6 +645,11 @@ def test_a_variable_whose_key_is_gone_is_stale() -> None:
     given = with_variables(env=env)
 
     kept = look(given, said("MODE=x\0"), stored={"data": {}})
+    ref["optional"] = True  # type: ignore[assignment]
+    spared = look(with_variables(env=env), said("MODE=x\0"), stored={"data": {}})
+
+    assert kept.remedy.startswith("put the key back")
+    assert (spared.state, spared.remedy) == (ContentState.STALE, "")
 
     assert kept.state is ContentState.STALE
     assert kept.why == "its environment still has MODE, whose key 'mode' is gone"
