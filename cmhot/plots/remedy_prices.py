@@ -173,7 +173,8 @@ _WAITED = Pair(
 _TRIED = Pair(
     "With “{method}” all pods have it after {seconds} (median of {trials}), for {pods} "
     "replaced and {requests} to the API server.",
-    "{method}的中位时间为 {seconds}，替换 {pods} 个 Pod，{requests} 次 API 请求。",
+    "{method}的中位时间（{trials} 次）为 {seconds}，替换 {pods} 个 Pod，"
+    "{requests} 次 API 请求。",
 )
 
 

@@ -40,6 +40,7 @@ LEFT_OUT_ENDINGS = (".pyc", ".pyi", ".h", ".hpp", ".a", ".pxd", ".pyx", ".exe")
 _SEEN = """
 import json, sys, tempfile
 from click.testing import CliRunner
+from kubernetes import client, config  # asked for a service account's credentials
 from cmhot.cluster import client
 from cmhot.cli import cli
 with tempfile.TemporaryDirectory() as out:
