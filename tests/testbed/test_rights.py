@@ -189,7 +189,9 @@ def test_clean_removes_what_a_killed_collection_left(
     assert isinstance(cluster, Kube)
     labels = {**MANAGED_BY, RUN_LABEL: "copied"}
     copied = {"metadata": {"name": "copied-labels", "labels": labels}}
-    cluster._json("POST", "/api/v1/namespaces", body=copied)
+    # else the name of our program would be that of the manager
+    by = {"fieldManager": "somebody"}
+    cluster._json("POST", "/api/v1/namespaces", body=copied, query=by)
     command = ("collect", *target, *ON_ONE_NODE, "--pods", "1", "--duration", "60s")
 
     def own() -> list[str]:
