@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cmhot.errors import UsageError
-from cmhot.kubelet.eras import era_of
+from cmhot.kubelet.eras import find_era
 from cmhot.law import fleet_law, law_for, mixture, reads_at_every_sync
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ class _Alike:
 
 def sync_reads(node: ObservedNode) -> bool:
     """Report whether a forced sync reads new content, as far as is known."""
-    if node.setting is None or not _has_law(node):
+    if node.setting is None or find_era(node.kubelet) is None:
         return True
     return reads_at_every_sync(node.setting, node.kubelet) is not False
 
@@ -134,22 +133,13 @@ def _group(
     alike: Counter[_Alike] = Counter()
     for name, number in pods.items():
         node = nodes.get(name)
-        if node is None or node.setting is None or not _has_law(node):
+        if node is None or node.setting is None or find_era(node.kubelet) is None:
             return Counter()
         own = max(sharers.get(name, 1), 1)
         if reads_at_every_sync(node.setting, node.kubelet):
             own = 1  # each pod reads for itself
         alike[_Alike(node.setting, node.kubelet, number, own)] += 1
     return alike
-
-
-def _has_law(node: ObservedNode) -> bool:
-    """Report whether a node's kubelet is of a version that is known: some are none."""
-    try:
-        era_of(node.kubelet)
-    except UsageError:
-        return False
-    return True
 
 
 @lru_cache(maxsize=64)

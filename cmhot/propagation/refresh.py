@@ -31,10 +31,10 @@ from cmhot.propagation.methods import (
 from cmhot.propagation.remedies import restarted_by, to_replace, without_refresh
 from cmhot.propagation.workload import (
     is_rolled_out,
+    nodes_of_unready,
     number_of,
     parse_workload,
     replacement_of,
-    unready_nodes,
 )
 
 if TYPE_CHECKING:
@@ -426,7 +426,7 @@ def _warn_of_others(work: WorkloadRefresh, plan: _Plan) -> None:
             f"{owner} is annotated with {by}: something rolls it out by itself after a "
             "change, perhaps in a moment; this makes another rollout"
         )
-    nodes = unready_nodes(plan.pods)
+    nodes = nodes_of_unready(plan.pods)
     is_full = nodes and len(nodes) >= plan.state.unavailable
     if owner.kind == "DaemonSet" and is_full:
         work.warnings.append(

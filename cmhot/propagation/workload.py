@@ -190,8 +190,8 @@ def last_writer(found: Object) -> str:
     return str(last.get("manager", ""))
 
 
-def unready_nodes(pods: Iterable[Object]) -> list[str]:
-    """Name the nodes of pods that are not Ready."""
+def nodes_of_unready(pods: Iterable[Object]) -> list[str]:
+    """Name the nodes on which pods are not Ready."""
     return sorted(
         {
             pod["spec"].get("nodeName") or "no node"

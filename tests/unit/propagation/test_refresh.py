@@ -20,7 +20,7 @@ from cmhot.propagation.workload import (
     TOUCHED,
     Workload,
     WorkloadState,
-    unready_nodes,
+    nodes_of_unready,
 )
 from tests.unit.living import Living, configmap
 from tests.unit.propagation.obstacles import Hindered, budget, scaler
@@ -684,4 +684,4 @@ def test_nodes_whose_pods_are_not_ready_are_named() -> None:
         conditions = [{"type": "Ready", "status": ready}]
         return {"spec": {"nodeName": node}, "status": {"conditions": conditions}}
 
-    assert unready_nodes([pod("a", "True"), pod("b", "False")]) == ["b"]
+    assert nodes_of_unready([pod("a", "True"), pod("b", "False")]) == ["b"]
