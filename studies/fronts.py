@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -34,6 +34,10 @@ class Front:
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the inner one has
         return getattr(self.inner, name)
+
+    def until(self, instant_s: float | None) -> Self:  # noqa: ARG002
+        """Stay in front."""
+        return self
 
     def passing(self, verb: str, resource: str, name: str | None) -> None:
         """Hear of a request, as RBAC names it; raise what shall become of it."""

@@ -10,12 +10,14 @@ Every error of the layers below leaves here as one of ours.
 from __future__ import annotations
 
 import base64
+import copy
 import datetime as dt
 import functools
 import gc
 import http.client
 import json
 import logging
+import math
 import os
 import re
 import ssl
@@ -31,7 +33,15 @@ from urllib3.util.ssl_ import create_urllib3_context
 from cmhot.clock import NS_PER_S, SystemClock
 from cmhot.cluster import answers
 from cmhot.cluster.kubeconfig import load_pair, read_access, split_proxy
-from cmhot.cluster.port import CONFLICT, EVENT, FIELD_MANAGER, NODE, POD, Captured
+from cmhot.cluster.port import (
+    CONFLICT,
+    EVENT,
+    FIELD_MANAGER,
+    LEAST_S,
+    NODE,
+    POD,
+    Captured,
+)
 from cmhot.cluster.rights import CONFIGZ
 from cmhot.errors import (
     ClusterError,
@@ -78,7 +88,11 @@ CHANNELS = "v4.channel.k8s.io"
 """The protocol of a command's streams: each message begins with its channel."""
 _STDOUT, _STDERR, _ERROR = 1, 2, 3
 MOST_OUTPUT_BYTES = 64 * 2**20
-"""Of a command; the files that are read have a mebibyte at most, a hundred at once."""
+"""Of a command, or of a log; the files that are read have a mebibyte at most, a hundred
+at once, and a kubelet begins another log at 10 MiB unless it is told otherwise."""
+LOG_S = 60.0
+"""Longest time for a whole log: a container may write faster than we read."""
+CHUNK = 2**16
 PROXY_PORTS = {"http": 80, "https": 443}
 TOKEN_S = 60.0
 """How long a token is used until its file is read again, as client-go does."""
@@ -190,6 +204,19 @@ class Kube:
         self._connection = connection
         self._manager = connection.manager()
         self._plurals: dict[tuple[str, str], Kind] = {}
+        self._until_s: float | None = None  # see `until`
+
+    def until(self, instant_s: float | None) -> Kube:
+        """Share the connections, and give requests up at an instant."""
+        other = copy.copy(self)
+        other._until_s = instant_s  # noqa: SLF001 - it is one of us
+        return other
+
+    def _left_s(self, most_s: float) -> float:
+        """Say how long a request may take that is begun now."""
+        if self._until_s is None:
+            return most_s
+        return max(min(most_s, self._until_s - self.clock.monotonic()), LEAST_S)
 
     def _open(
         self,
@@ -209,6 +236,7 @@ class Kube:
             "User-Agent": USER_AGENT,
         }
         encoded = None if body is None else json.dumps(body)
+        left_s = self._left_s(read_timeout_s)
         try:
             if (who := link.authorization()) is not None:
                 headers["Authorization"] = who
@@ -217,7 +245,9 @@ class Kube:
                 f"{link.host}{_address(path, (query or {}).items())}",
                 headers=headers,
                 body=encoded,
-                timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=read_timeout_s),
+                timeout=urllib3.Timeout(
+                    connect=min(CONNECT_TIMEOUT_S, left_s), read=left_s
+                ),
                 preload_content=False,
                 # A write must not be sent twice unseen: the caller may ask again.
                 retries=False,
@@ -240,10 +270,32 @@ class Kube:
             raise UnreachableError(msg) from None
         return answer
 
-    def _request(self, method: str, path: str, **options: Any) -> bytes:  # noqa: ANN401 - as of `_open`
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        most_bytes: float = math.inf,
+        within_s: float = math.inf,
+        **options: Any,  # noqa: ANN401 - as of `_open`
+    ) -> bytes:
+        """Send a request, and read the whole answer; it may be limited."""
+        until_s = self.clock.monotonic() + self._left_s(within_s)
         answer = self._open(method, path, **options)
+        found: list[bytes] = []
         try:
-            return answer.read()
+            if math.isinf(until_s):
+                return answer.read()
+            for part in answer.stream(CHUNK):
+                found.append(part)
+                most_bytes -= len(part)
+                is_late = self.clock.monotonic() > until_s
+                if is_late or most_bytes < 0:
+                    answer.close()  # what is unread cannot be passed over
+                    why = "does not end in time" if is_late else "is too long"
+                    msg = f"the answer to {method} {path} {why}"
+                    raise (UnreachableError if is_late else ClusterError)(msg)
+            return b"".join(found)
         except urllib3.exceptions.HTTPError as error:
             msg = f"the answer to {method} {path} broke off: {error}"
             raise UnreachableError(msg) from error
@@ -472,8 +524,12 @@ class Kube:
             seconds = since_ns // NS_PER_S  # exact: a float would round up
             instant = dt.datetime.fromtimestamp(seconds, dt.UTC)
             query["sinceTime"] = instant.strftime("%Y-%m-%dT%H:%M:%SZ")
+        query["limitBytes"] = MOST_OUTPUT_BYTES + 1
         path = f"{self._path(POD, pod, namespace)}/log"
-        return self._request("GET", path, query=query).decode(errors="replace")
+        text = self._request(
+            "GET", path, query=query, most_bytes=MOST_OUTPUT_BYTES, within_s=LOG_S
+        )
+        return text.decode(errors="replace")
 
     def run_in(
         self, pod: str, command: Sequence[str], *, namespace: str, container: str
@@ -545,6 +601,7 @@ class Kube:
             ("stderr", str(complaints).lower()),
         ]
         told = {channel: bytearray() for channel in (_STDOUT, _STDERR, _ERROR)}
+        timeout_s = self._left_s(timeout_s)
         until_s = self.clock.monotonic() + timeout_s
         try:
             opened = self._connection.stream(
@@ -645,13 +702,14 @@ class Kube:
         host = f"[{address}]" if ":" in address else address
         url = f"https://{host}:{port}/configz"
         token = link.authorization()
+        left_s = self._left_s(KUBELET_READ_TIMEOUT_S)
         try:
             answer = self._kubelets.request(
                 "GET",
                 url,
                 headers={"Authorization": token} if token else {},
                 timeout=urllib3.Timeout(
-                    connect=KUBELET_CONNECT_TIMEOUT_S, read=KUBELET_READ_TIMEOUT_S
+                    connect=min(KUBELET_CONNECT_TIMEOUT_S, left_s), read=left_s
                 ),
                 retries=False,
             )

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from cmhot.cluster.rights import Right
 
 
+LEAST_S = 1.0
+"""Time that a request has at least, however late it is begun: a last look is one."""
 CONFLICT = 409
 """HTTP status of what contradicts what is there."""
 FIELD_MANAGER = "cmhot"
@@ -71,6 +73,13 @@ class Cluster(Protocol):
     @property
     def namespace(self) -> str:
         """The namespace that its context names, as `kubectl` takes it; ``default``."""
+
+    def until(self, instant_s: float | None) -> Cluster:
+        """Give the same cluster, whose requests are given up at an instant at latest.
+
+        It is of `clock.monotonic`; None: each request has its own longest time. One
+        that is begun later has `LEAST_S`.
+        """
 
     def version(self) -> str:
         """Return the API server's version, such as ``v1.37.1``."""
@@ -149,7 +158,8 @@ class Cluster(Protocol):
     ) -> str:
         """Return a container's log, each line with its RFC 3339 time stamp before it.
 
-        ``since_ns`` leaves out older lines, to the second below.
+        ``since_ns`` leaves out older lines, to the second below. A log that is too
+        long, or does not end, is an error.
         """
 
     def run_in(

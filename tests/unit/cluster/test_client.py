@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gc
 import hashlib
 import json
@@ -42,6 +43,7 @@ class Answers(ThreadingHTTPServer):
         self.answers: dict[str, list[tuple[int, Any]]] = {}
         self.asked: list[tuple[str, str, str | None, Any]] = []
         self.accepted: list[str] = []
+        self.over = threading.Event()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -288,6 +290,84 @@ def test_a_log_can_be_read_from_an_instant(
 
     assert text == "2026 line\n"
     assert "sinceTime=2026-11-23T12%3A27%3A55Z" in server.asked[0][1]
+
+
+class Trickling(Handler):
+    """Answers without an end, or (at /version) not at all."""
+
+    def answer(self) -> None:
+        """Begin an answer, and write on until nobody reads."""
+        if self.path == "/version":
+            self.server.over.wait(5)
+            return
+        self.send_response(200)
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            while not self.server.over.wait(0.01):
+                self.wfile.write(b"x" * 2**16)
+
+    do_GET = answer  # noqa: N815 - http.server's name
+
+
+@pytest.fixture
+def endless(server: Answers, cluster: client.Kube) -> Iterator[client.Kube]:
+    """Let answers have no end."""
+    server.RequestHandlerClass = Trickling
+    yield cluster
+    server.over.set()
+
+
+@pytest.mark.parametrize(
+    ("bytes_", "seconds", "error", "said"),
+    [
+        (2**20, 60.0, ClusterError, "is too long"),
+        (2**40, 0.2, UnreachableError, "does not end in time"),
+    ],
+    ids=["bytes", "seconds"],
+)
+def test_a_log_without_an_end_ends(
+    endless: client.Kube,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    bytes_: int,
+    seconds: float,
+    error: type[ClusterError],
+    said: str,
+) -> None:
+    """A container may write faster than we read; the answer is an error, not a part."""
+    monkeypatch.setattr(client, "MOST_OUTPUT_BYTES", bytes_)
+    monkeypatch.setattr(client, "LOG_S", seconds)
+
+    with pytest.raises(ClusterError, match=said) as raised:
+        endless.log("p", namespace="n", container="c")
+
+    assert type(raised.value) is error
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda cluster: cluster.version(),
+        lambda cluster: cluster.names(POD, namespace="n"),
+    ],
+    ids=["silent", "endless"],
+)
+def test_requests_end_with_the_command(
+    endless: client.Kube,
+    monkeypatch: pytest.MonkeyPatch,
+    ask: Callable[[client.Kube], object],
+) -> None:
+    """`until` bounds each of them, whatever its own longest time is."""
+    monkeypatch.setattr("cmhot.cluster.client.LEAST_S", 0.05)
+    begin = SystemClock().monotonic()
+    bounded = endless.until(begin + 0.1)
+
+    for _ in range(2):  # the second begins late
+        with pytest.raises(UnreachableError):
+            ask(bounded)
+
+    # generous: a machine under load; without the limit it is five seconds, or no end
+    assert SystemClock().monotonic() - begin < 2
 
 
 def test_a_refused_command_says_why(server: Answers, cluster: client.Kube) -> None:
