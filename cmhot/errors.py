@@ -59,13 +59,18 @@ class ClusterError(CmhotError):
     ----------
     status
         HTTP status of the answer; None when there was no answer at all.
+    said
+        The API server's own words; empty: it gave none.
     """
 
     exit_code = 1
 
-    def __init__(self, message: str, *, status: int | None = None) -> None:
+    def __init__(
+        self, message: str, *, status: int | None = None, said: str = ""
+    ) -> None:
         super().__init__(message)
         self.status = status
+        self.said = said
 
     @property
     def is_passing(self) -> bool:

@@ -146,13 +146,9 @@ def apply(
     texts = [
         sys.stdin.buffer.read().decode() if str(file) == "-" else file for file in files
     ]
-    # all are read before the first is sent; what was applied is said at once, since a
-    # later one may be refused
+    # all are read before the first is sent
     manifests = [manifest for text in texts for manifest in read_manifests(text)]
-    applied = []
-    for manifest in manifests:
-        applied += apply_objects(cluster, manifest, namespace=namespace)
-        say(f"{manifest['kind'].lower()}/{manifest['metadata']['name']} applied")
+    applied = apply_objects(cluster, manifests, namespace=namespace, tell=say)
     waited = []
     if waits:
         waited = wait_for_applied(
@@ -219,6 +215,8 @@ def wait(
     was started with. Containers that no update reaches (env, subPath) and that hold
     something else end the wait at once, with the remedy, unless a rollout under way
     replaces them. A container without cat is "unknown", never assumed to be fresh.
+    What init containers made of the object cannot be seen: where they alone use it, the
+    wait ends at once, with 0 if all have read it since its last change, or else 1.
     Nothing is changed (but see --ephemeral).
 
     \b

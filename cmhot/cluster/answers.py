@@ -62,7 +62,9 @@ def explain(status: int, text: str, method: str, path: str) -> ClusterError:
             "namespace in which you have it (--namespace)",
             status=status,
         )
-    return ClusterError(f"{asked} failed ({status}): {message}", status=status)
+    return ClusterError(
+        f"{asked} failed ({status}): {message}", status=status, said=message
+    )
 
 
 def no_answer(error: Exception, *, host: str, proxy: str | None) -> UnreachableError:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cmhot.clock import NS_PER_S
 from cmhot.display import Page, Shown
-from cmhot.errors import UsageError
+from cmhot.errors import ClusterError, CmhotError, UsageError
 from cmhot.kubelet.uses import CONFIG_MAP
 from cmhot.propagation.manifests import read_manifests
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from cmhot.cluster.port import Cluster
+
+
+_GOT = re.compile(r", got &value\..*")
+"""What the API server says of a value of the wrong type: it may be a Secret's."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -57,6 +62,7 @@ def apply(
     source: Mapping[str, Any] | Sequence[Mapping[str, Any]] | Path | str,
     *,
     namespace: str | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> list[dict[str, Any]]:
     """Server-side apply manifests.
 
@@ -69,6 +75,8 @@ def apply(
     namespace
         For objects that name none; one that names another is refused.
         None: that of the context.
+    tell
+        Called with a line about each that is applied.
 
     Returns
     -------
@@ -81,22 +89,39 @@ def apply(
         No manifest, one of another namespace than the given one, or a kind that the
         cluster does not know.
     ClusterError
-        The API server refused; 409 is a field that somebody else owns.
+        The API server refused; 409 is a field that somebody else owns. The message has
+        its words, and what was applied before.
     """
     manifests = read_manifests(source)
     for manifest in manifests:
         _check_namespace(manifest, namespace)
-    where = namespace or cluster.namespace
-    return [cluster.apply(manifest, namespace=where) for manifest in manifests]
+    where, stored = namespace or cluster.namespace, []
+    for manifest in manifests:
+        try:
+            stored.append(cluster.apply(manifest, namespace=where))
+        except CmhotError as error:
+            msg = f"{_named(manifest)}: {error}"
+            if isinstance(error, ClusterError) and error.said:
+                said = _GOT.sub("", error.said)
+                msg = f"the API server refuses {_named(manifest)}: {said}"
+            if before := ", ".join(map(_named, manifests[: len(stored)])):
+                msg += f"; applied before it: {before}"
+            error.args = (msg,)
+            raise
+        tell(f"{_named(manifest)} applied")
+    return stored
+
+
+def _named(manifest: Mapping[str, Any]) -> str:
+    return f"{manifest['kind'].lower()}/{manifest['metadata']['name']}"
 
 
 def _check_namespace(manifest: Mapping[str, Any], namespace: str | None) -> None:
     """Refuse an object of another namespace than the one that was asked for."""
     own = manifest["metadata"].get("namespace")
     if namespace is not None and own is not None and own != namespace:
-        name = f"{manifest['kind'].lower()}/{manifest['metadata']['name']}"
         msg = (
-            f"{name} is of the namespace {own!r}, not {namespace!r}: "
+            f"{_named(manifest)} is of the namespace {own!r}, not {namespace!r}: "
             f"leave --namespace out, or say -n {own}"
         )
         raise UsageError(msg)

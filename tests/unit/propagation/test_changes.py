@@ -2,13 +2,14 @@
 
 import json
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cmhot.cluster.model import ModelCluster
-from cmhot.errors import UsageError
+from cmhot.errors import ClusterError, CmhotError, UnreachableError, UsageError
 from cmhot.kubelet.settings import Setting
 from cmhot.kubelet.uses import CONFIG_MAP
 from cmhot.propagation.changes import Update, apply
@@ -230,6 +231,57 @@ def test_the_contexts_namespace_is_the_default() -> None:
     for namespace, kept in ((None, "shop"), ("other", "other")):
         (stored,) = apply(cluster, MAP, namespace=namespace)
         assert stored["metadata"]["namespace"] == kept
+
+
+class Refusing(ModelCluster):
+    """Takes one object, and no other."""
+
+    error: CmhotError = ClusterError(
+        "PATCH … failed (500): …",
+        status=500,
+        said=".data.k: expected string, got &value.valueUnstructured{Value:7}",
+    )
+
+    def apply(
+        self, manifest: Mapping[str, Any], *, namespace: str | None = None
+    ) -> dict[str, Any]:
+        """Refuse the second."""
+        if manifest["metadata"]["name"] == "second":
+            raise self.error
+        return super().apply(manifest, namespace=namespace)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            Refusing.error,
+            "the API server refuses configmap/second: .data.k: expected string;",
+        ),
+        (UsageError("no such kind"), "configmap/second: no such kind;"),
+        (UnreachableError("no answer"), "configmap/second: no answer;"),
+    ],
+    ids=["refused", "unknown", "silent"],
+)
+def test_what_was_applied_before_a_refusal_is_told(
+    error: CmhotError, said: str
+) -> None:
+    """With the API server's reason; nobody says "failed (500)" of a wrong value."""
+    cluster = Refusing([Setting(10)])
+    cluster.error = error
+    names = ("first", "second", "third")
+    told: list[str] = []
+
+    with pytest.raises(type(error)) as raised:
+        apply(
+            cluster,
+            [MAP | {"metadata": {"name": name}} for name in names],
+            tell=told.append,
+        )
+
+    assert str(raised.value) == f"{said} applied before it: configmap/first"
+    assert told == ["configmap/first applied"]
+    assert cluster.names(CONFIG_MAP, namespace="default") == ["first"]
 
 
 def test_another_namespace_than_the_manifests_is_refused() -> None:
