@@ -27,6 +27,7 @@ from cmhot.kubelet.eras import minor_of
 from cmhot.kubelet.uses import (
     Object,
     Reference,
+    Role,
     Way,
     containers_of,
     sources_of,
@@ -236,6 +237,29 @@ def view_of(
         stuck=stuck,
         blocked=stuck or environment.blocked,
     )
+
+
+def obstacle_to(pod: Object, lookup: Lookup, *, starts: bool = True) -> str:
+    """Say why a pod that is made now would not start; empty: nothing of this.
+
+    Parameters
+    ----------
+    pod
+        Its manifest, or a pod template.
+    lookup
+        Gives the objects that it names.
+    starts
+        False: why, while it runs, the kubelet can renew no volume of it.
+    """
+    for one, role in containers_of(pod["spec"]):
+        if role is Role.EPHEMERAL:
+            continue  # no new pod has it
+        view = view_of(pod, one["name"], lookup)
+        if view.stuck:  # for the whole pod
+            return view.stuck
+        if starts and view.blocked:
+            return f"{view.blocked} (container {one['name']})"
+    return ""
 
 
 def absolute(path: str) -> str:

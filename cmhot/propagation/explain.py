@@ -28,9 +28,11 @@ from cmhot.kubelet.uses import (
     uses_of,
 )
 from cmhot.kubelet.view import Absent, content_of, view_of
+from cmhot.propagation.absence import absent, base_of, names_like
 from cmhot.propagation.expectation import expectation, sync_reads
 from cmhot.propagation.inspection import Objects
 from cmhot.propagation.remedies import (
+    PUT_BACK,
     Shell,
     restarted_by,
     to_bring_in,
@@ -69,8 +71,6 @@ COSTS = {
 """Costs of each way to force an update, by its name."""
 MOST_TOLD = 5
 """Mistakes of one kind that the text lists; the JSON has them all."""
-_HASHED = re.compile(r"(?P<base>.+)-[bcdfghjklmnpqrstvwxz2456789]{10}")
-"""Name with the suffix that kustomize makes of an object's content."""
 _MATTERS = ("name", "env", "envFrom", "volumeMounts")
 """Parts of a container on which its files and variables depend."""
 _TOKEN = re.compile(r"kube-api-access-\w+")
@@ -450,11 +450,11 @@ def explain(
     _declare(survey, cluster, namespace, notes)
     for page in cluster.pages(POD, namespace=namespace):
         survey.add(page)
+    if stored is Absent.MISSING and not survey.users:
+        raise absent(cluster, wanted, namespace, survey.named)
     existing: Sequence[str] = ()
     if stored is Absent.MISSING or nearest(wanted.name, survey.named) is not None:
-        existing = _existing(cluster, wanted, namespace, set(survey.named))
-    if stored is Absent.MISSING and not survey.users:
-        raise _absent(wanted, namespace, existing, survey.named)
+        existing = names_like(cluster, wanted, namespace, set(survey.named))
     nodes = observe_settings(cluster, given=given, sample=sorted(survey.per_node()))
     return explain_survey(
         survey,
@@ -481,44 +481,6 @@ def _declare(
             )
         except NotFoundError:
             notes.append(f"this cluster has no {kind.plural} in {kind.api_version}")
-
-
-def _existing(
-    cluster: Cluster, reference: Reference, namespace: str, named: set[str]
-) -> Sequence[str]:
-    """List names of a kind's objects; where that is not allowed, of those in use."""
-    try:
-        return cluster.names(reference.place, namespace=namespace)
-    except ForbiddenError:
-        return sorted(named)
-
-
-def _absent(
-    reference: Reference,
-    namespace: str,
-    existing: Sequence[str],
-    named: Mapping[str, Collection[Workload]],
-) -> NotFoundError:
-    hashed = [one for one in existing if _base(one) == reference.name]
-    near = nearest(reference.name, existing)
-    if hashed:
-        users = {one: ", ".join(map(str, sorted(named.get(one, ())))) for one in hashed}
-        said = [f"{one} ({users[one] or 'of no pod'})" for one in hashed]
-        meant = (
-            f"its versions have a hash in their names: {', '.join(said[:MOST_TOLD])}"
-        )
-    elif near is not None:
-        meant = f"is {near!r} meant?"
-    else:
-        meant = "check the name and --namespace"
-    msg = f"there is no {reference} in {namespace}, and no pod names it: {meant}"
-    return NotFoundError(msg)
-
-
-def _base(name: str) -> str | None:
-    """Give a name without the hash that kustomize adds; None: it has none."""
-    match = _HASHED.fullmatch(name)
-    return None if match is None else match["base"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -769,6 +731,7 @@ def _anew(survey: Survey, owner: Workload, shell: Shell) -> str:
     """Say how an update comes into what no update reaches."""
     workload = survey.workloads.get(owner)
     pods = survey.consumers.get(owner)
+    effects = survey.templates.get(owner) or survey.effects(owner)
     if not pods:
         return "its next pods have it"
     pod = {
@@ -781,6 +744,7 @@ def _anew(survey: Survey, owner: Workload, shell: Shell) -> str:
         shell=shell,
         replacement=None if workload is None else workload.replacement,
         syncs=False,
+        blocked=next((one.blocked for one in effects if one.blocked), ""),
     )
     return str(remedy)
 
@@ -806,9 +770,9 @@ def _of_object(survey: Survey, existing: Sequence[str]) -> Iterator[Mistake]:
             f"by its name or a label; ask its owner before you delete it{_meant(near)}",
         )
     gone = set(survey.named) - set(existing) if existing else set()
-    base = _base(reference.name)
+    base = base_of(reference.name)
     near = nearest(
-        reference.name, {one for one in gone if base is None or _base(one) != base}
+        reference.name, {one for one in gone if base is None or base_of(one) != base}
     )
     if near is not None:
         yield Mistake(
@@ -836,20 +800,26 @@ def _of_effect(
     yield from _of_keys(place, effect, survey)
     if use.role is Role.INIT or owner.kind == "CronJob":
         return  # a short-lived pod reads it anew the next time
+    if effect.is_empty:
+        return  # neither an update nor a new pod brings it
     if use.way in {Way.SUB_PATH, Way.SUB_PATH_EXPR}:
         emptied = ": it is a folder, which the next update even empties"
         yield Mistake(
             "subPath",
             f"{place} mounts {use.where} by {use.way}, which never updates"
             f"{emptied * effect.is_emptied}",
-            "mount the whole volume in a folder of its own, or bring each update in: "
-            f"{anew}",
+            anew
+            if effect.blocked
+            else "mount the whole volume in a folder of its own, or bring each update "
+            f"in: {anew}",
         )
     elif use.way.is_environment:
         yield Mistake(
             "env",
             f"{place} takes {use.key_or_path} by {use.way}, which never updates",
-            f"read it from a mounted file, or bring each update in: {anew}",
+            anew
+            if effect.blocked
+            else f"read it from a mounted file, or bring each update in: {anew}",
         )
 
 
@@ -871,7 +841,7 @@ def _of_keys(place: str, effect: Effect, survey: Survey) -> Iterator[Mistake]:
             yield Mistake(
                 "absent-key",
                 f"{place} mounts the {use.way} {use.sub_path} at {use.where}, which is "
-                "no key of the object: the kubelet mounts an empty folder instead",
+                "no key of the object: a new container has an empty folder there",
                 f"correct the name{_meant(near)}, and roll the workload out",
             )
     for winner in sorted({by for _, by in effect.covered}):
@@ -903,7 +873,7 @@ def _of_blocked(
         yield Mistake(
             "blocked",
             f"{owner}: {why}: {so}no new pod starts",
-            "put it back, or make it optional where it is named",
+            PUT_BACK,
         )
 
 

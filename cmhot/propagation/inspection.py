@@ -29,6 +29,7 @@ from cmhot.kubelet.view import (
     read_environ,
     view_of,
 )
+from cmhot.propagation.remedies import PUT_BACK, REPLACE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -65,12 +66,9 @@ _BY_HAND = "see for yourself in the app"
 _LATER = "see whether the later source has them: then its value counts, and not this"
 _SUB_PATH = "name a key of the object in its subPath: new pods have it then"
 _BLOCKED = (
-    "put back what is missing, or make it optional: then all keys are renewed, within "
-    "two minutes or so, since the kubelet tries a blocked volume more and more seldom"
+    f"{PUT_BACK}: then all keys are renewed, within two minutes or so, since the "
+    "kubelet tries a blocked volume more and more seldom"
 )
-_NEEDED = "put the key back, or take it out of the pod: no new pod starts without it"
-REPLACE = "replace the pod to be sure"
-"""A remedy, of which `wait` says how."""
 _EVERYWHERE = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
 """Names that every kubelet puts into an environment; from 1.30 on any without =."""
 _OF_THE_RUNTIME = re.compile(
@@ -350,8 +348,9 @@ def _expected(part: ContainerUses, reference: Reference, objects: Objects) -> _E
         for at, given in places.items()
         if given.source == reference and given.key in content
     }
+    is_older = not isinstance(stored, Absent) and _is_older(part, stored)
     if not is_environment:
-        return _Expected(reference, own_places, content, folders)
+        return _Expected(reference, own_places, content, folders, is_older=is_older)
     named = {variable: key for use in part.uses for key, variable in use.items or ()}
     return _Expected(
         reference,
@@ -359,7 +358,7 @@ def _expected(part: ContainerUses, reference: Reference, objects: Objects) -> _E
         content,
         variables=view.variables,
         gone={name: key for name, key in named.items() if key not in content},
-        is_older=not isinstance(stored, Absent) and _is_older(part, stored),
+        is_older=is_older,
     )
 
 
@@ -429,20 +428,46 @@ def _files(run: Run, wanted: _Expected, root: str) -> Inspection:
     """Compare the files, and see that those of removed keys have gone."""
     for mount, folder in wanted.folders.items():
         if folder.names_nothing:
-            why = f"its subPath at {mount} names no key: it is an empty folder"
-            return Inspection(ContentState.STALE, why, _SUB_PATH, in_vain=True)
+            return _without_key(run, mount, root)
     blocked = [one.blocked for one in wanted.folders.values() if one.blocked]
     if not blocked and (at_once := _both(run, wanted, root)) is not None:
         return at_once
     found = _same_files(run, wanted, root)
     if found.state is ContentState.FRESH and not blocked:
         found = _without_others(run, wanted, root)
+    if found.state is ContentState.FRESH and wanted.is_older:
+        for mount, folder in wanted.folders.items():
+            if folder.emptied:
+                why = (
+                    f"its subPath at {mount} is a folder, and the object was changed "
+                    "after its start: the next sync may empty it"
+                )
+                return Inspection(ContentState.UNREADABLE, why, REPLACE)
     by_itself = [why for why in blocked if why.startswith(f"{wanted.reference} ")]
     is_unread = found.state in {ContentState.PENDING, ContentState.UNREADABLE}
     if is_unread or not (by_itself or (blocked and found.state is ContentState.STALE)):
         return found
     why = f"the kubelet cannot renew its volume, since {blocked[0]}"
     return Inspection(ContentState.STALE, why, _BLOCKED, in_vain=True)
+
+
+def _without_key(run: Run, mount: str, root: str) -> Inspection:
+    """Look at the mount of a subPath that names no key.
+
+    The kubelet has made an empty folder of that name, or the container began before
+    the key was removed: then its file stays.
+    """
+    what = f"its subPath at {mount} names no key, and what is there"
+    listed = _listed(run, f"{root}{mount}", what)
+    if isinstance(listed, Inspection):
+        return listed
+    if listed.decode(errors="replace").endswith(f"{mount}\n"):  # of a file, its path
+        why = f"its subPath at {mount} still has the file of a key that is gone"
+    elif listed:
+        why = f"its subPath at {mount} still has files of keys that are gone"
+    else:
+        why = f"its subPath at {mount} names no key: it is an empty folder"
+    return Inspection(ContentState.STALE, why, _SUB_PATH, in_vain=True)
 
 
 def _both(run: Run, wanted: _Expected, root: str) -> Inspection | None:
@@ -492,6 +517,11 @@ def _same_files(run: Run, wanted: _Expected, root: str) -> Inspection:
                 return Inspection(ContentState.UNREADABLE, denied[0], _MODE)
             if answer.code != 0:
                 why = f"a file is missing ({complaint})"
+                for mount, folder in wanted.folders.items():
+                    if folder.emptied and f"{mount}/" in complaint:
+                        why = (
+                            f"its subPath at {mount} is a folder: an update empties it"
+                        )
                 return Inspection(ContentState.STALE, why)
             if not _same(answer.output, b"".join(wanted.of(path) for path in order)):
                 if any(wanted.places[path].content is None for path in order):
@@ -521,15 +551,26 @@ def _without_others(run: Run, wanted: _Expected, root: str) -> Inspection:
     for mount, folder in wanted.folders.items():
         if not folder.renewed or not folder.is_whole:
             continue
-        answer = run(["ls", "-A", f"{root}{mount}"])
-        if _not_run(answer) is not None or answer.code != 0:
-            complaint = _in_a_line(answer.complaint)
-            why = f"whether removed keys have gone cannot be seen ({complaint})"
-            return Inspection(ContentState.UNREADABLE, why)
-        found = _others(answer.output, folder)
+        what = "whether removed keys have gone"
+        listed = _listed(run, f"{root}{mount}", what)
+        if isinstance(listed, Inspection):
+            return listed
+        found = _others(listed, folder)
         if found.state is not ContentState.FRESH:
             return found
     return Inspection(ContentState.FRESH)
+
+
+def _listed(run: Run, path: str, what: str) -> bytes | Inspection:
+    """List a folder; where that cannot be done, ``what`` cannot be seen."""
+    answer = run(["ls", "-A", path])
+    if answer.code == 0:
+        return answer.output
+    found = _not_run(answer)
+    if found is not None and found.state is ContentState.PENDING:
+        return found
+    why = f"{what} cannot be seen ({_in_a_line(answer.complaint)})"
+    return Inspection(ContentState.UNREADABLE, why)
 
 
 def _names(listing: bytes) -> set[str]:
@@ -639,8 +680,7 @@ def _without_other_variables(
         why = (
             f"its environment still has {name}, whose key {wanted.gone[name]!r} is gone"
         )
-        needed = not all(use.optional for use in part.uses)
-        return Inspection(ContentState.STALE, why, _NEEDED if needed else "")
+        return Inspection(ContentState.STALE, why)
     prefixes = tuple(use.where for use in part.uses if use.items is None)
     if not prefixes or not wanted.is_older:
         return Inspection(ContentState.FRESH)

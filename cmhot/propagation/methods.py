@@ -27,18 +27,18 @@ from cmhot.kubelet.settings import Strategy
 from cmhot.kubelet.uses import (
     Kind,
     Role,
-    containers_of,
     parse_reference,
     references_of,
     uses_of,
 )
-from cmhot.kubelet.view import Absent, view_of
+from cmhot.kubelet.view import Absent, obstacle_to
+from cmhot.propagation.absence import absent
 from cmhot.propagation.inspection import (
     Objects,
     is_written_after,
     last_update_ns,
 )
-from cmhot.propagation.remedies import Shell
+from cmhot.propagation.remedies import PUT_BACK, Shell
 from cmhot.propagation.workload import (
     KINDS,
     REMEMBERED,
@@ -286,8 +286,7 @@ def choose_objects(
         one = parse_reference(named if "/" in named else f"configmap/{named}")
         _read(refresh, [one])
         if refresh.objects(one) is Absent.MISSING:
-            msg = f"there is no {one} in {refresh.namespace}: check the name"
-            raise NotFoundError(msg)
+            raise absent(refresh.cluster, one, refresh.namespace)
         if not any(uses_of(pod, one) for pod in (template, *pods)):
             msg = (
                 f"{refresh.owner} does not use {one}: "
@@ -321,21 +320,13 @@ def refuse_blocked(refresh: WorkloadRefresh, pod: Object, *, starts: bool) -> No
 
     ``pod`` is a pod or a template; ``starts``: new pods are to be made of it.
     """
-    named = references_of(pod)
-    _read(refresh, named)
-    for container, _ in containers_of(pod["spec"]):
-        view = view_of(pod, container["name"], refresh.objects)
-        volumes = (one.blocked for one in view.folders.values())
-        why = view.blocked if starts else next(filter(None, volumes), "")
-        if why:
-            what = "its new pods would not start"
-            if not starts:
-                what = "the kubelet cannot renew its volumes"
-            msg = (
-                f"{refresh.owner}: {what}, since {why} (container "
-                f"{container['name']}): put it back, or make it optional"
-            )
-            raise UsageError(msg)
+    _read(refresh, references_of(pod))
+    if why := obstacle_to(pod, refresh.objects, starts=starts):
+        what = "its new pods would not start"
+        if not starts:
+            what = "the kubelet cannot renew its volumes"
+        msg = f"{refresh.owner}: {what}, since {why}: {PUT_BACK}"
+        raise UsageError(msg)
 
 
 def find_caching_nodes(refresh: WorkloadRefresh, pods: Sequence[Object]) -> None:
@@ -574,6 +565,7 @@ def scale_up(
         annotations[TOUCHED] = str(clock.utc_ns())
     body = {"metadata": {"annotations": annotations}, "spec": {"replicas": replicas}}
     until = max(refresh.until_s, clock.monotonic() + PATIENCE_S)
+    in_time, refresh.cluster = refresh.cluster, refresh.cluster.until(until)
     pause_s = FIRST_PAUSE_S
     while True:
         try:
@@ -589,6 +581,7 @@ def scale_up(
             refresh.report(_alarm(refresh, replicas))
             raise
         else:
+            refresh.cluster = in_time
             refresh.report(f"scaled back to {replicas}")
             return
         clock.sleep(pause_s)

@@ -89,7 +89,7 @@ class Scene(Shown):
             f"update reaches hold the current content, {self.seconds:.1f} s{ending}"
         )
         if not self.sights:
-            heading = f"no running pod uses configmap/{self.configmap}"
+            heading = f"no running container uses configmap/{self.configmap}{ending}"
         never = sum(not one.part.updates for one in self.sights)
         notes = []
         if never:
@@ -164,7 +164,6 @@ class _Observation(ContainerWatch):
         if self.since is not None:
             now_ns = self.cluster.clock.utc_ns()
             self.offset_s = (now_ns - self.since.acked_ns) / NS_PER_S
-        ending = ""
         try:
             self.run(timeout_s if self.is_live else None)
         except KeyboardInterrupt:
@@ -172,12 +171,16 @@ class _Observation(ContainerWatch):
                 raise
             ending = "interrupted"
         else:
-            if self.is_live and not self.is_answered:
-                ending = "the API server no longer answers"
-            elif self.is_live and not self.is_over():
-                ending = "the time is over"
+            ending = self._ending()
         self.board.show(self.scene(ending), (), is_last=True)
         return ending
+
+    def _ending(self) -> str:
+        if self.by_init and not self.parts:
+            return "only init containers use it: what they made of it cannot be seen"
+        if self.is_live and not self.is_answered:
+            return "the API server no longer answers"
+        return "the time is over" if self.is_live and not self.is_over() else ""
 
     def inspect(self, part: ContainerUses) -> Inspection:
         """Compare and read."""
@@ -301,7 +304,8 @@ def observe(
         (None: it was not seen to). How far they are apart is how often we look; where
         the first look after `since` found it current, the first of them is 0.
         ``attrs`` has ``seconds`` at the end, and ``ending``: why it ended before all
-        had turned (``interrupted``, ``the time is over``, …), or nothing.
+        had turned (``interrupted``, ``the time is over``, …), or why there is no row
+        of pods whose init containers alone use it; or nothing.
 
     Raises
     ------

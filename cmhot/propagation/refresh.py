@@ -251,7 +251,7 @@ def refresh(
         raise UsageError(instead)
     begin = cluster.clock.monotonic()
     work = WorkloadRefresh(
-        cluster=cluster,
+        cluster=cluster.until(begin + timeout_s),
         owner=parse_workload(workload),
         namespace=namespace,
         until_s=begin + timeout_s,

@@ -32,6 +32,12 @@ _RESTARTER = re.compile(r"(^|\.)reloader\.stakater\.com/|^wave\.pusher\.com/upda
 """Annotations of controllers that restart pods after a change."""
 
 
+PUT_BACK = "put back what is missing, or make it optional"
+"""What helps where the kubelet cannot set up a volume, or start a container."""
+REPLACE = "replace the pod to be sure"
+"""What helps a pod of which it is not known; how, `to_bring_in` says."""
+
+
 @dataclass(frozen=True, slots=True)
 class Remedy:
     """What helps: words, a command that can be pasted as it stands, or both."""
@@ -128,16 +134,20 @@ def to_bring_in(
     shell: Shell,
     replacement: Replacement | None = None,
     syncs: bool,
+    blocked: str = "",
     tried: Collection[str] = (),
 ) -> Remedy:
     """Say how an update comes into a pod that lacks it; never by what was tried.
 
-    ``replacement``, ``syncs``: see `ways`; ``tried``: ways that have not helped.
+    ``replacement``, ``syncs``: see `ways`; ``blocked``: why no new pod would start, see
+    `cmhot.kubelet.view.obstacle_to`; ``tried``: ways that have not helped.
     """
     name, left = pod["metadata"]["name"], set(ways(owner, replacement, syncs=syncs))
     if owner.is_refreshed and "rollout" in tried:
         left.add("delete")
     left -= set(tried)
+    if blocked and "annotate" not in left:
+        return Remedy(f"{PUT_BACK}: until then no new pod starts, since {blocked}")
     if "annotate" in left and owner.is_refreshed:
         return Remedy("", shell.cmhot("refresh", str(owner), "--method", "annotate"))
     if "annotate" in left:

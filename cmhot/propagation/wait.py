@@ -17,9 +17,8 @@ from cmhot.cluster.nodes import observe_settings, unready_nodes
 from cmhot.display import Page, Shown, as_lines
 from cmhot.errors import ClusterError, ForbiddenError, NotFoundError, UsageError
 from cmhot.kubelet.uses import Reference, parse_reference
-from cmhot.kubelet.view import Absent
+from cmhot.kubelet.view import Absent, obstacle_to
 from cmhot.propagation.inspection import (
-    REPLACE,
     ContainerUses,
     ContentState,
     EphemeralContainers,
@@ -28,6 +27,14 @@ from cmhot.propagation.inspection import (
     inspect,
     is_written_after,
     unanswered,
+)
+from cmhot.propagation.remedies import (
+    REPLACE,
+    Remedy,
+    Shell,
+    restarted_by,
+    to_bring_in,
+    to_finish,
 )
 from cmhot.propagation.watch import DEFAULT_TIMEOUT_S, ContainerWatch
 from cmhot.propagation.workload import (
@@ -40,6 +47,7 @@ from cmhot.propagation.workload import (
     pods_to_come,
     replacement_of,
     selector_of,
+    template_of,
     will_use,
     workload_uses,
 )
@@ -51,7 +59,6 @@ if TYPE_CHECKING:
     from cmhot.cluster.port import Cluster
     from cmhot.kubelet.settings import Setting
     from cmhot.kubelet.uses import Object, Use
-    from cmhot.propagation.remedies import Remedy, Shell
     from cmhot.propagation.workload import Workload
 
 
@@ -65,6 +72,9 @@ ASK_S = 2.0
 """So long the settings of kubelets are waited for; they may come later."""
 MOST_EVENTS = 5
 """Pods whose events are asked for."""
+CAUSES_S = 3.0
+"""Longest time for what is asked when the verdict is known: events, workloads."""
+SILENT = "wait again once the API server answers"
 
 
 class UnusedError(UsageError):
@@ -346,6 +356,7 @@ def wait(
     namespace = namespace or cluster.namespace
     wanted = parse_reference(reference)
     owner = None if workload is None else parse_workload(workload)
+    cluster = cluster.until(cluster.clock.monotonic() + timeout_s)
     labels = None
     if owner is not None:
         found = cluster.get(KINDS[owner.kind], owner.name, namespace=namespace)
@@ -390,7 +401,7 @@ def wait_for_applied(
         where = meta.get("namespace", cluster.namespace)
         try:
             waited = LandingWatch(
-                cluster=cluster,
+                cluster=cluster.until(cluster.clock.monotonic() + timeout_s),
                 reference=reference,
                 namespace=where,
                 pause_s=PAUSE_S,
@@ -506,8 +517,6 @@ class LandingWatch(ContainerWatch):
     def _unused(self) -> str:
         who = f"pod of {self.owner}" if self.owner else "running pod"
         runs = [] if self.owner else self._cronjobs()
-        from cmhot.propagation.remedies import Shell  # noqa: PLC0415 - only where it is refused
-
         shell = Shell.of(self.cluster, self.namespace)
         more = f"the next run of {', '.join(runs)} will; " if runs else ""
         return (
@@ -562,8 +571,6 @@ class LandingWatch(ContainerWatch):
 
     def _may_be_restarted(self, owner: Workload, found: Object) -> bool:
         """Tell whether something that restarts a workload's pods is about to."""
-        from cmhot.propagation.remedies import restarted_by  # noqa: PLC0415 - only for who lags behind
-
         name = restarted_by(found)
         if not name or self.updated_ns is None:
             return False
@@ -579,6 +586,13 @@ class LandingWatch(ContainerWatch):
         try:
             return self.cluster.get(place, owner.name, namespace=where)
         except (ForbiddenError, NotFoundError):
+            return None
+
+    def _stored_now(self, owner: Workload) -> Object | None:
+        """Read a workload for its remedy, which is not worth an error."""
+        try:
+            return self._stored(owner)
+        except ClusterError:
             return None
 
     def _pending(self) -> dict[Workload, str]:
@@ -663,10 +677,16 @@ class LandingWatch(ContainerWatch):
             asking.join(ASK_S)
 
     def _result(self, seconds: float) -> Waited:
+        # causes and remedies have a time of their own
+        self.cluster = self.cluster.until(self.cluster.clock.monotonic() + CAUSES_S)
+        self.objects.cluster = self.cluster
         seen = [(owner, part, self._seen(part)) for owner, part in self.parts]
         late = [
             (owner, part, found) for owner, part, found in seen if not _is_fresh(found)
         ]
+        if late and self.is_answered and not self.pending:
+            with suppress(ClusterError):
+                self.pending = self._pending()
         causes = self._causes([one for one in late if _is_silent(one[2])])
         lagging: dict[bool, list[Laggard]] = {True: [], False: []}
         for owner, part, found in late:
@@ -708,7 +728,13 @@ class LandingWatch(ContainerWatch):
             for owner, part, found in seen
             if found.note
         )
-        for owner, name in sorted(self.restarters.items()):
+        if not self.is_answered:
+            yield "the API server no longer answers: this was seen before"
+        # one that holds it by now has been restarted
+        late = {owner for owner, _, found in seen if not _is_fresh(found)}
+        late |= {owner for owner, pod, uses in self.by_init if self._is_late(pod, uses)}
+        for owner in sorted(late & self.restarters.keys()):
+            name = self.restarters[owner]
             yield f"{owner} has the annotation {name}: a rollout of it may yet begin"
         if self.by_init and self.parts:
             users = ", ".join(sorted({str(owner) for owner, _, _ in self.by_init}))
@@ -718,11 +744,9 @@ class LandingWatch(ContainerWatch):
         """Say how the pods come that are still to come."""
         if not self.pending:
             return []
-        from cmhot.propagation.remedies import Shell, to_finish  # noqa: PLC0415 - only who lags behind needs one
-
         shell, found = Shell.of(self.cluster, self.namespace), []
-        for owner in self.pending:
-            stored = self._stored(owner)
+        for owner in self.pending if self.is_answered else ():
+            stored = self._stored_now(owner)
             replacement = Replacement() if stored is None else replacement_of(stored)
             found.append(str(to_finish(owner, replacement, shell=shell)))
         return found
@@ -731,7 +755,7 @@ class LandingWatch(ContainerWatch):
         self, silent: Sequence[tuple[Workload, ContainerUses, Inspection]]
     ) -> dict[str, str]:
         """Say why pods do not answer or do not run, by their nodes and events."""
-        if not silent:
+        if not (silent and self.is_answered):
             return {}
         homes = {part.node for _, part, _ in silent if part.node}
         unready = unready_nodes(self.cluster, homes)
@@ -792,20 +816,20 @@ class LandingWatch(ContainerWatch):
         )
 
     def _remedy_of(self, owner: Workload, part: ContainerUses, seen: Inspection) -> str:
+        if not self.is_answered:
+            return SILENT
         if seen.remedy == REPLACE:
             stale = replace(seen, state=ContentState.STALE)
             return f"{REPLACE}: {self._remedy(owner, part, stale)}"
         return seen.remedy or str(self._remedy(owner, part, seen))
 
     def _remedy(self, owner: Workload, part: ContainerUses, seen: Inspection) -> Remedy:
-        from cmhot.propagation.remedies import Remedy, Shell, to_bring_in, to_finish  # noqa: PLC0415 - only who lags behind needs one
-
         shell = Shell.of(self.cluster, self.namespace)
         if seen.state is ContentState.UNREADABLE:
             return self._to_look(part, shell)
         if seen.state is ContentState.PENDING:
             return Remedy("see why", shell.kubectl("describe", "pod", part.name))
-        stored = self._stored(owner)
+        stored = self._stored_now(owner)
         if stored is None and owner.is_refreshed:
             owner = controller_of(part.pod) or owner  # there is none of that name
         replacement = None if stored is None else replacement_of(stored)
@@ -813,23 +837,31 @@ class LandingWatch(ContainerWatch):
         if replacement is not None and is_replaced and not part.updates:
             return to_finish(owner, replacement, shell=shell)
         node = self.nodes.get(part.node or "")
+        next_pod = part.pod if stored is None else template_of(stored, owner.kind)
+        is_renewed = part.updates and not self._obstacle_to(next_pod, starts=False)
         found = to_bring_in(
             owner,
             part.pod,
             shell=shell,
             replacement=replacement,
-            syncs=part.updates and (node is None or _reads(node)),
+            syncs=is_renewed and (node is None or _reads(node)),
+            blocked=self._obstacle_to(next_pod),
             tried=self.tried,
         )
-        if part.updates:
+        if is_renewed:
             words = f"wait longer, or {found.words}".removesuffix(" ")
             return Remedy(words, found.command)
         return found
 
+    def _obstacle_to(self, pod: Object, *, starts: bool = True) -> str:
+        """Say why no new pod starts, so far as the objects that it names are read."""
+        try:
+            return obstacle_to(pod, self.objects, starts=starts)
+        except ClusterError:
+            return ""
+
     def _to_look(self, part: ContainerUses, shell: Shell) -> Remedy:
         """Say how a container without `cat` can be looked into."""
-        from cmhot.propagation.remedies import Remedy  # noqa: PLC0415
-
         if self.ephemerals is not None:
             words = "its ephemeral container does not start: see why"
             return Remedy(words, shell.kubectl("describe", "pod", part.name))

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cmhot.cluster.port import POD
-from cmhot.errors import ClusterError
+from cmhot.errors import ClusterError, NotFoundError
 from cmhot.kubelet.uses import Role, uses_of
 from cmhot.kubelet.view import content_of
+from cmhot.propagation.absence import absent
 from cmhot.propagation.inspection import (
     AT_ONCE,
     ContentState,
@@ -179,7 +180,10 @@ class ContainerWatch(ABC):
     def _get_object(self) -> None:
         """Get the object; what was seen of an older content does not count."""
         place, name = self.reference.place, self.reference.name
-        stored = self.cluster.get(place, name, namespace=self.namespace)
+        try:
+            stored = self.cluster.get(place, name, namespace=self.namespace)
+        except NotFoundError as error:
+            raise absent(self.cluster, self.reference, self.namespace) from error
         self.objects = Objects(self.cluster, self.namespace)
         self.objects.add(self.reference, stored)
         content = content_of(self.objects(self.reference))

@@ -452,13 +452,13 @@ class Inside:
         return Captured(0, found, "")
 
     def _list(self, container: str, folder: str) -> Captured:
-        """List a folder, without what is the kubelet's own in it."""
-        root = folder.rstrip("/") + "/"
+        """List a folder, without what is the kubelet's own in it; or name a file."""
+        root, files = folder.rstrip("/") + "/", self._files(container)
         names = {
             path.removeprefix(root).split("/")[0]
-            for path in self._files(container)
+            for path in files
             if path.startswith(root)
-        }
+        } | {path for path in files if path == folder}
         return Captured(0, "".join(f"{name}\n" for name in sorted(names)).encode(), "")
 
     def file(self, container: str, path: str) -> bytes | None:

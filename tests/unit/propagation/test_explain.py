@@ -508,7 +508,7 @@ def test_a_sub_path_that_names_no_key_is_told() -> None:
         [_web("p0", given)], stored={**STORED, "data": {"site_config.yml": "a: 1"}}
     )
 
-    absent, _ = found.mistakes
+    (absent,) = found.mistakes
     assert (absent.kind, "empty folder" in absent.what) == ("absent-key", True)
     assert "is 'site_config.yml' meant?" in absent.remedy
     assert "absent-key" not in _kinds(

@@ -19,6 +19,7 @@ from cmhot.propagation.inspection import (
     container_uses,
     inspect,
 )
+from cmhot.propagation.remedies import REPLACE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -568,13 +569,61 @@ def test_where_nothing_can_be_listed_removed_keys_are_unknown() -> None:
 
 def test_a_sub_path_that_names_no_key_never_has_it() -> None:
     """An empty folder holds nothing of the object; one that is cleaned does."""
-    typo = look(mounting(ALL, subPath="aa"), stored=A)
+    typo = look(mounting(ALL, subPath="aa"), said(""), stored=A)
     cleaned = look(mounting(ALL, subPath="./a"), said("1"), stored=A)
     old = look(mounting(ALL, subPath="./a"), said("0"), stored=A)
 
     assert typo.state is ContentState.STALE
-    assert "names no key" in typo.why
+    assert typo.why == "its subPath at /m names no key: it is an empty folder"
     assert (cleaned.state, old.state) == (ContentState.FRESH, ContentState.STALE)
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "why"),
+    [
+        (said("/m\n"), ContentState.STALE, "still has the file of a key that is gone"),
+        (said("b\n"), ContentState.STALE, "still has files of keys that are gone"),
+        (
+            Captured(127, b"", "ls: not found"),
+            ContentState.UNREADABLE,
+            "names no key, and what is there cannot be seen (ls: not found)",
+        ),
+        (Captured(None, b"", "no end in time"), ContentState.PENDING, "no end in"),
+    ],
+    ids=["its file", "files of its folder", "no ls", "no answer"],
+)
+def test_what_a_sub_path_has_whose_key_was_removed(
+    answer: Captured, state: ContentState, why: str
+) -> None:
+    """It is looked at: a container keeps the file that it was started with."""
+    seen = look(mounting(ALL, subPath="./b"), answer, stored=A)
+
+    assert seen.state is state
+    assert why in seen.why
+
+
+IN_A_FOLDER = {"configMap": {"name": "m", "items": [{"key": "a", "path": "d/a"}]}}
+
+
+def test_a_sub_path_that_is_a_folder_is_emptied() -> None:
+    """By the first update; one that has come since the start may still do it."""
+    since = {"running": {"startedAt": "2026-11-30T10:00:05Z"}}
+    missing = Captured(1, b"", "cat: can't open '/m/a': No such file or directory")
+    given = mounting(IN_A_FOLDER, subPath="d")
+    given["status"]["containerStatuses"][0]["state"] = since
+
+    def seen(*answers: Captured, changed: str) -> Inspection:
+        meta = {"managedFields": [{"time": f"2026-11-30T10:00:{changed}Z"}]}
+        return look(given, *answers, stored={**A, "metadata": meta})
+
+    before = seen(said("1"), changed="00")
+    soon = seen(said("1"), changed="10")
+    after = seen(missing, changed="10")
+
+    assert before.state is ContentState.FRESH
+    assert (soon.state, soon.remedy) == (ContentState.UNREADABLE, REPLACE)
+    assert after.state is ContentState.STALE
+    assert after.why == "its subPath at /m is a folder: an update empties it"
 
 
 def test_a_key_that_is_missing_is_the_reason() -> None:
@@ -648,10 +697,7 @@ def test_a_variable_whose_key_is_gone_is_stale() -> None:
     ref["optional"] = True  # type: ignore[assignment]
     spared = look(with_variables(env=env), said("MODE=x\0"), stored={"data": {}})
 
-    assert kept.remedy.startswith("put the key back")
-    assert (spared.state, spared.remedy) == (ContentState.STALE, "")
-
-    assert kept.state is ContentState.STALE
+    assert spared.state is kept.state is ContentState.STALE
     assert kept.why == "its environment still has MODE, whose key 'mode' is gone"
 
 

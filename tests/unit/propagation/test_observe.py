@@ -85,6 +85,20 @@ def test_what_is_current_is_read_once() -> None:
     assert cluster.asked["get", "pods/exec"] == 3
 
 
+def test_what_init_containers_alone_use_is_told() -> None:
+    """There is no row of them, and the reason is a sentence."""
+    cluster = Living()
+    reads = cluster.container(name="copy")
+    cluster.deploy(1, initContainers=[reads], containers=[{"name": "app"}])
+
+    table = observe(cluster, "m")
+
+    assert table.empty
+    assert table.attrs["ending"] == (
+        "only init containers use it: what they made of it cannot be seen"
+    )
+
+
 def test_a_container_that_hides_is_unknown() -> None:
     """Without `cat` nothing is concluded."""
     cluster = living(pods=1)
@@ -323,7 +337,7 @@ def test_nobody_uses_it(noted: Noted) -> None:
 
     assert table.empty
     assert list(table.columns) == list(OBSERVED_COLUMNS)
-    assert noted.pages[-1].heading == "no running pod uses configmap/m"
+    assert noted.pages[-1].heading == "no running container uses configmap/m"
 
 
 def test_what_cannot_be_is_an_error() -> None:
@@ -331,7 +345,7 @@ def test_what_cannot_be_is_an_error() -> None:
     refusing = living(pods=1)
     refusing.failing["get", "pods/exec"] = ForbiddenError("pods/exec is not allowed")
 
-    with pytest.raises(NotFoundError, match="configmaps/x"):
+    with pytest.raises(NotFoundError, match="there is no configmap/x in default"):
         observe(living(), "x")
     with pytest.raises(ForbiddenError, match="pods/exec"):
         observe(refusing, "m")

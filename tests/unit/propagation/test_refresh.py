@@ -417,10 +417,10 @@ def blocked(*, way: str) -> Hindered:
 def test_a_rollout_that_would_hang_is_refused(
     way: str, why: str, named: str | None, *, dry_run: bool
 ) -> None:
-    """New pods would not start; the object and the container are named."""
+    """New pods would not start; the object, or its key, is named."""
     living = blocked(way=way)
 
-    with pytest.raises(UsageError, match=f"its new pods would not start, since {why} "):
+    with pytest.raises(UsageError, match=f"its new pods would not start, since {why}"):
         refresh(
             *(living, "deployment/web"),
             method="rollout",

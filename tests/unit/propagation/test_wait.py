@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cmhot import wait
+from cmhot import explain, refresh, wait
 from cmhot.cluster.nodes import ObservedNode, observe_settings
 from cmhot.cluster.port import DEPLOYMENT, NODE, POD, Captured
 from cmhot.errors import (
@@ -18,10 +18,11 @@ from cmhot.errors import (
     UsageError,
 )
 from cmhot.kubelet.settings import Setting
-from cmhot.kubelet.uses import Reference
+from cmhot.kubelet.uses import CONFIG_MAP, Reference
 from cmhot.propagation import watch
 from cmhot.propagation.expectation import expectation, remaining_s, sync_reads
-from cmhot.propagation.inspection import REPLACE, ContentState, Inspection
+from cmhot.propagation.inspection import ContentState, Inspection
+from cmhot.propagation.remedies import PUT_BACK, REPLACE
 from cmhot.propagation.wait import RESTART_S, wait_for_applied
 from cmhot.propagation.workload import is_rolling_out, will_use
 from tests.unit.living import NAMESPACE, NEVER, Living, configmap
@@ -684,6 +685,45 @@ def test_who_restarts_pods_after_a_change_is_waited_for() -> None:
     assert "has the annotation reloader.stakater.com/auto" in waited.to_text()
 
 
+def test_a_restart_that_has_come_is_not_announced() -> None:
+    """The pod that was old is another one: nothing may yet begin."""
+    living = Annotated(env=True)
+    living.deploy(1)
+    living.clock.sleep(5)
+    living.update("2")
+
+    replaced: list[str] = []
+
+    def tell(_: WaitProgress) -> None:
+        if living.clock.monotonic() > 2 * AT_S and not replaced:
+            replaced.append("web-0")
+            living.remove("web-0")
+
+    waited = wait(living, "configmap/m", tell=tell)
+
+    assert waited.landed
+    assert "reloader" not in waited.to_text()
+
+
+def test_nothing_is_asked_of_an_api_server_that_is_silent(living: Living) -> None:
+    """The verdict is of what was seen, and comes in time."""
+    living.update("2")
+    silent = UnreachableError("no answer")
+
+    def tell(_: WaitProgress) -> None:
+        for place in ("configmaps", "deployments"):
+            living.failing["get", place] = silent
+        for place in ("nodes", "events", "pods"):
+            living.failing["list", place] = silent
+
+    waited = wait(living, "configmap/m", timeout_s=3, tell=tell)
+
+    assert not waited.landed
+    assert waited.seconds == pytest.approx(3)
+    assert waited.remarks == ("the API server no longer answers: this was seen before",)
+    assert waited.remedies == ("wait again once the API server answers",)
+
+
 class Borrowed(Living):
     """One pod is of somebody else, who uses the same labels."""
 
@@ -729,6 +769,43 @@ def test_a_volume_that_cannot_be_renewed_ends_the_wait() -> None:
     (lagging,) = waited.stale
     assert "configmap/m has no key 'b'" in lagging.why
     assert lagging.remedy.startswith("put back what is missing")
+
+
+def test_what_no_new_pod_can_start_without_has_one_remedy() -> None:
+    """Words, and the same of explain, wait and refresh: no rollout would end."""
+    living = Living(env=True)
+    living.deploy(1)
+    living.put(configmap("m", b="1"))
+
+    waited = wait(living, "configmap/m", updatable_only=False, timeout_s=1)
+    explained = explain(living, "configmap/m")
+    with pytest.raises(UsageError, match=PUT_BACK):
+        refresh(living, "deployment/web", method="rollout")
+
+    variable = next(one for one in waited.stale if one.consumer == "env")
+    assert variable.remedy.startswith(PUT_BACK)
+    assert "configmap/m has no key 'a'" in variable.remedy
+    (mistake,) = [one for one in explained.mistakes if one.kind == "env"]
+    assert mistake.remedy.startswith(PUT_BACK)
+
+
+def test_no_touch_is_advised_where_another_volume_holds_the_sync_up() -> None:
+    """`refresh` refuses it: the object that is missing has to come back."""
+    living = Living()
+    trust = {"name": "w", "configMap": {"name": "trust"}}
+    own = {"name": "v", "configMap": {"name": "m"}}
+    mounts = [{"name": name, "mountPath": f"/{name}"} for name in ("v", "w")]
+    living.put(configmap("trust", ca="1"))
+    living.deploy(
+        1, volumes=[own, trust], containers=[living.container(volumeMounts=mounts)]
+    )
+    living.inner.delete(CONFIG_MAP, "trust", namespace=NAMESPACE)
+    living.update("2")
+
+    (lagging,) = wait(living, "configmap/m", timeout_s=1).stale
+
+    assert lagging.remedy.startswith(PUT_BACK)
+    assert "configmap/trust does not exist" in lagging.remedy
 
 
 class Silent(Living):
