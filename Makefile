@@ -72,6 +72,7 @@ bench: $(READY)  ## speed: imports, law, model, summaries; the testbed's start, 
 	@$(RUN) benchmarks.startup
 	@$(RUN) benchmarks.probe
 	@$(RUN) benchmarks.refresh
+	@$(RUN) benchmarks.wait
 
 studies: $(READY)  ## law against model, model against measured runs (docs/studies/)
 	@$(RUN) studies.law
