@@ -22,6 +22,7 @@ import os
 import re
 import ssl
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -153,8 +154,9 @@ class Connection:
         sslopt: dict[str, Any] = {}
         if self.tls is not None:
             sslopt = {"context": self.tls, "server_hostname": self.server_name}
-        # not what the environment says of proxies once more: that is decided
-        options: dict[str, Any] = {"http_no_proxy": ["*"]}
+        # Not what the environment says of proxies once more: that is decided.
+        # Exceptions count beside the name of a proxy only, whatever that is.
+        options: dict[str, Any] = {"http_proxy_host": "none", "http_no_proxy": ["*"]}
         if self.proxy is not None:
             through = urllib3.util.parse_url(self.proxy)
             options = {
@@ -828,7 +830,7 @@ def connect(
     """
     access = read_access(context, path=kubeconfig)
     if access.insecure:
-        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+        _silence_urllib3(access.kubeconfig["clusters"][0]["cluster"]["server"])
         _log.warning(
             "the certificate of the API server of context %r is not checked "
             "(insecure-skip-tls-verify)",
@@ -840,6 +842,16 @@ def connect(
         sources=sources,
         local_image=local_image,
         namespace=access.namespace or "default",
+    )
+
+
+def _silence_urllib3(server: str) -> None:
+    """Have it not warn of each request to a host; of others it still does."""
+    host = re.escape(str(urllib3.util.parse_url(server).host).strip("[]"))
+    warnings.filterwarnings(
+        "ignore",
+        message=rf"Unverified HTTPS request is being made to host '\[?{host}\]?'",
+        category=urllib3.exceptions.InsecureRequestWarning,
     )
 
 

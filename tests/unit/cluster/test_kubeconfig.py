@@ -12,12 +12,15 @@ import os
 import socket
 import ssl
 import threading
+import warnings
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import urllib3
 import yaml
 from kubernetes.config import incluster_config
+from urllib3.exceptions import InsecureRequestWarning
 
 from cmhot.cluster import client
 from cmhot.cluster.rights import Right
@@ -468,6 +471,51 @@ def test_no_token_goes_to_whoever_answers(server: Server, tmp_path: Path) -> Non
         cluster.kubelet_configuration("a")
 
     assert len(server.users) == 1
+
+
+def test_certificates_that_are_not_checked_are_told_once(
+    server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In a line of ours; of other hosts urllib3 still warns."""
+    path = write(tmp_path / "config", server, {"token": "T"})
+    content = yaml.safe_load(path.read_text())
+    there = content["clusters"][0]["cluster"]
+    del there["certificate-authority"]
+    there["insecure-skip-tls-verify"] = True
+    path.write_text(yaml.safe_dump(content))
+
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        reach(path).version()
+        assert warned == []
+        theirs = urllib3.PoolManager(cert_reqs="CERT_NONE", assert_hostname=False)
+        theirs.request("GET", f"https://localhost:{server.server_port}/")
+
+    assert [one.category for one in warned] == [InsecureRequestWarning]
+    (line,) = caplog.messages
+    assert "of context 'c' is not checked" in line
+
+
+def test_a_testbed_is_reached_through_no_proxy(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the environment says, of requests and of commands in pods."""
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    path = write(tmp_path / "config", server, {"token": "T"})
+
+    with pytest.raises(UnreachableError, match=r"the proxy http://127.0.0.1:9"):
+        reach(path)
+    cluster = client.connect(
+        target="testbed", context="c", kubeconfig=path, direct=True
+    )
+    cluster.version()
+    with pytest.raises(ClusterError):  # the server knows no WebSockets
+        cluster.run_in("p", ["date"], namespace="n", container="c")
+
+    assert len(server.users) == 2
+    assert server.paths[1].startswith("/api/v1/namespaces/n/pods/p/exec?")
 
 
 def test_a_pod_is_its_service_account(
