@@ -89,11 +89,13 @@ remedies: $(READY)  ## who sees an update, and what each remedy takes (docs/stud
 	  $(RUN) studies.remedies --target testbed:remedies; code=$$?; \
 	  $(CMHOT) testbed down --name remedies; exit $$code
 
-study: $(READY)  ## the study's runs that are missing in build/study (about two hours)
-	@tools/system-packages testbed
-	@$(RUN) studies.study
+PARTS ?= first
 
-publish: $(READY)  ## pack build/study into data/, and write docs/findings.md from it
+study: $(READY)  ## the study's runs that are missing in build/ (PARTS=first, second or parts)
+	@tools/system-packages testbed
+	@$(RUN) studies.study $(PARTS)
+
+publish: $(READY)  ## pack the study's runs from build/ into data/, and write docs/findings.md
 	@$(RUN) studies.publish
 	@$(RUN) studies.findings
 

@@ -22,15 +22,25 @@ from cmhot.law.prediction import predict
 from cmhot.runs.delays import delays, pool
 from cmhot.runs.rundir import read_run
 from cmhot.runs.sync_intervals import refresh_intervals
-from studies import closed, deviations, headline, protocol, replicate, verdicts
+from studies import (
+    closed,
+    deviations,
+    headline,
+    protocol,
+    replicate,
+    second,
+    verdicts,
+)
+from studies.editions import FIRST, SECOND
 from studies.findings_page import page
-from studies.publish import DATA
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from cmhot.runs.rundir import Run
     from studies.verdicts import Cells, Rows
 
+DATA = FIRST.data
 DOCS = Path(__file__).parents[1] / "docs"
 DIGITS = 6
 """Of every number: sums of floats differ in the last bits from machine to machine."""
@@ -159,6 +169,45 @@ def of_replications() -> dict[str, Rows]:
     return {"replications": rows}
 
 
+def of_second() -> dict[str, Any]:
+    """Judge the second edition (H13 to H16); nothing before all its runs are there."""
+    if not SECOND.is_published:
+        return {}
+    runs = {
+        path.parent.name: read_run(path.parent)
+        for path in SECOND.data.glob("default-*/run.json")
+    }
+    judged = [runs[name] for name in SECOND.runs]
+    return {"second": {**of_default(judged), "runs": deviations.validity(runs)}}
+
+
+def of_default(runs: Sequence[Run]) -> dict[str, Rows]:
+    """Describe and judge the default from its runs, pods of all of them as blocks."""
+    waits, refreshes = pooled(runs)
+    lateness = verdicts.lateness(refreshes)
+    disturbed = [row["setting"] for row in lateness if row["disturbed"]]
+    return {
+        "cells": verdicts.cells(waits, refreshes),
+        "by_run": [
+            {"run": run.path.name, **row}
+            for run in runs
+            for row in verdicts.cells(*pooled([run]))
+        ],
+        "shares": shares(waits),
+        "lateness": lateness,
+        **second.judge(refreshes, disturbed),
+    }
+
+
+def pooled(runs: Sequence[Run]) -> tuple[Cells, Cells]:
+    """Give delays and refresh intervals by setting, pods of all runs together."""
+    waits, refreshes = (
+        verdicts.by_setting(pool({run.path.name: table(run) for run in runs}))
+        for table in (delays, refresh_intervals)
+    )
+    return waits, refreshes
+
+
 def of_protocol() -> dict[str, Any]:
     """Say which runs call themselves invalid, and what the protocol did not foresee."""
     runs = {path.parent.name: read_run(path.parent) for path in DATA.glob("*/run.json")}
@@ -184,6 +233,7 @@ PARTS: tuple[Callable[[], dict[str, Any]], ...] = (
     of_elsewhere,
     of_replications,
     of_protocol,
+    of_second,
 )
 """Independent of each other, the longest first."""
 
@@ -255,7 +305,7 @@ def main(*, verify: bool) -> None:
         click.echo(f"differs: {one}", err=True)
     count = len(list(leaves(numbers)))
     click.echo(
-        f"{count:,} published numbers and words computed anew from {DATA.name}: "
+        f"{count:,} published numbers and words computed anew from data/: "
         f"{len(differing)} differ"
     )
     sys.exit(1 if differing else 0)

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from cmhot.plots.publishing import publish
-from cmhot.runs.delays import delays
+from cmhot.runs.delays import delays, pool
 from cmhot.runs.rundir import read_run
-from studies.findings_page import disturbance
-from studies.publish import DATA
+from studies.editions import FIRST, SECOND
+from studies.findings_page import DEFAULT, cell, disturbance, share
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -35,10 +35,9 @@ def block(numbers: Mapping[str, Any]) -> str:
     """Write the README's headline from the findings' numbers."""
     rows = [row for row in numbers["cells"] if row["strategy"] == STRATEGY]
     rows.sort(key=lambda row: row["sync_frequency_s"])
-    own = next(row for row in rows if row["sync_frequency_s"] == DEFAULT_S)
+    own, said = cell(numbers, DEFAULT), share(numbers, DEFAULT)
     (low, high), (least, most) = own["p99_95"], own["p50_95"]
-    share = next(row for row in numbers["shares"] if row["setting"] == own["setting"])
-    table = "\n".join(_row(row) for row in rows)
+    table = "\n".join(_row(cell(numbers, row["setting"])) for row in rows)
     return f"""{BEGIN}
 **With the kubelet's default (`syncFrequency: 1m`), half of the pods have it after \
 {own["p50_s"]:.0f} s
@@ -46,9 +45,9 @@ def block(numbers: Mapping[str, Any]) -> str:
 ({low:.1f} to {high:.1f} s):
 every delay from zero to a minute is equally likely, and longer ones, up to \
 {own["law"]["max_s"]:.0f} s, ever less.**
-{_caution(numbers)}Not "10 seconds" ({share["by_10_s"]:.0%} of the delays are at \
+{_caution(numbers)}Not "10 seconds" ({said["by_10_s"]:.0%} of the delays are at \
 most that), and not "at most the sync period"
-({share["above_sync"]:.0%} are longer): a kubelet reads a ConfigMap again only when it \
+({said["above_sync"]:.0%} are longer): a kubelet reads a ConfigMap again only when it \
 syncs the pod,
 1 to 1.5 times `syncFrequency` after the last time, whether it watches or not.
 
@@ -95,7 +94,18 @@ def insert(readme: str, made: str) -> str:
 def draw() -> None:
     """Draw the figure, of one strategy: the others would lie on the same curves."""
     FIGURES.mkdir(parents=True, exist_ok=True)
-    runs = [DATA / name for name in DRAWN]
-    rows = pd.concat([delays(read_run(run)) for run in runs], ignore_index=True)
-    shown = rows[rows["strategy"].astype(str) == STRATEGY]
+    runs = [FIRST.data / name for name in DRAWN]
+    shown = _shown(runs)
+    if SECOND.is_published:
+        longer = [SECOND.data / name for name in SECOND.runs]
+        shown = pd.concat(
+            [shown[shown["sync_frequency_s"] < DEFAULT_S], _shown(longer)],
+            ignore_index=True,
+        )
+        runs += longer
     publish(FIGURE, runs=runs, table=shown, out=FIGURES)
+
+
+def _shown(runs: Sequence[Path]) -> pd.DataFrame:
+    rows = pool({run.name: delays(read_run(run)) for run in runs})
+    return rows[rows["strategy"].astype(str) == STRATEGY]

@@ -80,12 +80,15 @@ class Batch:
         Each with a ConfigMap and probes of its own.
     why
         What it is for, in a sentence.
+    undisturbed
+        Whether a run in which a kubelet was late too often is made again, once.
     """
 
     name: str
     nodes: tuple[Setting, ...]
     collections: tuple[Collection, ...]
     why: str
+    undisturbed: bool = False
 
 
 def _factorial(*frequencies_s: float) -> tuple[Setting, ...]:

@@ -1,28 +1,29 @@
 """Put the study's runs into ``data/``, packed: ``python -m studies.publish``.
 
+An edition whose runs are not in ``build/`` keeps what was published of it. What
+was refused is published beside the others, so that nothing is left out unseen.
 What identifies nothing but the machine they were made on is left out:
 the paths of programs. All else is kept as it was recorded.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cmhot.runs.rundir import pack, read_run
-from studies.protocol import BATCHES
+from studies.editions import EDITIONS
 
 if TYPE_CHECKING:
-    from cmhot.runs.rundir import Run
+    from pathlib import Path
 
-DATA = Path(__file__).parents[1] / "data" / "study-2026-11-24"
-BUILT = Path("build/study")
-TABLES = ("never.json", "remedies.json", "closed-loop.json")
-"""What was counted otherwise than by collections."""
+    from cmhot.runs.rundir import Run
+    from studies.editions import Edition
+
 _MOST_BYTES = 20 * 2**20
 
 
@@ -44,22 +45,39 @@ def meta_of(run: Run) -> dict[str, Any]:
     return {**without_paths(run.meta), "run_id": run.path.name}
 
 
-def main() -> None:
-    """Pack every run that is there, in place of what was published before."""
-    declared = {one.name for batch in BATCHES for one in batch.collections}
-    runs = sorted(path.parent for path in BUILT.glob("*/run.json"))
-    shutil.rmtree(DATA, ignore_errors=True)
+def publish(edition: Edition) -> None:
+    """Pack every run of an edition, in place of what was published of it before."""
+    runs = runs_of(edition.built)
+    shutil.rmtree(edition.data, ignore_errors=True)
     for path in runs:
         run = read_run(path)
-        pack(replace(run, meta=meta_of(run)), DATA / path.name)
+        pack(replace(run, meta=meta_of(run)), edition.data / path.name)
         click.echo(f"{path.name}: {run.meta['status']}")
-    for name in TABLES:
-        if (BUILT / name).is_file():
-            shutil.copy(BUILT / name, DATA / name)
-    missing = sorted(declared - {path.name for path in runs})
+    for name in edition.tables:
+        if (edition.built / name).is_file():
+            edition.data.mkdir(parents=True, exist_ok=True)
+            shutil.copy(edition.built / name, edition.data / name)
+    missing = sorted({*edition.runs} - {path.name for path in runs})
     if missing:
         click.echo(f"not there yet: {', '.join(missing)}", err=True)
-    size = sum(file.stat().st_size for file in DATA.rglob("*") if file.is_file())
+
+
+def runs_of(built: Path) -> list[Path]:
+    """List the runs that were made, those that were set aside among them."""
+    found = [*built.glob("*/run.json"), *built.glob("refused/*/run.json")]
+    return sorted(path.parent for path in found)
+
+
+def main() -> None:
+    """Publish each edition that was made here."""
+    for name, edition in EDITIONS.items():
+        tables = [edition.built / one for one in edition.tables]
+        if runs_of(edition.built) or any(map(os.path.isfile, tables)):
+            publish(edition)
+        else:
+            click.echo(f"{name} edition: nothing in build/, data/ stays", err=True)
+    files = [one for edition in EDITIONS.values() for one in edition.data.rglob("*")]
+    size = sum(file.stat().st_size for file in files if file.is_file())
     click.echo(f"{size / 2**20:.1f} MiB")
     if size > _MOST_BYTES:
         msg = f"{size / 2**20:.0f} MiB are too many for a repository: at most 20"

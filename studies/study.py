@@ -1,6 +1,6 @@
 """Make the study on testbeds, one part after the other; ``make study``.
 
-What `studies.protocol` declares, into a folder of runs. Resumable: a run that is there
+What `studies.editions` declares, into a folder of runs. Resumable: a run that is there
 and complete is not made again; what was broken off or invalid is set aside,
 and stays there under ``refused/``, so that nothing is left out unseen.
 """
@@ -12,7 +12,6 @@ import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,64 +23,20 @@ from cmhot.cluster.targets import connect
 from cmhot.collector.begin import collect
 from cmhot.errors import CmhotError
 from cmhot.runs.plan import Plan
-from cmhot.runs.rundir import read_meta
-from studies import eras, second
-from studies.disturbed import KINDS
-from studies.protocol import BATCHES
+from cmhot.runs.rundir import read_meta, read_run
+from cmhot.runs.sync_intervals import refresh_intervals
+from studies import verdicts
+from studies.editions import EDITIONS, node_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from cmhot.kubelet.settings import Setting
+    from studies.editions import Experiment
     from studies.protocol import Batch, Collection
 
 CMHOT = (sys.executable, "-m", "cmhot")
 PREFIX = "study-"
 """Of the testbeds' names."""
-
-
-def node_option(setting: Setting) -> str:
-    """Write a setting as ``cmhot testbed up --node`` reads it."""
-    ttl = "" if setting.ttl_s is None else f",ttl={setting.ttl_s:g}"
-    return f"sync={setting.sync_frequency_s:g}s,strategy={setting.strategy}{ttl}"
-
-
-@dataclass(frozen=True, slots=True)
-class Experiment:
-    """A part of the study that is no collection from idle pods.
-
-    Attributes
-    ----------
-    name
-        Of its module in `studies`, and of its testbed.
-    nodes
-        As ``cmhot testbed up --node`` reads them.
-    made
-        Files or folders that it makes; what is there is not made again.
-    """
-
-    name: str
-    nodes: tuple[str, ...]
-    made: tuple[str, ...]
-
-
-EXPERIMENTS = (
-    Experiment(
-        "eras",
-        tuple(
-            f"{node_option(setting)},kubelet={version}"
-            for version in eras.VERSIONS
-            for setting in eras.SETTINGS
-        ),
-        tuple(f"era-{version}" for version in eras.VERSIONS),
-    ),
-    Experiment("never", ("sync=2s",), ("never.json",)),
-    Experiment("closed", ("sync=10s",), ("closed-loop.json",)),
-    Experiment("forced", ("sync=60s",), ("remedies.json",)),
-    Experiment(
-        "disturbed", ("sync=60s",), tuple(f"disturbed-{kind}" for kind in KINDS)
-    ),
-)
 
 
 def say(text: str) -> None:
@@ -109,6 +64,23 @@ def is_complete(run: Path) -> bool:
     return (run / "run.json").is_file() and read_meta(run)["status"] == "complete"
 
 
+def is_done(run: Path, batch: Batch) -> bool:
+    """Tell whether a run is not made again: complete, and not disturbed or not twice.
+
+    One that was disturbed is made again once, where its batch says so.
+    """
+    if not is_complete(run) or not batch.undisturbed:
+        return is_complete(run)
+    earlier = (run.parent / "refused").glob(f"{run.name}-[0-9]*")
+    return any(map(is_complete, earlier)) or not is_disturbed(run)
+
+
+def is_disturbed(run: Path) -> bool:
+    """Tell whether a kubelet was late at its tick more often than protocols allow."""
+    refreshes = verdicts.by_setting(refresh_intervals(read_run(run)))
+    return any(row["disturbed"] for row in verdicts.lateness(refreshes))
+
+
 def set_aside(run: Path) -> None:
     """Keep a refused run where it is seen, and out of the way."""
     if run.exists():
@@ -130,7 +102,7 @@ def collect_one(target: str, one: Collection, out: Path) -> str:
 
 def run_batch(batch: Batch, out: Path) -> bool:
     """Make the runs of a batch that are missing; tell whether all are there."""
-    missing = [one for one in batch.collections if not is_complete(out / one.name)]
+    missing = [one for one in batch.collections if not is_done(out / one.name, batch)]
     if not missing:
         say(f"{batch.name}: all there")
         return True
@@ -145,7 +117,7 @@ def run_batch(batch: Batch, out: Path) -> bool:
     ):
         for end in pool.map(collect_one, repeat(target), missing, repeat(out)):
             say(end)
-    return all(is_complete(out / one.name) for one in batch.collections)
+    return all(is_done(out / one.name, batch) for one in batch.collections)
 
 
 def run_experiment(one: Experiment, out: Path) -> bool:
@@ -163,25 +135,33 @@ def run_experiment(one: Experiment, out: Path) -> bool:
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[PART]...")
+@click.argument("names", nargs=-1, metavar="[EDITION | PART]...")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    default=Path("build/study"),
-    show_default=True,
-    help="Folder of runs; those that are there and complete stay.",
+    help="Folder of runs; those that are there and complete stay.  "
+    "[default: build/study, for the second edition build/second]",
 )
-def main(names: tuple[str, ...], out: Path) -> None:
-    """Make all parts of the first edition of the study, or some parts of either."""
-    out.mkdir(parents=True, exist_ok=True)
-    first = [one.name for one in (*BATCHES, *EXPERIMENTS)]
-    known = [*first, *(one.name for one in second.BATCHES)]
-    if not set(names) <= set(known):
+def main(names: tuple[str, ...], out: Path | None) -> None:
+    """Make editions of the study (default: first), or parts of them."""
+    wanted, results = set(names or ("first",)), []
+    parts = [name for edition in EDITIONS.values() for name in edition.parts]
+    known = [*EDITIONS, *parts]
+    if not wanted <= set(known):
         raise click.UsageError(f"the study has these parts: {', '.join(known)}")
-    wanted = names or first
-    batches = (*BATCHES, *second.BATCHES)
-    results = [run_batch(one, out) for one in batches if one.name in wanted]
-    results += [run_experiment(one, out) for one in EXPERIMENTS if one.name in wanted]
+    for name, edition in EDITIONS.items():
+        place = out or edition.built
+        place.mkdir(parents=True, exist_ok=True)
+        for batch in edition.batches:
+            if wanted & {name, batch.name}:
+                # what was disturbed or invalid is made again at once
+                attempts = 2 if batch.undisturbed else 1
+                results.append(any(run_batch(batch, place) for _ in range(attempts)))
+        results += [
+            run_experiment(one, place)
+            for one in edition.experiments
+            if wanted & {name, one.name}
+        ]
     sys.exit(0 if all(results) else 1)
 
 
