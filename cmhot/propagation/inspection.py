@@ -49,7 +49,7 @@ FIRST_ENVIRON = "/proc/1/environ"
 """Of the first process, which may have changed or dropped what it was given."""
 BETWEEN, _LINE_BETWEEN = "/proc/sys/kernel/ostype", b"Linux\n"
 """A file with a line that no block of variables contains, and that line."""
-_BOTH = 'cat "$@" && ls -A "$0"'
+_BOTH = 'cat "$@" && ls -Ap "$0"'
 """Reads files, and lists a folder behind them."""
 FILES_AT_ONCE = 100
 """Paths on one command line."""
@@ -563,7 +563,7 @@ def _without_others(run: Run, wanted: _Expected, root: str) -> Inspection:
 
 def _listed(run: Run, path: str, what: str) -> bytes | Inspection:
     """List a folder; where that cannot be done, ``what`` cannot be seen."""
-    answer = run(["ls", "-A", path])
+    answer = run(["ls", "-Ap", path])
     if answer.code == 0:
         return answer.output
     found = _not_run(answer)
@@ -579,8 +579,13 @@ def _names(listing: bytes) -> set[str]:
 
 def _others(listing: bytes, folder: Folder) -> Inspection:
     """Look in a listing for what no key explains."""
-    # the kubelet's own are ..data and what it points to
-    left = {one for one in _names(listing) if not one.startswith("..")}
+    # the kubelet's own are ..data and what it points to; all that comes of keys is a
+    # link, and a folder (`ls -p` says so) is what it makes for a subPath without a key
+    left = {
+        one
+        for one in _names(listing)
+        if not one.startswith("..") and not one.endswith("/")
+    }
     left -= folder.listing()
     if not left:
         return Inspection(ContentState.FRESH)
@@ -667,6 +672,14 @@ def _same_variables(
             why = f"a later source of its envFrom may be what sets its {some}"
             return Inspection(ContentState.UNREADABLE, why, _LATER)
         return Inspection(ContentState.STALE, f"its environment has another {some}")
+    left_out = [name for name in sorted(wanted.places) if name not in seen]
+    if left_out and wanted.is_older:
+        why = (
+            f"it started before the object was last changed, and has no "
+            f"{', '.join(left_out[:5])}: whether its kubelet leaves such names out, as "
+            "those before 1.30 do, cannot be known"
+        )
+        return Inspection(ContentState.UNREADABLE, why, REPLACE)
     return _without_other_variables(part, wanted, seen)
 
 

@@ -413,9 +413,9 @@ class Inside:
         match list(command):
             case ["cat", *paths]:
                 return self._cat(container, paths)
-            case ["ls", "-A", folder]:
+            case ["ls", "-Ap", folder]:
                 return self._list(*self._seen_from(container, folder))
-            case ["sh", "-c", 'cat "$@" && ls -A "$0"', folder, *paths]:
+            case ["sh", "-c", 'cat "$@" && ls -Ap "$0"', folder, *paths]:
                 read = self._cat(container, paths)
                 listed = self._list(*self._seen_from(container, folder))
                 both = read.output + listed.output

@@ -394,7 +394,7 @@ def test_an_ephemeral_container_sees_the_one_that_it_is_beside(
         return cluster.run_in("web-0", command, namespace="n", container="look")
 
     assert look("cat", f"/proc/1/root{FILE}") == "one"
-    assert look("ls", "-A", "/proc/1/root/etc/v") == "level\n"
+    assert look("ls", "-Ap", "/proc/1/root/etc/v") == "level\n"
     assert "LEVEL=one\0" in look("cat", "/proc/1/environ")
     assert "LEVEL" not in look("cat", "/proc/self/environ")
 

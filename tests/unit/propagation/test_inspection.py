@@ -380,7 +380,7 @@ def test_big_files_are_read_in_portions(monkeypatch: pytest.MonkeyPatch) -> None
     assert [asked[1:] for asked in cluster.asked] == [
         ("cat", "/s/token"),
         ("cat", "/s/user"),
-        ("ls", "-A", "/s"),
+        ("ls", "-Ap", "/s"),
     ]
 
 
@@ -393,7 +393,7 @@ def test_all_files_are_read_at_once() -> None:
     assert fresh.asked == [
         *stale.asked,
         ("c", "cat", "/s/user", "/s/token"),
-        ("c", "ls", "-A", "/s"),
+        ("c", "ls", "-Ap", "/s"),
     ]
 
 
@@ -544,6 +544,13 @@ def said(text: str) -> Captured:
 
 ALL = {"configMap": {"name": "m"}}
 A = {"data": {"a": "1"}}
+
+
+def test_a_folder_that_a_subpath_made_is_no_key() -> None:
+    """Another mount of the volume names no key: the kubelet makes a folder in it."""
+    beside = look(mounting(ALL), said("1"), said("..data\na\nb/\n"), stored=A)
+
+    assert beside.state is ContentState.FRESH
 
 
 def test_a_removed_keys_file_has_not_landed() -> None:
@@ -717,6 +724,29 @@ def test_a_removed_key_may_be_in_an_older_environment(
 ) -> None:
     """Whether a variable is the image's or of a removed key cannot be told: unknown."""
     given = with_variables(since, envFrom=[{"configMapRef": {"name": "m"}}])
+    changed = {"managedFields": [{"time": "2026-11-30T10:00:00Z"}]}
+
+    seen = look(given, said(environ), stored={**A, "metadata": changed})
+
+    assert seen.state is state
+
+
+@pytest.mark.parametrize(
+    ("since", "environ", "state"),
+    [
+        ("2026-11-30T10:00:05Z", "PATH=/bin\0", ContentState.FRESH),
+        ("2026-11-30T09:59:00Z", "PATH=/bin\0", ContentState.UNREADABLE),
+        ("2026-11-30T09:59:00Z", "9a=1\0", ContentState.FRESH),
+        ("2026-11-30T09:59:00Z", "9a=0\0", ContentState.STALE),
+    ],
+    ids=["a kubelet before 1.30", "or added since", "there", "stale"],
+)
+def test_a_name_that_old_kubelets_leave_out_may_be_missing(
+    since: str, environ: str, state: ContentState
+) -> None:
+    """Whether its kubelet left it out, or it came after the start: unknown."""
+    source = {"prefix": "9", "configMapRef": {"name": "m"}}
+    given = with_variables(since, envFrom=[source])
     changed = {"managedFields": [{"time": "2026-11-30T10:00:00Z"}]}
 
     seen = look(given, said(environ), stored={**A, "metadata": changed})
