@@ -33,7 +33,12 @@ from cmhot.cluster.port import MANAGED_BY, NAMESPACE, POD
 from cmhot.cluster.testbed.lifecycle import status
 from cmhot.kubelet.uses import Reference, references_of, uses_of
 from cmhot.kubelet.view import Absent, ContainerView, absolute, read_environ, view_of
-from cmhot.propagation.inspection import ContentState, Objects, container_uses, inspect
+from cmhot.propagation.inspection import (
+    ContentState,
+    Objects,
+    container_uses,
+    inspect,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -41,6 +46,7 @@ if TYPE_CHECKING:
 
     from cmhot.cluster.port import Cluster
     from cmhot.kubelet.view import Given
+    from cmhot.propagation.inspection import Inspection
 
 Object = dict[str, Any]
 
@@ -495,7 +501,7 @@ class Snapshot:
 
     files: Mapping[str, bytes]
     variables: Mapping[str, bytes]
-    published_ns: int  # when a volume's ``..data`` was last swapped, UTC
+    published_ns: int  # when a volume's ``..data`` was last swapped, UTC; 0: none
 
 
 def snapshot(scene: Scene, name: str, mounts: Sequence[str]) -> Snapshot:
@@ -519,18 +525,26 @@ def snapshot(scene: Scene, name: str, mounts: Sequence[str]) -> Snapshot:
 class Verdict:
     """What we said of the files, or of the variables, of one container."""
 
-    states: tuple[ContentState, ...] = ()
-    ended_ns: int = 0  # when the last inspection had ended
+    inspections: tuple[Inspection, ...] = ()
+    ended_ns: int = 0  # when the last of them had ended
 
     @property
     def is_landed(self) -> bool:
         """Whether all that is of an object was said to be there."""
-        return set(self.states) == {ContentState.FRESH}
+        return {one.state for one in self.inspections} == {ContentState.FRESH}
 
     @property
     def is_stale(self) -> bool:
-        """Whether something was said to have other content."""
-        return ContentState.STALE in self.states
+        """Whether something was said to have content that a new pod would not have."""
+        return any(
+            one.state is ContentState.STALE and not one.in_vain
+            for one in self.inspections
+        )
+
+    @property
+    def is_in_vain(self) -> bool:
+        """Whether a manifest was said to name what is not there, for new pods too."""
+        return any(one.in_vain for one in self.inspections)
 
 
 @dataclass(slots=True)
@@ -539,6 +553,7 @@ class Landing:
 
     landed: int = 0
     stale: int = 0
+    in_vain: int = 0
     unknown: int = 0
     uncompared: int = 0  # the twin cannot start
     differences: list[str] = field(default_factory=list)
@@ -570,7 +585,9 @@ def landing(cluster: Cluster, kubeconfig: Path, *, pods: int, seed: int) -> Land
                 (False, own.files, twin.files),
                 (True, own.variables, twin.variables),
             ):
-                _judge(outcome, name, verdicts[name, kind], own, is_same=one == other)
+                published_ns = 0 if kind else own.published_ns
+                verdict = verdicts[name, kind]
+                _judge(outcome, name, verdict, published_ns, is_same=one == other)
         return outcome
 
 
@@ -591,8 +608,8 @@ def _verdicts(
         for (name, kind), verdict in found.items():
             if not verdict.is_landed:
                 objects = Objects(scene.cluster, scene.namespace)
-                verdict.states = tuple(
-                    inspect(scene.cluster, part, reference, objects).state
+                verdict.inspections = tuple(
+                    inspect(scene.cluster, part, reference, objects)
                     for reference in sorted(references_of(running[name]))
                     if reference in scene.world.objects
                     for part in container_uses(
@@ -609,16 +626,17 @@ def _verdicts(
 
 
 def _judge(
-    outcome: Landing, name: str, verdict: Verdict, own: Snapshot, *, is_same: bool
+    outcome: Landing, name: str, verdict: Verdict, published_ns: int, *, is_same: bool
 ) -> None:
     """Hold a verdict against what there is; ``is_same``: as in the twin."""
     outcome.landed += verdict.is_landed
     outcome.stale += verdict.is_stale
-    outcome.unknown += not verdict.is_landed and not verdict.is_stale
+    outcome.in_vain += verdict.is_in_vain and not verdict.is_stale
+    outcome.unknown += not (verdict.is_landed or verdict.is_stale or verdict.is_in_vain)
     wrong = ""
     if verdict.is_landed and not is_same:
         wrong = "said to have landed, but has other content"
-    elif verdict.is_landed and own.published_ns > verdict.ended_ns:
+    elif verdict.is_landed and published_ns > verdict.ended_ns:
         wrong = "said to have landed before it was published"
     elif verdict.is_stale and is_same:
         wrong = "said to be stale, but is as its twin"
@@ -651,8 +669,8 @@ def main() -> int:
             found = landing(cluster, kubeconfig, pods=pods, seed=seed)
             say(
                 f"seed {seed}: {found.landed} landed, {found.stale} stale, "
-                f"{found.unknown} without a verdict; {found.uncompared} pods without a "
-                "twin that can start"
+                f"{found.in_vain} that name what is not there, {found.unknown} without "
+                f"a verdict; {found.uncompared} pods without a twin that can start"
             )
             different = found.differences
         else:
