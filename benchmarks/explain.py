@@ -37,8 +37,11 @@ if TYPE_CHECKING:
 
 DEPLOYMENTS, PODS_EACH, NODES = 200, 25, 100
 MOST_S, MOST_MIB = 5.0, 300.0
-MOST_REQUESTS = 40
-"""An object, four kinds, ten pages of pods, nodes, and twenty kubelets at most."""
+MOST_REQUESTS = 40 + DEPLOYMENTS // 2
+"""An object, four kinds, ten pages of pods, nodes, and twenty kubelets at most.
+
+Besides one object of each Deployment that may cover variables of the shared one.
+"""
 NAMESPACE = "crowd"
 SHARED = "shared"
 START_S = 60.0
@@ -156,7 +159,7 @@ def fill(cluster: Cluster, *, deployments: int, pods_each: int) -> None:
                 "apiVersion": "v1",
                 "kind": "ConfigMap",
                 "metadata": {"name": name},
-                "data": {"log-level": "info"},
+                "data": {"LEVEL": "info", f"LEVEL_OF_{name}": "info"},
             },
             namespace=NAMESPACE,
         )
@@ -186,7 +189,7 @@ def _template(i: int) -> dict[str, Any]:
     }
     by_name = {
         "name": "LOG_LEVEL",
-        "valueFrom": {"configMapKeyRef": {"name": name, "key": "log-level"}},
+        "valueFrom": {"configMapKeyRef": {"name": name, "key": "LEVEL"}},
     }
     return {
         "metadata": {"labels": {"app": f"app-{i}", "pod-template-hash": f"h{i}"}},
@@ -194,7 +197,14 @@ def _template(i: int) -> dict[str, Any]:
             "schedulerName": "nobody",
             "containers": [
                 {"name": "app", **container},
-                {"name": "beside", **container, "env": [*variables, by_name]},
+                {
+                    **container,
+                    "name": "beside",
+                    "env": [*variables, by_name],
+                    "envFrom": [
+                        {"configMapRef": {"name": one}} for one in (name, f"own-{i}")
+                    ],
+                },
             ],
             "volumes": [{"name": "config", "configMap": {"name": name}}],
         },
@@ -270,6 +280,12 @@ def main() -> None:
     kinds = Counter(
         (one["verb"], one.get("objectRef", {}).get("resource", "")) for one in asked
     )
+    objects = Counter(
+        one["requestURI"]
+        for one in asked
+        if one["verb"] == "get"
+        and one.get("objectRef", {}).get("resource") in {"configmaps", "secrets"}
+    )
     writes = sum(
         number for (verb, _), number in kinds.items() if verb not in {"get", "list"}
     )
@@ -282,6 +298,8 @@ def main() -> None:
         Result("of them its own work", usage.ru_utime + usage.ru_stime, "s"),
         Result("memory, largest", usage.ru_maxrss / KIB_PER_MIB, "MiB", MOST_MIB),
         Result("requests", float(len(asked)), "", MOST_REQUESTS),
+        Result("objects read", float(len(objects)), ""),
+        Result("reads of one object, at most", float(max(objects.values())), "", 1.0),
         Result("writes", float(writes), "", 0.0),
         Result("to make them", filled_s, "s"),
     ]

@@ -10,6 +10,10 @@ at the acknowledgement starts one of two commands, in random order:
   rollout``: when is the last new pod Ready?
 
 The two are compared pair by pair, so that what else the machine does hits both.
+
+Besides: what ``refresh --dry-run``, ``explain`` and ``wait`` of what has landed take as
+whole processes, and how long after the last file is new a ``wait`` that was already
+looking says so. `kubectl annotate` is what makes the files new there.
 """
 
 from __future__ import annotations
@@ -133,9 +137,12 @@ class Bench:
             "cmhot": [self.cmhot(method)],
         }
 
-    def cmhot(self, method: str, *more: str) -> list[str]:
-        """Give our command."""
-        words = ["refresh", f"deployment/{NAME}", "--method", method, *more]
+    def cmhot(self, method: str) -> list[str]:
+        """Give our command that refreshes."""
+        return self.asked("refresh", f"deployment/{NAME}", "--method", method)
+
+    def asked(self, *words: str) -> list[str]:
+        """Give a command of ours."""
         where = ["--context", self.context, "-n", self.namespace]
         return [sys.executable, "-m", "cmhot", *words, *where]
 
@@ -247,14 +254,39 @@ class Bench:
             )
         return found
 
-    def plans(self, trials: int) -> list[tuple[float, float]]:
-        """Ask what a rollout would do; give seconds, and seconds of CPU."""
+    def questions(self) -> dict[str, list[str]]:
+        """Give the commands that change nothing, of what has landed."""
+        workload = f"deployment/{NAME}"
+        dry_run = ("--method", "rollout", "--dry-run")
+        return {
+            "--dry-run": self.asked("refresh", workload, *dry_run),
+            "explain": self.asked("explain", workload),
+            "wait": self.asked("wait", f"configmap/{NAME}"),
+        }
+
+    def ask(self, command: list[str], trials: int) -> list[tuple[float, float]]:
+        """Run a command so often; give seconds, and seconds of CPU."""
         found = []
         for _ in range(trials):
             begun_s = CLOCK.monotonic()
-            ended_s, cpu_s = self.run([self.cmhot("rollout", "--dry-run")])
+            ended_s, cpu_s = self.run([command])
             found.append((ended_s - begun_s, cpu_s))
         return found
+
+    def notice(self) -> float:
+        """Give the seconds from the last file's renewal to the end of `wait`."""
+        found, _ = self.cluster.list(POD, namespace=self.namespace)
+        uids = {one["metadata"]["uid"] for one in found}
+        self.update()
+        waiting = self.start(self.questions()["wait"])
+        CLOCK.sleep(REST_S)
+        self.run(self.commands("annotate")["kubectl"])
+        status = waiting.wait(timeout=LATE_S)
+        ended_ns = CLOCK.utc_ns()
+        if status != 0:
+            msg = f"wait ended with {status}"
+            raise RuntimeError(msg)
+        return (ended_ns - max(self.published(uids))) / NS_PER_S
 
 
 def compared(
@@ -311,7 +343,8 @@ def main() -> int:
                 bench = Bench(
                     cluster, namespace, home.kubeconfig, f"cmhot-{BED}", volumes, pods
                 )
-                bench.plans(2)  # makes the bytecode
+                for command in bench.questions().values():
+                    bench.ask(command, 2)  # makes the bytecode
                 bench.touch("cmhot")
                 for method, number, ratio in (
                     ("annotate", chosen.trials, ANNOTATE_RATIO),
@@ -325,13 +358,20 @@ def main() -> int:
                         who: [[t.last_s, t.done_s, t.cpu_s] for t in some]
                         for who, some in found.items()
                     }
-                bench.update()
-                plans = bench.plans(chosen.trials)
-                title = f"--dry-run, {pods} pods"
-                walls, cpus = zip(*plans, strict=True)
+                for name, command in bench.questions().items():
+                    title = f"{name}, {pods} pods"
+                    walls, cpus = zip(*bench.ask(command, chosen.trials), strict=True)
+                    results += [
+                        Result(title, statistics.median(walls), "s", PLAN_S),
+                        Result(
+                            f"{title}, CPU", statistics.median(cpus), "s", PLAN_CPU_S
+                        ),
+                    ]
+                late = sorted(bench.notice() for _ in range(chosen.trials))
+                title = f"wait, {pods} pods: after the last file"
                 results += [
-                    Result(title, statistics.median(walls), "s", PLAN_S),
-                    Result(f"{title}, CPU", statistics.median(cpus), "s", PLAN_CPU_S),
+                    Result(title, statistics.median(late), "s", AFTER_S),
+                    Result(f"{title}, the latest", late[-1], "s"),
                 ]
     finally:
         if not chosen.keep:
