@@ -20,11 +20,21 @@ LOOK_EVERY_S = 1.0
 """Seconds between two looks at the machine's clock while a run sleeps."""
 LOOKS = 3
 """So many looks at both clocks: in one of them nothing comes between."""
+CLOCK_LIMIT_S = 0.25
+"""A run whose clocks are known worse than this is invalid."""
 
 
 def ns(seconds: float) -> int:
     """Give seconds in whole nanoseconds."""
     return round(seconds * NS_PER_S)
+
+
+def has_one_clock(target: object) -> bool:
+    """Say whether nodes and collector share one clock: on a testbed they do.
+
+    It may be set in the middle of a run: `cmhot.runs.rundir.OwnClock`.
+    """
+    return str(target).partition(":")[0] == "testbed"
 
 
 class Clock(Protocol):

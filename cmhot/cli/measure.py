@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from cmhot.kubelet.settings import Setting
     from cmhot.runs.plan import Plan
 
+_VERDICTS = {True: "holds", False: "FAILS", None: "NOT DECIDED"}
+
 
 @click.command()
 @setting_options
@@ -292,7 +294,8 @@ def summarise(
 
     For each setting: the delays as observed; the same from the intervals between two
     looks of the kubelet at new content, which tell more; the law; and whether the two
-    were shown to agree. Exit code 1 when a requirement does not hold.
+    were shown to agree. Exit code 1 when a requirement does not hold, or when clocks
+    that are not known better leave it open.
     A setting that neither a kubelet nor anybody told is inferred, if the run shows it.
     """
     from cmhot.statistics.summarise import summarise as summarise_runs
@@ -310,6 +313,6 @@ def summarise(
         )
     judgements = check_requirements(summary, list(requirements))
     for judgement in judgements:
-        say(f"{'holds' if judgement.ok else 'FAILS'}: {judgement.detail}")
+        say(f"{_VERDICTS[judgement.ok]}: {judgement.detail}")
     if not all(judgement.ok for judgement in judgements):
         raise click.exceptions.Exit(1)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from cmhot.clock import has_one_clock
 from cmhot.cluster.probe import CONTAINER, epoch_ns
 from cmhot.errors import ClusterError
 from cmhot.runs.delays import DRIFT
@@ -140,8 +141,8 @@ def ahead_ns(
     cluster: Cluster, pod: str, *, namespace: str, container: str = CONTAINER
 ) -> int:
     """Ask how far a pod's node's clock is ahead; 0 where asking takes longer."""
-    if cluster.modelled or cluster.target.partition(":")[0] == "testbed":
-        return 0  # one clock
+    if cluster.modelled or has_one_clock(cluster.target):
+        return 0
     bounds = ask(cluster, cluster.clock, pod, namespace=namespace, container=container)
     row = bounds.row("", 0)
     if row is None or abs(row["offset_ns"]) <= row["bound_ns"]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from cmhot.clock import NS_PER_S
+from cmhot.clock import CLOCK_LIMIT_S, NS_PER_S, has_one_clock
 from cmhot.collector import incidents
 from cmhot.collector.circumstances import utc_text
 from cmhot.collector.incidents import extra_syncs
@@ -24,9 +24,8 @@ from cmhot.collector.writer import LATE_S
 from cmhot.errors import RunError
 from cmhot.law import mean_interval_s, reads_at_every_sync
 from cmhot.runs import schema
-from cmhot.runs.delays import CLOCK_LIMIT_S, NodeClock, delays_in_chunks
+from cmhot.runs.delays import NodeClock, delays_in_chunks
 from cmhot.runs.rundir import (
-    has_one_clock,
     kubelet_version,
     node_setting,
     read_by_node,
@@ -323,7 +322,7 @@ def _clock_check(run: Run, bound_s: float) -> dict[str, Any]:
     A single one may have been set. That is undone, but for the time in which stamps
     may be of two instants: if it is too long, the step is what a delay may be wrong by.
     """
-    if run.meta.get("modelled") or has_one_clock(run.meta):
+    if run.meta.get("modelled") or has_one_clock(run.meta.get("target")):
         own = run.own_clock
         lost = 0.0 if own is None else _share_unclear(own, run.meta)
         steps_ns = np.zeros(1) if own is None else np.abs(np.diff(own.ahead_ns))

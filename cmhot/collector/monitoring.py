@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cmhot.clock import NS_PER_S, ns
+from cmhot.clock import NS_PER_S, has_one_clock, ns
 from cmhot.cluster import probe
 from cmhot.cluster.port import NODE, POD
 from cmhot.collector import incidents
 from cmhot.collector.clock_offsets import TRIES, Offsets, ask
 from cmhot.collector.incidents import Incident
 from cmhot.errors import ClusterError, ForbiddenError
-from cmhot.runs.rundir import CLOCK_STEP, has_one_clock
+from cmhot.runs.rundir import CLOCK_STEP
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +78,7 @@ class Monitor:
         self.probes, self.record, self.updater = list(probes), record, updater
         self.clock = record.clock
         # its stamps are the nodes'
-        self.has_one_clock = has_one_clock({"target": setup.cluster.target})
+        self.has_one_clock = has_one_clock(setup.cluster.target)
         self.offsets = Offsets(record.clock)
         self._unread = {one.pod: one for one in self.probes}
         self.last_delay_s: float | None = None

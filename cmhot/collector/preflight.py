@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cmhot.clock import CLOCK_LIMIT_S, has_one_clock
 from cmhot.cluster import probe, rights
 from cmhot.cluster.nodes import (
     UNLISTED,
@@ -98,7 +99,7 @@ def suitability(cluster: Cluster, plan: Plan) -> list[Check]:
 
     A missing right has a check of its own, whose name is the right.
     """
-    checks = list(_rights(cluster, plan.namespace))
+    checks = [*_rights(cluster, plan.namespace), *_clocks(cluster)]
     if plan.namespace is not None:
         checks += _namespace(cluster, plan.namespace)
     try:
@@ -146,6 +147,33 @@ def _rights(cluster: Cluster, namespace: str | None) -> Iterator[Check]:
     if not missing:
         detail = f"all {len(needed)} that a collection needs {where}"
         yield Check("rights", ok=True, detail=detail)
+
+
+def _clocks(cluster: Cluster) -> Iterator[Check]:
+    """Say how well the clocks of nodes will be known, and what that will do.
+
+    A node's stamp may be of any instant until the answer: of half of that at best.
+    """
+    if cluster.modelled or has_one_clock(cluster.target):
+        return
+    began = cluster.clock.monotonic()
+    try:
+        cluster.version()
+    except ClusterError as error:
+        yield failed("clocks", error)
+        return
+    bound_s = (cluster.clock.monotonic() - began) / 2
+    ok = bound_s <= CLOCK_LIMIT_S
+    detail = (
+        f"those of nodes will be known to ± {bound_s:.2g} s at best, half of what an "
+        "answer of the API server takes: "
+    )
+    if ok:
+        detail += "the limits of delays are wider by what they are known to"
+    else:
+        detail += f"a run with more than ± {CLOCK_LIMIT_S:g} s is invalid"
+    remedy = None if ok else "measure from nearer: `cmhot job` does from within"
+    yield Check("clocks", ok=ok, detail=detail, remedy=remedy)
 
 
 def _namespace(cluster: Cluster, name: str) -> Iterator[Check]:
@@ -400,5 +428,8 @@ def estimate_load(cluster: Cluster, plan: Plan) -> LoadEstimate:
         reads_per_s=pods / probe.read_every_s(pods),
         duration_s=expected_duration_s(plan, settings),
         settings=tuple(str(group.setting or "unknown setting") for group in groups),
-        caveats=tuple(caveats(observed)),
+        caveats=(
+            *caveats(observed),
+            *(f"{check.name}: {check.detail}" for check in _clocks(cluster)),
+        ),
     )

@@ -170,7 +170,8 @@ def _curves(
     lost = delays["status"].isin(schema.DEAD_ENDS)
     more = [*_WAITED] if lost.any() else ["acked_ns"] if band else []
     drawing.need(delays, more, of=_TABLE)
-    more += [name for name in delays if name == "modelled"]  # never mixed
+    optional = ("modelled", "clock_bound_s")  # the former is never mixed
+    more += [str(name) for name in delays if name in optional]
     drawn = lost | (delays["status"] == "observed")
     kept = delays[[*_NEEDED, *more]]
     if not drawn.all():  # ten million rows are not copied without need
@@ -280,11 +281,17 @@ _WORDS = {
     "caption": Pair(
         "Share of pods that have the update, against the time since the API server "
         "acknowledged it; shaded: 95 % confidence; dashed: the law. {names}; "
-        "{n_delays:,} delays in {n_pods} pods. {source}",
+        "{n_delays:,} delays in {n_pods} pods. {source}{clocks}",
         "自 API server 确认更新起，已看到更新的 Pod 比例；阴影为 95 % 置信区间，"
-        "虚线为理论分布。{names}；{n_pods} 个 Pod 中的 {n_delays:,} 个延迟。{source}",
+        "虚线为理论分布。{names}；{n_pods} 个 Pod 中的 {n_delays:,} 个延迟。"
+        "{source}{clocks}",
     ),
 }
+_CLOCKS = Pair(
+    " Clocks are known to ± {bound:.2g} s, which widens what is shaded.",
+    "时钟差的误差不超过 ± {bound:.2g} 秒，已计入阴影。",
+)
+_NO_CLOCKS = Pair(" Clocks were not compared.", "未比较各时钟。")
 _MEASURED, _MODELLED = Pair("measured", "实测"), Pair("modelled", "模型结果")
 _CURVE = Pair(
     "{name}: half by {p50}, 95 % by {p95}{law}",
@@ -316,8 +323,18 @@ def _describe(summary: Summary, source: Source, lang: str) -> Description:
         n_delays=sum(own.counts["n_delays"] for own in summary.settings),
         n_pods=sum(own.counts["pods"] for own in summary.settings),
         source=source.sentence(lang),
+        clocks=_clocks(summary, lang),
         paragraph=_paragraph(summary, source, lang),
     )
+
+
+def _clocks(summary: Summary, lang: str) -> str:
+    """Write what clocks add to the delays, where they add something."""
+    told = [own.clock_bound_s for own in summary.settings if own.clocks is not None]
+    known = [bound_s for bound_s in told if bound_s is not None]
+    if len(known) < len(told):
+        return say(_NO_CLOCKS, lang)
+    return say(_CLOCKS, lang, bound=max(known)) if known else ""
 
 
 _NOTHING = Pair(
@@ -364,6 +381,11 @@ _AGREEMENT = Pair(
     "按同步间隔估计，各曲线与理论分布相差不超过 {furthest:.1f} 个百分点。",
 )
 
+_CONTRADICTION = Pair(
+    "The delays with {name} contradict the law: their mean is {mean}, the law's {law}.",
+    "{name} 的延迟与理论分布不符：平均 {mean}，理论为 {law}。",
+)
+
 
 def _paragraph(summary: Summary, source: Source, lang: str) -> str:
     """Write what follows from the delays, for the longest `syncFrequency` first."""
@@ -394,7 +416,14 @@ def _paragraph(summary: Summary, source: Source, lang: str) -> str:
     said += _strategies(summary, lang)
     distances = [own.fit["sup_difference"] for own in summary.settings]
     known = [float(distance) for distance in distances if distance is not None]
-    if known:
+    wrong = [own for own in summary.settings if own.contradiction is not None]
+    for one in wrong:
+        law, mean = (
+            seconds(numbers["mean_s"], lang) for numbers in (one.law, one.direct)
+        )
+        name = name_of(one, summary, lang)
+        said.append(say(_CONTRADICTION, lang, name=name, mean=mean, law=law))
+    if known and not wrong:
         said.append(say(_AGREEMENT, lang, furthest=max(known) * 100))
     return joined(said, lang)
 

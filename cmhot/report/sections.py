@@ -28,8 +28,7 @@ from cmhot.report.page import (
 )
 from cmhot.report.steps import RUNS
 from cmhot.runs import schema
-from cmhot.runs.rundir import has_one_clock, read_meta
-from cmhot.runs.tables import read_packed
+from cmhot.runs.rundir import read_meta
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -81,13 +80,11 @@ class Origin:
 
     path: Path
     meta: Mapping[str, Any]  # run.json
-    clocks_known: bool  # whether there is but one clock, or clocks were compared
 
     @classmethod
     def read(cls, path: Path) -> Origin:
         """Read the origin from a run directory."""
-        meta = read_meta(path)
-        return cls(path, meta, _has_known_clocks(path, meta))
+        return cls(path, read_meta(path))
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -178,15 +175,6 @@ def _read(folder: Path, name: str) -> DrawnFigure:
     )
 
 
-def _has_known_clocks(path: Path, meta: Mapping[str, Any]) -> bool:
-    if has_one_clock(meta):
-        return True
-    packed, lines = read_packed(path, schema.CLOCK), path / schema.CLOCK.file
-    if packed is not None:
-        return not packed.empty
-    return lines.is_file() and lines.stat().st_size > 0
-
-
 def compose(report: Report) -> HtmlPage:
     """Put together the page of a report."""
     summary = report.summary
@@ -211,7 +199,7 @@ def compose(report: Report) -> HtmlPage:
 
 
 def _notices(report: Report) -> list[Block]:
-    """Make the notices about failures, which come first."""
+    """Make the notices about failures and contradictions, which come first."""
     failed: list[Block] = [
         Notice(
             f"Notebook {name} failed: {entry.error}. The rest of this page does not "
@@ -226,6 +214,9 @@ def _notices(report: Report) -> list[Block]:
         if entry.status == "failed"
     ]
     others = [] if report.why is None else [report.why]
+    if report.summary is not None:
+        told = [own.contradiction for own in report.summary.settings]
+        others += [f"{said}." for said in told if said is not None]
     return failed + [Notice(said) for said in [*others, *report.spoilt]]
 
 
@@ -256,8 +247,7 @@ def _limits(report: Report) -> list[str]:
     said += [f"{_titled(name)}: {reason}" for name, reason in report.left_out.items()]
     if report.summary is None:
         return [*said, "Any delay: no run holds one."]
-    known = all(origin.clocks_known for origin in report.origins)
-    return not_measured(report.summary, clocks_known=known) + said
+    return not_measured(report.summary) + said
 
 
 def _titled(name: str) -> str:
@@ -378,8 +368,12 @@ def headline(summary: Summary, *, kubelets: Sequence[str]) -> str:
 
 
 def _is_default(own: SettingSummary) -> bool:
-    """Tell whether it is the kubelet's default, with limits of its 99 % point."""
+    """Tell whether it is the kubelet's default, with limits of its 99 % point.
+
+    They are from the intervals between syncs, which say nothing of other delays.
+    """
     known = own.intervals["confidence"].get("p99_s") is not None
+    known = known and own.contradiction is None
     return known and schema.setting_of(own.population) == Setting()
 
 
@@ -408,7 +402,7 @@ def _within(chosen: Sequence[SettingSummary]) -> str:
     )
 
 
-def not_measured(summary: Summary, *, clocks_known: bool) -> list[str]:
+def not_measured(summary: Summary) -> list[str]:
     """List conclusions that a reader may wrongly draw from the page."""
     said = []
     if summary.modelled:
@@ -440,11 +434,8 @@ def not_measured(summary: Summary, *, clocks_known: bool) -> list[str]:
         "Pods that are being restarted, edited or probed by exec: "
         "the probes were idle, and an edit of a pod syncs it at once."
     )
-    if not clocks_known and not summary.modelled:
-        said.append(
-            "The difference between the clocks of the nodes and of the collector: "
-            "it adds to each delay."
-        )
+    clocks = {own.clocks: None for own in summary.settings if own.clocks is not None}
+    said += [f"{one[0].upper()}{one[1:]}." for one in clocks]
     for own in summary.settings:
         lost = [
             f"{own.counts[f'n_{name}']} {name.replace('_', ' ')}"

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from cmhot.clock import NS_PER_S, ns
+from cmhot.clock import CLOCK_LIMIT_S, NS_PER_S, has_one_clock, ns
 from cmhot.errors import UsageError
 from cmhot.runs import schema
 from cmhot.runs.rundir import (
-    has_one_clock,
     node_setting,
     observed_until_ns,
     setting_columns,
@@ -40,8 +39,6 @@ _STATUS_CODES = {name: number for number, name in enumerate(schema.STATUSES)}
 DRIFT = 1e-4
 """Most drift between two clocks, s/s: quartz is good to 2e-5 each, and interpolation
 between two estimates takes out part of it."""
-CLOCK_LIMIT_S = 0.25
-"""A run whose clocks are known worse than this is invalid."""
 NEVER = int(np.iinfo(np.int64).max)
 """After every instant."""
 
@@ -421,7 +418,7 @@ class NodeClock:
         worse. The middle between bounds that allow for no offset, and are so loose that
         the run is invalid, is no knowledge: then there is none.
         """
-        if has_one_clock(meta):
+        if has_one_clock(meta.get("target")):
             return cls(np.zeros(1, dtype=np.int64), np.zeros(1), np.zeros(1), drift=0.0)
         own = clock[clock["node"] == node].sort_values("at_ns")
         offset = own["offset_ns"].to_numpy(dtype=np.float64)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from cmhot.clock import NS_PER_S
+from cmhot.clock import NS_PER_S, has_one_clock
 from cmhot.errors import RunError, UsageError
 from cmhot.runs import disk, schema
 from cmhot.runs.tables import (
@@ -490,14 +490,6 @@ def observed_until_ns(run: Run) -> int:
     return max((int(stamp) for stamp in stamps if pd.notna(stamp)), default=0)
 
 
-def has_one_clock(meta: Mapping[str, Any]) -> bool:
-    """Say whether nodes and collector share one clock: on a testbed they do.
-
-    It may have been set in the middle of a run: `OwnClock`.
-    """
-    return str(meta.get("target")).split(":")[0] == "testbed"
-
-
 CLOCK_STEP = "clock_step"
 """Kind of the event that the collector's machine had its clock set."""
 UNCLEAR = "the clock was set: stamps of this time may be of another"
@@ -533,7 +525,7 @@ class OwnClock:
         RunError
             When there are too many steps.
         """
-        if not has_one_clock(meta):
+        if not has_one_clock(meta.get("target")):
             return None
         pods = len(meta.get("pods") or ()) or 1
         looked_ns = round((_LOOKED_EVERY_S / pods + _LOOKED_LATE_S) * NS_PER_S)

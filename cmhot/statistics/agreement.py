@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from cmhot.law import Law
     from cmhot.statistics.blocks import Blocks
+    from cmhot.statistics.limits import Bounds
 
     Floats = npt.NDArray[np.float64]
     Verdict = dict[str, float | bool | None]
@@ -39,6 +40,9 @@ MARGIN_P99 = 1.0 / 60
 _ERROR = 0.05
 AGREEMENT_RESAMPLES = 1000
 SHARES = [0.5, 0.99]
+CONTRADICTS_S = 1.0
+"""Delays whose mean is further than this from the law's, and as much beyond its limits,
+are of another law; less is what slow watches and busy kubelets add."""
 
 
 def expected_law(
@@ -90,6 +94,7 @@ def compare_quantiles(
     widened by √(m / (m - 1)); interval and p-value are Student's,
     with Welch's degrees of freedom (Biometrika 34 (1947) 28-35).
     The p-values of the whole family, declared beforehand, are adjusted by `holm`.
+    By as much as clocks may have moved the delays of both, a difference may be chance.
 
     Parameters
     ----------
@@ -184,8 +189,6 @@ def compare_means(
     for pair in family:
         found = _apart(pair, mean, error, samples, level)
         difference, half, ratio, df = (float(one[0]) for one in found)
-        if difference == half == 0:  # the same number without any scatter
-            ratio = 0.0
         rows.append(
             {
                 "first": pair[0],
@@ -254,17 +257,22 @@ def _apart(
     samples: Mapping[str, Blocks],
     level: float,
 ) -> tuple[Floats, Floats, Floats, Floats]:
-    """Give differences, half their intervals, |t|, and Welch's degrees of freedom."""
+    """Give differences, half their intervals, |t|, and Welch's degrees of freedom.
+
+    What clocks may have made of a difference is no sign of one.
+    """
     first, second = pair
+    by = samples[first].clock_s + samples[second].clock_s
     a, b = error[first] ** 2, error[second] ** 2
     m, n = len(samples[first].total), len(samples[second].total)
     with np.errstate(invalid="ignore", divide="ignore"):
         df = (a + b) ** 2 / (a**2 / (m - 1) + b**2 / (n - 1))
         difference = estimate[first] - estimate[second]
         spread = np.hypot(error[first], error[second])
-        ratio = np.abs(difference) / spread
+        beyond = np.maximum(np.abs(difference) - by, 0.0)
+        ratio = np.where(beyond == 0, 0.0, beyond / spread)
     df = np.where(np.isfinite(df), df, m + n - 2.0)
-    half = np.asarray(scipy.stats.t.ppf((1 + level) / 2, df)) * spread
+    half = np.asarray(scipy.stats.t.ppf((1 + level) / 2, df)) * spread + by
     return difference, half, ratio, df
 
 
@@ -274,6 +282,7 @@ def equivalence(
     *,
     sync_frequency_s: float,
     kubernetes: str | None = None,
+    clock_s: float = 0.0,
     seed: int = 0,
 ) -> Verdict:
     """Judge whether the refresh intervals of one setting agree with its law.
@@ -284,6 +293,8 @@ def equivalence(
     for few of them), must lie within the margins.
     Each bound errs in at most 5 % of cases, so the verdict as a whole does, too
     (intersection-union: Berger and Hsu, Statistical Science 11 (1996) 283-319).
+    An interval between two stamps of one node does not depend on its clock; one from a
+    fetch does, of which only the collector's stamps tell (Cache with a TTL).
 
     Parameters
     ----------
@@ -296,6 +307,8 @@ def equivalence(
         S, with which the margins of the quantiles scale.
     kubernetes
         Version of the kubelets, which decides what a TTL does; None: current.
+    clock_s
+        By how much clocks may have moved delays, in seconds.
     seed
         Of the bootstrap: the same table gives the same answer.
 
@@ -304,8 +317,25 @@ def equivalence(
     dict
         ``sup_difference``, ``p50_difference_s`` and ``p99_difference_s`` as estimated,
         ``upper_95``, the bound of the first, and ``equivalent``;
-        the last two are None with too few blocks.
+        the last two are None with too few blocks, and the last one where the clocks
+        decide.
     """
+    if clock_s and refresh["least_s"].any():
+        moved = [
+            equivalence(
+                refresh.assign(
+                    least_s=refresh["least_s"] + by, most_s=refresh["most_s"] + by
+                ),
+                law,
+                sync_frequency_s=sync_frequency_s,
+                kubernetes=kubernetes,
+                seed=seed,
+            )
+            for by in (0.0, -clock_s, clock_s)
+        ]
+        if len({one["equivalent"] for one in moved}) > 1:
+            moved[0]["equivalent"] = None
+        return moved[0]
     blocks = interval_blocks(refresh, law=law, kubernetes=kubernetes)
     t = blocks.t
     expected, quantiles = law.cdf(t), law.quantile(SHARES)
@@ -319,6 +349,38 @@ def equivalence(
         )
     ]
     return verdict(found, again, sync_frequency_s, len(blocks.total))
+
+
+def contradicts(
+    law: Law, mean: Bounds, *, clock_s: float, complete: bool
+) -> bool | None:
+    """Say whether delays are not of the law that they were taken to follow.
+
+    As where another TTL, or version of the kubelet, was told than is in force: then the
+    intervals between syncs may still agree with the law.
+
+    Parameters
+    ----------
+    law
+        That they were taken to follow.
+    mean
+        Interval of the delays' mean.
+    clock_s
+        By how much it was widened, since clocks are known no better.
+    complete
+        Whether nothing was waited for in vain: else the mean may be too short.
+
+    Returns
+    -------
+    bool or None
+        None: the clocks decide.
+    """
+    far_s = mean[0] - law.mean_s
+    if complete:
+        far_s = max(far_s, law.mean_s - mean[1])
+    if far_s > CONTRADICTS_S:
+        return True
+    return None if far_s + clock_s > CONTRADICTS_S else False
 
 
 def differences(

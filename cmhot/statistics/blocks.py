@@ -81,6 +81,8 @@ class Blocks:
         What a block is, in the plural: for messages.
     least
         Fewest blocks that an interval is given for.
+    clock_s
+        By how much each delay may be wrong, since clocks are known no better; seconds.
     """
 
     t: Floats
@@ -91,6 +93,7 @@ class Blocks:
     steps: bool = False
     unit: str = PODS
     least: int = MIN_BLOCKS
+    clock_s: float = 0.0
 
     def cdf(self) -> Floats:
         """Estimate F at each t."""
@@ -196,6 +199,7 @@ def delay_blocks(
 
     F̂ is looked at at each delay that occurs, or at 1001 quantiles of them.
     Without any observed delay there is nothing to look at: ``t`` is empty.
+    The largest ``clock_bound_s`` of the table, if it has them, goes along.
 
     Parameters
     ----------
@@ -231,7 +235,16 @@ def delay_blocks(
         steps=len(t) < _GRID,
         unit=block.unit,
         least=block.least,
+        clock_s=clock_bound_s(delays) or 0.0,
     )
+
+
+def clock_bound_s(delays: pd.DataFrame) -> float | None:
+    """Give the largest error that clocks make in delays, seconds; None: not known."""
+    if "clock_bound_s" not in delays:
+        return None
+    largest = float(delays["clock_bound_s"].max(skipna=False))
+    return None if math.isnan(largest) else largest
 
 
 def _looked_at(observed: Floats) -> Floats:

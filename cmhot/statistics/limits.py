@@ -61,12 +61,25 @@ def cdf_bounds(blocks: Blocks, *, level: float = 0.95) -> tuple[Floats, Floats]:
     Clopper-Pearson with the effective sample size (`n_eff`),
     reduced for the few blocks that this size itself rests on
     (Korn and Graubard, Survey Methodology 24 (1998) 193-201).
+    Where clocks may have moved each delay (``blocks.clock_s``), the limits at t are the
+    lower one of as much before it and the upper one of as much after.
 
     Returns
     -------
     low, high
         Each of the shape of ``blocks.t``.
     """
+    low, high = _of_sampling(blocks, level)
+    if not blocks.clock_s:
+        return low, high
+    t, by = blocks.t, blocks.clock_s
+    before = np.searchsorted(t, t - by, "right")
+    after = np.searchsorted(t, t + by, "left")
+    return np.append(0.0, low)[before], np.append(high, high[-1])[after]
+
+
+def _of_sampling(blocks: Blocks, level: float) -> tuple[Floats, Floats]:
+    """Give the limits of F by the spread of blocks alone."""
     f = blocks.cdf()
     tail = (1 - level) / 2
     _, degrees = blocks.spread()
@@ -87,8 +100,9 @@ def cdf_bounds(blocks: Blocks, *, level: float = 0.95) -> tuple[Floats, Floats]:
 def confidence(blocks: Blocks, *, level: float = 0.95) -> dict[str, Bounds | None]:
     """Give confidence intervals of the mean and the quantiles.
 
-    A quantile's interval holds each t whose `cdf_bounds` enclose the quantile's share;
+    A quantile's interval holds each t where limits of F enclose the quantile's share;
     the mean's is that of a ratio of sums, with m - 1 degrees of freedom.
+    Both are widened by what clocks may have added to each delay (``blocks.clock_s``).
 
     Returns
     -------
@@ -104,12 +118,13 @@ def confidence(blocks: Blocks, *, level: float = 0.95) -> dict[str, Bounds | Non
     mean = blocks.mean_s()
     spread, degrees = blocks.spread_of_mean()
     half = float(scipy.stats.t.ppf((1 + level) / 2, degrees) * np.sqrt(spread) / total)
-    found: dict[str, Bounds | None] = {"mean_s": (mean - half, mean + half)}
-    low, high = cdf_bounds(blocks, level=level)
+    found = {"mean_s": (mean - half, mean + half)}
+    low, high = _of_sampling(blocks, level)
     rising = np.maximum.accumulate(high), np.minimum.accumulate(low[::-1])[::-1]
     for name, p in QUANTILES.items():
         found[name] = _crossings(blocks, *rising, p)
-    return found
+    by = blocks.clock_s
+    return {name: (first - by, last + by) for name, (first, last) in found.items()}
 
 
 def _crossings(blocks: Blocks, high: Floats, low: Floats, p: float) -> Bounds:

@@ -12,7 +12,7 @@ import json
 import math
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,8 +26,8 @@ from cmhot.runs.delays import delays, pool
 from cmhot.runs.rundir import kubelet_version, read_meta, read_run, setting_columns
 from cmhot.runs.sync_intervals import REFRESH_COLUMNS, refresh_intervals
 from cmhot.runs.tables import read_derived
-from cmhot.statistics.agreement import equivalence, expected_law
-from cmhot.statistics.blocks import delay_blocks, interval_blocks
+from cmhot.statistics.agreement import contradicts, equivalence, expected_law
+from cmhot.statistics.blocks import clock_bound_s, delay_blocks, interval_blocks
 from cmhot.statistics.inference import INFERRED, may_lack_settings, with_inferred
 from cmhot.statistics.limits import confidence
 from cmhot.statistics.population import (
@@ -51,7 +51,10 @@ NODE_LABELS = "node_labels"
 """Key of run.json: by node, the labels that were recorded."""
 WEAKEST_FIRST = ("unknown", INFERRED, "given", "configz")
 """How settings are known; of rows that are pooled the weakest is given."""
-NEEDED = ("node", "pod", "consumer", "configmap", "acked_ns", "status", "delay_s")
+NEEDED = (
+    *("node", "pod", "consumer", "configmap"),
+    *("acked_ns", "status", "delay_s", "clock_bound_s"),
+)
 """Columns of the delays that a summary is made of; the rest is not read."""
 _OF_CENSORED = ("waited_s", "published_ns")
 """Columns that are needed, too, where something was waited for in vain."""
@@ -61,6 +64,7 @@ _FIT = (
     "equivalent",
     "p50_difference_s",
     "p99_difference_s",
+    "contradicted",
 )
 _ANSWERS: dict[str, Summary] = {}
 """By `key_of`: what this process was asked for."""
@@ -220,13 +224,16 @@ def _summarise(paths: Sequence[Path], by: str | None) -> Summary:
     if not all_refresh.empty:
         for mark, key, own in nodes.populations(all_refresh):
             refreshes[mark, _order(key)] = own
+    modelled = bool(metas[0].get("modelled"))
+    if modelled:  # it has but one clock
+        all_delays = all_delays.assign(clock_bound_s=0.0)
     settings = tuple(
         _summarise_one(key, own, refreshes.get((mark, _order(key))), nodes)
         for mark, key, own in nodes.populations(all_delays)
     )
     return Summary(
         runs=tuple(ids),
-        modelled=bool(metas[0].get("modelled")),
+        modelled=modelled,
         kubernetes=metas[0].get("kubernetes"),
         settings=settings,
     )
@@ -386,6 +393,7 @@ def _summarise_one(
     first = str(own["node"].iloc[0])
     version = nodes.version(first)
     law = expected_law(own, version_of=nodes.version)
+    clock_s = clock_bound_s(own)
     nothing: dict[str, Bounds | None] = dict.fromkeys(LOCATIONS)
     described: dict[str, Any] = dict.fromkeys(["n_syncs", *STATISTICS])
     fit: dict[str, float | bool | None] = dict.fromkeys(_FIT)
@@ -399,12 +407,27 @@ def _summarise_one(
         (estimate,) = describe_intervals(refresh).to_dict("records")
         described = {name: _known(estimate[name]) for name in described}
         blocks = interval_blocks(refresh, law=law, kubernetes=version)
-        limits = confidence(blocks)
-        sync_s = setting.sync_frequency_s
+        within = replace(blocks, clock_s=direct.clock_s)
+        exact = limits = confidence(blocks)
+        if refresh["least_s"].any():  # fetches are placed by two clocks
+            limits = confidence(within)
         if source != INFERRED:  # a law made from the data cannot be held against them
-            fit = equivalence(refresh, law, sync_frequency_s=sync_s, kubernetes=version)
-        if not lost and not _is_stale(seen, limits):
-            bounds = confidence(blocks, level=0.90)
+            fit |= equivalence(
+                refresh,
+                law,
+                sync_frequency_s=setting.sync_frequency_s,
+                kubernetes=version,
+                clock_s=direct.clock_s,
+            )
+        # what the clocks may hide of old content is in the bound
+        if not lost and not _is_stale(confidence(replace(direct, clock_s=0.0)), exact):
+            bounds = confidence(within, level=0.90)
+    mean = seen["mean_s"]
+    if law is not None and mean and clock_s is not None and source != INFERRED:
+        wrong = contradicts(law, mean, clock_s=clock_s, complete=not lost)
+        fit["contradicted"] = wrong
+        if fit["equivalent"] and wrong is not False:
+            fit["equivalent"] = None if wrong is None else False
     inferred = nodes.inferred(own)
     if inferred is not None:  # any strategy under which each sync reads has this law
         population |= dict.fromkeys(("strategy", "ttl_s"))
@@ -417,6 +440,7 @@ def _summarise_one(
         law=dict.fromkeys(STATISTICS) if law is None else {**law.summary()},
         fit=fit,
         upper_95={name: _known(pair and pair[1]) for name, pair in bounds.items()},
+        clock_bound_s=clock_s,
         too_few=direct.shortfall(),
         censoring=_censoring(own, version) if lost and counts["n_delays"] else None,
         never=_never(own) if lost and not counts["n_delays"] else None,

@@ -32,6 +32,8 @@ ESTIMATE = "cmhot_configmap_update_delay_estimate"
 """What is concluded from them: estimates with their limits, and the law, a gauge."""
 TRIALS = "cmhot_configmap_update_trials"
 """How many trials came to what, a gauge."""
+_TOLD_FROM_S = 0.0005
+"""Bounds of clocks below this are not told: they change no number that is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +58,16 @@ class SettingSummary:
     law
         ``mean_s`` … ``max_s`` by the law; None: no law is known.
     fit
-        Agreement of the intervals with the law, as `statistics.equivalence` has it.
+        Agreement of the intervals with the law, as `statistics.equivalence` has it, and
+        ``contradicted``: whether the delays are none that the law has, so that nothing
+        agrees with it. None: not known; where the clocks decide, ``equivalent`` is
+        None, too.
     upper_95
         One-sided 95 % bounds that requirements are judged by;
         None: the data set no bound.
+    clock_bound_s
+        By how much each delay may be wrong, since clocks of nodes and collector are
+        known no better: the limits of delays are wider by it. None: not known.
     too_few
         Why there are no limits; None: there are.
     censoring
@@ -89,6 +97,7 @@ class SettingSummary:
     law: dict[str, float | None]
     fit: dict[str, float | bool | None]
     upper_95: dict[str, float | None]
+    clock_bound_s: float | None
     too_few: str | None = None
     censoring: dict[str, Any] | None = None
     never: dict[str, Any] | None = None
@@ -107,6 +116,7 @@ class SettingSummary:
             "law": self.law,
             "fit": self.fit,
             "upper_95": self.upper_95,
+            "clock_bound_s": self.clock_bound_s,
             "censoring": self.censoring,
             "never": self.never,
             "setting_source": self.source,
@@ -127,6 +137,26 @@ class SettingSummary:
             said = "unknown setting" if setting is None else str(setting)
         return ", ".join(
             [said, *(f"{key}={value or ''}" for key, value in (self.by or {}).items())]
+        )
+
+    @property
+    def clocks(self) -> str | None:
+        """What clocks add to the delays, in words; None: nothing."""
+        if self.clock_bound_s is None:
+            return "clocks were not compared, and what they differ by is in each delay"
+        if self.clock_bound_s < _TOLD_FROM_S:
+            return None
+        return f"clocks are known to ± {self.clock_bound_s:.2g} s"
+
+    @property
+    def contradiction(self) -> str | None:
+        """That the delays are not of the law, in a sentence; None: they may be."""
+        if not self.fit.get("contradicted"):
+            return None
+        return (
+            f"{self.name}: the delays contradict the law, with a mean of "
+            f"{self.direct['mean_s']:.1f} s beside {self.law['mean_s']:.1f} s: another "
+            "TTL, syncFrequency or version of the kubelet is in force than the run says"
         )
 
 
@@ -183,7 +213,10 @@ class Summary(Shown):
     def page(self) -> Page:
         """Show what was measured, with intervals, and the law's value below it."""
         rows = [row for own in self.settings for row in _rows(own)]
-        return Page(self._heading(), rows, ("seconds; 95 % intervals in brackets",))
+        told = [own.contradiction or own.clocks for own in self.settings]
+        notes = dict.fromkeys(note for note in told if note is not None)
+        heading = self._heading()
+        return Page(heading, rows, ("seconds; 95 % intervals in brackets", *notes))
 
     def _heading(self) -> str:
         source = "Modelled, not measured" if self.modelled else "Measured"
@@ -266,6 +299,8 @@ def _block(own: SettingSummary) -> list[str]:
             "    syncFrequency inferred from {n} intervals between syncs: {low_s:.2f} "
             "to {high_s:.2f} s (95 %); strategy unknown".format(**own.inferred)
         )
+    if own.clocks is not None:
+        lines.append(f"    {own.clocks}")
     lines += [_line("delays", own.direct), *_limits(own.confidence, own.too_few)]
     lines += _censored(own)
     syncs = own.intervals["n_syncs"]
@@ -274,14 +309,22 @@ def _block(own: SettingSummary) -> list[str]:
         lines += _limits(own.intervals["confidence"], own.too_few)
     if own.law["mean_s"] is not None:
         lines.append(_line("law", own.law))
-    if own.fit["upper_95"] is not None:
-        said_of_fit = "" if own.fit["equivalent"] else "not shown to be "
-        lines.append(
-            f"  against the law: {said_of_fit}equivalent; largest difference of the "
-            f"shares {own.fit['sup_difference']:.3f}, at most "
-            f"{own.fit['upper_95']:.3f} (95 %)"
-        )
+    if own.contradiction is not None:
+        lines.append(f"  {own.contradiction}")
+    elif own.fit["upper_95"] is not None:
+        lines.append(f"  against the law: {_verdict(own)}")
     return lines
+
+
+def _verdict(own: SettingSummary) -> str:
+    """Say whether intervals and law were shown to agree."""
+    if own.fit["equivalent"] is None:
+        return f"not decided: {own.clocks}"
+    said = "" if own.fit["equivalent"] else "not shown to be "
+    return (
+        f"{said}equivalent; largest difference of the shares "
+        f"{own.fit['sup_difference']:.3f}, at most {own.fit['upper_95']:.3f} (95 %)"
+    )
 
 
 def _censored(own: SettingSummary) -> list[str]:
@@ -328,7 +371,7 @@ class Judgement:
     """Whether a requirement held at one setting."""
 
     requirement: str  # as it was asked for
-    ok: bool  # whether the one-sided 95 % bound keeps it
+    ok: bool | None  # whether the one-sided 95 % bound keeps it; None: clocks decide
     detail: str  # the bound, or why there is none, in a sentence
 
 
@@ -339,6 +382,7 @@ def check_requirements(
 
     A requirement holds when the one-sided 95 % bound keeps it:
     the data must show it, so too little data fails.
+    Where the clocks, known no better, might decide, nothing is.
     """
     return tuple(
         _judge(own, requirement, *_parse_requirement(requirement))
@@ -367,9 +411,13 @@ def _judge(
     where = f"{own.name}, {own.population['consumer']}"
     lost = sum(own.counts[f"n_{name}"] for name in schema.DEAD_ENDS)
     if bound is not None:
+        clock_s = own.clock_bound_s
         ok = bound < limit_s
+        decided = clock_s is not None and (ok or bound - 2 * clock_s >= limit_s)
         sign = "<" if ok else "≥"
         detail = f"{where}: 95 % upper bound {bound:.2f} s {sign} {limit_s:g} s"
+        if not decided:
+            return Judgement(requirement, None, f"{detail}, but {own.clocks}")
         return Judgement(requirement, ok, detail)
     why = own.too_few or "no upper limit follows from them"
     detail = (

@@ -16,7 +16,13 @@ from cmhot.clock import NS_PER_S
 from cmhot.errors import RunError
 from cmhot.law import QUANTILES
 from cmhot.runs import schema
-from cmhot.statistics.blocks import MIN_RESAMPLED_BLOCKS, PODS, assign, delay_blocks
+from cmhot.statistics.blocks import (
+    MIN_RESAMPLED_BLOCKS,
+    PODS,
+    assign,
+    clock_bound_s,
+    delay_blocks,
+)
 from cmhot.statistics.limits import (
     first_reaching,
     resamples,
@@ -116,7 +122,7 @@ def kaplan_meier(
     and a missed one at the last stale reading.
     Worst case: the censored one never came, the missed one at the next publication.
     Rows are dependent, so the interval is from a bootstrap of whole blocks,
-    not from Greenwood's formula.
+    not from Greenwood's formula; it is widened by the largest ``clock_bound_s``.
 
     Parameters
     ----------
@@ -159,6 +165,8 @@ def kaplan_meier(
             low, high = (widened(end, value, wider) for end in (low, high))
             if len(observed.total) == 1:  # nobody knows what common updates add
                 low = high = np.full(len(shares), np.nan)
+    by = clock_bound_s(delays) or 0.0
+    low, high = low - by, high + by
     best, worst = (
         _quantiles(*_curve(*_cases(delays, case)[1:]), shares)
         for case in ("best", "worst")

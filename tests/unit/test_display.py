@@ -172,6 +172,7 @@ def setting_summary() -> SettingSummary:
         law={**nothing, "mean_s": 38.25, "p50_s": 37.75},
         fit={"upper_95": None},
         upper_95={},
+        clock_bound_s=0.0,
     )
 
 

@@ -376,3 +376,47 @@ def test_an_error_is_not_cut_at_a_colon() -> None:
     found = failed("API server", error)
 
     assert (found.detail, found.remedy) == (str(error), None)
+
+
+class Far(Made):
+    """A cluster that is not on this machine, and takes its time to answer."""
+
+    modelled = False
+    target = "context:c"
+    answers_s = 0.1
+
+    def version(self) -> str:
+        """Answer late."""
+        self.clock.sleep(self.answers_s)
+        return super().version()
+
+
+def test_how_well_clocks_will_be_known_is_said_beforehand() -> None:
+    """A stamp made until the answer is known to half of that, and limits are wider."""
+    check = checked(Far())["clocks"]
+
+    assert check.ok
+    assert check.detail.startswith("those of nodes will be known to ± 0.05 s at best")
+    assert check.detail.endswith("limits of delays are wider by what they are known to")
+    assert f"clocks: {check.detail}" in estimate_load(Far(), Plan()).lines()
+
+
+def test_clocks_that_will_make_the_run_invalid_are_told_beforehand() -> None:
+    """Before anything is created, with the remedy."""
+    far = Far()
+    far.answers_s = 0.7
+
+    check = checked(far)["clocks"]
+
+    assert not check.ok
+    assert "± 0.35 s" in check.detail
+    assert check.detail.endswith("a run with more than ± 0.25 s is invalid")
+    assert "cmhot job" in str(check.remedy)
+
+
+def test_one_clock_is_not_asked_for() -> None:
+    """The model and a testbed have but one."""
+    near = Far()
+    near.target = "testbed:t"
+
+    assert "clocks" not in checked(Made()) | checked(near)

@@ -11,12 +11,16 @@ import pandas as pd
 import pytest
 
 from cmhot import plots
+from cmhot.cluster.model.simulate import simulate
 from cmhot.errors import UsageError
+from cmhot.kubelet.settings import Setting
 from cmhot.plots.figure import Material, Source
 from cmhot.plots.publishing import FIGURES, NAMES, named, publish
+from cmhot.runs import schema
 from cmhot.runs.delays import delays
-from cmhot.runs.rundir import read_run
+from cmhot.runs.rundir import RunWriter, read_run
 from cmhot.statistics.summarise import summarise
+from tests.unit.conftest import T0
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -186,6 +190,46 @@ def test_the_distribution_has_the_summary_s_numbers(
     assert "5 s, Watch" in found.caption
     n_delays = sum(one.counts["n_delays"] for one in summary.settings)
     assert f"{n_delays:,} delays in 24 pods" in found.caption
+
+
+def test_the_distribution_says_what_clocks_add(simulate_run: SimulateRun) -> None:
+    """Its band is wider by it; clocks that nobody compared are told as well."""
+    captions = []
+    for name, bounds_ns in (("known", [120_000_000]), ("unknown", [])):
+        writer = simulate_run(name, window_s=60, modelled=False)
+        for bound_ns in bounds_ns:
+            row = {"node": "n0", "at_ns": T0, "offset_ns": 0, "bound_ns": bound_ns}
+            writer.append_clock(row)
+        subject = named("headline").read(Material((writer.path,)))
+        captions += [subject.describe(lang).caption for lang in ("en", "zh")]
+
+    english, chinese, nothing, _ = captions
+    assert english.endswith(
+        "; run known. Clocks are known to ± 0.13 s, which widens what is shaded."
+    )
+    assert "± 0.13 秒" in chinese
+    assert nothing.endswith("; run unknown. Clocks were not compared.")
+
+
+def test_the_distribution_does_not_speak_of_agreement_where_there_is_none(
+    tmp_path: Path,
+) -> None:
+    """Intervals between syncs agree with the law, and the delays are 6 s longer."""
+    run = simulate(Setting(10), pods=10, duration_s=300, run_id="r")
+    updates = run.updates.assign(
+        **{name: run.updates[name] - 6 * 10**9 for name in ("sent_ns", "acked_ns")}
+    )
+    writer = RunWriter.create(tmp_path, meta=run.meta)
+    tables = ((schema.PUBLICATIONS, run.publications), (schema.UPDATES, updates))
+    for table, rows in tables:
+        rows.to_json(writer.path / table.file, orient="records", lines=True)
+
+    subject = named("headline").read(Material((writer.path,)))
+
+    english, chinese = (subject.describe(lang).paragraph for lang in ("en", "zh"))
+    assert "The delays with 10 s, Watch contradict the law: their mean is 1" in english
+    assert "no curve is further from the law" not in english
+    assert "与理论分布不符" in chinese
 
 
 def test_the_distribution_tells_what_is_drawn_of_a_run(

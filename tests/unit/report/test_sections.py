@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from cmhot.plots.words import listing
-from cmhot.report.sections import find_figures, headline, not_measured
+from cmhot.report.page import Notice
+from cmhot.report.sections import (
+    Report,
+    compose,
+    find_figures,
+    headline,
+    not_measured,
+)
 from cmhot.statistics.summarise import summarise
 
 if TYPE_CHECKING:
@@ -128,17 +136,40 @@ def test_everything_of_a_model_says_so(modelled: Summary) -> None:
 
     assert text.startswith("Modelled, not measured")
     assert "kubelet modelled" not in text
-    limits = not_measured(modelled, clocks_known=True)
+    limits = not_measured(modelled)
     assert limits[0].startswith("Nothing here was measured")
 
 
 def test_default_setting_is_missed(measured: Summary) -> None:
     """A run without the kubelet's default says so, with the law's numbers."""
-    limits = " ".join(not_measured(measured, clocks_known=False))
+    limits = " ".join(not_measured(measured))
 
     assert "60 s, Watch: by the law its mean is 38.2 s" in limits
-    assert "the clocks" in limits
+    assert "Clocks were not compared, and what they differ by" in limits
     assert "Nothing here was measured" not in limits
+
+
+def test_delays_that_contradict_the_law_are_told_first(
+    simulate_run: SimulateRun, tmp_path: Path
+) -> None:
+    """And the headline is of them, not of the intervals between syncs."""
+    run = simulate_run("d", settings=("sync=60s",), window_s=260, pods=80)
+    (tmp_path / "notebooks").mkdir()
+    right = summarise([run.path])
+    (own,) = right.settings
+    fit = {**own.fit, "equivalent": False, "contradicted": True}
+    wrong = replace(right, settings=(replace(own, fit=fit),))
+
+    def of(summary: Summary) -> Report:
+        made = "2026-01-01T00:00:00Z"
+        return Report("r", made, tmp_path, [], summary, None, {}, {}, [], [])
+
+    notices, told = (compose(of(one)).sections[0].blocks for one in (right, wrong))
+
+    assert notices == []
+    assert told == [Notice(f"{wrong.settings[0].contradiction}.")]
+    assert "half of the pods" in of(right).headline
+    assert f"within {p95(wrong, 0)} at a syncFrequency of 60 s" in of(wrong).headline
 
 
 @pytest.mark.parametrize(

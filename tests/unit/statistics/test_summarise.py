@@ -50,7 +50,14 @@ def test_the_json_has_the_keys_that_programs_rely_on(simulate_run: SimulateRun) 
     assert [entry["strategy"] for entry in found["settings"]] == ["Watch", "Get"]
     for entry in found["settings"]:
         parts = ["confidence", "interval_estimator", "law", "fit", "upper_95"]
-        parts += ["censoring", "never", "setting_source", "inferred", "by"]
+        parts += [
+            "clock_bound_s",
+            "censoring",
+            "never",
+            "setting_source",
+            "inferred",
+            "by",
+        ]
         assert list(entry) == [*POPULATION, *COUNTS, *LOCATIONS, "max_s", *parts]
         assert list(entry["confidence"]) == LOCATIONS
         assert [len(pair) for pair in entry["confidence"].values()] == [2] * 5
