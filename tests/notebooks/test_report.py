@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cmhot.collector.begin import collect
 from cmhot.errors import CheckError, NotFoundError, RunError, UsageError
+from cmhot.kubelet.settings import Setting, Strategy
 from cmhot.report import notebooks
 from cmhot.report.make import (
     ReportProgress,
@@ -20,6 +22,8 @@ from cmhot.report.make import (
     target_of,
 )
 from cmhot.report.steps import COLLECT, Order
+from cmhot.runs.plan import Plan
+from tests.unit.collector.test_collect import Foreign
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -214,6 +218,65 @@ def test_report_of_an_existing_run(
     }
     copy = page.parent / "runs" / run.name / "publications.jsonl"
     assert copy.read_bytes() == (run / "publications.jsonl").read_bytes()
+
+
+def test_report_of_kubelets_without_a_known_law(tmp_path: Path) -> None:
+    """Each notebook is executed, or says what it lacks; no law is on the page."""
+    settings = (Setting(5), Setting(10), Setting(10, Strategy.CACHE, 15))
+    plan = Plan(pods=10, duration_s=240, seed=7)
+    run = collect(Foreign(settings), plan, out=tmp_path / "runs")
+
+    page = report_on_runs([run], out=tmp_path / "reports")
+
+    html = unescape(page.read_text()).replace("\N{NO-BREAK SPACE}", " ")
+    numbers = json.loads((page.parent / "numbers.json").read_text())
+    assert "failed" not in html
+    assert "v1.11.0-vk" in html
+    assert [own["law"]["mean_s"] for own in numbers["settings"]] == [None] * 3
+    assert 'scope="row">law<' not in html
+    assert "delay-distribution" in numbers["figures"]
+
+
+def test_the_users_matplotlib_changes_no_report(
+    made: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a backend that is none, nor what stands in the working directory."""
+    run = made[0].parent / "runs" / made[0].parent.name
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    name = "03-delay-distribution"
+    for one in (COLLECT, name):
+        (folder / f"{one}.ipynb").write_bytes(notebooks.find(one).read_bytes())
+    monkeypatch.setattr(notebooks, "_FOLDERS", (folder,))
+    here = tmp_path / "here"
+    here.mkdir()
+    wild = "backend: TkAgg\ntext.usetex: True\nsavefig.transparent: True\n"
+    (here / "matplotlibrc").write_text(f"{wild}savefig.bbox: tight\n")
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("MPLBACKEND", "nonsense")
+    monkeypatch.setenv("MATPLOTLIBRC", str(here))
+
+    page = report_on_runs([run], out=tmp_path / "reports")
+
+    assert list(here.iterdir()) == [here / "matplotlibrc"]
+    figures = sorted((page.parent / "figures").glob("delay-distribution*.[sp]*g"))
+    assert len(figures) == 3
+    for figure in figures:
+        plain = made[0].parent / "figures" / figure.name
+        assert figure.read_bytes() == plain.read_bytes()
+    assert shown(page.parent, name) == shown(made[0].parent, name) != []
+
+
+def shown(folder: Path, name: str) -> list[str]:
+    """List the pictures in an executed notebook of a report."""
+    cells = json.loads((folder / "notebooks" / f"{name}.ipynb").read_text())["cells"]
+    outputs = [output for cell in cells for output in cell.get("outputs", ())]
+    return [
+        content
+        for output in outputs
+        for kind, content in output.get("data", {}).items()
+        if kind.startswith("image/")
+    ]
 
 
 def test_one_failed_notebook_stops_nobody(

@@ -99,6 +99,13 @@ def test_few_entries_at_the_top() -> None:
     assert len(seen) <= MOST_ENTRIES
 
 
+def test_clones_made_on_windows_keep_the_line_ends() -> None:
+    """Scripts with carriage returns run nowhere, and other bytes are other data."""
+    rules = (ROOT / ".gitattributes").read_text().splitlines()
+
+    assert {"* text=auto eol=lf", "*.parquet binary", "*.png binary"} <= set(rules)
+
+
 def test_no_two_modules_of_one_name() -> None:
     """A file's name says which module it is."""
     names = [(path.name, path) for path in MODULES if not path.stem.startswith("__")]
