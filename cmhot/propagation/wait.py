@@ -473,14 +473,15 @@ class LandingWatch(ContainerWatch):
             self.on_progress(self._progress())
         if not (self.parts or self.by_init):
             return bool(self.ignored)
-        stuck = {owner for owner, part in self.parts if self._is_stuck(part)}
-        stuck |= {
-            owner for owner, pod, uses in self.by_init if self._is_late(pod, uses)
-        }
-        if not all(self._is_being_replaced(owner) for owner in sorted(stuck)):
-            if not self.is_listed_now:
-                self.list_anew()  # their pods may have gone since
-            return self.is_listed_now
+        stuck: dict[Workload, set[str]] = {}  # pods, by uid
+        for owner, pod in self._stuck_pods():
+            stuck.setdefault(owner, set()).add(_uid(pod))
+        left = [one for one in sorted(stuck) if not self._is_being_replaced(one)]
+        if left:
+            # a rollout may have replaced them since they were listed
+            return self._are_all_listed() and any(
+                stuck[owner] & self._listed() for owner in left
+            )
         undecided = {ContentState.STALE, ContentState.PENDING}
         if stuck or any(self._state(part) in undecided for _, part in self.parts):
             return False
@@ -498,7 +499,16 @@ class LandingWatch(ContainerWatch):
         pods = [part.pod for _, part in self.parts] + [
             pod for _, pod, _ in self.by_init
         ]
-        return {str(pod["metadata"]["uid"]) for pod in pods}
+        return {_uid(pod) for pod in pods}
+
+    def _stuck_pods(self) -> Iterator[tuple[Workload, Object]]:
+        """Yield pods that keep what is old, whatever is waited for."""
+        for owner, part in self.parts:
+            if self._is_stuck(part):
+                yield owner, part.pod
+        for owner, pod, uses in self.by_init:
+            if self._is_late(pod, uses):
+                yield owner, pod
 
     def _is_stuck(self, part: ContainerUses) -> bool:
         """Tell whether a container will keep its other content while it runs."""
@@ -732,7 +742,7 @@ class LandingWatch(ContainerWatch):
             yield "the API server no longer answers: this was seen before"
         # one that holds it by now has been restarted
         late = {owner for owner, _, found in seen if not _is_fresh(found)}
-        late |= {owner for owner, pod, uses in self.by_init if self._is_late(pod, uses)}
+        late |= {owner for owner, _ in self._stuck_pods()}
         for owner in sorted(late & self.restarters.keys()):
             name = self.restarters[owner]
             yield f"{owner} has the annotation {name}: a rollout of it may yet begin"
@@ -869,6 +879,10 @@ class LandingWatch(ContainerWatch):
         words = "look through an ephemeral container, which changes the pod"
         command = shell.cmhot("wait", str(self.reference), *chosen, "--ephemeral")
         return Remedy(words, command)
+
+
+def _uid(pod: Object) -> str:
+    return str(pod["metadata"]["uid"])
 
 
 def _is_fresh(found: Inspection) -> bool:

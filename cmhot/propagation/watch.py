@@ -84,7 +84,6 @@ class ContainerWatch(ABC):
     begin_s: float = 0.0  # by the cluster's monotonic clock, as the others
     rounds: int = 0  # that were complete
     is_answered: bool = True  # by the API server, in the last round
-    is_listed_now: bool = False  # the pods, in this round
     _listed_s: float = 0.0
     _listing_s: float = 0.0
 
@@ -203,7 +202,6 @@ class ContainerWatch(ABC):
         age = clock.monotonic() - self._listed_s
         is_recent = age < max(self.list_every_s, self.list_share * self._listing_s)
         is_kept = bool(self.rounds and self.parts and is_recent)
-        self.is_listed_now = not is_kept
         if is_kept:
             return
         begin = clock.monotonic()

@@ -420,7 +420,7 @@ def test_a_rollout_under_way_brings_what_no_update_does(
 
     assert waited.landed is landed
     # pods are listed every two seconds, and take one to start
-    assert waited.seconds == pytest.approx(8 if landed else 0)
+    assert waited.seconds == pytest.approx(7.5 if landed else 0)
 
 
 @pytest.mark.parametrize(
@@ -611,6 +611,33 @@ def test_pods_that_were_made_after_the_list_count() -> None:
 
     assert living.is_grown
     assert (waited.landed, waited.fresh, waited.pods) == (True, 2, 2)
+
+
+class Overtaken(Living):
+    """The last old pod is replaced after the list of pods."""
+
+    is_replaced = False
+
+    def get(
+        self, kind: Kind, name: str, *, namespace: str | None = None
+    ) -> dict[str, Any]:
+        """Replace it just before the Deployment is read, which then is complete."""
+        if kind == DEPLOYMENT and not self.is_replaced:
+            self.is_replaced = True
+            self.remove("web-0")
+        return super().get(kind, name, namespace=namespace)
+
+
+def test_a_pod_that_is_replaced_while_one_looks_is_not_stale() -> None:
+    """The workload is complete, and what was seen is of a pod that has gone."""
+    living = Overtaken(env=True)
+    living.deploy(1)
+    living.update("2")
+
+    waited = wait(living, "configmap/m")
+
+    assert living.is_replaced
+    assert waited.landed
 
 
 def test_pods_that_stay_by_the_users_will_are_not_to_come() -> None:
