@@ -648,14 +648,18 @@ class LandingWatch(ContainerWatch):
             return None
         from cmhot.propagation.expectation import remaining_s  # noqa: PLC0415 - the law takes long to import
 
-        waited_s = (self.cluster.clock.utc_ns() - (self.updated_ns or 0)) / NS_PER_S
         homes = {part.name: part.node for _, part in self.parts}
-        return remaining_s(
-            lagging,
-            self.nodes,
-            sharers=Counter(filter(None, homes.values())),
-            waited_s=max(waited_s, 0.0),
-        )
+        sharers = Counter(filter(None, homes.values()))
+
+        def left_s(waited_s: float) -> float | None:
+            return remaining_s(
+                lagging, self.nodes, sharers=sharers, waited_s=max(waited_s, 0.0)
+            )
+
+        waited_s = (self.cluster.clock.utc_ns() - (self.updated_ns or 0)) / NS_PER_S
+        found = left_s(waited_s)
+        # a removal may have left no time, see `last_update_ns`: it may be of just now
+        return None if found == 0 and left_s(self.elapsed_s) else found
 
     def _is_by_law(self) -> bool:
         """Tell whether a sync of the pods is all that is waited for."""

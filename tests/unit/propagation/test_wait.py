@@ -66,6 +66,18 @@ def test_wait_tells_when_to_expect_it(living: Living) -> None:
     assert "later than the law allows" in str(told[-1])
 
 
+def test_what_may_be_of_just_now_is_not_late(living: Living) -> None:
+    """A removal leaves no time: the last that was left may be of a write before."""
+    living.update("2")
+    living.clock.sleep(600)
+    told: list[WaitProgress] = []
+
+    wait(living, "configmap/m", tell=told.append, timeout_s=95)
+
+    assert str(told[0]) == "0 of 3 pods"
+    assert "later than the law allows" in str(told[-1])
+
+
 def test_a_wait_that_ends_in_time_out(living: Living) -> None:
     """Everybody who lags behind is named, with a remedy."""
     living.update("2")
