@@ -430,11 +430,12 @@ def _files(run: Run, wanted: _Expected, root: str) -> Inspection:
         if folder.names_nothing:
             return _without_key(run, mount, root)
     blocked = [one.blocked for one in wanted.folders.values() if one.blocked]
-    if not blocked and (at_once := _both(run, wanted, root)) is not None:
-        return at_once
-    found = _same_files(run, wanted, root)
-    if found.state is ContentState.FRESH and not blocked:
+    at_once = None if blocked else _both(run, wanted, root)
+    found = at_once or _same_files(run, wanted, root)
+    if found.state is ContentState.FRESH and not blocked and at_once is None:
         found = _without_others(run, wanted, root)
+    if found.state is ContentState.FRESH and wanted.is_older:
+        found = _as_other_sources(run, wanted, root)
     if found.state is ContentState.FRESH and wanted.is_older:
         for mount, folder in wanted.folders.items():
             if folder.emptied:
@@ -506,7 +507,7 @@ def _same_files(run: Run, wanted: _Expected, root: str) -> Inspection:
 
     A single reading would also pass if bytes had moved from one file to the next.
     """
-    for some in _portions(wanted):
+    for some in _portions({path: wanted.of(path) for path in wanted.places}):
         for order in [some] if len(some) == 1 else [some, some[::-1]]:
             answer = run(["cat", *(f"{root}{path}" for path in order)])
             if (unread := _not_run(answer)) is not None:
@@ -531,12 +532,35 @@ def _same_files(run: Run, wanted: _Expected, root: str) -> Inspection:
     return Inspection(ContentState.FRESH)
 
 
-def _portions(wanted: _Expected) -> Iterator[list[str]]:
+def _as_other_sources(run: Run, wanted: _Expected, root: str) -> Inspection:
+    """Compare what other sources of a volume give: a removed key may be there yet."""
+    for mount, folder in wanted.folders.items():
+        known = {
+            path: given.content
+            for path, given in folder.below(mount).items()
+            if given.source != wanted.reference and given.content is not None
+        }
+        for some in _portions(known):
+            answer = run(["cat", *(f"{root}{path}" for path in some)])
+            if (unread := _not_run(answer)) is not None:
+                return unread
+            content = b"".join(known[path] for path in some)
+            if answer.code == 0 and _same(answer.output, content):
+                continue
+            why = f"{mount} has a file of another content than its other sources give"
+            if folder.renewed:
+                return Inspection(ContentState.STALE, why)
+            why = f"{why}: whether of a key removed since cannot be known"
+            return Inspection(ContentState.UNREADABLE, why, REPLACE)
+    return Inspection(ContentState.FRESH)
+
+
+def _portions(contents: Mapping[str, bytes]) -> Iterator[list[str]]:
     """Divide the paths into what one command reads."""
     some: list[str] = []
     size = 0
-    for path in sorted(wanted.places):
-        more = len(wanted.of(path))
+    for path in sorted(contents):
+        more = len(contents[path])
         if some and (len(some) == FILES_AT_ONCE or size + more > BYTES_AT_ONCE):
             yield some
             some, size = [], 0
@@ -549,7 +573,7 @@ def _portions(wanted: _Expected) -> Iterator[list[str]]:
 def _without_others(run: Run, wanted: _Expected, root: str) -> Inspection:
     """List what updates reach, for files that no key of any source explains."""
     for mount, folder in wanted.folders.items():
-        if not folder.renewed or not folder.is_whole:
+        if not folder.renewed:
             continue
         what = "whether removed keys have gone"
         listed = _listed(run, f"{root}{mount}", what)
@@ -590,6 +614,12 @@ def _others(listing: bytes, folder: Folder) -> Inspection:
     if not left:
         return Inspection(ContentState.FRESH)
     some = ", ".join(sorted(left)[:5])
+    if not folder.is_whole:
+        why = (
+            f"it has {some}: whether of a source that may not be read, or of keys "
+            "removed since, cannot be known"
+        )
+        return Inspection(ContentState.UNREADABLE, why, REPLACE)
     return Inspection(
         ContentState.STALE, f"it still has {some}, of which no key is left"
     )
@@ -694,8 +724,25 @@ def _without_other_variables(
             f"its environment still has {name}, whose key {wanted.gone[name]!r} is gone"
         )
         return Inspection(ContentState.STALE, why)
+    if not wanted.is_older:
+        return Inspection(ContentState.FRESH)
     prefixes = tuple(use.where for use in part.uses if use.items is None)
-    if not prefixes or not wanted.is_older:
+    covered = sorted(
+        name
+        for name, given in wanted.variables.items()
+        if (name in wanted.gone or name.startswith(prefixes))
+        and given.source != wanted.reference
+        and given.content is not None
+        and seen.get(name, given.content) != given.content
+    )
+    if covered:
+        why = (
+            "it started before the object was last changed, and has another "
+            f"{', '.join(covered[:5])} than other sources give: whether of keys "
+            "removed since cannot be known"
+        )
+        return Inspection(ContentState.UNREADABLE, why, REPLACE)
+    if not prefixes:
         return Inspection(ContentState.FRESH)
     others = sorted(
         name

@@ -775,3 +775,98 @@ def test_a_removal_that_leaves_no_time_is_seen_by_its_version(
     seen = look(given, said("a=1\0MODE=x\0"), stored={**A, "metadata": changed})
 
     assert seen.state is state
+
+
+OTHER = Reference("configmap", "other")
+CHANGED = {"managedFields": [{"time": "2026-11-30T10:00:00Z"}]}
+EARLIER, LATER = "2026-11-30T09:59:00Z", "2026-11-30T10:00:05Z"
+
+
+@pytest.mark.parametrize(
+    ("since", "value", "state"),
+    [
+        (EARLIER, "1", ContentState.UNREADABLE),
+        (EARLIER, "literal", ContentState.FRESH),
+        (LATER, "1", ContentState.FRESH),
+    ],
+    ids=["of the removed key", "of the literal", "started later"],
+)
+def test_a_variable_of_a_removed_key_falls_to_another_source(
+    since: str, value: str, state: ContentState
+) -> None:
+    """Its name has a source still, and the container has what the key gave."""
+    ref = {"name": "m", "key": "gone", "optional": True}
+    env = [
+        {"name": "C", "value": "literal"},
+        {"name": "C", "valueFrom": {"configMapKeyRef": ref}},
+    ]
+    given = with_variables(since, env=env)
+
+    seen = look(given, said(f"C={value}\0"), stored={**A, "metadata": CHANGED})
+
+    assert seen.state is state
+
+
+@pytest.mark.parametrize("prefix", ["", "P_"])
+def test_a_variable_of_a_removed_key_falls_to_an_earlier_object(prefix: str) -> None:
+    """Of two envFrom the later one lost the key: what is there may be its."""
+    sources = [
+        {"prefix": prefix, "configMapRef": {"name": name}} for name in ("other", "m")
+    ]
+    given = with_variables(EARLIER, envFrom=sources)
+    others = {OTHER: {"metadata": {"name": "other"}, "data": {"b": "2"}}}
+    stored = {**A, "metadata": CHANGED}
+
+    old, new = (
+        look(
+            given,
+            said(f"{prefix}a=1\0{prefix}b={value}\0"),
+            stored=stored,
+            others=others,
+        )
+        for value in "12"
+    )
+
+    assert (old.state, new.state) == (ContentState.UNREADABLE, ContentState.FRESH)
+
+
+@pytest.mark.parametrize(
+    ("since", "answers", "state"),
+    [
+        (EARLIER, ("1", "..data\na\nb\n", "1"), ContentState.STALE),
+        (EARLIER, ("1", "..data\na\nb\n", "2"), ContentState.FRESH),
+        (LATER, ("1", "..data\na\nb\n"), ContentState.FRESH),
+    ],
+    ids=["of the removed key", "of the other object", "started later"],
+)
+def test_a_file_of_a_removed_key_falls_to_another_source(
+    since: str, answers: tuple[str, ...], state: ContentState
+) -> None:
+    """Its path has a source still, and the volume has what the key gave."""
+    sources = [{"configMap": {"name": name}} for name in ("other", "m")]
+    given = mounting({"projected": {"sources": sources}})
+    given["status"]["containerStatuses"][0]["state"] = {"running": {"startedAt": since}}
+    others = {OTHER: {"metadata": {"name": "other"}, "data": {"b": "2"}}}
+
+    seen = look(
+        given,
+        *map(said, answers),
+        stored={**A, "metadata": CHANGED},
+        others=others,
+    )
+
+    assert seen.state is state
+
+
+def test_files_beside_an_unknown_source_are_not_said_to_be_its() -> None:
+    """Of a Secret that may not be read, or of a key that was removed: unknown."""
+    sources = [{"secret": {"name": "s"}}, {"configMap": {"name": "m"}}]
+    given = mounting({"projected": {"sources": sources}})
+    others = {SECRET: Absent.UNREAD}
+
+    alone, more = (
+        look(given, said("1"), said(f"..data\na\n{name}"), stored=A, others=others)
+        for name in ("", "b\n")
+    )
+
+    assert (alone.state, more.state) == (ContentState.FRESH, ContentState.UNREADABLE)
