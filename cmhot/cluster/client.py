@@ -1005,7 +1005,7 @@ def _proxy_of(
 def _has_credentials(settings: client.Configuration) -> bool:
     """Report whether a plugin gave any: of a null the client makes `Bearer None`."""
     header = (settings.api_key or {}).get("BearerToken")
-    return bool(settings.cert_file) or header not in {None, "Bearer None"}
+    return bool(settings.cert_file) or header not in {None, "Bearer None", "Bearer "}
 
 
 class _Listener(logging.Handler):

@@ -286,6 +286,19 @@ class _Loader(yaml.SafeLoader):
     def _read(self, node: yaml.Node) -> object:
         return _plain(str(node.value))
 
+    def _binary(self, node: yaml.Node) -> str:
+        """Read it as text, in which JSON has it: bytes that are none are replaced."""
+        text = re.sub(r"[\r\n]", "", str(node.value))
+        return base64.b64decode(text, validate=True).decode(errors="replace")
+
+    def _untagged(self, node: yaml.Node) -> object:
+        """Pass over a tag that nobody knows: a scalar with one is text."""
+        if isinstance(node, yaml.MappingNode):
+            return self.construct_mapping(node, deep=True)
+        if isinstance(node, yaml.SequenceNode):
+            return self.construct_sequence(node, deep=True)
+        return str(node.value)
+
     def construct_mapping(
         self, node: yaml.MappingNode, *more: bool, **most: bool
     ) -> dict[Any, Any]:
@@ -299,6 +312,8 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_constructor("!plain", _Loader._read)  # noqa: SLF001 - its own
 # what merges as a key is text as a value
 _Loader.add_constructor("tag:yaml.org,2002:merge", _Loader._read)  # noqa: SLF001
+_Loader.add_constructor("tag:yaml.org,2002:binary", _Loader._binary)  # noqa: SLF001
+_Loader.add_constructor(None, _Loader._untagged)  # noqa: SLF001
 
 _WORDS: dict[str, object] = {
     **dict.fromkeys(re.split(" ", "y Y yes Yes YES true True TRUE on On ON"), True),
@@ -342,8 +357,8 @@ def load_yaml(text: str) -> list[Any]:
     yaml.YAMLError, ValueError, RecursionError
         It is none; the error's text quotes what is there, which may be secret.
     """
-    # safe: a subclass of SafeLoader
-    return list(yaml.load_all(text, _Loader))
+    # safe: a subclass of SafeLoader; kubectl reads by lines, and each one ends
+    return list(yaml.load_all(text if text.endswith("\n") else f"{text}\n", _Loader))
 
 
 def _load(file: Path) -> dict[str, Any]:

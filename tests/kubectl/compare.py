@@ -56,7 +56,10 @@ UNDERSTOOD = (
 
 The list stands in `cmhot/cluster/kubeconfig.py` with its reasons.
 """
-LENIENT = (("interactiveMode must be specified", "it may be interactive"),)
+LENIENT = (
+    ("interactiveMode must be specified", "it may be interactive"),
+    ("parsing time", "a plugin is asked anew by every command, whatever the expiry"),
+)
 """What kubectl refuses and is not refused here, by its words."""
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
@@ -261,6 +264,8 @@ def _reason(ours: list[Any], we: str, theirs: list[Any], they: str) -> str | Non
         return next((why for words, why in UNDERSTOOD if re.search(words, we)), None)
     if theirs == ["refused"]:
         return next((why for words, why in LENIENT if re.search(words, they)), None)
+    if ours[0] == theirs[0] == "sent" and ours[2:] == theirs[2:]:
+        return "`get --raw` drops the server's path" if ours[1] != theirs[1] else None
     return None
 
 

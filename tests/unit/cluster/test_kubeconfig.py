@@ -170,6 +170,15 @@ def plugin(path: Path, script: str) -> dict[str, Any]:
     return {"exec": {"apiVersion": version, "command": str(path)}}
 
 
+EMPTY_TOKEN = json.dumps(
+    {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "kind": "ExecCredential",
+        "status": {"token": ""},
+    }
+)
+
+
 def test_an_exec_plugin_is_asked(server: Server, tmp_path: Path) -> None:
     """Its token is used; an expired one is asked for again."""
     credential = {
@@ -194,8 +203,9 @@ def test_an_exec_plugin_is_asked(server: Server, tmp_path: Path) -> None:
     [
         ("echo 'session expired' >&2; exit 1", "session expired"),
         ("echo nonsense", "failed to decode process output"),
+        (f"echo '{EMPTY_TOKEN}'", "and said nothing"),
     ],
-    ids=["fails", "is no plugin"],
+    ids=["fails", "is no plugin", "its token is empty"],
 )
 def test_an_exec_plugin_that_fails_is_told(
     server: Server, tmp_path: Path, script: str, said: str
