@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from studies import eras, protocol, second
+from studies import cost_law, eras, protocol, second
 from studies.disturbed import KINDS
 
 if TYPE_CHECKING:
@@ -106,6 +106,16 @@ FIRST = Edition(
     ),
 )
 SECOND = Edition(
-    _ROOT / "build" / "second", _ROOT / "data" / "study-second", second.BATCHES
+    _ROOT / "build" / "second",
+    _ROOT / "data" / "study-second",
+    second.BATCHES,
+    (
+        Experiment(
+            "costs",
+            # each is given many settings; the TTL of 0 is its node's for all of them
+            ("sync=60s,strategy=Cache,ttl=0",) * len(cost_law.POPULATIONS),
+            ("costs.json",),
+        ),
+    ),
 )
 EDITIONS = {"first": FIRST, "second": SECOND}

@@ -24,6 +24,7 @@ from cmhot.runs.rundir import read_run
 from cmhot.runs.sync_intervals import refresh_intervals
 from studies import (
     closed,
+    cost_law,
     deviations,
     headline,
     protocol,
@@ -181,6 +182,14 @@ def of_second() -> dict[str, Any]:
     return {"second": {**of_default(judged), "runs": deviations.validity(runs)}}
 
 
+def of_costs() -> dict[str, Any]:
+    """Fit what syncs cost (docs/studies/costs-protocol.md), once it was measured."""
+    found = _json("costs.json", SECOND.data)
+    if found is None:
+        return {}
+    return {"costs": cost_law.judge(cost_law.per_second(found["windows"]))}
+
+
 def of_default(runs: Sequence[Run]) -> dict[str, Rows]:
     """Describe and judge the default from its runs, pods of all of them as blocks."""
     waits, refreshes = pooled(runs)
@@ -219,8 +228,8 @@ def of_protocol() -> dict[str, Any]:
     }
 
 
-def _json(name: str) -> dict[str, Any] | None:
-    file = DATA / name
+def _json(name: str, folder: Path = DATA) -> dict[str, Any] | None:
+    file = folder / name
     return json.loads(file.read_bytes()) if file.is_file() else None
 
 
@@ -234,6 +243,7 @@ PARTS: tuple[Callable[[], dict[str, Any]], ...] = (
     of_replications,
     of_protocol,
     of_second,
+    of_costs,
 )
 """Independent of each other, the longest first."""
 

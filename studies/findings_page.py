@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from studies import deviations, pages, protocol, second
+from studies import cost_law, deviations, pages, protocol, second
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +28,7 @@ def page(numbers: Numbers) -> str:
         _ttl(numbers),
         _fleets(numbers),
         _remedies(numbers),
+        *([_costs(numbers["costs"])] if "costs" in numbers else []),
         _never(numbers),
         _wrong(numbers),
         _populations(numbers),
@@ -517,6 +518,70 @@ trials), so that the limits are the least and the largest median of six stretche
 trials. `rollout` and `recreate` cannot be told apart by them.
 Waiting was not measured beside them: by the law {first["pods"]} pods have it after
 {first["law_waiting_s"]:.0f} s in the median, above the longest trial of each method."""  # noqa: RUF001
+
+
+def _costs(numbers: Numbers) -> str:
+    """Tell what a shorter syncFrequency costs: `numbers` are of those windows."""
+    fitted = pages.table(
+        ["term", *cost_law.QUANTITIES.values()],
+        [
+            [name, *(_priced(numbers["terms"][one][k]) for one in cost_law.QUANTITIES)]
+            for k, name in enumerate(cost_law.TERMS)
+        ],
+    )
+    priced = pages.table(
+        ["setting", "pods", "ConfigMaps a pod", *cost_law.QUANTITIES.values()],
+        [
+            [row["setting"], row["pods"], row["maps"]]
+            + [_priced(row[one]) for one in cost_law.QUANTITIES]
+            for row in numbers["prices"]
+        ],
+    )
+    cells = pages.table(
+        ["pods", "ConfigMaps", "setting", "syncs/s"]
+        + [f"{name}{end}" for name in cost_law.QUANTITIES for end in ("", ", fit")],
+        [
+            [row["pods"], row["maps"]]
+            + [f"{row['sync_frequency_s']:g} s, {row['strategy']}"]
+            + [f"{row['syncs_per_s']:.2f}"]
+            + [
+                None if end and row["saturated"] else f"{row[f'{name}{end}']:.2f}"
+                for name in cost_law.QUANTITIES
+                for end in ("", "_fit")
+            ]
+            for row in numbers["cells"]
+        ],
+    )
+    answers = pages.table(
+        ["", "expected", "answer", "held in"],
+        [_verdict(one, numbers[one.name]) for one in cost_law.HYPOTHESES],
+    )
+    return f"""## What a shorter syncFrequency costs
+[Its protocol](studies/costs-protocol.md) was written before the windows:
+{numbers["n_windows"]} of 30 s in {numbers["rounds"]} rounds, {numbers["n_fitted"]} of
+them fitted. What idle pods cost their kubelet, by that fit (95 %):
+
+{priced}
+
+CPU is that of the kubelet's process, in millicores; containerd, the API server and etcd
+are not counted.
+
+{answers}
+
+The terms: `idle` a kubelet without pods, `pod` and `map` each pod and each ConfigMap of
+a pod, `sync` each sync a second, `read` each ConfigMap that is read a second.
+
+{fitted}
+
+Each population at each setting, and the fit; without a fit: reads alone would take
+nearly all requests that a kubelet may send.
+
+{cells}"""
+
+
+def _priced(found: Row) -> str:
+    low, high = found["95"]
+    return f"{found['value']:.2f} ({low:.2f} … {high:.2f})"
 
 
 def _never(numbers: Numbers) -> str:
