@@ -27,6 +27,8 @@ EVERY_S = 1.0
 """Pause between two reads of a run directory; each read costs a millisecond."""
 _TAIL = 4096
 """Bytes of publications.jsonl to read for the last delay: some ten lines."""
+_IN_A_LOG_S = 60.0
+"""Between two states of a bar in a file or a pipe, where each one stays."""
 _PHASES = {
     "pods": "waiting for the probe pods",
     "phases": "scrambling the phases",
@@ -72,6 +74,7 @@ def progress_bar(file: TextIO | None = None) -> Iterator[Callable[[Progress], No
     # The end is what the plan says, not what tqdm would guess from the rate.
     form = "{desc}: {n_fmt}/{total_fmt} |{bar}|{postfix}"
     out = sys.stdout if file is None else file
+    is_log = file is not None and not file.isatty()
     with ExitStack() as opened:
         bar: tqdm[Never] | None = None
 
@@ -81,6 +84,7 @@ def progress_bar(file: TextIO | None = None) -> Iterator[Callable[[Progress], No
                 bar = opened.enter_context(
                     tqdm(
                         file=out,
+                        mininterval=_IN_A_LOG_S if is_log else 0.1,
                         bar_format=form,
                         ncols=100,
                         total=progress.total,
@@ -91,7 +95,7 @@ def progress_bar(file: TextIO | None = None) -> Iterator[Callable[[Progress], No
             bar.set_description_str(_PHASES[progress.phase], refresh=False)
             said = [f"{minutes(progress.remaining_s)} left"]
             if progress.last_delay_s is not None:
-                said.append(f"last delay {progress.last_delay_s:.1f} s")
+                said.append(f"last delay {max(0.0, progress.last_delay_s):.1f} s")
             if progress.phase == "pods":
                 said = [f"{said[0]} at most"]
             bar.set_postfix_str(", ".join(said), refresh=False)

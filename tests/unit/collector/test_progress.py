@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from cmhot.clock import VirtualClock
 from cmhot.cluster.model import ModelCluster
-from cmhot.collector.progress import minutes, read_progress, tail_run
+from cmhot.collector.progress import (
+    Progress,
+    minutes,
+    progress_bar,
+    read_progress,
+    tail_run,
+)
 from cmhot.runs.plan import Plan
 from cmhot.runs.rundir import RunWriter
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from cmhot.collector.progress import Progress
 
 T0 = VirtualClock().utc_ns()
 S = 1_000_000_000
@@ -113,3 +119,20 @@ def test_follows_until_it_is_done(
 def test_minutes(seconds: float, text: str) -> None:
     """Durations are written as people say them."""
     assert minutes(seconds) == text
+
+
+def test_a_log_gets_few_states_of_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a file or a pipe each one stays: the first, one a minute, and the last."""
+    seconds = itertools.count()
+    monkeypatch.setattr("tqdm.std.time", lambda: float(next(seconds)))
+    log = io.StringIO()
+
+    with progress_bar(log) as show:
+        for done in range(300):
+            show(Progress("updates", done, 300, 60.0, -0.01))
+        show(Progress("done", 300, 300, 0.0, 1.5))
+
+    states = [one for one in log.getvalue().split("\r") if one.strip()]
+    assert 3 <= len(states) < 20
+    assert "300/300" in states[-1]
+    assert "-0.0" not in log.getvalue()
