@@ -7,7 +7,7 @@ of a kubelet begin on its tick.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -162,14 +162,6 @@ class _FirstReads:
     other: Floats  # and for each of the others
     sharers: int
 
-    @classmethod
-    def after(
-        cls, first: int, p: Floats, residual: Floats, sharers: int
-    ) -> _FirstReads:
-        """Follow the pods from a fetch to their first read at or after a tick."""
-        other = _first_read(residual, p, first) if sharers > 1 else p[:0]
-        return cls(first, _first_read(p, p, first), other, sharers)
-
 
 def through_cache(
     interval: tuple[Floats, Floats],
@@ -211,11 +203,16 @@ def through_cache(
     p[interval[0].astype(int)] = interval[1]
     residual = np.append(0.0, np.cumsum(p[::-1])[::-1][1:])  # P(X ≥ k), k ≥ 1
     residual /= residual.sum()
-    expired = _expiry(ttl_s, timing)
+    fetchers = [
+        (weight, _FirstReads(first, _first_read(p, p, first), p[:0], sharers))
+        for first, weight in _expiry(ttl_s, timing)
+    ]
     for _ in range(_MOST_ROUNDS):
         reads = [
-            (weight, _FirstReads.after(first, p, residual, sharers))
-            for first, weight in expired
+            (weight, replace(one, other=_first_read(residual, p, one.first)))
+            if sharers > 1
+            else (weight, one)
+            for weight, one in fetchers
         ]
         joints = [(weight, one, _joint(one, p.size)) for weight, one in reads]
         if sharers == 1:

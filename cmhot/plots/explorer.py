@@ -220,7 +220,7 @@ def _picture(prediction: Prediction) -> bytes:
     from matplotlib.figure import Figure  # noqa: PLC0415 - as where it is used
 
     with style():
-        figure = Figure(figsize=(7.0, 3.8), layout=None)
+        figure = Figure(figsize=(7.0, 3.8), layout="none")
         ax = figure.subplots(gridspec_kw=_MARGINS)
         what_if(prediction, measured_s=measured_at(prediction.setting), ax=ax)
         ax.set_title(str(prediction.setting), loc="left")
