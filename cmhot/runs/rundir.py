@@ -271,6 +271,7 @@ def read_run(path: Path) -> Run:
     disk.check_product(
         outline.meta, outline.updates, publications, outline.events, path=path
     )
+    _check_scrambled(path, outline.meta, publications)
     return replace(outline, publications=publications)
 
 
@@ -365,6 +366,34 @@ def _check_sent(path: Path, meta: Mapping[str, Any], updates: pd.DataFrame) -> N
         msg = (
             f"{path / schema.UPDATES.file} has {own.sum()} updates of {sent} that "
             "were sent: the copy is incomplete, copy the run directory anew"
+        )
+        raise RunError(msg)
+
+
+def _check_scrambled(
+    path: Path, meta: Mapping[str, Any], publications: pd.DataFrame
+) -> None:
+    """See that the pods are there that were seen to publish before any trial.
+
+    Of runs that do not count their rows, which say how many pods these were.
+
+    Raises
+    ------
+    RunError
+        When there are fewer.
+    """
+    checks = meta.get("checks") or {}
+    all_, missed = (
+        checks.get(f"phases_{name}") for name in ("scrambled", "not_scrambled")
+    )
+    if meta.get("rows") or not isinstance(all_, int) or not isinstance(missed, int):
+        return
+    there = publications["pod"].nunique()
+    if there < all_ - missed:
+        msg = (
+            f"{path / schema.PUBLICATIONS.file} has publications of {there} pods, and "
+            f"{all_ - missed} were seen to publish: the copy is incomplete, copy the "
+            "run directory anew"
         )
         raise RunError(msg)
 

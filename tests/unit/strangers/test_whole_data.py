@@ -79,19 +79,37 @@ def test_a_packed_copy_is_whole(collected: Path, tmp_path: Path) -> None:
         assert len(read_run(copy).updates) == len(read_run(collected).updates)
 
 
-def test_an_older_run_counts_its_updates(told: Told, tmp_path: Path) -> None:
-    """Its checks say how many were sent."""
-    old = DATA / "testbed-2026-11-24" / "start-1"
+@pytest.fixture
+def older(tmp_path: Path) -> Path:
+    """Copy a run of before rows were counted."""
     copy = tmp_path / "copy"
     copy.mkdir()
-    for file in old.iterdir():
+    for file in (DATA / "testbed-2026-11-24" / "start-1").iterdir():
         (copy / file.name).write_bytes(file.read_bytes())
-    shorten(copy / "updates.jsonl", 40)
+    return copy
 
-    code, _, said = told("summarise", copy)
+
+def test_an_older_run_counts_its_updates(told: Told, older: Path) -> None:
+    """Its checks say how many were sent."""
+    shorten(older / "updates.jsonl", 40)
+
+    code, _, said = told("summarise", older)
 
     assert code == 2
     assert "that were sent: the copy is incomplete" in said
+
+
+@pytest.mark.parametrize(("lines", "pods"), [(0, 0), (358, 74)])
+def test_an_older_run_counts_the_pods_that_published(
+    told: Told, older: Path, lines: int, pods: int
+) -> None:
+    """Its checks say how many were scrambled: each was seen to publish."""
+    shorten(older / "publications.jsonl", lines)
+
+    code, _, said = told("summarise", older)
+
+    assert code == 2
+    assert f"of {pods} pods, and 96 were seen to publish: the copy is" in said
 
 
 def test_a_run_that_goes_on_says_nothing(run: Path, change: Change) -> None:
