@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from cmhot.cluster.nodes import observe_settings
+from cmhot.cluster.nodes import NO_KUBELET, NOT_READY, observe_settings
 from cmhot.cluster.port import POD
 from cmhot.display import Page, Shown, as_lines, one_line
 from cmhot.errors import ForbiddenError, NotFoundError
@@ -80,8 +80,7 @@ _SOURCES = {
     "given": "as given",
     "sampled": "as other nodes of this cluster report",
     "unknown": "since it may not be asked: give it (--setting sync=60s)",
-    "no-kubelet": "since it has no kubelet whose delays are known",
-    "not-ready": "since it is not Ready: nothing is renewed there until it is",
+    NO_KUBELET: "since it has no kubelet whose delays are known",
 }
 
 
@@ -365,7 +364,14 @@ class Explanation(Shown):
         settings = Counter((node.setting, node.source) for node in self.nodes)
         for (setting, source), number in settings.items():
             nodes, at = _number(number, "node"), setting or "no known setting"
-            yield f"when: {nodes} at {at}, {_SOURCES[source]}"
+            if source != NOT_READY:
+                yield f"when: {nodes} at {at}, {_SOURCES[source]}"
+        if ill := [one.name for one in self.nodes if one.source == NOT_READY]:
+            some = ", ".join(ill[:MOST_TOLD])
+            yield (
+                f"when: {_number(len(ill), 'node')} not Ready ({some}): nothing is "
+                "renewed there until it is; the times are the others'"
+            )
         for name, cost in self._costs().items():
             yield f"{name}: {cost}"
         yield from self.notes
@@ -672,7 +678,13 @@ def _rows(
         workload = survey.workloads.get(owner)
         for effect, pods in survey.effects(owner).items():
             fate = effect.fate(immutable=immutable)
-            homes = Counter(pod.node for pod in pods if pod.node is not None)
+            homes = Counter(
+                pod.node
+                for pod in pods
+                if pod.node is not None
+                # those that are not Ready have no time, and that is said of them
+                and not (pod.node in nodes and nodes[pod.node].source == NOT_READY)
+            )
             reads = all(sync_reads(nodes[name]) for name in homes if name in nodes)
             yield Consumer(
                 owner=owner,

@@ -203,10 +203,13 @@ class WorkloadRefresh:
             if is_pod_of(pod, found, self.owner) and (leaving or not is_leaving(pod))
         ]
 
-    def follow(self, rollout: Rollout) -> bool:
-        """Wait until all pods are new and available; False: not in time."""
+    def follow(self, rollout: Rollout, *, spare_s: float = 0.0) -> bool:
+        """Wait until all pods are new and available; False: not in time.
+
+        So much of the time is left then.
+        """
         while not rollout.is_complete():
-            if not self.left_s:
+            if self.left_s <= spare_s:
                 return False
             self.cluster.clock.sleep(POLL_S)
         return True

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 LAST = 16
 """Pods that are looked into after a rollout: two for each of `AT_ONCE`. Those before
 them are looked into while it goes on."""
+SPARE_S = 2.0
+"""Of the time is kept for a look into all of them, should it not come to its end."""
 
 
 @dataclass(slots=True)
@@ -55,7 +57,8 @@ class _Verification(LandingWatch):
             if self.is_complete and not was_complete:
                 self.parts = []  # however recent the last list is
         super(_Verification, self)._list_pods()
-        if not self.is_complete:
+        left_s = self.until_s - self.cluster.clock.monotonic()
+        if not self.is_complete and left_s > SPARE_S:
             self.parts = self.parts[:-LAST]
 
     def _parts(self, pod: Object) -> Sequence[ContainerUses]:
@@ -147,7 +150,7 @@ def _follow_most(refresh: WorkloadRefresh, rollout: Rollout, replicas: int) -> N
     Looks are quick then, and during it they would take time from pods that start.
     """
     if replicas <= LAST:
-        refresh.follow(rollout)
+        refresh.follow(rollout, spare_s=SPARE_S)
 
 
 def hold_already(

@@ -277,7 +277,7 @@ class Waited(Shown):
         return Page(self.heading, rows, self._notes())
 
     def _notes(self) -> list[str]:
-        is_there = self.pods or self.initialised or self.landed
+        is_there = self.pods or self.initialised or self.landed or self.pending
         notes = [] if is_there else ["no running pod uses it now"]
         notes += [f"note: {one}" for one in self.remarks]
         notes += [f"remedy: {one}" for one in self.remedies[:MOST_REMEDIES]]

@@ -717,6 +717,20 @@ def test_what_is_no_kubelet_has_no_law(
     assert [one.setting for one in found] == [Setting(10), None, None]
 
 
+def test_a_node_that_is_not_ready_hides_no_times() -> None:
+    """It is named, and the times are those of the others."""
+    dead = ObservedNode("dead", "dead", "v1.37.1", None, None, "not-ready")
+    given = pod(volume=VOLUME)
+    pods = [_web("p0", given), _web("p1", given, node="dead")]
+
+    found = _explained(pods, nodes={**NODES, "dead": dead})
+    alone = _explained([pods[1]], nodes={"dead": dead})
+
+    assert found.rows[0].expected is not None
+    assert "1 node not Ready (dead): nothing is renewed there" in found.to_text()
+    assert alone.rows[0].expected is None
+
+
 def test_only_pods_that_are_made_alike_share_a_row() -> None:
     """Not one that misses another object; the token's volume has a name of its own."""
     pods = [_web(f"p{i}", pod(volume=VOLUME)) for i in range(3)]

@@ -660,7 +660,9 @@ def test_a_rollout_that_hangs_is_shown_as_far_as_it_is(living: Hindered) -> None
     assert not done.ok
     assert done.acted_s is None
     assert done.verified[0].pending
+    assert done.verified[0].pods > 0
     assert "rollout status deployment/web" in done.to_text()
+    assert "no running pod" not in done.to_text()
 
 
 def test_a_daemon_set_whose_pods_are_deleted_by_hand_is_no_circle() -> None:
