@@ -64,6 +64,9 @@ if TYPE_CHECKING:
 
 PAUSE_S = 0.5
 """From round to round: so soon is it noticed that the last has it."""
+MOST_AGAIN = 16
+"""Containers with other content that are looked into twice a second: two for each of
+`AT_ONCE`."""
 MOST_REMEDIES = 10
 """Of a text; the JSON has all."""
 RESTART_S = 15.0
@@ -366,6 +369,7 @@ def wait(
         reference=wanted,
         namespace=namespace,
         pause_s=PAUSE_S,
+        most_again=MOST_AGAIN,
         labels=labels,
         owner=owner,
         updatable_only=updatable_only,
@@ -405,6 +409,7 @@ def wait_for_applied(
                 reference=reference,
                 namespace=where,
                 pause_s=PAUSE_S,
+                most_again=MOST_AGAIN,
                 updatable_only=updatable_only,
                 on_progress=tell,
                 is_awaited=any(

@@ -40,6 +40,8 @@ DEFAULT_TIMEOUT_S = 180.0
 """Twice what the default setting allows, 91 s."""
 ROUND_S = 2.0
 """Who takes longer to answer does not hold up the others: the answer is for later."""
+LAST_S = 5.0
+"""So long before the end all are inspected again."""
 SHORTEST_PAUSE_S = 0.2
 LIST_EVERY_S = 2.0
 """Pods come and go."""
@@ -63,6 +65,7 @@ class ContainerWatch(ABC):
     labels: Mapping[str, str] | None = None  # of the pods; None: all
     owner: Workload | None = None  # of the pods; None: any
     updatable_only: bool = False  # leave out what no update reaches
+    most_again: int | None = None  # containers with other content in a round; None: all
     list_every_s: float = LIST_EVERY_S
     list_share: float = LIST_SHARE
 
@@ -140,7 +143,7 @@ class ContainerWatch(ABC):
         try:
             self._get_object()
             self._list_pods()
-            self._inspect_all(pool, is_only=timeout_s is None)
+            self._inspect_all(pool, timeout_s)
             is_over = self.is_over()
         except ClusterError as error:
             self.is_answered = False
@@ -151,20 +154,27 @@ class ContainerWatch(ABC):
         self.rounds += 1
         return is_over
 
-    def _inspect_all(self, pool: ThreadPoolExecutor, *, is_only: bool) -> None:
-        """Inspect what is not known to hold the content, and may yet."""
-        due = [
-            part
-            for _, part in self.parts
-            if (seen := self.seen.get(part.key)) is None
-            or seen.state is ContentState.PENDING
-            or (seen.state is ContentState.STALE and part.updates)
-        ]
+    def _inspect_all(self, pool: ThreadPoolExecutor, timeout_s: float | None) -> None:
+        """Inspect what is not known to hold the content, and may yet.
+
+        Of many that held other content, the first few are inspected again until they
+        hold it, and all before the time is over: as long as one of them does not hold
+        it, nothing depends on the others, and each look is work for a kubelet.
+        """
+        due, again = [], []
+        for _, part in self.parts:
+            seen = self.seen.get(part.key)
+            if seen is None or seen.state is ContentState.PENDING:
+                due.append(part)
+            elif seen.state is ContentState.STALE and part.updates:
+                again.append(part)
+        left_s = math.inf if timeout_s is None else timeout_s - self.elapsed_s
+        due += again if left_s < LAST_S else again[: self.most_again]
         for part in due:
             if part.key not in self.asked:
                 self.asked[part.key] = part, pool.submit(self._timed, part)
         futures = [answer for _, answer in self.asked.values()]
-        wait_for_futures(futures, None if is_only else ROUND_S)
+        wait_for_futures(futures, None if timeout_s is None else ROUND_S)
         for key, (part, answer) in list(self.asked.items()):
             if answer.done():
                 del self.asked[key]

@@ -66,6 +66,27 @@ def test_wait_tells_when_to_expect_it(living: Living) -> None:
     assert "later than the law allows" in str(told[-1])
 
 
+def test_many_are_looked_into_a_few_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Once, and then the first that lack it; before the end, all are."""
+    monkeypatch.setattr("cmhot.propagation.wait.MOST_AGAIN", 2)
+    living = Living(every_s=20)
+    living.deploy(6)
+    living.update("2")
+
+    landed = wait(living, "configmap/m")
+    looks = living.asked["get", "pods/exec"]
+    living.update("3")
+    living.due |= dict.fromkeys(living.pods[2:], living.clock.monotonic() + 3)
+    late = wait(living, "configmap/m", timeout_s=10)
+
+    assert (landed.landed, landed.seconds) == (True, pytest.approx(20, abs=1.5))
+    # six, and two twice a second for 20 s, each by two commands; the rest once more
+    assert looks < 120
+    assert (late.fresh, len(late.stale)) == (4, 2)
+
+
 def test_what_may_be_of_just_now_is_not_late(living: Living) -> None:
     """A removal leaves no time: the last that was left may be of a write before."""
     living.update("2")
