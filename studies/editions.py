@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from studies import cost_law, eras, protocol, second
+from studies import cost_law, eras, protocol, second, validity
 from studies.disturbed import KINDS
 
 if TYPE_CHECKING:
@@ -34,11 +34,19 @@ class Experiment:
         As ``cmhot testbed up --node`` reads them.
     made
         Files or folders that it makes; what is there is not made again.
+    arguments
+        Its module and more words for that, if the module has not its name.
     """
 
     name: str
     nodes: tuple[str, ...]
     made: tuple[str, ...]
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """Module, and what it is called with beside target and place."""
+        return self.arguments or (f"studies.{self.name}",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +123,15 @@ SECOND = Edition(
             # each is given many settings; the TTL of 0 is its node's for all of them
             ("sync=60s,strategy=Cache,ttl=0",) * len(cost_law.POPULATIONS),
             ("costs.json",),
+        ),
+        *(
+            Experiment(
+                f"validity-{part}",
+                tuple(node_option(one.setting) for one in conditions),
+                (f"validity-{part}.json", *(one.run for one in conditions)),
+                ("studies.validity_runs", "--part", part),
+            )
+            for part, conditions in validity.PARTS.items()
         ),
     ),
 )

@@ -30,6 +30,7 @@ from studies import (
     protocol,
     replicate,
     second,
+    validity,
     verdicts,
 )
 from studies.editions import FIRST, SECOND
@@ -190,6 +191,25 @@ def of_costs() -> dict[str, Any]:
     return {"costs": cost_law.judge(cost_law.per_second(found["windows"]))}
 
 
+def of_validity() -> dict[str, Any]:
+    """Say where the law ends (docs/studies/validity-protocol.md), once it was seen."""
+    rows: Rows = []
+    for part, conditions in validity.PARTS.items():
+        counted = _json(f"validity-{part}.json", SECOND.data)
+        for one in conditions if counted is not None else ():
+            run = read_run(SECOND.data / one.run)
+            rows.append(
+                {
+                    "part": part,
+                    "run": one.run,
+                    "status": run.meta["status"],
+                    **validity.answer(delays(run), one.setting),
+                    **validity.why((counted or {})[one.name], one),
+                }
+            )
+    return {"validity": rows} if rows else {}
+
+
 def of_default(runs: Sequence[Run]) -> dict[str, Rows]:
     """Describe and judge the default from its runs, pods of all of them as blocks."""
     waits, refreshes = pooled(runs)
@@ -244,6 +264,7 @@ PARTS: tuple[Callable[[], dict[str, Any]], ...] = (
     of_protocol,
     of_second,
     of_costs,
+    of_validity,
 )
 """Independent of each other, the longest first."""
 

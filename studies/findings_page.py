@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from studies import cost_law, deviations, pages, protocol, second
+from studies import cost_law, deviations, pages, protocol, second, validity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +29,7 @@ def page(numbers: Numbers) -> str:
         _fleets(numbers),
         _remedies(numbers),
         *([_costs(numbers["costs"])] if "costs" in numbers else []),
+        *([_validity(numbers["validity"])] if "validity" in numbers else []),
         _never(numbers),
         _wrong(numbers),
         _populations(numbers),
@@ -577,6 +578,46 @@ Each population at each setting, and the fit; without a fit: reads alone would t
 nearly all requests that a kubelet may send.
 
 {cells}"""
+
+
+def _validity(rows: Sequence[Row]) -> str:
+    """Tell under which loads a kubelet keeps to the law."""
+    words = {True: "within", False: "**beyond**", None: "not decided"}
+    answers = [
+        [
+            f"`{row['run']}`",
+            f"{row['n_delays']:,}" + f" + {row['n_in_vain']}" * bool(row["n_in_vain"]),
+            _limited(row["p99_s"], _known(row["p99_90"])),
+            f"{row['law_p99_s']:.1f}",
+            words[row["holds"]],
+            f"{row['cores']:.2f}",
+            f"{row['syncs_per_s']:.1f} / {row['law_syncs_per_s']:.1f}",
+            f"{row['law_reads_per_s']:.0f}",
+            f"{row['sync_ms']:.0f}",
+            f"{row['waiting_requests']:.1f}",
+            row["status"],
+        ]
+        for row in rows
+    ]
+    heads = ["run", "delays + in vain", "p99, s (90 %)", "law", "p99 is", "cores"]
+    heads += ["syncs/s / law", "reads/s asked for", "ms a sync", "requests waiting"]
+    return f"""## Where the law ends
+[Its protocol](studies/validity-protocol.md) was written before its runs. The law knows
+nothing of a kubelet's load. `within`: p99 of the delays is at most
+{validity.BEYOND_S:g} s above the law's, with 95 %; `beyond`: it is more, with 95 %.
+
+{pages.table([*heads, "status"], answers)}
+
+From `cores` on it is what the kubelet itself counted: CPU, syncs a second beside those
+of the law, reads of ConfigMaps that idle pods would ask for, time of a sync, and how
+many requests on average waited for the kubelet's own limit."""
+
+
+def _known(ends: Sequence[float | None] | None) -> list[float] | None:
+    """Give an interval whose upper end may be endless."""
+    if ends is None:
+        return None
+    return [float("inf") if end is None else end for end in ends]
 
 
 def _priced(found: Row) -> str:

@@ -127,8 +127,8 @@ def run_experiment(one: Experiment, out: Path) -> bool:
         say(f"{one.name}: on {len(one.nodes)} kubelets")
         place = out / one.made[0] if one.made[0].endswith(".json") else out
         with testbed(one.name, one.nodes) as target:
-            words = ["--target", target, "--out", str(place)]
-            command = [sys.executable, "-m", f"studies.{one.name}", *words]
+            words = [*one.command, "--target", target, "--out", str(place)]
+            command = [sys.executable, "-m", *words]
             subprocess.run(command, check=False)
     say(f"{one.name}: there")
     return all((out / name).exists() for name in one.made)

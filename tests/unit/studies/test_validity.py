@@ -1,0 +1,224 @@
+"""Where the law ends: what each condition makes of a collection, and its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from cmhot.cluster.model import ModelCluster
+from cmhot.collector.begin import collect
+from cmhot.kubelet.settings import Strategy
+from cmhot.kubelet.uses import CONFIG_MAP
+from cmhot.runs.plan import Plan
+from cmhot.runs.rundir import read_run
+from studies import delaying, findings_page, pages, validity, validity_runs
+from studies.draws import draw_delays
+from studies.editions import SECOND
+from studies.validity import Condition
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from cmhot.kubelet.uses import Kind
+
+
+@pytest.mark.parametrize(("size", "keys"), [(1024, 1), (102_400, 1000), (1001, 100)])
+def test_a_map_is_as_large_as_it_should_be(size: int, keys: int) -> None:
+    """All bytes, over all keys."""
+    made = validity_runs.ballast(Condition("x", size=size, keys=keys))
+
+    assert len(made) == keys
+    assert sum(map(len, made.values())) == size
+
+
+class Noting(ModelCluster):
+    """A model that notes what it is given, and when somebody looked."""
+
+    def __init__(self) -> None:
+        super().__init__([Condition("x").setting])
+        self.noted: list[str] = []
+        self.applied: list[dict[str, Any]] = []
+
+    def apply(
+        self, manifest: Mapping[str, Any], *, namespace: str | None = None
+    ) -> dict[str, Any]:
+        """Note the manifest."""
+        self.applied.append(dict(manifest))
+        return super().apply(manifest, namespace=namespace)
+
+    def patch(
+        self,
+        kind: Kind,
+        name: str,
+        body: Mapping[str, Any],
+        *,
+        namespace: str | None = None,
+    ) -> dict[str, Any]:
+        """Note that a number was written."""
+        if kind == CONFIG_MAP and self.noted[-1:] != ["written"]:
+            self.noted.append("written")
+        return super().patch(kind, name, body, namespace=namespace)
+
+
+def test_a_collection_is_made_to_a_condition(tmp_path: Path) -> None:
+    """Larger and more ConfigMaps; the load begins before the first number."""
+    cluster = Noting()
+    condition = Condition("x", maps=3, size=500, keys=5)
+    under: Any = validity_runs.Loaded(
+        cluster,
+        condition,
+        lambda: cluster.noted.append("begun"),
+        lambda: cluster.noted.append("ended"),
+    )
+
+    run = collect(under, Plan(pods=3, duration_s=60.0), out=tmp_path, run_id="x")
+
+    assert cluster.noted == ["begun", "written", "ended"]
+    by_kind: dict[str, list[dict[str, Any]]] = {}
+    for one in cluster.applied:
+        by_kind.setdefault(one["kind"], []).append(one)
+    names = [one["metadata"]["name"] for one in by_kind["ConfigMap"]]
+    assert {"more-1", "more-2"} < {*names}
+    (measured,) = [one for one in by_kind["ConfigMap"] if "seq" in one["data"]]
+    assert len(measured["data"]) == 6
+    (deployment,) = by_kind["Deployment"]
+    assert len(deployment["spec"]["template"]["spec"]["volumes"]) == 3
+    assert len(read_run(run).publications) > 10
+
+
+def test_a_kubelet_that_keeps_to_the_law_is_within() -> None:
+    """And one that is three seconds late is beyond; half a run decides nothing."""
+    condition = Condition("x")
+    table = draw_delays(
+        condition.setting, np.random.default_rng(0), pods=30, window_s=300
+    )
+
+    assert validity.answer(table, condition.setting)["holds"] is True
+    late = table.assign(delay_s=table["delay_s"] + 3)
+    found = validity.answer(late, condition.setting)
+    assert found["holds"] is False
+    assert found["p99_90"][0] > found["law_p99_s"] + 1
+    little = draw_delays(
+        condition.setting, np.random.default_rng(0), pods=6, window_s=20
+    )
+    assert validity.answer(little, condition.setting)["holds"] is None
+
+
+def test_what_never_came_counts_as_endless() -> None:
+    """Two of a hundred that were waited for in vain are beyond any law's p99."""
+    condition = Condition("x")
+    table = draw_delays(
+        condition.setting, np.random.default_rng(0), pods=30, window_s=300
+    )
+    vain = np.arange(len(table)) % 50 == 0
+    table["status"] = np.where(vain, "timeout", "observed")
+
+    found = validity.answer(table, condition.setting)
+
+    assert found["n_in_vain"] == vain.sum()
+    assert found["holds"] is False
+
+
+def test_the_kubelets_own_numbers_are_rates() -> None:
+    """Thirty pods with ten maps at S = 10 s: 23 reads a second, of which 2.3 syncs."""
+    counted = {"seconds": 100.0, "cpu_s": 20.0, "syncs": 230.0, "syncing_s": 4.6}
+    condition = Condition("x", strategy=Strategy.GET, maps=10)
+
+    found = validity.why({**counted, "limited_s": 50.0}, condition)
+
+    assert found["cores"] == pytest.approx(0.2)
+    assert found["sync_ms"] == pytest.approx(20)
+    assert found["waiting_requests"] == pytest.approx(0.5)
+    assert found["law_syncs_per_s"] == pytest.approx(30 / 13, rel=1e-3)
+    assert found["law_reads_per_s"] == pytest.approx(300 / 13, rel=1e-3)
+
+
+def test_an_answer_is_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each piece waits as long as it is to be late, in its order, and then the end."""
+    waited: list[float] = []
+
+    async def wait(seconds: float) -> None:
+        waited.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", wait)
+
+    class Sink:
+        written = b""
+        closed = False
+
+        def write(self, data: bytes) -> None:
+            self.written += data
+
+        async def drain(self) -> None:
+            pass
+
+        def close(self) -> None:
+            self.closed = True
+
+    async def passed() -> Sink:
+        source, sink = asyncio.StreamReader(), Sink()
+        source.feed_data(b"one")
+        source.feed_eof()
+        both: Any = sink
+        await delaying.pump(source, both, 2.0)
+        return sink
+
+    sink = asyncio.run(passed())
+
+    assert (sink.written, sink.closed) == (b"one", True)
+    assert waited == pytest.approx([2.0, 2.0], abs=0.5)
+
+
+def test_each_part_has_a_testbed_of_its_own() -> None:
+    """Its nodes are named as the runner expects them; names of runs differ."""
+    parts = [one for one in SECOND.experiments if one.name.startswith("validity-")]
+
+    assert [one.arguments[-1] for one in parts] == list(validity.PARTS)
+    made = [name for one in parts for name in one.made]
+    assert len(set(made)) == len(made)
+    assert validity_runs.nodes_of(validity.PARTS["late"]) == [
+        *("sync-10s-watch", "sync-10s-watch-2", "sync-10s-watch-3"),
+        *("sync-10s-get", "sync-10s-get-2", "sync-10s-get-3"),
+    ]
+
+
+def test_the_section_says_what_is_beyond() -> None:
+    """A row for each condition; an endless end is said to be that."""
+    row = {
+        "run": "validity-x",
+        "n_delays": 4000,
+        "n_in_vain": 7,
+        "status": "invalid",
+        "p99_s": 30.0,
+        "p99_90": [25.0, None],
+        "law_p99_s": 14.4,
+        "holds": False,
+        "cores": 0.1,
+        "syncs_per_s": 2.0,
+        "law_syncs_per_s": 2.3,
+        "sync_ms": 3.0,
+        "law_reads_per_s": 115.0,
+        "waiting_requests": 40.0,
+    }
+
+    text = findings_page._validity([row])
+
+    assert (
+        "| `validity-x` | 4,000 + 7 | 30.0 (25.0 … inf) | 14.4 | **beyond** |" in text
+    )
+    assert "| 115 | 3 | 40.0 | invalid |" in text
+
+
+def test_the_protocol_is_what_the_module_says() -> None:
+    """Written anew with the power that was kept, it is the page of the repository."""
+    kept = json.loads((pages.DOCS / "validity-protocol.json").read_text())
+
+    text = validity.page(kept["power"])
+
+    assert text.strip() == (pages.DOCS / "validity-protocol.md").read_text().strip()
+    assert kept["power"] >= validity.LEAST_POWER
