@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,7 @@ def about(cluster: Cluster) -> dict[str, Any]:
 @click.option("--out", type=click.Path(path_type=Path), default=REPLICATIONS)
 @click.option("-n", "--namespace", help="An existing one. Default: make one.")
 @click.option("--setting", help="Where kubelets may not be asked for it.")
+@click.option("--probe-image", help="Where nodes cannot pull the default one.")
 @click.option("--pods", default=PODS, show_default=True)
 @click.option("--duration", default=DURATION, show_default=True)
 def main(
@@ -72,6 +74,7 @@ def main(
     out: Path,
     namespace: str | None,
     setting: str | None,
+    probe_image: str | None,
     pods: int,
     duration: str,
 ) -> None:
@@ -83,9 +86,10 @@ def main(
         seed=SEED,
         namespace=namespace,
         setting=setting,
+        probe_image=probe_image,
     )
     try:
-        run = collect(cluster, plan, out=RUNS)
+        run = collect(cluster, plan, out=RUNS, tell=partial(click.echo, err=True))
     except CmhotError as error:
         raise click.ClickException(str(error)) from error
     copy = pack(anonymised(read_run(run), shift_times=True), out / name)

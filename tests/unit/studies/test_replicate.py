@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from click.testing import CliRunner
 
-from cmhot.runs.rundir import read_run
+from cmhot.runs.rundir import read_meta, read_run
 from studies import replicate, verdicts
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def test_a_replication_is_collected_and_made_anonymous(
     """On the model: the copy is read beside the law, and has no name of a node."""
     monkeypatch.chdir(tmp_path)
     words = ["mine", "--target", "model", "--out", "kept", "--pods", "6"]
+    words += ["--probe-image", "own:1"]
 
     done = CliRunner().invoke(replicate.main, [*words, "--duration", "60s"])
 
@@ -31,6 +32,8 @@ def test_a_replication_is_collected_and_made_anonymous(
         "machines",
         "runtimes",
     }
+    (made,) = (tmp_path / "runs").iterdir()
+    assert read_meta(made)["plan"]["probe_image"] == "own:1"
     run = read_run(copy)
     assert {str(node) for node in run.meta["settings"]} <= {
         f"node-{k}" for k in range(9)
