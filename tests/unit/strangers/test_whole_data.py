@@ -144,3 +144,13 @@ def test_nobody_counts_below_nothing(run: Path, change: Change) -> None:
 
     with pytest.raises(RunError, match=r"rows\.updates\.jsonl is -1, and should be"):
         read_run(run)
+
+
+def test_a_part_of_a_run_has_the_pods_that_it_lists() -> None:
+    """The data that are shipped are of a hundred pods of three hundred."""
+    part = DATA.parent / "cmhot" / "plots" / "shipped" / "runs" / "slow"
+
+    run = read_run(part)
+
+    checks = run.meta["checks"]
+    assert run.publications["pod"].nunique() < checks["phases_scrambled"]
