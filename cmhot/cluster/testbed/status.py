@@ -86,7 +86,8 @@ def status(name: str = "default") -> Status:
     """Report which programs and nodes run."""
     layout.check_name(name)
     home = layout.home(name)
-    record = read_record(home)
+    with state_kept(home, "status", "--name", name):
+        record = read_record(home)
     if record is None or not is_running(home):
         return Status(name=name, running=False)
     # one that runs may have been started by an earlier cmhot

@@ -97,8 +97,9 @@ def test_what_is_unfinished_is_not_running(
     assert not status.is_running(own_home)
 
 
+@pytest.mark.parametrize("what", ["Api", "read_record"])
 def test_a_testbed_of_root_itself_says_so(
-    own_home: Home, monkeypatch: pytest.MonkeyPatch
+    own_home: Home, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     """The state in a user's home can be root's alone (``su`` keeps HOME)."""
     members(monkeypatch, {2**22 + 1})
@@ -107,7 +108,7 @@ def test_a_testbed_of_root_itself_says_so(
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", str(own_home.client))
 
-    monkeypatch.setattr(status, "Api", refuse)
+    monkeypatch.setattr(status, what, refuse)
 
     with pytest.raises(HostError, match=r"run `sudo .* testbed status --name x`"):
         status.status("x")
