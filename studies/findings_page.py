@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     Row = Mapping[str, Any]
 
 DEFAULT = "60 s, Watch"
-FIGURE = "headline/delay-distribution.svg"
+FIGURE = "headline/headline.svg"
 
 
 def page(numbers: Numbers) -> str:

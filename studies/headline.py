@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from cmhot.plots.figure import STUDY, Source
 from cmhot.plots.publishing import publish
 from cmhot.runs.delays import delays, pool
-from cmhot.runs.rundir import read_run
+from cmhot.runs.rundir import read_meta, read_run
 from studies.editions import FIRST, SECOND
 from studies.findings_page import DEFAULT, cell, disturbance, share
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 FIGURES = ROOT / "docs" / "headline"
-FIGURE = "delay-distribution"
+FIGURE = "headline"
 DRAWN = ("slow", "usual")
 """Runs whose distribution is the figure."""
 BEGIN, END = "<!-- headline: made by make publish -->", "<!-- end of headline -->"
@@ -103,7 +104,8 @@ def draw() -> None:
             ignore_index=True,
         )
         runs += longer
-    publish(FIGURE, runs=runs, table=shown, out=FIGURES)
+    source = Source.of([{**read_meta(run), "data_set": STUDY} for run in runs])
+    publish(FIGURE, runs=runs, table=shown, source=source, out=FIGURES)
 
 
 def _shown(runs: Sequence[Path]) -> pd.DataFrame:

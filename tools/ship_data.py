@@ -18,7 +18,7 @@ import pandas as pd
 
 from cmhot.kubelet.settings import Setting, parse_strategy
 from cmhot.law import fleet_law
-from cmhot.plots.figure import FOLDER
+from cmhot.plots.figure import FOLDER, STUDY
 from cmhot.runs.rundir import pack, read_run
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def main(runs: list[str]) -> None:
         "environment-or-volume": environment(),
     }
     for name, table in tables.items():
+        table["source"]["data_set"] = STUDY
         text = json.dumps(table, ensure_ascii=False, separators=(",", ":"))
         (FOLDER / f"{name}.json").write_text(text + "\n", encoding="utf-8")
     size = sum(file.stat().st_size for file in FOLDER.rglob("*") if file.is_file())
@@ -77,6 +78,7 @@ def lean(run: Run) -> Run:
         {key: value for key, value in pod.items() if key != "uid"}
         for pod in run.meta.get("pods", [])
     ]
+    meta["data_set"] = STUDY
     published = run.publications
     return replace(
         run,

@@ -97,11 +97,10 @@ def figure(
         for line in _names(lang):
             click.echo(line)
         return
-    figure_name = named(name).name
-    material = Material(paths=runs) if runs else shipped(figure_name)
+    material = Material(paths=runs) if runs else shipped(named(name).name)
     picture = _picture(out, name, form)
     rendered = render(
-        figure_name,
+        name,
         material,
         picture=picture,
         width=width,
@@ -131,25 +130,20 @@ def _picture(out: Path, name: str, form: str | None) -> Path:
 
 def _names(lang: str) -> Iterator[str]:
     """List the figures, each with its question, and where their data come from."""
-    from cmhot.plots.figure import shipped_runs
-    from cmhot.plots.publishing import ALIASES, FIGURES, NAMES
-    from cmhot.runs.rundir import read_meta
+    from cmhot.plots.figure import shipped
+    from cmhot.plots.publishing import FIGURES, NAMES
 
     yield "cmhot figure NAME draws one of:"
     yield ""
     width = max(map(len, NAMES)) + 2
     for name, one in FIGURES.items():
         yield f"  {name:{width}}{one.question[lang]}"
-        also = [alias for alias, of in ALIASES.items() if of == name]
-        needs = f"needs {one.needs}" + (f"; also: {', '.join(also)}" if also else "")
-        yield f"  {'':{width}}{needs}"
+        yield f"  {'':{width}}needs {one.needs}"
     yield ""
-    for path in shipped_runs():
-        meta = read_meta(path)
-        yield (
-            "Without --run it is drawn from data measured on Kubernetes "
-            f"{meta['kubernetes']}, run {meta['run_id']}."
-        )
+    yield (
+        "Without --run it is drawn from data that come with cmhot: "
+        f"{shipped('headline').source.short()}."
+    )
 
 
 @click.command()

@@ -19,7 +19,7 @@ from cmhot.plots.explorer import explore, measured_at, what_if
 from cmhot.plots.figure import Description, Material, NamedFigure, Source
 from cmhot.plots.fleet import fleet_maximum
 from cmhot.plots.phase import nodes_shown, publication_phase
-from cmhot.plots.publishing import ALIASES, FIGURES, NAMES, Published, named, publish
+from cmhot.plots.publishing import FIGURES, NAMES, Published, named, publish
 from cmhot.plots.remedy_prices import remedies
 from cmhot.plots.strategies import change_detection
 from cmhot.plots.sweep import collapse, delay_by_sync_frequency
@@ -27,7 +27,6 @@ from cmhot.plots.timeline import update_timeline
 from cmhot.plots.wrong_ways import wrong_ways
 
 __all__ = [
-    "ALIASES",
     "FIGURES",
     "NAMES",
     "Description",

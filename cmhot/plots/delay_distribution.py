@@ -1,6 +1,6 @@
 """How long pods wait for an update: the share of them that has it within t.
 
-The named figure ``delay-distribution``, alias ``headline``.
+The named figures ``delay-distribution``, and ``headline``, of one strategy alone.
 """
 # ruff: noqa: RUF001 - Chinese punctuation is as it should be
 
@@ -28,6 +28,7 @@ from cmhot.plots.words import (
     seconds,
     semicolons,
     setting_name,
+    strategy_name,
     sync_of,
 )
 from cmhot.runs import schema
@@ -36,10 +37,11 @@ from cmhot.statistics.agreement import expected_law
 from cmhot.statistics.population import populations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import numpy.typing as npt
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
     from cmhot.law import Law
     from cmhot.plots.figure import Description, Material, Source
@@ -51,6 +53,9 @@ if TYPE_CHECKING:
 _TABLE = "cmhot.runs.delays.delays"
 _CORNERS = 501  # corners of a curve: more cannot be seen, and make a large SVG
 _BAND_CORNERS = 201
+_ROOM, _ROOM_ABOVE = 1.02, 1.1  # of the axes beyond the curves; for names above them
+_NEAR_1 = 0.99  # where a curve seems to reach the top
+_ALIKE = 0.04  # of the axis: curves that end no further apart lie on each other
 _NEEDED = (*GROUP, "node", "pod", "configmap", "status", "delay_s")
 _WAITED = ("acked_ns", "published_ns", "waited_s")
 
@@ -60,11 +65,30 @@ def _read(material: Material) -> Subject:
 
     The words are about the settings that are drawn.
     """
-    rows, summary, source = material.table, material.summary, material.source
+    rows, summary = material.table, material.summary
     if rows is None:
         rows = material.delays
     else:
         summary = _of_what_is_in(rows, summary)
+    return _subject(rows, summary, material.source)
+
+
+def _read_headline(material: Material) -> Subject:
+    """Take the volumes of one strategy: others would lie on the same curves."""
+    given = material.table
+    rows = material.delays if given is None else given
+    summary = _of_what_is_in(rows, material.summary)
+    kept = {_key(one.population) for one in series(summary)}
+    drawn = [own for population, own in populations(rows) if _key(population) in kept]
+    if not drawn:
+        msg = "headline needs a pod that mounts the ConfigMap and saw an update"
+        raise UsageError(msg)
+    rows = pd.concat(drawn, ignore_index=True)
+    source = material.source_of(rows) if given is None else material.source
+    return _subject(rows, _of_what_is_in(rows, summary), source)
+
+
+def _subject(rows: pd.DataFrame, summary: Summary, source: Source) -> Subject:
     return Subject(
         source=source,
         draw=partial(delay_distribution, rows, kubernetes=source.kubernetes),
@@ -129,22 +153,42 @@ def delay_distribution(
     """
     ax = drawing.axes_or_new(ax)
     curves = list(_curves(delays, band=band, kubernetes=kubernetes, lang=lang))
-    end_s = max(curve.end_s for curve in curves)
+    last_s = max(curve.end_s for curve in curves)
+    end_s = last_s * _ROOM
+    syncs = list(dict.fromkeys(curve.sync for curve in curves))
+    ways = list(dict.fromkeys(curve.way for curve in curves))
+    labels = _direct_labels(ax, curves, end_s) if 1 < len(syncs) <= drawing.HUES else []
+    marked = not {text for _, text, _ in labels} & {curve.label for curve in curves}
     for number, curve in enumerate(curves):
-        _draw_band(ax, curve, drawing.colour(ax, number), lang)
+        hue = drawing.colour(ax, syncs.index(curve.sync))
+        kind = ways.index(curve.way) if labels else number
+        marks = drawing.marked_curve(ax, number, of=len(curves), kind=kind)
+        _draw_band(ax, curve, hue, lang)
         ax.step(
-            *_prolonged(curve, end_s),
+            *_prolonged(curve, last_s),
             where="post",
-            linewidth=2.2,
+            linewidth=drawing.CURVE_PT,
             label=curve.label,
-            **drawing.marked_curve(ax, number, of=len(curves)),
+            color=hue,
+            **(marks if marked else {}),
         )
     for curve in curves if laws else []:
         if curve.law is not None:
             drawing.draw_law(ax, curve.law.t, curve.law.share, label=say("law", lang))
-    drawing.label_shares(ax, end_s * 1.02, lang=lang)
+    drawing.label_shares(ax, end_s, lang=lang)
     drawing.note_origin(ax, modelled=modelled, lang=lang)
-    _legend(ax, several=len(curves) > 1, lang=lang)
+    for at_s, text, move_pt in labels:
+        ax.annotate(
+            *(text, (at_s, 1.0)),
+            xytext=(move_pt, 5),
+            textcoords="offset points",
+            ha="center",
+        )
+    if labels:
+        ax.set_ylim(0, _ROOM_ABOVE)
+    named = {curve.label for curve in curves} if labels else set()
+    entries = drawing.entries(ax, [], ways) if labels and marked else []
+    _legend(ax, entries, without=named, several=len(curves) > 1, lang=lang)
     return ax
 
 
@@ -153,6 +197,10 @@ class _Curve:
     """The curve, the law and the band of one setting and consumer."""
 
     label: str
+    sync: str
+    """Name of its `syncFrequency`: one colour for all curves that have it."""
+    way: str
+    """Name of the rest, such as ``Watch``: one marker."""
     law: Law | None  # None: none is known
     t: Floats
     """Corners of `share`, the part that has the update; steps to the right of each."""
@@ -181,16 +229,18 @@ def _curves(
         raise UsageError(msg)
     several = len(kept["consumer"].unique()) > 1
     for population, own in populations(kept):
-        label = setting_name(population, lang)
+        names = [setting_name(population, lang), strategy_name(population, lang)]
         if several:
-            label = say(
-                "with", lang, name=label, more=say(str(population["consumer"]), lang)
-            )
+            consumer = say(str(population["consumer"]), lang)
+            names = [say("with", lang, name=one, more=consumer) for one in names]
+        label, way = names
         law = expected_law(own)
         t, share = _share_seen(own)
         furthest_s = max(float(t[-1]), 1.0 if len(t) == 1 else 0.0)
         yield _Curve(
             label=label,
+            sync=sync_of(population, lang),
+            way=way,
             law=law,
             t=t,
             share=share,
@@ -255,10 +305,50 @@ def _draw_band(ax: Axes, curve: _Curve, hue: str, lang: str) -> None:
         )
 
 
-def _legend(ax: Axes, *, several: bool, lang: str) -> None:
-    """Name each curve once, and the laws and the bands once together."""
+def _direct_labels(
+    ax: Axes, curves: Sequence[_Curve], end_s: float
+) -> list[tuple[float, str, float]]:
+    """Choose names to stand above curves: of those of one S that end alike but one.
+
+    Each is the delay at which it stands, the name, and the points to move it by. It is
+    that of the setting where there is one strategy, and room; else `syncFrequency`.
+    Empty: a curve does not end at 1, or there is no room for either.
+    """
+    if any(curve.share[-1] < 1 for curve in curves):
+        return []
+    ends = [float(np.interp(_NEAR_1, curve.share, curve.t)) for curve in curves]
+    ordered = sorted(zip(ends, curves, strict=True), key=lambda one: one[0])
+    whole = [True, False] if len({curve.way for curve in curves}) == 1 else [False]
+    for is_whole in whole:
+        named: list[tuple[float, str]] = []
+        for at_s, curve in ordered:
+            name = curve.label if is_whole else curve.sync
+            if not any(
+                name == other and at_s - before_s < _ALIKE * end_s
+                for before_s, other in named
+            ):
+                named.append((at_s, name))
+        places = [at_s / end_s for at_s, _ in named]
+        moves = drawing.place_above(ax, [name for _, name in named], places)
+        if moves is not None:
+            return [(*one, by_pt) for one, by_pt in zip(named, moves, strict=True)]
+    return []
+
+
+def _legend(
+    ax: Axes, first: Sequence[Line2D], *, without: set[str], several: bool, lang: str
+) -> None:
+    """Name each curve once that has no name yet, the laws and the bands once together.
+
+    The entries in `first` come first.
+    """
     handles, labels = ax.get_legend_handles_labels()
-    once: dict[str, Any] = dict(zip(labels, handles, strict=True))
+    once: dict[str, Any] = {str(one.get_label()): one for one in first}
+    once |= {
+        label: one
+        for label, one in zip(labels, handles, strict=True)
+        if label not in without
+    }
     band = once.pop(say("band", lang), None)
     if band is not None:  # the last entry; in no curve's colour if it is for several
         grey = Patch(color="grey", alpha=0.4, linewidth=0)
@@ -473,7 +563,16 @@ def _strategies(summary: Summary, lang: str) -> Iterable[str]:
         yield say(_STRATEGIES, lang, means=semicolons(means, lang))
 
 
-FIGURE = NamedFigure(
+HEADLINE = NamedFigure(
+    name="headline",
+    question={
+        "en": "I changed a ConfigMap: when do my pods see it?",
+        "zh": "我修改了 ConfigMap：Pod 何时能看到？",
+    },
+    needs="a run",
+    read=_read_headline,
+)
+DELAY_DISTRIBUTION = NamedFigure(
     name="delay-distribution",
     question={
         "en": "What share of the pods has a changed ConfigMap after t seconds?",

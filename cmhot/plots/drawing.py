@@ -8,6 +8,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import Normal, Stroke
 
 from cmhot.errors import UsageError
 from cmhot.plots.words import say
@@ -29,14 +30,22 @@ MARKERS = ("o", "s", "^", "D", "v", "<", ">", "P", "X", "*", "h")
 a colour comes back with another marker."""
 # Okabe and Ito's palette (jfly.uni-koeln.de/color), told apart by colour-blind readers.
 # Of yellow on white, and of the deep blue on black, too little can be seen.
-_ON_LIGHT = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-_ON_DARK = ("#56B4E9", "#E69F00", "#2BC79A", "#DD9BC0", "#F0E442", "#F08A4B")
+ON_LIGHT = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+ON_DARK = ("#56B4E9", "#E69F00", "#2BC79A", "#DD9BC0", "#F0E442", "#F08A4B")
 _LUMA = (0.299, 0.587, 0.114)
 _HALF = 0.5
 _WIDE_IN = 6.0
 _MARKS_FROM, _MARKS_APART = 0.04, 0.02
 _FEWEST_MARKED = 8
 _MARK_PT = 7
+CURVE_PT = 5.0
+"""Width of what was measured: the law, drawn on it, leaves its edges visible."""
+_LAW_PT, _CASING_PT = 1.1, 2.4
+_MARKER_PT = 8.0
+_LABEL_GAP_PT = 4.0
+HUES = len(ON_LIGHT)
+"""So many series can have a colour each."""
+_PT_PER_IN = 72
 ROOM = 0.17
 """Room for a legend above the rows, as a share of their height."""
 
@@ -102,7 +111,7 @@ def colour(ax: Axes, number: int) -> str:
     """Give the colour of the number-th series, from 0: a light one on dark Axes."""
     shares = zip(to_rgb(ax.get_facecolor()), _LUMA, strict=True)
     is_dark = sum(part * weight for part, weight in shares) < _HALF
-    palette = _ON_DARK if is_dark else _ON_LIGHT
+    palette = ON_DARK if is_dark else ON_LIGHT
     return palette[number % len(palette)]
 
 
@@ -116,18 +125,17 @@ def ink() -> str:
     return str(mpl.rcParams["text.color"])
 
 
-def marked_curve(ax: Axes, number: int, *, of: int) -> dict[str, Any]:
-    """Give the colour of the number-th of some curves, and its marks.
+def marked_curve(ax: Axes, number: int, *, of: int, kind: int) -> dict[str, Any]:
+    """Give the marks of the number-th of some curves, those of the kind-th look.
 
     Curves that lie on each other have theirs at different places: in shares of the
     diagonal of the Axes, of which a mark is a hundredth wide.
     """
     return {
-        "color": colour(ax, number),
-        "marker": marker(number),
+        "marker": marker(kind),
         "markeredgecolor": ax.get_facecolor(),
         "markeredgewidth": 0.7,
-        "markersize": 8,
+        "markersize": _MARKER_PT,
         "markevery": (
             _MARKS_FROM + _MARKS_APART * number,
             _MARKS_APART * max(_FEWEST_MARKED, of),
@@ -139,8 +147,21 @@ def marked_curve(ax: Axes, number: int, *, of: int) -> dict[str, Any]:
 
 
 def draw_law(ax: Axes, t: Floats, share: Floats, *, label: str) -> None:
-    """Draw the law over curves of shares."""
-    ax.plot(t, share, label=label, color=ink(), linewidth=1.0, linestyle="--", zorder=3)
+    """Draw the law over curves of shares, each dash edged with the paper's colour.
+
+    So it stands out from a dark curve in print without colours, too.
+    """
+    edge = Stroke(linewidth=_CASING_PT, foreground=ax.get_facecolor())
+    ax.plot(
+        *(t, share),
+        label=label,
+        color=ink(),
+        linewidth=_LAW_PT,
+        linestyle="--",
+        dash_capstyle="butt",
+        path_effects=[edge, Normal()],
+        zorder=3,
+    )
 
 
 def draw_estimates(
@@ -217,6 +238,33 @@ def name_rows(
     ax.grid(visible=False, axis="y")
 
 
+def place_above(
+    ax: Axes, words: Sequence[str], at: Sequence[float]
+) -> list[float] | None:
+    """Say by how many points to move each word, so that they stand side by side.
+
+    They begin centred on `at`, in shares of the width of the Axes, from left to right;
+    none is moved further than it is wide. None: there is no room for that.
+    """
+    figure = ax.get_figure(root=True)
+    if figure is None:
+        return None
+    per_px = _PT_PER_IN / figure.dpi
+    whole_pt = ax.get_window_extent().width * per_px
+    moves, end_pt = [], 0.0
+    for word, share in zip(words, at, strict=True):
+        text = ax.text(0, 0, word)
+        wide_pt = text.get_window_extent().width * per_px
+        text.remove()
+        wanted_pt = min(share * whole_pt, whole_pt) - wide_pt / 2
+        begin_pt = max(min(wanted_pt, whole_pt - wide_pt), end_pt)
+        end_pt = begin_pt + wide_pt + _LABEL_GAP_PT
+        moves.append(begin_pt + wide_pt / 2 - share * whole_pt)
+        if abs(moves[-1]) > wide_pt or begin_pt + wide_pt > whole_pt:
+            return None
+    return moves
+
+
 def law_entry(rows: pd.DataFrame, lang: str) -> list[Line2D]:
     """Give the legend's entry of the dashed lines, if a law is known."""
     laws = [name for name in rows if "law" in str(name).split("_")]
@@ -225,12 +273,32 @@ def law_entry(rows: pd.DataFrame, lang: str) -> list[Line2D]:
     return [Line2D([], [], color="grey", linestyle="--", label=say("law", lang))]
 
 
+def entries(ax: Axes, syncs: Sequence[str], ways: Sequence[str]) -> list[Line2D]:
+    """Give a legend's entries of colours, a setting each, and of markers."""
+    lines = [
+        Line2D([], [], color=colour(ax, number), linewidth=CURVE_PT, label=sync)
+        for number, sync in enumerate(syncs)
+    ]
+    return lines + [
+        Line2D(
+            *([], []),
+            color="grey",
+            linestyle="none",
+            marker=marker(number),
+            markersize=_MARKER_PT,
+            label=way,
+        )
+        for number, way in enumerate(ways)
+    ]
+
+
 def legend_below(ax: Axes, *args: Any) -> None:  # noqa: ANN401 - as of Axes.legend
     """Put a legend where rising curves leave room; it pales the curves behind it."""
     ax.legend(
         *args,
         loc="lower right",
         handlelength=3.2,
+        labelspacing=0.35,
         frameon=True,
         facecolor=ax.get_facecolor(),
         edgecolor="none",

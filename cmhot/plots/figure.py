@@ -136,21 +136,27 @@ class Source:
         Whether nothing was measured.
     setting
         The setting in words, such as ``60 s, Watch``; None: each figure says its own.
+    data_set
+        What the data are published as, such as ``cmhot study of 2026-11``: readers are
+        told that, and not the runs. None: they are not published.
     """
 
     runs: tuple[str, ...] = ()
     kubelets: tuple[str, ...] = ()
     modelled: bool = False
     setting: str | None = None
+    data_set: str | None = None
 
     @classmethod
     def of(cls, metas: Sequence[Row]) -> Source:
         """Make the source of some runs from their run.json."""
+        data_sets = {meta.get("data_set") for meta in metas}
         versions = [version for meta in metas for version in _versions(meta) if version]
         return cls(
             runs=tuple(str(meta["run_id"]) for meta in metas),
             kubelets=tuple(sorted({str(version) for version in versions})),
             modelled=any(bool(meta.get("modelled")) for meta in metas),
+            data_set=data_sets.pop() if len(data_sets) == 1 else None,
         )
 
     @property
@@ -158,12 +164,16 @@ class Source:
         """Version of the kubelets, where there is but one."""
         return self.kubelets[0] if len(self.kubelets) == 1 else None
 
-    def short(self) -> str:
-        """Name the runs, for a short line; empty: there are none."""
+    def short(self, lang: str = "en") -> str:
+        """Name the data set or the runs, for a short line; empty: there are none."""
+        if self.data_set is not None:
+            return self._published_as(lang)
         return f"{self._run_or_runs()} {', '.join(self.runs)}" if self.runs else ""
 
     def sentence(self, lang: str = "en") -> str:
         """Write the source as a sentence, for a caption."""
+        if self.data_set is not None:
+            return say(_DATA_SET, lang, name=self._published_as(lang))
         if self.modelled:
             words = _MODELLED
         else:
@@ -181,6 +191,11 @@ class Source:
         said = f"{self.setting}. "
         return said if lang == "en" else said.replace(". ", "。")
 
+    def _published_as(self, lang: str) -> str:
+        """Write ``cmhot study of 2026-11, Kubernetes 1.37.1``."""
+        versions = listing([one.removeprefix("v") for one in self.kubelets], lang)
+        return say("with", lang, name=self.data_set, more=f"Kubernetes {versions}")
+
     def _run_or_runs(self) -> str:
         return "run" if len(self.runs) == 1 else "runs"
 
@@ -189,6 +204,7 @@ _MODELLED = Pair(
     "Modelled, not measured: no kubelet was involved",
     "模型结果，非实测：未涉及任何 kubelet",
 )
+_DATA_SET = Pair("Measured: {name}.", "实测：{name}。")
 _MEASURED = Pair("Measured", "实测")
 _MEASURED_ON = Pair("Measured on kubelet {kubelets}", "在 kubelet {kubelets} 上实测")
 
@@ -399,6 +415,10 @@ FOLDER = Path(__file__).parent / "shipped"
 """
 
 
+STUDY = "cmhot study of 2026-11"
+"""What they are published as; captions say that, and not the names of runs."""
+
+
 def shipped_runs() -> tuple[Path, ...]:
     """List the run directories that come with the package."""
     return tuple(sorted((FOLDER / "runs").iterdir()))
@@ -418,5 +438,6 @@ def shipped(name: str) -> Material:
             kubelets=tuple(source.get("kubelets", ())),
             modelled=bool(source.get("modelled")),
             setting=source.get("setting"),
+            data_set=source.get("data_set"),
         ),
     )

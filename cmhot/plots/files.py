@@ -6,6 +6,7 @@ or a folder has in a matplotlibrc, or in MPLBACKEND, changes no figure.
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.style import context as style_context
 
 from cmhot.errors import HostError, UsageError
+from cmhot.plots.drawing import ON_DARK, ON_LIGHT
 from cmhot.plots.words import LANGUAGES
 
 if TYPE_CHECKING:
@@ -177,6 +179,17 @@ def _installed() -> list[str]:
     """Give those of `CJK_FONTS` that matplotlib knows."""
     known = set(font_manager.get_font_names())
     return [name for name in CJK_FONTS if name in known]
+
+
+def recoloured(svg: str) -> str:
+    """Give the dark form of an SVG that was drawn in the light theme."""
+    light, dark = THEMES["light"], THEMES["dark"]
+    colours = {light[name]: dark[name] for name in light}
+    colours |= {
+        one.lower(): other.lower() for one, other in zip(ON_LIGHT, ON_DARK, strict=True)
+    }
+    wanted = "|".join(map(re.escape, colours))
+    return re.sub(rf"(?:{wanted})\b", lambda found: colours[found[0]], svg)
 
 
 def _saving() -> dict[Any, Any]:

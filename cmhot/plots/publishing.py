@@ -18,9 +18,9 @@ from urllib.parse import quote
 
 from cmhot.errors import UsageError
 from cmhot.plots.consumers import FIGURE as CONSUMERS
-from cmhot.plots.delay_distribution import FIGURE as DELAY_DISTRIBUTION
+from cmhot.plots.delay_distribution import DELAY_DISTRIBUTION, HEADLINE
 from cmhot.plots.environment import FIGURE as ENVIRONMENT
-from cmhot.plots.figure import Material
+from cmhot.plots.figure import Material, shipped
 from cmhot.plots.files import new_figure, save_figure
 from cmhot.plots.fleet import FIGURE as FLEET
 from cmhot.plots.phase import FIGURE as PHASE
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 FIGURES: dict[str, NamedFigure] = {
     figure.name: figure
     for figure in (
+        HEADLINE,
         DELAY_DISTRIBUTION,
         ENVIRONMENT,
         TIMELINE,
@@ -60,22 +61,21 @@ FIGURES: dict[str, NamedFigure] = {
         PHASE,
     )
 }
-"""All named figures, in the notebooks' order."""
-ALIASES = {"headline": "delay-distribution"}
+"""All named figures: the one of the answer, then in the notebooks' order."""
 NAMES = tuple(FIGURES)
 
 
 def named(name: str) -> NamedFigure:
-    """Find a figure by its name or an alias.
+    """Find a figure by its name.
 
     Raises
     ------
     UsageError
         When there is no such figure; the message lists all.
     """
-    found = FIGURES.get(ALIASES.get(name, name))
+    found = FIGURES.get(name)
     if found is None:
-        known = ", ".join([*NAMES, *ALIASES])
+        known = ", ".join(NAMES)
         msg = f"there is no figure {name!r}: choose one of {known}"
         raise UsageError(msg)
     return found
@@ -132,7 +132,7 @@ def publish(
     name: str,
     *,
     out: Path,
-    runs: Sequence[Path] = (),
+    runs: Sequence[Path] | None = None,
     table: pd.DataFrame | None = None,
     source: Source | None = None,
     modelled: bool | None = None,
@@ -144,11 +144,12 @@ def publish(
     Parameters
     ----------
     name
-        One of `cmhot.plots.publishing.NAMES`, or an alias.
+        One of `cmhot.plots.publishing.NAMES`.
     out
         Folder that gets the files; made if it is not there.
     runs
-        Run directories that it is drawn from, or where `table` comes from.
+        Run directories that it is drawn from, or where `table` comes from. None, and
+        no table either: the measured data that come with the package.
     table
         What is drawn instead of what the runs give: the table of the function
         of `cmhot.plots` that draws it.
@@ -172,7 +173,10 @@ def publish(
         When a run cannot be read.
     """
     figure = named(name)
-    material = Material(paths=tuple(runs), table=table, given=source, modelled=modelled)
+    if runs is None and table is None:
+        material = shipped(figure.name)
+    else:
+        material = Material(tuple(runs or ()), table, source, modelled)
     subject = figure.read(material)
     description = subject.describe(lang)
     out.mkdir(parents=True, exist_ok=True)
@@ -343,15 +347,15 @@ def _snippet(
 ) -> str:
     """Write Markdown to be pasted: the image, its caption, its source and licence."""
     linked = f"[{licence}]({LICENCES[licence]})" if licence in LICENCES else licence
-    runs = source.short()
+    data = source.short(lang)
     last = say(
         (
-            "Source: [cmhot]({home}){runs}. Licence: {licence}.",
-            "来源：[cmhot]({home}){runs}。许可：{licence}。",
+            "Source: [cmhot]({home}){data}. Licence: {licence}.",
+            "来源：[cmhot]({home}){data}。许可：{licence}。",
         ),
         lang,
         home=HOME,
-        runs=say((", ", "，"), lang) + runs if runs else "",
+        data=say((", ", "，"), lang) + data if data else "",
         licence=linked,
     )
     return (

@@ -33,6 +33,8 @@ from cmhot.plots.words import (
     say,
     semicolons,
     setting_name,
+    strategy_name,
+    sync_of,
 )
 from cmhot.statistics import GROUP
 from cmhot.statistics.population import refresh_cdf, refresh_ends
@@ -327,28 +329,40 @@ def collapse(
     ax = drawing.axes_or_new(ax)
     end = 1.55
     fresh = reading_each_sync(refresh)
-    for number, (row, own) in enumerate(fresh):
-        r, share = _scaled(own, float(row["sync_frequency_s"]))
-        end = max(end, float(r[-1]))
-        ax.plot(
-            r,
-            share,
-            linewidth=2.0,
-            label=setting_name(row, lang),
-            **drawing.marked_curve(ax, number, of=len(fresh)),
-        )
     if not fresh:
         msg = (
             "nothing to divide by syncFrequency: the table has no setting under which "
             "each sync reads current content (Watch, Get, or Cache without a TTL)"
         )
         raise UsageError(msg)
+    looks = [(sync_of(row, lang), strategy_name(row, lang)) for row, _ in fresh]
+    syncs, ways = (list(dict.fromkeys(names)) for names in zip(*looks, strict=True))
+    # a colour for each syncFrequency and a marker for each strategy, where they suffice
+    crossed = len(ways) > 1 and len(syncs) <= drawing.HUES
+    crossed &= len({*looks}) == len(looks)
+    for number, ((row, own), (sync, way)) in enumerate(zip(fresh, looks, strict=True)):
+        r, share = _scaled(own, float(row["sync_frequency_s"]))
+        end = max(end, float(r[-1]))
+        hue, kind = (
+            (syncs.index(sync), ways.index(way)) if crossed else (number, number)
+        )
+        ax.plot(
+            r,
+            share,
+            linewidth=drawing.CURVE_PT,
+            label=setting_name(row, lang),
+            color=drawing.colour(ax, hue),
+            **drawing.marked_curve(ax, number, of=len(fresh), kind=kind),
+        )
     if laws:
         t = np.linspace(0, end, _POINTS)
         drawing.draw_law(ax, t, _LIMIT.cdf(t), label=say("limit law", lang))
     drawing.label_shares(ax, end, along="scaled delay", lang=lang)
     drawing.note_origin(ax, modelled=modelled, lang=lang)
-    drawing.legend_below(ax)
+    handles, _ = ax.get_legend_handles_labels()
+    if crossed:
+        handles[: len(fresh)] = drawing.entries(ax, syncs, ways)
+    drawing.legend_below(ax, handles, [str(one.get_label()) for one in handles])
     return ax
 
 

@@ -218,10 +218,10 @@ def setting_name(row: Mapping[str, Any], lang: str) -> str:
     name = say("s", lang, value=float(sync_s))
     if pd.isna(row["strategy"]):
         return say("inferred", lang, name=name)
-    return say("with", lang, name=name, more=_strategy_name(row, lang))
+    return say("with", lang, name=name, more=strategy_name(row, lang))
 
 
-def _strategy_name(row: Mapping[str, Any], lang: str) -> str:
+def strategy_name(row: Mapping[str, Any], lang: str) -> str:
     """Name the change detection in a row: ``Cache (TTL 15 s)``."""
     setting = schema.setting_of(row)
     if setting is None:

@@ -91,7 +91,7 @@ def test_a_figure_can_be_drawn_from_it(command: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     files = ["headline.svg", "headline.json", "headline.md"]
     assert done.stdout.split() == files
-    assert "Measured on kubelet" in (tmp_path / "headline.md").read_text()
+    assert "study of 2026-11" in (tmp_path / "headline.md").read_text()
     assert json.loads((tmp_path / "headline.json").read_text())["modelled"] is False
     # seconds of work, not of waiting for other tests to yield the processor;
     # this is the first start, which compiles the package and finds the fonts

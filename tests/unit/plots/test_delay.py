@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,7 +15,7 @@ from cmhot.errors import UsageError
 from cmhot.plots import delay_distribution
 from cmhot.plots.drawing import colour, marker
 from cmhot.statistics import cdf_bounds, confidence, delay_blocks, survival_curve
-from tests.unit.plots.tables import curves, delays, legend
+from tests.unit.plots.tables import curves, delays, legend, texts
 
 
 def test_the_curve_is_the_share_seen_so_far() -> None:
@@ -156,6 +157,78 @@ def test_it_draws_on_the_axes_given() -> None:
     _, ax = plt.subplots()
 
     assert delay_distribution(delays([3.0]), ax=ax) is ax
+
+
+def test_the_law_stands_out_without_colour() -> None:
+    """Its dashes are edged with the paper's colour, within a curve that is wider."""
+    data, law = delay_distribution(delays([3.0])).get_lines()
+
+    edge: Any
+    edge, _ = law.get_path_effects()
+    assert edge._gc["foreground"] == (1, 1, 1, 1)
+    assert law.get_linewidth() < edge._gc["linewidth"] < data.get_linewidth()
+
+
+def even(sync_frequency_s: float, strategy: str = "Watch") -> pd.DataFrame:
+    """Give delays that are spread from 0 to one and a half times `syncFrequency`."""
+    spread = np.linspace(0, 1.5 * sync_frequency_s, 50).tolist()
+    return delays(spread, sync_frequency_s=sync_frequency_s, strategy=strategy)
+
+
+def test_curves_have_their_names_beside_them() -> None:
+    """Where there is room a name stands above each curve, and needs no marker."""
+    ax = delay_distribution(pd.concat([even(sync) for sync in (5, 10, 20, 60)]))
+
+    assert texts(ax) == [f"{sync} s, Watch" for sync in (5, 10, 20, 60)]
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert all(one.x1 < other.x0 for one, other in pairwise(boxes))
+    assert legend(ax) == ["law"]
+    lines = ax.get_lines()[:4]
+    assert {line.get_marker() for line in lines} == {"None"}
+    assert len({line.get_color() for line in lines}) == 4
+
+
+def test_curves_that_lie_on_each_other_have_one_name() -> None:
+    """A colour is a `syncFrequency`, a marker a strategy, which the legend tells."""
+    ways = ("Watch", "Get", "Cache")
+    ax = delay_distribution(pd.concat([even(s, way) for s in (10, 60) for way in ways]))
+
+    assert texts(ax) == ["10 s", "60 s"]
+    assert legend(ax) == ["Cache (TTL 0 s)", "Get", "Watch", "law"]
+    looks = {
+        str(line.get_label()): (line.get_color(), line.get_marker())
+        for line in ax.get_lines()[:6]
+    }
+    assert len(set(looks.values())) == 6
+    assert looks["10 s, Get"][0] == looks["10 s, Watch"][0] != looks["60 s, Watch"][0]
+    assert looks["10 s, Get"][1] == looks["60 s, Get"][1] != looks["60 s, Watch"][1]
+
+
+def test_a_strategy_that_is_slower_has_its_own_name() -> None:
+    """The name stands above each of the curves of 10 s that end apart."""
+    slow = even(60, "Cache").assign(sync_frequency_s=10.0, ttl_s=60.0)
+    ax = delay_distribution(pd.concat([even(10), slow, even(40)]), laws=False)
+
+    assert texts(ax) == ["10 s", "40 s", "10 s"]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        pd.concat([even(sync) for sync in (50, 51, 52, 60)]),
+        pd.concat([even(10), delays([3.0, math.nan], sync_frequency_s=60.0)]),
+        even(10),
+    ],
+    ids=["no room", "a curve below 1", "one curve"],
+)
+def test_else_the_legend_names_them(table: pd.DataFrame) -> None:
+    """Where names have no room, or no place, each curve has its marker and entry."""
+    ax = delay_distribution(table, laws=False)
+
+    assert texts(ax) == []
+    lines = ax.get_lines()
+    assert legend(ax) == [line.get_label() for line in lines]
+    assert len({line.get_marker() for line in lines} - {"None"}) == len(lines)
 
 
 def test_settings_are_told_apart_without_colour() -> None:

@@ -44,8 +44,7 @@ def test_without_a_name_it_lists_them(
     for name, figure in FIGURES.items():
         assert f"  {name} " in said
         assert figure.question["en"] in said
-    assert "also: headline" in said
-    assert "Without --run" in said
+    assert "come with cmhot: cmhot study of 2026-11, Kubernetes 1.37.1." in said
 
 
 def test_it_writes_three_files_and_prints_them(

@@ -14,8 +14,16 @@ from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 
 from cmhot.errors import HostError, UsageError
-from cmhot.plots import change_detection, delay_distribution, remedies
-from cmhot.plots.files import NARROW, THEMES, WIDE, chinese_font, save_figure, style
+from cmhot.plots import change_detection, delay_distribution, publish, remedies
+from cmhot.plots.files import (
+    NARROW,
+    THEMES,
+    WIDE,
+    chinese_font,
+    recoloured,
+    save_figure,
+    style,
+)
 from tests.unit.plots.tables import delays, summary
 from tests.unit.plots.test_rows import trials
 
@@ -125,6 +133,24 @@ def test_words_stand_out_from_the_paper(theme: str) -> None:
     for text in words:
         first, second = sorted([paper, brightness(text.get_color())])
         assert (second + 0.05) / (first + 0.05) >= 4.5
+
+
+@pytest.mark.parametrize(
+    "name", ["headline", "remedies", "consumers", "environment-or-volume"]
+)
+def test_a_recoloured_drawing_is_the_dark_one(name: str, tmp_path: Path) -> None:
+    """But for the names of its parts, which are made of what they look like."""
+    light, dark = (
+        publish(name, out=tmp_path / theme, theme=theme).svg.read_text(encoding="utf-8")
+        for theme in THEMES
+    )
+
+    light, dark = (
+        re.sub(r"\b[a-z][0-9a-f]{10}\b", "id", text)
+        for text in (recoloured(light), dark)
+    )
+
+    assert light == dark
 
 
 def brightness(colour: object) -> float:

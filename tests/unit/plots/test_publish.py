@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
@@ -23,13 +24,11 @@ from cmhot.statistics.summarise import summarise
 from tests.unit.conftest import T0
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.unit.conftest import SimulateRun
 
 SETTINGS = ("sync=5s", "sync=10s", "sync=10s,strategy=Get")
 FROM_RUNS = (
-    *("delay-distribution", "timeline", "sync-frequency", "collapse"),
+    *("headline", "delay-distribution", "timeline", "sync-frequency", "collapse"),
     *("change-detection", "fleet", "wrong-ways", "phase"),
 )
 TRIALS = pd.DataFrame(
@@ -87,7 +86,7 @@ ONE_UPDATE = pd.DataFrame(
 KNOWN = Source(kubelets=("v1.37.1",), setting="60 s, Watch")
 
 
-def test_there_are_eleven() -> None:
+def test_there_are_twelve() -> None:
     """Each name is drawn from runs or from a table, and asks a question twice."""
     assert set(NAMES) == {*FROM_RUNS, *TABLES}
     for figure in FIGURES.values():
@@ -180,9 +179,8 @@ def test_the_distribution_has_the_summary_s_numbers(
     summary = summarise([run.path])
     ten = summary.settings[-1].direct
 
-    found = publish("headline", runs=[run.path], out=tmp_path / "out")
+    found = publish("delay-distribution", runs=[run.path], out=tmp_path / "out")
 
-    assert found.name == "delay-distribution"
     assert found.numbers == summary.to_dict()
     assert f"10 s, Watch: half by {ten['p50_s']:.1f} s, 95 % by" in found.alt
     assert "(law: 6.5 s and 12.9 s)" in found.alt
@@ -240,7 +238,9 @@ def test_the_distribution_tells_what_is_drawn_of_a_run(
     rows = delays(read_run(run.path))
     shown = rows[(rows["sync_frequency_s"] == 10) & (rows["strategy"] == "Watch")]
 
-    found = publish("headline", runs=[run.path], table=shown, out=tmp_path / "out")
+    found = publish(
+        *("delay-distribution",), runs=[run.path], table=shown, out=tmp_path / "out"
+    )
 
     (own,) = found.numbers["settings"]
     assert (own["sync_frequency_s"], own["strategy"]) == (10.0, "Watch")
@@ -250,6 +250,50 @@ def test_the_distribution_tells_what_is_drawn_of_a_run(
     said = f"{found.alt} {found.caption} {found.paragraph}"
     assert "Get" not in said
     assert " 5 s, Watch" not in said
+
+
+@pytest.mark.parametrize("given", [False, True], ids=["a run", "a table"])
+def test_the_headline_is_of_one_strategy(
+    simulate_run: SimulateRun, *, given: bool
+) -> None:
+    """Of two settings of 10 s the one under Watch is drawn, told and counted."""
+    run = simulate_run("r", settings=SETTINGS, window_s=60, modelled=False)
+    table = delays(read_run(run.path)) if given else None
+
+    subject = named("headline").read(Material(paths=(run.path,), table=table))
+
+    assert [
+        (own["sync_frequency_s"], own["strategy"])
+        for own in subject.numbers["settings"]
+    ] == [(5.0, "Watch"), (10.0, "Watch")]
+    said = subject.describe("en")
+    assert "5 s, Watch; 10 s, Watch; " in said.caption
+    assert "in 16 pods" in said.caption
+    assert "run r." in said.caption
+    ax = subject.draw()
+    assert [one.get_text() for one in ax.texts] == ["5 s, Watch", "10 s, Watch"]
+    plt.close("all")
+
+
+def test_a_headline_needs_a_volume(tmp_path: Path) -> None:
+    """An environment never sees an update, so it has no answer."""
+    looks = LOOKS[LOOKS["consumer"] == "envFrom"]
+    run = Path(__file__).parents[3] / "data" / "testbed-2026-11-24" / "start-1"
+
+    with pytest.raises(UsageError, match="a pod that mounts the ConfigMap"):
+        publish("headline", runs=[run], table=looks, out=tmp_path)
+
+
+def test_without_runs_it_is_drawn_from_what_comes_along(tmp_path: Path) -> None:
+    """As by `cmhot figure`; the caption has the data set's name, and no run's."""
+    found = publish("headline", out=tmp_path)
+
+    assert found.caption.endswith(
+        "Measured: cmhot study of 2026-11, Kubernetes 1.37.1."
+    )
+    assert len(found.numbers["settings"]) == 4
+    with pytest.raises(UsageError, match="give one at least"):
+        publish("headline", runs=[], out=tmp_path)
 
 
 def test_environment_counts_by_ten_seconds(tmp_path: Path) -> None:
@@ -287,8 +331,8 @@ def test_remedies_are_told_by_their_medians(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_is_refused_with_those_there_are(tmp_path: Path) -> None:
-    """A misspelt name lists all names and aliases."""
-    with pytest.raises(UsageError, match=r"no figure 'headlin'.*collapse.*headline"):
+    """A misspelt name lists all names."""
+    with pytest.raises(UsageError, match=r"no figure 'headlin'.*headline.*collapse"):
         publish("headlin", out=tmp_path)
 
 
@@ -346,6 +390,10 @@ def test_a_run_without_a_summary_s_settings_has_sources() -> None:
 
     assert found.sentence() == "Measured on kubelet v1.36.0; runs a and b."
     assert found.sentence("zh").endswith("\uff1bruns a \u548c b\u3002")
+    published = Source.of([{**meta, "data_set": "a study"} for meta in metas])
+    assert published.sentence() == "Measured: a study, Kubernetes 1.36.0."
+    assert published.short() == "a study, Kubernetes 1.36.0"
+    assert Source.of([*metas, {**metas[0], "data_set": "a study"}]).data_set is None
     assert Source(modelled=True).sentence() == (
         "Modelled, not measured: no kubelet was involved."
     )

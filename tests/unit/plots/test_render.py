@@ -225,5 +225,5 @@ def test_shipped_data_are_enough(name: str) -> None:
 
     said = named(name).read(material).describe("en")
 
-    assert "Measured on kubelet v1." in said.caption
+    assert "Measured: cmhot study of 2026-11, Kubernetes 1." in said.caption
     assert not material.source.modelled

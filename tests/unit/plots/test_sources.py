@@ -41,6 +41,7 @@ def two(simulate_run: SimulateRun) -> tuple[Path, ...]:
         ("sync-frequency", ("few", "many")),
         ("phase", ("few", "many")),
         ("delay-distribution", ("few", "many", "cached")),
+        ("headline", ("few", "many")),
     ],
 )
 def test_the_source_is_what_is_drawn(
@@ -89,8 +90,8 @@ def test_a_kubelet_that_is_not_drawn_is_not_named(simulate_run: SimulateRun) -> 
 @pytest.mark.parametrize(
     "name",
     [
-        *("delay-distribution", "timeline", "sync-frequency", "collapse"),
-        *("change-detection", "fleet", "wrong-ways", "phase"),
+        *("headline", "delay-distribution", "timeline", "sync-frequency"),
+        *("collapse", "change-detection", "fleet", "wrong-ways", "phase"),
     ],
 )
 def test_an_invalid_run_is_not_drawn(
