@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tests.browser.opening import Opener
 
 PHONE, DESKTOP = 390, 1400
+HEIGHT = 844
+"""Of a phone, pixels."""
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +68,27 @@ def test_a_phone_gets_its_own_drawing(visit: Opener, page: Path) -> None:
     ]
 
     assert shown[0] > 1 > shown[1]
+
+
+@pytest.mark.parametrize("which", ["page", "comparison"])
+@pytest.mark.usefixtures("page", "comparison")
+def test_a_phone_shows_whole_tables(
+    request: pytest.FixtureRequest, visit: Opener, *, which: str
+) -> None:
+    """No number lies beside the screen, and no row is half as high as it."""
+    url = request.getfixturevalue(which).as_uri()
+
+    page = visit(url, width=PHONE, height=HEIGHT).page
+
+    rights, heights = (
+        page.locator(f"tbody {what}").evaluate_all(
+            "(those, side) => those.map(one => one.getBoundingClientRect()[side])", side
+        )
+        for what, side in (("td, tbody th", "right"), ("tr", "height"))
+    )
+    assert len(rights) > 50
+    assert max(rights) <= PHONE
+    assert max(heights) <= HEIGHT / 2
 
 
 def test_it_opens_where_nothing_else_is(
