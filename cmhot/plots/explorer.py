@@ -220,7 +220,8 @@ def _picture(prediction: Prediction) -> bytes:
     from matplotlib.figure import Figure  # noqa: PLC0415 - as where it is used
 
     with style():
-        figure = Figure(figsize=(7.0, 3.8), layout="none")
+        figure = Figure(figsize=(7.0, 3.8))
+        figure.set_layout_engine("none")  # the style's would take as long as drawing
         ax = figure.subplots(gridspec_kw=_MARGINS)
         what_if(prediction, measured_s=measured_at(prediction.setting), ax=ax)
         ax.set_title(str(prediction.setting), loc="left")

@@ -151,7 +151,7 @@ def change_table(run: Path, rng: random.Random) -> None:
 
 KINDS: tuple[Any, ...] = (
     *(1, 1.5, float("nan"), True, None, "x", b"\xff\x00", [1], [[None]], {"a": 1}),
-    *(np.datetime64("2026-01-01", "ns"), np.timedelta64(1, "s"), 2**63),
+    *(np.datetime64("2026-01-01", "ns"), np.timedelta64(1, "s"), np.uint64(2**63)),
 )
 """A value of each kind that Arrow has a type for."""
 
