@@ -504,7 +504,6 @@ def look(
     ("output", "state", "why"),
     [
         ("1..data\na\n", ContentState.FRESH, ""),
-        ("1..data\na\nb\n", ContentState.STALE, "it still has b, of which"),
         ("2..data\na\n", ContentState.STALE, "its files have other content"),
         ("..data\na\n", ContentState.STALE, "its files have other content"),
     ],
@@ -515,6 +514,28 @@ def test_a_shell_does_both_at_once(output: str, state: ContentState, why: str) -
 
     assert seen.state is state
     assert why in seen.why
+
+
+@pytest.mark.parametrize(
+    "old", ["x", "x\n", "..data\n", "..2026_11_30_09_59_00.1/\n", "a\n"]
+)
+def test_an_emptied_file_is_no_listing(old: str) -> None:
+    """What it held comes before the listing: the two are asked for apart."""
+    listing = "..2026_11_30_10_00_00.123/\n..data\na\n"
+    both, apart = said(f"{old}{old}{listing}"), said(old)
+
+    seen = look(mounting(ALL), both, apart, stored={"data": {"a": ""}}, at_once=True)
+
+    assert seen.state is ContentState.STALE
+
+
+def test_a_shell_that_sees_too_much_is_asked_again() -> None:
+    """It cannot tell a file's end from a name: the listing alone can."""
+    asked = said("1..data\na\nb\n"), said("1"), said("..data\na\nb\n")
+
+    seen = look(mounting(ALL), *asked, stored=A, at_once=True)
+
+    assert seen.why == "it still has b, of which no key is left"
 
 
 def test_a_listing_is_no_content() -> None:
