@@ -6,7 +6,12 @@ Nothing is fetched, neither while it is built nor by its pages.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import site_parts
 
 from cmhot import __version__
 
@@ -17,10 +22,13 @@ release = version = __version__
 language = "en-GB"
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
+    "site_parts",
 ]
+nb_execution_mode = "off"  # papermill has executed them (site_parts)
+nb_merge_streams = True
 exclude_patterns = ["headline"]
 if not Path(__file__).with_name("findings.md").exists():
     # they lead to the findings, which `make publish` writes
@@ -42,3 +50,6 @@ html_theme = "furo"
 html_title = f"cmhot {release}"
 html_copy_source = False
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_extra_path = [str(site_parts.SHOWN)]

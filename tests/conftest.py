@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import resource
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 HERE = Path(__file__).parent
+MOST_CPU_S = 180.0
+"""Of the documentation's build, seconds of a processor: it takes some 80, of them 70
+for figures and notebooks, which are kept until something changes; a busy machine takes
+longer by the clock, and says nothing about the build."""
+LONGEST_S = 1800.0
+"""By the clock, for a machine that is very busy."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,3 +50,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if folder_of(item) == "testbed":
             item.add_marker(pytest.mark.testbed)
     items.sort(key=lambda item: folder_of(item) == "testbed")
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the documentation as `make docs` does, with warnings as errors."""
+    out = tmp_path_factory.mktemp("docs")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    built = subprocess.run(
+        [
+            *(sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going"),
+            *("--quiet", "--builder", "html", "--doctree-dir", out / "doctrees"),
+            *(HERE.parent / "docs", out / "html"),
+        ],
+        cwd=HERE.parent,
+        capture_output=True,
+        text=True,
+        timeout=LONGEST_S,
+        check=False,
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert built.returncode == 0, built.stderr
+    took_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert took_s < MOST_CPU_S
+    return out / "html"

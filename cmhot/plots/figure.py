@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -424,11 +424,17 @@ def shipped_runs() -> tuple[Path, ...]:
     return tuple(sorted((FOLDER / "runs").iterdir()))
 
 
+@cache
+def _shipped_material() -> Material:
+    """Keep what follows from the shipped runs: figures share it."""
+    return Material(paths=shipped_runs())
+
+
 def shipped(name: str) -> Material:
     """Give the shipped material of a named figure, for when no other is given."""
     path = FOLDER / f"{name}.json"
     if not path.is_file():
-        return Material(paths=shipped_runs())
+        return _shipped_material()
     content = json.loads(path.read_bytes())
     source = content["source"]
     return Material(
