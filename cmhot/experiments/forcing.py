@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from functools import partial, wraps
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import pandas as pd
 
@@ -67,7 +67,7 @@ class RequestCounter:
         labels: Mapping[str, str],
         every_s: float = SAMPLE_EVERY_S,
     ) -> None:
-        self.requests = 0
+        self._calls: list[str] = []
         self.samples: list[ReadySample] = []
         self.clock = _SamplingClock(self.sample, cluster.clock, every_s)
         self._cluster, self._lock = cluster, threading.Lock()
@@ -83,11 +83,21 @@ class RequestCounter:
 
         @wraps(found)
         def counted(*args: object, **named: object) -> object:
-            with self._lock:
-                self.requests += 1
+            self._calls.append(name)
             return found(*args, **named)
 
         return counted
+
+    @property
+    def requests(self) -> int:
+        """So many were made."""
+        return len(self._calls)
+
+    def until(self, instant_s: float | None) -> Self:
+        """Count on, while requests are given up at an instant at latest."""
+        other = object.__new__(type(self))
+        other.__dict__ |= self.__dict__ | {"_cluster": self._cluster.until(instant_s)}
+        return other
 
     def sample(self) -> None:
         """See which pods are Ready."""

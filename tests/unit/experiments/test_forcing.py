@@ -89,10 +89,12 @@ def test_looks_are_not_counted(cluster: ModelCluster) -> None:
         labels = {"a": "b"}
         counter = RequestCounter(cluster, namespace=stage.namespace, labels=labels)
         counter.get(NAMESPACE, stage.namespace)
+        limited = counter.until(60.0)  # as `refresh` asks for
+        limited.get(NAMESPACE, stage.namespace)
         # each look takes a request of 5 ms of the second
-        counter.clock.sleep(1.0)
+        limited.clock.sleep(1.0)
 
-    assert counter.requests == 1
+    assert counter.requests == 2
     assert len(counter.samples) == 5
 
 
