@@ -450,7 +450,7 @@ class _Environment:
             if not one.optional:
                 self._block(f"{reference} does not exist")
         else:
-            for key, value in _texts(stored).items():
+            for key, value in texts_of(stored).items():
                 if self.names.fullmatch(f"{one.name}{key}"):
                     self._set(f"{one.name}{key}", Given(value, reference, key))
 
@@ -468,7 +468,7 @@ class _Environment:
             if one.optional:
                 self.is_whole = False
             self._set(one.name, Given(None, reference, key))
-        elif key in (texts := _texts(stored)):
+        elif key in (texts := texts_of(stored)):
             self._set(one.name, Given(texts[key], reference, key))
         elif not one.optional:
             is_missing = stored is Absent.MISSING
@@ -488,7 +488,7 @@ class _Environment:
         return None if value is None else str(value).encode()
 
 
-def _texts(stored: Object | Absent) -> dict[str, bytes]:
+def texts_of(stored: Object | Absent) -> dict[str, bytes]:
     """Give the keys that become variables: no ``binaryData``."""
     if isinstance(stored, Absent):
         return {}

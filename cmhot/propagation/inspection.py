@@ -27,6 +27,7 @@ from cmhot.kubelet.view import (
     absolute,
     content_of,
     read_environ,
+    texts_of,
     view_of,
 )
 from cmhot.propagation.remedies import PUT_BACK, REPLACE
@@ -319,9 +320,9 @@ class _Expected:
 def _expected(part: ContainerUses, reference: Reference, objects: Objects) -> _Expected:
     """Ask the view of the container, of the parts alone that concern the object."""
     stored = objects(reference)
-    content = content_of(stored)
-    spec, own = part.pod["spec"], dict(_spec(part))
     is_environment = part.uses[0].way.is_environment
+    content = texts_of(stored) if is_environment else content_of(stored)
+    spec, own = part.pod["spec"], dict(_spec(part))
     mounts = own.pop("volumeMounts", None) or ()
     if not is_environment:
         paths = {use.where for use in part.uses}

@@ -891,3 +891,14 @@ def test_files_beside_an_unknown_source_are_not_said_to_be_its() -> None:
     )
 
     assert (alone.state, more.state) == (ContentState.FRESH, ContentState.UNREADABLE)
+
+
+def test_a_key_that_became_binary_is_gone_from_the_environment() -> None:
+    """No variable is made of ``binaryData``; the process keeps what the text gave."""
+    ref = {"name": "m", "key": "mode", "optional": True}
+    env = [{"name": "MODE", "valueFrom": {"configMapKeyRef": ref}}]
+    stored = {"data": {}, "binaryData": {"mode": "eA=="}}
+
+    kept = look(with_variables(env=env), said("MODE=x\0"), stored=stored)
+
+    assert kept.state is ContentState.STALE
