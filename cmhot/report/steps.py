@@ -43,7 +43,7 @@ class Profile(NamedTuple):
     """Probe pods per setting."""
     pods_at_default: int
     """Probe pods where `syncFrequency` is the kubelet's default, on a testbed that has
-    the memory: 80 make the 95 % interval of the 99 % point 2 s wide in 4 minutes."""
+    the memory: 80 left the 95 % interval of the 99 % point 2.04 s wide in 4 minutes."""
     total_s: float
     """How long collecting is to take in all, in seconds, once the probes run:
     the rest after burn-in and drain is the measuring window."""
