@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 import cmhot
 from cmhot.cli import cli
+from cmhot.collector import preflight
 from studies import headline
 
 if TYPE_CHECKING:
@@ -103,9 +104,8 @@ def test_commands_for_a_cluster_work_as_written(
     """But for the cluster, which is the model, with an application that is changed."""
     monkeypatch.chdir(tmp_path)
     cluster = cmhot.connect("model")
-    monkeypatch.setattr(
-        sys.modules[cmhot.connect.__module__], "connect", lambda *_, **__: cluster
-    )
+    for module in (sys.modules[cmhot.connect.__module__], preflight):
+        monkeypatch.setattr(module, "connect", lambda *_, **__: cluster)
     for data in ("1", "2"):
         Path("app.yaml").write_text(APPLICATION.format(data=data))
         made = ["apply", "-f", "app.yaml", "--target", "model", "-n", "shop"]

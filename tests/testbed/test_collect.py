@@ -301,9 +301,7 @@ def test_a_missing_configmap_is_named(
     ask: Callable[[Cluster, str], object], cluster: Cluster, namespace: str
 ) -> None:
     """A ConfigMap that does not exist is an error of use that names it."""
-    with pytest.raises(
-        NotFoundError, match='"none" not found; check the name'
-    ) as error:
+    with pytest.raises(NotFoundError, match=r"none.*check the name") as error:
         ask(cluster, namespace)
 
     assert error.value.exit_code == 2
