@@ -260,7 +260,7 @@ class Bench:
         dry_run = ("--method", "rollout", "--dry-run")
         return {
             "--dry-run": self.asked("refresh", workload, *dry_run),
-            "explain": self.asked("explain", workload),
+            "explain": self.asked("explain", f"configmap/{NAME}"),
             "wait": self.asked("wait", f"configmap/{NAME}"),
         }
 
