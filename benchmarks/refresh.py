@@ -12,13 +12,13 @@ at the acknowledgement starts one of two commands, in random order:
 The two are compared pair by pair, so that what else the machine does hits both.
 
 Besides: what ``refresh --dry-run``, ``explain`` and ``wait`` of what has landed take as
-whole processes, and how long after the last file is new a ``wait`` that was already
-looking says so. `kubectl annotate` is what makes the files new there.
+whole processes. How soon ``wait`` notices the last pod, `benchmarks.wait` measures.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import shutil
@@ -49,6 +49,7 @@ from cmhot.propagation.changes import patch
 from cmhot.propagation.workload import is_rolled_out
 
 if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Sequence
     from pathlib import Path
 
     from cmhot.cluster.port import Cluster
@@ -273,20 +274,36 @@ class Bench:
             found.append((ended_s - begun_s, cpu_s))
         return found
 
-    def notice(self) -> float:
-        """Give the seconds from the last file's renewal to the end of `wait`."""
-        found, _ = self.cluster.list(POD, namespace=self.namespace)
-        uids = {one["metadata"]["uid"] for one in found}
-        self.update()
-        waiting = self.start(self.questions()["wait"])
-        CLOCK.sleep(REST_S)
-        self.run(self.commands("annotate")["kubectl"])
-        status = waiting.wait(timeout=LATE_S)
-        ended_ns = CLOCK.utc_ns()
-        if status != 0:
-            msg = f"wait ended with {status}"
-            raise RuntimeError(msg)
-        return (ended_ns - max(self.published(uids))) / NS_PER_S
+
+@contextlib.contextmanager
+def deployments(
+    setting: str, name: str, pods: Sequence[int] | None, *, keep: bool = False
+) -> Iterator[Iterator[Bench]]:
+    """Start a testbed of one node; give a Deployment of each size in turn."""
+    wanted = layout.make_spec([parse_setting(setting)], name=name)
+    lifecycle.up(wanted)
+    try:
+        node = wanted.nodes[0].name
+        with contextlib.closing(_deployed(node, name, pods or [10, 50])) as benches:
+            yield benches  # an error takes the namespace away before the testbed
+    finally:
+        if not keep:
+            lifecycle.down(name)
+
+
+def _deployed(node: str, name: str, sizes: Sequence[int]) -> Generator[Bench]:
+    cluster, home = connect(f"testbed:{name}"), layout.home(name)
+    volumes = home.run / node / "kubelet" / "pods"
+    for pods in sizes:
+        with fresh_namespace(
+            cluster, "bench", gone_within_s=NAMESPACE_GONE_S
+        ) as namespace:
+            for manifest in manifests(pods):
+                cluster.apply(manifest, namespace=namespace)
+            await_ready(cluster, namespace, count=pods, deadline_s=READY_S)
+            yield Bench(
+                cluster, namespace, home.kubeconfig, f"cmhot-{name}", volumes, pods
+            )
 
 
 def compared(
@@ -324,58 +341,34 @@ def main() -> int:
         print("kubectl is not installed: there is nothing to compare with")
         return 2
     random.seed(chosen.seed)
-    wanted = layout.make_spec([parse_setting("sync=60s")], name=BED)
-    lifecycle.up(wanted)
     results: list[Result] = []
     trials: dict[str, Any] = {}
     load = os.getloadavg()
-    try:
-        cluster = connect(f"testbed:{BED}")
-        home = layout.home(BED)
-        volumes = home.run / wanted.nodes[0].name / "kubelet" / "pods"
-        for pods in chosen.pods or [10, 50]:
-            with fresh_namespace(
-                cluster, "bench", gone_within_s=NAMESPACE_GONE_S
-            ) as namespace:
-                for manifest in manifests(pods):
-                    cluster.apply(manifest, namespace=namespace)
-                await_ready(cluster, namespace, count=pods, deadline_s=READY_S)
-                bench = Bench(
-                    cluster, namespace, home.kubeconfig, f"cmhot-{BED}", volumes, pods
-                )
-                for command in bench.questions().values():
-                    bench.ask(command, 2)  # makes the bytecode
-                bench.touch("cmhot")
-                for method, number, ratio in (
-                    ("annotate", chosen.trials, ANNOTATE_RATIO),
-                    ("rollout", chosen.rollouts, ROLLOUT_RATIO),
-                ):
-                    if not number:
-                        continue
-                    found = bench.measure(method, number)
-                    results += compared(method, pods, found, ratio)
-                    trials[f"{method}, {pods} pods"] = {
-                        who: [[t.last_s, t.done_s, t.cpu_s] for t in some]
-                        for who, some in found.items()
-                    }
-                for name, command in bench.questions().items():
-                    title = f"{name}, {pods} pods"
-                    walls, cpus = zip(*bench.ask(command, chosen.trials), strict=True)
-                    results += [
-                        Result(title, statistics.median(walls), "s", PLAN_S),
-                        Result(
-                            f"{title}, CPU", statistics.median(cpus), "s", PLAN_CPU_S
-                        ),
-                    ]
-                late = sorted(bench.notice() for _ in range(chosen.trials))
-                title = f"wait, {pods} pods: after the last file"
+    with deployments("sync=60s", BED, chosen.pods, keep=chosen.keep) as benches:
+        for bench in benches:
+            pods = bench.pods
+            for command in bench.questions().values():
+                bench.ask(command, 2)  # makes the bytecode
+            bench.touch("cmhot")
+            for method, number, ratio in (
+                ("annotate", chosen.trials, ANNOTATE_RATIO),
+                ("rollout", chosen.rollouts, ROLLOUT_RATIO),
+            ):
+                if not number:
+                    continue
+                found = bench.measure(method, number)
+                results += compared(method, pods, found, ratio)
+                trials[f"{method}, {pods} pods"] = {
+                    who: [[t.last_s, t.done_s, t.cpu_s] for t in some]
+                    for who, some in found.items()
+                }
+            for name, command in bench.questions().items():
+                title = f"{name}, {pods} pods"
+                walls, cpus = zip(*bench.ask(command, chosen.trials), strict=True)
                 results += [
-                    Result(title, statistics.median(late), "s", AFTER_S),
-                    Result(f"{title}, the latest", late[-1], "s"),
+                    Result(title, statistics.median(walls), "s", PLAN_S),
+                    Result(f"{title}, CPU", statistics.median(cpus), "s", PLAN_CPU_S),
                 ]
-    finally:
-        if not chosen.keep:
-            lifecycle.down(BED)
     more = {"load_before": load, "load_after": os.getloadavg(), "trials": trials}
     return 0 if publish("refresh", results, **more) else 1
 
