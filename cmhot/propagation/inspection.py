@@ -54,6 +54,8 @@ _BOTH = 'cat "$@" && ls -Ap "$0"'
 """Reads files, and lists a folder behind them."""
 _WRITTEN_AT = re.compile(r"\.\.\d{4}(_\d\d){5}\.\d+/")
 """The folder to which ``..data`` points (pkg/volume/util/atomic_writer.go)."""
+_OWN_ENTRIES = 2
+"""Of the kubelet in a volume: ``..data``, and that folder."""
 FILES_AT_ONCE = 100
 """Paths on one command line."""
 BYTES_AT_ONCE = 8 * 2**20
@@ -439,14 +441,13 @@ def _files(run: Run, wanted: _Expected, root: str) -> Inspection:
         found = _without_others(run, wanted, root)
     if found.state is ContentState.FRESH and wanted.is_older:
         found = _as_other_sources(run, wanted, root)
-    if found.state is ContentState.FRESH and wanted.is_older:
-        for mount, folder in wanted.folders.items():
-            if folder.emptied:
-                why = (
-                    f"its subPath at {mount} is a folder, and the object was changed "
-                    "after its start: the next sync may empty it"
-                )
-                return Inspection(ContentState.UNREADABLE, why, REPLACE)
+        emptied = [mount for mount, one in wanted.folders.items() if one.emptied]
+        if found.state is ContentState.FRESH and emptied:
+            why = (
+                f"its subPath at {emptied[0]} is a folder, and the object was changed "
+                "after its start: the next sync may empty it"
+            )
+            return Inspection(ContentState.UNREADABLE, why, REPLACE)
     by_itself = [why for why in blocked if why.startswith(f"{wanted.reference} ")]
     is_unread = found.state in {ContentState.PENDING, ContentState.UNREADABLE}
     if is_unread or not (by_itself or (blocked and found.state is ContentState.STALE)):
@@ -501,12 +502,11 @@ def _both(run: Run, wanted: _Expected, root: str) -> Inspection | None:
         return Inspection(ContentState.STALE, "its files have other content")
     # longer files give the rest of theirs before the listing: it must be one alone
     lines = answer.output[len(content) :].decode(errors="replace").splitlines()
-    own = ["..data" if _WRITTEN_AT.fullmatch(line) else line for line in lines]
-    names = sorted(line for line in own if line != "..data")
-    is_listing = len(own) - len(names) <= len(("..data", "what it points to"))
-    if not is_listing or names != sorted(wanted.folders[folder].listing()):
-        return None
-    return Inspection(ContentState.FRESH)
+    names = [one for one in lines if one != "..data" and not _WRITTEN_AT.fullmatch(one)]
+    is_alone = len(lines) - len(names) <= _OWN_ENTRIES
+    if is_alone and sorted(names) == sorted(wanted.folders[folder].listing()):
+        return Inspection(ContentState.FRESH)
+    return None
 
 
 def _same_files(run: Run, wanted: _Expected, root: str) -> Inspection:
