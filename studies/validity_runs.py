@@ -32,6 +32,7 @@ from cmhot.runs.rundir import read_meta
 from studies import costs
 from studies.editions import node_option
 from studies.fault_runs import KUBELET, pids
+from studies.fronts import Front
 from studies.study import set_aside
 from studies.validity import PARTS, SEED, WINDOW_S
 
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from cmhot.cluster.port import Cluster
-    from cmhot.kubelet.uses import Kind
     from studies.validity import Condition
 
 LABEL = "cmhot.dev/condition"
@@ -49,7 +49,7 @@ FIRST_PORT = 7000
 """Of the connections that are answered late, inside the testbed's network."""
 
 
-class Loaded:
+class Loaded(Front):
     """A cluster in which a collection's objects are made to a condition on the way.
 
     Parameters
@@ -70,11 +70,17 @@ class Loaded:
         begun: Callable[[], None],
         ended: Callable[[], None],
     ) -> None:
-        self._cluster, self._condition = cluster, condition
+        super().__init__(cluster)
+        self._condition = condition
         self._due = [ended, begun]
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the real one has
-        return getattr(self._cluster, name)
+    def passing(self, verb: str, resource: str, name: str | None) -> None:  # noqa: ARG002
+        """Say when the first number is written, and what was written is deleted."""
+        is_written = (verb, resource) == ("patch", CONFIG_MAP.plural)
+        if is_written and len(self._due) == 2:  # noqa: PLR2004 - neither was
+            self._due.pop()()
+        if verb == "delete" and len(self._due) == 1:
+            self._due.pop()()
 
     def apply(
         self, manifest: Mapping[str, Any], *, namespace: str | None = None
@@ -90,36 +96,10 @@ class Loaded:
                     "metadata": {"name": name, "labels": dict(MANAGED_BY)},
                     "data": {"key": "value"},
                 }
-                self._cluster.apply(more, namespace=namespace)
+                self.inner.apply(more, namespace=namespace)
         elif made["kind"] == "Deployment":
             mount_more(made["spec"]["template"]["spec"], self._condition)
-        return self._cluster.apply(made, namespace=namespace)
-
-    def patch(
-        self,
-        kind: Kind,
-        name: str,
-        body: Mapping[str, Any],
-        *,
-        namespace: str | None = None,
-    ) -> dict[str, Any]:
-        """Write a number, or something else."""
-        if kind == CONFIG_MAP and len(self._due) == 2:  # noqa: PLR2004 - neither was
-            self._due.pop()()
-        return self._cluster.patch(kind, name, body, namespace=namespace)
-
-    def delete(
-        self,
-        kind: Kind,
-        name: str,
-        *,
-        namespace: str | None = None,
-        uid: str | None = None,
-    ) -> None:
-        """Delete an object."""
-        if len(self._due) == 1:
-            self._due.pop()()
-        self._cluster.delete(kind, name, namespace=namespace, uid=uid)
+        return self.inner.apply(made, namespace=namespace)
 
 
 def ballast(condition: Condition) -> dict[str, str]:
