@@ -82,7 +82,7 @@ def status(name: str, as_json: bool) -> None:
     """Say what runs; exit code 1 when it is not running."""
     from cmhot.cluster.testbed import lifecycle
 
-    found = lifecycle.status(name)
+    found = lifecycle.status(name, asked=["status", "--name", name])
     _show(found, as_json=as_json)
     if not found.running:
         raise click.exceptions.Exit(1)
@@ -110,7 +110,7 @@ def kubeconfig(name: str) -> None:
     """
     from cmhot.cluster.testbed import lifecycle
 
-    found = lifecycle.status(name)
+    found = lifecycle.status(name, asked=["kubeconfig", "--name", name])
     if found.kubeconfig is None:
         raise lifecycle.not_running(name)
     click.echo(found.kubeconfig)

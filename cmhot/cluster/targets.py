@@ -34,6 +34,8 @@ def connect(target: str | None) -> Cluster:
     UsageError
         For any other name, none at all, a kubeconfig that cannot be used,
         or a testbed that is not running.
+    HostError
+        The state of a testbed is root's, or damaged.
     """
     kind, _, name = (target or "").partition(":")
     if kind == "model" and not name:
@@ -67,11 +69,15 @@ def _connect_testbed(name: str) -> Cluster:
             "or model for modelled numbers)"
         )
         raise UsageError(msg)
-    return client.connect(
-        target="testbed" if name == "default" else f"testbed:{name}",
-        context=None,
-        kubeconfig=status.kubeconfig,
-        sources=status.sources,
-        local_image=IMAGE_NAME,
-        direct=True,
-    )
+    assert status.kubeconfig is not None, "it runs"  # noqa: S101
+    try:
+        return client.connect(
+            target="testbed" if name == "default" else f"testbed:{name}",
+            context=None,
+            kubeconfig=status.kubeconfig,
+            sources=status.sources,
+            local_image=IMAGE_NAME,
+            direct=True,
+        )
+    except UsageError as error:
+        raise lifecycle.damaged(name, status.kubeconfig) from error

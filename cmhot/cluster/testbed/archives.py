@@ -115,14 +115,16 @@ def load(
     TestbedError
         A node did not take an image.
     """
-    found = status(name)
+    asked = ["load", "--name", name]
+    asked += [option for node in nodes for option in ("--node", node)]
+    asked += ["--as", image_name] if image_name else []
+    asked += [str(path.absolute())]
+    found = status(name, asked=asked)
     if not found.running:
         raise not_running(name)
     chosen = _chosen(found, nodes)
     if os.geteuid() != 0:
-        asked = [option for node in nodes for option in ("--node", node)]
-        asked += ["--as", image_name] if image_name else []
-        again = as_root("testbed", "load", "--name", name, *asked, str(path.absolute()))
+        again = as_root("testbed", *asked)
         msg = f"the nodes of testbed {name!r} are root's: run `{again}`"
         raise HostError(msg)
     loaded: list[str] = []

@@ -37,6 +37,7 @@ from cmhot.cluster.testbed.status import (
     Api,
     Status,
     cgroup_of,
+    damaged,
     first_process,
     is_ready,
     is_running,
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Status",
+    "damaged",
     "down",
     "expected_start_s",
     "log_files",
@@ -125,7 +127,7 @@ def up(
             except BaseException:
                 _clear(home, spec.name, clock=clock)
                 raise
-    return status(spec.name)
+    return status(spec.name, asked=asked)
 
 
 def _runs_already(spec: TestbedSpec, home: Home, *, report: Report) -> bool:

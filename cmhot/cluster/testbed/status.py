@@ -23,7 +23,7 @@ from cmhot.errors import HostError, UsageError
 from cmhot.kubelet.settings import Setting, Strategy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator, Sequence
 
     from cmhot.clock import Clock
     from cmhot.cluster.testbed.layout import TestbedSpec
@@ -82,36 +82,52 @@ class Status:
         }
 
 
-def status(name: str = "default") -> Status:
-    """Report which programs and nodes run."""
+def status(name: str = "default", *, asked: Sequence[str] = ()) -> Status:
+    """Report which programs and nodes run.
+
+    `asked` are the arguments of ``cmhot testbed`` that root would repeat.
+
+    Raises
+    ------
+    HostError
+        Its state is root's, or damaged.
+    """
     layout.check_name(name)
     home = layout.home(name)
-    with state_kept(home, "status", "--name", name):
+    with state_kept(home, *asked):
         record = read_record(home)
     if record is None or not is_running(home):
         return Status(name=name, running=False)
     # one that runs may have been started by an earlier cmhot
     port = record.get("api_port", layout.EARLIER_API_PORT)
-    with state_kept(home, "status", "--name", name):
-        api = Api(record["api_address"], port, folder=home.client)
-    ready = {node["metadata"]["name"]: is_ready(node) for node in api.nodes()}
+    with state_kept(home, *asked):
+        try:
+            api = Api(record["api_address"], port, folder=home.client)
+        except (FileNotFoundError, ssl.SSLError) as error:
+            raise damaged(name, home.client) from error
+    ready = {node["metadata"]["name"] for node in api.nodes() if is_ready(node)}
     return Status(
         name=name,
         running=True,
         kubernetes=record["spec"]["kubernetes"],
         kubeconfig=home.kubeconfig,
-        nodes=tuple(
-            NodeStatus(
-                name=node["name"],
-                ready=ready.get(node["name"], False),
-                setting=Setting(
-                    node["sync_frequency_s"], Strategy(node["strategy"]), node["ttl_s"]
-                ),
-                kubelet=node.get("kubelet", record["spec"]["kubernetes"]),
-            )
-            for node in record["spec"]["nodes"]
-        ),
+        nodes=_nodes(record, ready),
         sources=record["sources"],
+    )
+
+
+def _nodes(record: dict[str, Any], ready: Container[str]) -> tuple[NodeStatus, ...]:
+    """Make the nodes of a record, of which some are ready."""
+    return tuple(
+        NodeStatus(
+            name=node["name"],
+            ready=node["name"] in ready,
+            setting=Setting(
+                node["sync_frequency_s"], Strategy(node["strategy"]), node["ttl_s"]
+            ),
+            kubelet=node.get("kubelet", record["spec"]["kubernetes"]),
+        )
+        for node in record["spec"]["nodes"]
     )
 
 
@@ -119,7 +135,8 @@ def status(name: str = "default") -> Status:
 def state_kept(home: layout.Home, *arguments: str) -> Iterator[None]:
     """Say in a sentence why the state of a testbed cannot be read or written.
 
-    `arguments` are those of ``cmhot testbed`` that root would repeat.
+    `arguments` are those of ``cmhot testbed`` that root would repeat; none: it was
+    another command.
     """
     try:
         yield
@@ -127,8 +144,10 @@ def state_kept(home: layout.Home, *arguments: str) -> Iterator[None]:
         place = error.filename or home.folder
         what = f"{place}: {error.strerror or error}"
         if isinstance(error, PermissionError) and os.geteuid() != 0:
-            again = as_root("testbed", *arguments)
-            msg = f"testbed {home.folder.name!r} is root's ({what}): run `{again}`"
+            again = f"run `{as_root('testbed', *arguments)}`"
+            if not arguments:
+                again = f"run this as root, `{as_root()} …`"
+            msg = f"testbed {home.folder.name!r} is root's ({what}): {again}"
         elif Path(place) in home.folder.parents or home.folder in Path(place).parents:
             msg = (
                 f"the state of testbeds cannot be kept ({what}): name a folder that "
@@ -145,13 +164,27 @@ def not_running(name: str) -> UsageError:
     return UsageError(f"testbed {name!r} is not running: start it with `{start}`")
 
 
+def damaged(name: str, path: Path) -> HostError:
+    """Make the error that a testbed runs, and a file to reach it by is of no use."""
+    return HostError(
+        f"{path} of testbed {name!r} is missing or damaged: take the testbed away with "
+        f"`cmhot testbed down --name {name}`, and start it again"
+    )
+
+
 def read_record(home: layout.Home) -> dict[str, Any] | None:
-    """Return the record of the start; None unless it was completed."""
+    """Return the record of the start; None unless it was completed.
+
+    One that is damaged is as good as none: then `up` begins anew.
+    """
     try:
         record: dict[str, Any] = json.loads(home.record.read_text())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+        is_whole = _nodes(record, ()) and {"api_address", "sources"} <= record.keys()
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    return record
+    except (ValueError, TypeError, LookupError, RecursionError, UsageError):
+        return None
+    return record if is_whole else None
 
 
 def spec_record(spec: TestbedSpec) -> dict[str, Any]:

@@ -333,10 +333,12 @@ def test_load_needs_a_testbed_its_nodes_and_root(
 ) -> None:
     """Each that is missing is a sentence, and the last has the command to paste."""
     path = tmp_path / "my web.tar"
-    monkeypatch.setattr(archives, "status", lambda _: of_two_nodes(running=False))
+    monkeypatch.setattr(
+        archives, "status", lambda *_, **__: of_two_nodes(running=False)
+    )
     with pytest.raises(UsageError, match="not running: start it"):
         archives.load(path)
-    monkeypatch.setattr(archives, "status", lambda _: of_two_nodes(running=True))
+    monkeypatch.setattr(archives, "status", lambda *_, **__: of_two_nodes(running=True))
     with pytest.raises(UsageError, match="no node 'c': choose a, b"):
         archives.load(path, nodes=["c"])
     monkeypatch.setattr(os, "geteuid", lambda: 1000)

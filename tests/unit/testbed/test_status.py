@@ -7,15 +7,24 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cmhot.clock import VirtualClock
+from cmhot.cluster.targets import connect
 from cmhot.cluster.testbed import host, layout, status
 from cmhot.cluster.testbed.layout import Home
-from cmhot.errors import HostError
+from cmhot.errors import HostError, UsageError
 
 HOME = Home(Path("/state/testbed/x"))
+WHOLE: dict[str, Any] = {
+    "spec": status.spec_record(layout.make_spec(name="x")),
+    "cgroup": "cmhot-x",
+    "api_address": "127.0.0.1",
+    "sources": {},
+}
+NODE: dict[str, Any] = WHOLE["spec"]["nodes"][0]
 
 
 def members(monkeypatch: pytest.MonkeyPatch, *scans: set[int]) -> None:
@@ -54,9 +63,7 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     home = layout.home("x")
     home.run.mkdir(parents=True)
     home.client.mkdir()
-    spec = status.spec_record(layout.make_spec(name="x"))
-    record = {"spec": spec, "cgroup": "cmhot-x", "api_address": "", "sources": {}}
-    home.record.write_text(json.dumps(record))
+    home.record.write_text(json.dumps(WHOLE))
     return home
 
 
@@ -110,8 +117,79 @@ def test_a_testbed_of_root_itself_says_so(
 
     monkeypatch.setattr(status, what, refuse)
 
-    with pytest.raises(HostError, match=r"run `sudo .* testbed status --name x`"):
-        status.status("x")
+    with pytest.raises(HostError, match=r"run `sudo .* testbed logs --name x`"):
+        status.status("x", asked=["logs", "--name", "x"])
+    with pytest.raises(HostError, match=r"run this as root, `sudo .* -m cmhot …`"):
+        connect("testbed:x")
+
+
+def without(content: dict[str, Any], key: str) -> dict[str, Any]:
+    """Leave out a key."""
+    return {name: value for name, value in content.items() if name != key}
+
+
+def of_node(node: object) -> str:
+    """Write a record with that node."""
+    return json.dumps(WHOLE | {"spec": {"kubernetes": "v1.37.1", "nodes": [node]}})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "null", "[]", "7", "{", "\x00", "[" * 100_000),
+        *(
+            json.dumps(without(WHOLE, key))
+            for key in ("spec", "api_address", "sources")
+        ),
+        json.dumps(WHOLE | {"spec": {"nodes": []}}),
+        json.dumps(WHOLE | {"spec": without(WHOLE["spec"], "kubernetes")}),
+        *(of_node(without(NODE, key)) for key in NODE),
+        of_node(NODE | {"strategy": "Psychic"}),
+        of_node(NODE | {"sync_frequency_s": 0}),
+        of_node("n"),
+    ],
+)
+def test_a_damaged_record_is_none(
+    own_home: Home, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    """What is said starts the testbed anew."""
+    members(monkeypatch, {2**22 + 1})
+    own_home.record.write_text(content)
+
+    assert not status.status("x").running
+    with pytest.raises(UsageError, match=r"is not running: start it with `.*--name x`"):
+        connect("testbed:x")
+
+
+@pytest.mark.parametrize("content", [None, "", "-----BEGIN CERTIFICATE-----\nAAAA"])
+def test_damaged_certificates_are_told(
+    own_home: Home, monkeypatch: pytest.MonkeyPatch, content: str | None
+) -> None:
+    """It runs, and cannot be asked: the file is named, and what helps."""
+    members(monkeypatch, {2**22 + 1})
+    for name in status.CLIENT_FILES if content is not None else ():
+        (own_home.client / name).write_text(content or "")
+
+    for ask in (status.status, lambda name: connect(f"testbed:{name}")):
+        with pytest.raises(HostError, match=r"client of .* `cmhot testbed down --name"):
+            ask("x")
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[]", "a: [", "apiVersion: v1\n"])
+def test_a_damaged_kubeconfig_is_told(
+    own_home: Home, monkeypatch: pytest.MonkeyPatch, content: str | None
+) -> None:
+    """KUBECONFIG, which other kubeconfigs are looked for in, does not help here."""
+    members(monkeypatch, {2**22 + 1})
+    monkeypatch.setattr(status.Api, "__init__", lambda *_, **__: None)
+    monkeypatch.setattr(status.Api, "nodes", lambda _: [])
+    if content is not None:
+        own_home.kubeconfig.write_text(content)
+
+    assert status.status("x").running
+    with pytest.raises(HostError, match=r"kubeconfig of .* damaged: .*`cmhot") as found:
+        connect("testbed:x")
+    assert "KUBECONFIG" not in str(found.value)
 
 
 @pytest.mark.parametrize(
