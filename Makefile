@@ -47,7 +47,7 @@ docs: $(READY)  ## the documentation as a site, build/docs/html; a warning is an
 	@echo build/docs/html/index.html
 
 test: $(READY)  ## everything: unit, real testbed, notebooks, wheel
-	@tools/system-packages testbed browser fonts
+	@tools/system-packages testbed kubectl browser fonts
 	@$(RUN) pytest
 
 unit: $(READY)  ## the unit tests alone, a few minutes

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,6 +81,15 @@ def _may_skip(request: pytest.FixtureRequest) -> None:
     reason = excuse(request.config)
     if reason is not None:
         pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def kubectl(_may_skip: None) -> str:
+    """Find kubectl, for tests that paste what people would."""
+    found = shutil.which("kubectl")
+    if found is None:
+        pytest.fail("no kubectl here: `tools/system-packages kubectl` installs it")
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ import io
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -88,7 +87,7 @@ def application(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl here")
+@pytest.mark.usefixtures("kubectl")
 def test_the_guide_brings_an_application(application: Path, own_name: str) -> None:
     """Its commands, as they stand there: up, load, apply, explain, wait, refresh."""
     commands = "".join(blocks(""))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -41,9 +40,7 @@ if TYPE_CHECKING:
     from cmhot.propagation.wait import Waited
 
 Object = dict[str, Any]
-pytestmark = pytest.mark.skipif(
-    shutil.which("kubectl") is None, reason="there is no kubectl here"
-)
+pytestmark = pytest.mark.usefixtures("kubectl")
 AT_ONCE = 6
 READY_S = 90.0
 SOON_S = 1.0
