@@ -261,6 +261,8 @@ def refresh(
     acted_s: float | None = None
     verified: tuple[Waited, ...] = ()
     if not dry_run:
+        for warning in work.warnings:  # while it may still be called off
+            tell(warning)
         acted_s, verified = _act(work, plan, configmap, rate_per_s)
     return Refreshed(
         owner=work.owner,
@@ -362,6 +364,10 @@ def _plan_touches(
         )
         raise UsageError(msg)
     refuse_blocked(work, state.found["spec"]["template"], starts=False)
+    if kept := _kept(work, plan):
+        work.warnings.append(
+            f"a touch renews volumes alone, and not {', '.join(kept)}: {instead}"
+        )
     older = [one for one in by_init if not are_newer(plan.pods, [work.stored(one)])]
     work.unseen += [
         f"what init containers of {owner} have read of {one} is not looked at, and no "
@@ -370,6 +376,17 @@ def _plan_touches(
     ]
     number = f"{len(plan.targets)} of {number_of(len(plan.pods), 'pod')}"
     plan.steps = [f"touch {number}, and again those that still have the old content"]
+
+
+def _kept(work: WorkloadRefresh, plan: _Plan) -> dict[str, None]:
+    """Name what running containers keep as it was before the last change, once each."""
+    return {
+        f"{use.way} {use.key_or_path} of container {use.container}": None
+        for one in plan.looked_at
+        if not are_newer(plan.pods, [work.stored(one)])
+        for use in uses_of(plan.state.found["spec"]["template"], one)
+        if use.way.is_fixed and use.role is not Role.INIT
+    }
 
 
 def _plan_restarts(work: WorkloadRefresh, plan: _Plan, *, is_meant: bool) -> None:

@@ -330,6 +330,32 @@ def test_what_no_sync_brings_is_in_the_verdict() -> None:
     assert "NOT verified after 0.3 s" in done.to_text()  # it is not waited for
 
 
+def test_what_no_sync_brings_is_told_before_the_touch() -> None:
+    """At the same price, and not where all pods have started since the change."""
+    living = Living(env=True)
+    living.deploy(2)
+    asked = living.asked.total()
+    without = Living()
+    without.deploy(2)
+    refresh(without, "deployment/web", method="annotate", dry_run=True)
+    said: list[str] = []
+
+    planned = refresh(living, "deployment/web", method="annotate", dry_run=True)
+    asked = living.asked.total() - asked
+    refresh(living, "deployment/web", method="annotate", tell=said.append)
+
+    (only,) = planned.warnings
+    assert "renews volumes alone, and not env A of container c: use --method" in only
+    assert said[0] == only
+    assert said[1] == "touched 2 pods"
+    assert asked == without.asked.total()
+    living.update("2")
+    living.clock.sleep(5)
+    refresh(living, "deployment/web", method="rollout")
+    again = refresh(living, "deployment/web", method="annotate", dry_run=True)
+    assert again.warnings == ()
+
+
 def test_each_pod_is_looked_into_once(living: Hindered) -> None:
     """What is fresh is not read twice, and nothing is asked that does not matter."""
     living.update("2")
