@@ -70,7 +70,7 @@ def _read(material: Material) -> Subject:
         rows = material.delays
     else:
         summary = _of_what_is_in(rows, summary)
-    return _subject(rows, summary, material.source)
+    return _subject(rows, summary, material.source_of(rows))
 
 
 def _read_headline(material: Material) -> Subject:
@@ -84,8 +84,7 @@ def _read_headline(material: Material) -> Subject:
         msg = "headline needs a pod that mounts the ConfigMap and saw an update"
         raise UsageError(msg)
     rows = pd.concat(drawn, ignore_index=True)
-    source = material.source_of(rows) if given is None else material.source
-    return _subject(rows, _of_what_is_in(rows, summary), source)
+    return _subject(rows, _of_what_is_in(rows, summary), material.source_of(rows))
 
 
 def _subject(rows: pd.DataFrame, summary: Summary, source: Source) -> Subject:
@@ -371,17 +370,12 @@ _WORDS = {
     "caption": Pair(
         "Share of pods that have the update, against the time since the API server "
         "acknowledged it; shaded: 95 % confidence; dashed: the law. {names}; "
-        "{n_delays:,} delays in {n_pods} pods. {source}{clocks}",
+        "{n_delays:,} delays in {n_pods} pods. {source}",
         "自 API server 确认更新起，已看到更新的 Pod 比例；阴影为 95 % 置信区间，"
         "虚线为理论分布。{names}；{n_pods} 个 Pod 中的 {n_delays:,} 个延迟。"
-        "{source}{clocks}",
+        "{source}",
     ),
 }
-_CLOCKS = Pair(
-    " Clocks are known to ± {bound:.2g} s, which widens what is shaded.",
-    "时钟差的误差不超过 ± {bound:.2g} 秒，已计入阴影。",
-)
-_NO_CLOCKS = Pair(" Clocks were not compared.", "未比较各时钟。")
 _MEASURED, _MODELLED = Pair("measured", "实测"), Pair("modelled", "模型结果")
 _CURVE = Pair(
     "{name}: half by {p50}, 95 % by {p95}{law}",
@@ -413,18 +407,8 @@ def _describe(summary: Summary, source: Source, lang: str) -> Description:
         n_delays=sum(own.counts["n_delays"] for own in summary.settings),
         n_pods=sum(own.counts["pods"] for own in summary.settings),
         source=source.sentence(lang),
-        clocks=_clocks(summary, lang),
         paragraph=_paragraph(summary, source, lang),
     )
-
-
-def _clocks(summary: Summary, lang: str) -> str:
-    """Write what clocks add to the delays, where they add something."""
-    told = [own.clock_bound_s for own in summary.settings if own.clocks is not None]
-    known = [bound_s for bound_s in told if bound_s is not None]
-    if len(known) < len(told):
-        return say(_NO_CLOCKS, lang)
-    return say(_CLOCKS, lang, bound=max(known)) if known else ""
 
 
 _NOTHING = Pair(

@@ -61,11 +61,12 @@ def _read(material: Material) -> Subject:
         "env_seen": int((kept["status"] == "observed").sum()),
         "env_watched_s": float(kept["waited_s"].fillna(0).sum()),
     }
+    source = material.source_of(rows)
     return Subject(
-        source=material.source,
+        source=source,
         draw=partial(environment_or_volume, rows),
         numbers={"setting": setting.en, **found},
-        describe=partial(_describe, found, setting, material.source),
+        describe=partial(_describe, found, setting, source),
     )
 
 

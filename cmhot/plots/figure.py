@@ -26,8 +26,10 @@ from cmhot.runs import schema
 from cmhot.runs.delays import pool
 from cmhot.runs.rundir import read_meta, read_run
 from cmhot.statistics import GROUP
+from cmhot.statistics.blocks import clock_bound_s
 from cmhot.statistics.inference import may_lack_settings, with_inferred
 from cmhot.statistics.summarise import check_valid, summarise, tables_of
+from cmhot.statistics.summary import TOLD_FROM_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -139,6 +141,9 @@ class Source:
     data_set
         What the data are published as, such as ``cmhot study of 2026-11``: readers are
         told that, and not the runs. None: they are not published.
+    clock_bound_s
+        By how much each delay that is shown may be wrong, since clocks are known no
+        better; 0: none is between two clocks. None: they were not compared.
     """
 
     runs: tuple[str, ...] = ()
@@ -146,6 +151,7 @@ class Source:
     modelled: bool = False
     setting: str | None = None
     data_set: str | None = None
+    clock_bound_s: float | None = 0.0
 
     @classmethod
     def of(cls, metas: Sequence[Row]) -> Source:
@@ -164,6 +170,12 @@ class Source:
         """Version of the kubelets, where there is but one."""
         return self.kubelets[0] if len(self.kubelets) == 1 else None
 
+    def with_clocks(self, delays: pd.DataFrame) -> Source:
+        """Add what clocks may have added to the delays of a table, if it says so."""
+        if self.modelled or delays.empty or "clock_bound_s" not in delays:
+            return self
+        return replace(self, clock_bound_s=clock_bound_s(delays))
+
     def short(self, lang: str = "en") -> str:
         """Name the data set or the runs, for a short line; empty: there are none."""
         if self.data_set is not None:
@@ -171,7 +183,17 @@ class Source:
         return f"{self._run_or_runs()} {', '.join(self.runs)}" if self.runs else ""
 
     def sentence(self, lang: str = "en") -> str:
-        """Write the source as a sentence, for a caption."""
+        """Write the source as a sentence, for a caption, and what clocks add."""
+        return self._origin(lang) + self._clocks(lang)
+
+    def _clocks(self, lang: str) -> str:
+        if self.clock_bound_s is None:
+            return say(_NO_CLOCKS, lang)
+        if self.clock_bound_s < TOLD_FROM_S:
+            return ""
+        return say(_CLOCKS, lang, bound=self.clock_bound_s)
+
+    def _origin(self, lang: str) -> str:
         if self.data_set is not None:
             return say(_DATA_SET, lang, name=self._published_as(lang))
         if self.modelled:
@@ -205,6 +227,12 @@ _MODELLED = Pair(
     "模型结果，非实测：未涉及任何 kubelet",
 )
 _DATA_SET = Pair("Measured: {name}.", "实测：{name}。")
+_CLOCKS = Pair(
+    " Clocks are known to ± {bound:.2g} s: each delay may be wrong by that, which "
+    "limits allow for.",
+    "时钟差的误差不超过 ± {bound:.2g} 秒：各延迟的误差可达此值，已计入置信限。",
+)
+_NO_CLOCKS = Pair(" Clocks were not compared.", "未比较各时钟。")
 _MEASURED = Pair("Measured", "实测")
 _MEASURED_ON = Pair("Measured on kubelet {kubelets}", "在 kubelet {kubelets} 上实测")
 
@@ -241,16 +269,32 @@ class Material:
         return self._source(self.metas if self.paths and not self.given else [])
 
     def source_of(self, rows: pd.DataFrame) -> Source:
-        """Give the source of rows of the pooled tables: only the runs they are from."""
+        """Give the source of rows of the pooled tables: only the runs they are from.
+
+        Of the table that was given it is the one that was given with it.
+        """
+        if self.table is not None:
+            return self.source.with_clocks(rows)
         pooled = {str(node) for node in rows["node"].unique()}
         drawn = {node.partition("/")[0] for node in pooled}
-        return self._source([meta for meta in self.metas if meta["run_id"] in drawn])
+        metas = [meta for meta in self.metas if meta["run_id"] in drawn]
+        return self._source(metas).with_clocks(rows)
 
     def source_at(self, table: pd.DataFrame) -> Source:
         """Give the source of rows of `Summary.table`: the runs with their settings.
 
         A run of which a setting is not known is kept: it may be one of them.
+        Clocks add to delays, and to intervals that begin with a fetch, but to none
+        between two stamps of a node.
         """
+        moved = table[
+            [
+                row.get("intervals_p50_s") is None or not reads_each_sync(row)
+                for row in records(table)
+            ]
+        ]
+        if self.table is not None:
+            return self.source.with_clocks(moved)
         drawn = {
             tuple(None if pd.isna(value) else value for value in row)
             for row in table[[*schema.SETTING]].itertuples(index=False, name=None)
@@ -264,7 +308,7 @@ class Material:
                 for one in meta["settings"].values()
             )
         ]
-        return self._source(found)
+        return self._source(found).with_clocks(moved)
 
     def _source(self, metas: Sequence[Row]) -> Source:
         """Give the source of some runs; the caller's word counts before theirs."""

@@ -51,7 +51,12 @@ def _read(material: Material) -> Subject:
         row, own = with_most_pods(found)
         setting = in_both(row)
         source = material.source_of(own)
-        table = statistics.fleet_maximum(own, kubernetes=source.kubernetes)
+        if own["least_s"].any():  # they share what one of them fetched
+            (seen,) = (rows for key, rows in populations(material.delays) if key == row)
+            source = source.with_clocks(seen)
+        table = statistics.fleet_maximum(
+            own, kubernetes=source.kubernetes, clock_s=source.clock_bound_s or 0.0
+        )
     table = table.sort_values("pods")
     return Subject(
         source=source,

@@ -38,9 +38,7 @@ def _read(material: Material) -> Subject:
     if rows.empty:
         msg = "phase needs a run with publications, and there is none"
         raise UsageError(msg)
-    source = material.source
-    if material.table is None:
-        source = material.source_of(nodes_shown(rows))
+    source = material.source_of(nodes_shown(rows))
     names = rows["node"].astype(str)
     if len(material.source.runs) == 1:  # pooled tables name a node <run>/<node>
         names = names.str.rpartition("/")[2]

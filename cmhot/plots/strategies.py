@@ -56,7 +56,7 @@ def _read(material: Material) -> Subject:
             "syncFrequency, and there are none: collect on nodes that differ in it"
         )
         raise UsageError(msg)
-    source = material.source_at(kept) if given is None else material.source
+    source = material.source_at(kept)
     return Subject(
         source=source,
         draw=partial(change_detection, kept),

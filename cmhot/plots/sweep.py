@@ -70,7 +70,7 @@ def _read_quantiles(material: Material) -> Subject:
             "further run with --run"
         )
         raise UsageError(msg)
-    source = material.source_at(kept) if given is None else material.source
+    source = material.source_at(kept)
     return Subject(
         source=source,
         draw=partial(delay_by_sync_frequency, kept),

@@ -55,7 +55,7 @@ def _read(material: Material) -> Subject:
         row, own = with_most_pods(found)
         (seen,) = (rows for key, rows in populations(material.delays) if key == row)
         setting = in_both(row)
-        source = material.source_of(own)
+        source = material.source_of(seen)
         table = mistakes.wrong_ways(own, delays=seen, kubernetes=source.kubernetes)
     return Subject(
         source=source,

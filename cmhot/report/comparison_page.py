@@ -43,10 +43,12 @@ from cmhot.statistics import (
     interval_blocks,
 )
 from cmhot.statistics.agreement import expected_law
+from cmhot.statistics.blocks import clock_bound_s
 from cmhot.statistics.limits import quantiles_of
+from cmhot.statistics.summary import clocks_in_words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from cmhot.clock import Clock
@@ -100,6 +102,7 @@ class Side:
     population: Mapping[str, Any]  # as a `SettingSummary` has it
     pods: int
     n_delays: int
+    clock_bound_s: float | None  # what clocks may add to each delay; None: not known
     blocks: Blocks  # what is known of the distribution
 
 
@@ -154,6 +157,7 @@ class Change:
                     **{key: side.population[key] for key in schema.SETTING},
                     "pods": side.pods,
                     "n_delays": side.n_delays,
+                    "clock_bound_s": side.clock_bound_s,
                 }
                 for when, side in (("before", self.before), ("after", self.after))
             },
@@ -274,7 +278,7 @@ def _change(
     ]
     by_interval = all(not refresh.empty for _, refresh in sides)
     before, after = (
-        _side(rows, refresh if by_interval else None, material.kubernetes)
+        _side(rows, refresh if by_interval else None, material)
         for (rows, refresh), material in zip(sides, (first, second), strict=True)
     )
     blocks = {"before": before.blocks, "after": after.blocks}
@@ -304,21 +308,25 @@ def _tables(
     return found[0], found[1]
 
 
-def _side(
-    rows: pd.DataFrame, refresh: pd.DataFrame | None, kubernetes: str | None
-) -> Side:
-    first = rows.iloc[0]
+def _side(rows: pd.DataFrame, refresh: pd.DataFrame | None, material: Material) -> Side:
+    first, kubernetes = rows.iloc[0], material.kubernetes
     population = {name: None if pd.isna(first[name]) else first[name] for name in GROUP}
+    # an interval between two stamps of a node is by one clock, unless it has a fetch
+    between = refresh is None or refresh["least_s"].any()
+    bound_s = clock_bound_s(rows) if between and not material.source.modelled else 0.0
     if refresh is None:
         blocks = delay_blocks(rows, kubernetes=kubernetes)
     else:
         law = expected_law(rows, version_of=lambda _: kubernetes)
-        blocks = interval_blocks(refresh, law=law, kubernetes=kubernetes)
+        blocks = interval_blocks(
+            refresh, law=law, kubernetes=kubernetes, clock_s=bound_s or 0.0
+        )
     return Side(
         setting=_named(population),
         population=population,
         pods=int(rows["pod"].nunique()),
         n_delays=int((rows["status"] == "observed").sum()),
+        clock_bound_s=bound_s,
         blocks=blocks,
     )
 
@@ -479,6 +487,7 @@ def _section(comparison: Comparison, change: Change, stem: Path) -> Section:
             f"{source}; {change.before.n_delays:,} delays in {change.before.pods} pods "
             f"before (run {comparison.before}), {change.after.n_delays:,} in "
             f"{change.after.pods} after (run {comparison.after})."
+            + "".join(f" {one}" for one in _clocks(comparison, change))
         ),
         links=[
             (form, f"figures/{stem.name}.{form.lower()}") for form in ("SVG", "PNG")
@@ -590,6 +599,8 @@ def _limits(comparison: Comparison) -> list[str]:
         f"Between them {DIFFER[key]} changed as well{_change_of(key, pair)}."
         for key, pair in comparison.differing.items()
     ]
+    told = [one for change in comparison.changes for one in _clocks(comparison, change)]
+    said += dict.fromkeys(told)
     if any(change.estimator == "intervals" for change in comparison.changes):
         said.append(
             "The numbers are estimated from the intervals between refreshes, which "
@@ -599,6 +610,16 @@ def _limits(comparison: Comparison) -> list[str]:
         "Each interval stands for itself; with many of them one in twenty misses."
     )
     return said
+
+
+def _clocks(comparison: Comparison, change: Change) -> Iterator[str]:
+    """Write what clocks add to the delays of each run, where they add something."""
+    sides = {comparison.before: change.before, comparison.after: change.after}
+    for run, side in sides.items():
+        told = clocks_in_words(side.clock_bound_s)
+        if told is not None:
+            wider = ", by which intervals are wider" if side.clock_bound_s else ""
+            yield f"In run {run} {told}{wider}."
 
 
 def _change_of(key: str, pair: tuple[Any, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -84,6 +84,7 @@ def fleet_maximum(
     sizes: Sequence[int] | None = None,
     level: float = 0.95,
     kubernetes: str | None = None,
+    clock_s: float = 0.0,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Estimate how long it takes until all of N pods have an update.
@@ -107,6 +108,9 @@ def fleet_maximum(
         Of the intervals, and of the groups.
     kubernetes
         Version of the kubelets; None: current.
+    clock_s
+        By how much clocks may have moved delays, seconds: where pods share what one of
+        them fetched, limits are wider by it.
 
     Returns
     -------
@@ -134,6 +138,7 @@ def fleet_maximum(
     _, nodes = codes_of(refresh["node"])
     rows = _Refreshes.of(refresh, pod, number)
     order = np.random.default_rng(seed).permutation(number)
+    by_s = clock_s if refresh["least_s"].any() else 0.0
     found = []
     for size in sizes:
         groups = order[: number // size * size].reshape(-1, size)
@@ -141,7 +146,7 @@ def fleet_maximum(
         block = _assigned(waits, len(groups), setting, kubernetes)
         numbers = {"pods": size, "groups": len(groups), "blocks": block.number}
         law = _by_law(setting, size, kubernetes, on_one_node=nodes == 1)
-        found.append({**numbers, **_described(waits, block, law, level)})
+        found.append({**numbers, **_described(waits, block, law, level, by_s)})
     return pd.DataFrame(found)
 
 
@@ -208,12 +213,17 @@ def _assigned(
 
 
 def _described(
-    waits: _Waits, block: Assignment, law: dict[str, float], level: float
+    waits: _Waits,
+    block: Assignment,
+    law: dict[str, float],
+    level: float,
+    clock_s: float,
 ) -> dict[str, float]:
     """Give mean, p50, p95 and p99 of the largest wait, with limits and the law's."""
     every, share = refresh_cdf(waits.least, waits.most)
     t = np.unique(np.interp(np.linspace(0, 1, _GRID), share, every))
-    limits = confidence(block.of_waits(waits.least, waits.most, t), level=level)
+    blocks = block.of_waits(waits.least, waits.most, t)
+    limits = confidence(replace(blocks, clock_s=clock_s), level=level)
     point = mean_and_quantiles(waits.least, waits.most)
     row: dict[str, float] = {}
     for name in NAMES:

@@ -10,7 +10,7 @@ long against the time from one fetch to the next.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -166,6 +166,7 @@ def interval_blocks(
     *,
     law: Law | None = None,
     kubernetes: str | None = None,
+    clock_s: float = 0.0,
 ) -> Blocks:
     """Cut the refresh intervals of one setting into blocks.
 
@@ -180,13 +181,17 @@ def interval_blocks(
         Whose corners are looked at too.
     kubernetes
         Version of the kubelets, which decides what a TTL does; None: current.
+    clock_s
+        By how much clocks may have moved delays, seconds. It goes along where fetches
+        are placed by two clocks: an interval between two stamps of a node is by one.
     """
     key = one_population(refresh)
     least, most = refresh_ends(refresh)
     t = np.linspace(0.0, most.max(), _GRID)
     if law is not None:
         t = np.union1d(t, law.t[law.t >= 0])
-    return assign(refresh, key, "start_ns", kubernetes).of_waits(least, most, t)
+    blocks = assign(refresh, key, "start_ns", kubernetes).of_waits(least, most, t)
+    return replace(blocks, clock_s=clock_s) if least.any() else blocks
 
 
 def delay_blocks(

@@ -24,6 +24,7 @@ from cmhot.clock import NS_PER_S
 from cmhot.errors import UsageError
 from cmhot.law import Law, interval_pmf, law_for, reads_at_every_sync
 from cmhot.runs import schema
+from cmhot.statistics.blocks import clock_bound_s
 from cmhot.statistics.population import (
     codes_of,
     one_population,
@@ -68,7 +69,8 @@ def wrong_ways(
 
     The limits are Student's: for what is made of refreshes or of the updates' delays,
     by leaving out one pod at a time (jackknife); trials of a closed loop are
-    independent of each other, since each begins at a sync.
+    independent of each other, since each begins at a sync. Those of the open loop are
+    wider by what clocks may have added to each delay.
 
     Parameters
     ----------
@@ -304,6 +306,7 @@ def _estimated(estimate: Estimate, table: pd.DataFrame, level: float) -> dict[st
         without = np.array([estimate(table[pod != one]) for one in range(pods)])
         spread = math.sqrt((pods - 1) / pods * ((without - without.mean()) ** 2).sum())
         reach = float(scipy.stats.t.ppf((1 + level) / 2, pods - 1)) * spread
+        reach += clock_bound_s(table) or 0.0  # of delays: refreshes are by one clock
         low, high = mean - reach, mean + reach
     return {"mean_s": mean, "low_s": low, "high_s": high}
 

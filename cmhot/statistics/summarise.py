@@ -406,11 +406,12 @@ def _summarise_one(
     if setting is not None and law is not None and refresh is not None:
         (estimate,) = describe_intervals(refresh).to_dict("records")
         described = {name: _known(estimate[name]) for name in described}
-        blocks = interval_blocks(refresh, law=law, kubernetes=version)
-        within = replace(blocks, clock_s=direct.clock_s)
+        blocks = interval_blocks(
+            refresh, law=law, kubernetes=version, clock_s=direct.clock_s
+        )
         exact = limits = confidence(blocks)
-        if refresh["least_s"].any():  # fetches are placed by two clocks
-            limits = confidence(within)
+        if blocks.clock_s:
+            exact = confidence(replace(blocks, clock_s=0.0))
         if source != INFERRED:  # a law made from the data cannot be held against them
             fit |= equivalence(
                 refresh,
@@ -421,6 +422,7 @@ def _summarise_one(
             )
         # what the clocks may hide of old content is in the bound
         if not lost and not _is_stale(confidence(replace(direct, clock_s=0.0)), exact):
+            within = replace(blocks, clock_s=direct.clock_s)
             bounds = confidence(within, level=0.90)
     mean = seen["mean_s"]
     if law is not None and mean and clock_s is not None and source != INFERRED:

@@ -32,8 +32,15 @@ ESTIMATE = "cmhot_configmap_update_delay_estimate"
 """What is concluded from them: estimates with their limits, and the law, a gauge."""
 TRIALS = "cmhot_configmap_update_trials"
 """How many trials came to what, a gauge."""
-_TOLD_FROM_S = 0.0005
+TOLD_FROM_S = 0.0005
 """Bounds of clocks below this are not told: they change no number that is shown."""
+
+
+def clocks_in_words(bound_s: float | None) -> str | None:
+    """Write what clocks add to delays, known to a bound; None: nothing."""
+    if bound_s is None:
+        return "clocks were not compared, and what they differ by is in each delay"
+    return None if bound_s < TOLD_FROM_S else f"clocks are known to ± {bound_s:.2g} s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +149,7 @@ class SettingSummary:
     @property
     def clocks(self) -> str | None:
         """What clocks add to the delays, in words; None: nothing."""
-        if self.clock_bound_s is None:
-            return "clocks were not compared, and what they differ by is in each delay"
-        if self.clock_bound_s < _TOLD_FROM_S:
-            return None
-        return f"clocks are known to ± {self.clock_bound_s:.2g} s"
+        return clocks_in_words(self.clock_bound_s)
 
     @property
     def contradiction(self) -> str | None:
@@ -206,6 +209,7 @@ class Summary(Shown):
                 **_prefixed("intervals", own.intervals),
                 **_prefixed("law", own.law),
                 **_prefixed("fit", own.fit),
+                "clock_bound_s": own.clock_bound_s,
             }
             for own in self.settings
         )

@@ -203,10 +203,64 @@ def test_the_distribution_says_what_clocks_add(simulate_run: SimulateRun) -> Non
 
     english, chinese, nothing, _ = captions
     assert english.endswith(
-        "; run known. Clocks are known to ± 0.13 s, which widens what is shaded."
+        "; run known. Clocks are known to ± 0.13 s: each delay may be wrong by that, "
+        "which limits allow for."
     )
     assert "± 0.13 秒" in chinese
     assert nothing.endswith("; run unknown. Clocks were not compared.")
+
+
+OF_DELAYS = ("headline", "delay-distribution", "timeline")
+CACHED = "sync=10s,strategy=Cache,ttl=60"
+
+
+@pytest.mark.parametrize(
+    ("settings", "drawn", "told"),
+    [
+        (SETTINGS, FROM_RUNS, {*OF_DELAYS, "wrong-ways"}),
+        ((CACHED,), (*OF_DELAYS, "fleet", "phase"), {*OF_DELAYS, "fleet"}),
+        (("sync=10s", CACHED), ("change-detection",), {"change-detection"}),
+    ],
+    ids=["each sync reads", "cached", "both"],
+)
+def test_captions_say_what_clocks_add_to_what_is_drawn(
+    simulate_run: SimulateRun,
+    settings: tuple[str, ...],
+    drawn: tuple[str, ...],
+    told: set[str],
+) -> None:
+    """To delays, and to intervals with a fetch; none is between two syncs of a pod."""
+    writer = simulate_run("r", settings=settings, window_s=300, modelled=False)
+    for number in range(len(settings)):
+        row = {"node": f"n{number}", "at_ns": T0, "offset_ns": 0}
+        writer.append_clock(row | {"bound_ns": 1_500_000_000})
+    material = Material((writer.path,))
+
+    captions = {
+        lang: {
+            name: named(name).read(material).describe(lang).caption for name in drawn
+        }
+        for lang in ("en", "zh")
+    }
+
+    found = {name for name, said in captions["en"].items() if "to ± 1.5 s" in said}
+    assert found == told
+    assert {name for name, said in captions["zh"].items() if "± 1.5 秒" in said} == told
+
+
+def test_a_table_of_delays_says_what_clocks_add() -> None:
+    """As notebook 01 has it: of what was not compared, too."""
+    captions = [
+        named("environment-or-volume")
+        .read(Material(table=LOOKS.assign(clock_bound_s=bound_s), given=KNOWN))
+        .describe("en")
+        .caption
+        for bound_s in (0.0, 1.5, np.nan)
+    ]
+
+    assert captions[0].endswith("Measured on kubelet v1.37.1.")
+    assert "Clocks are known to ± 1.5 s: " in captions[1]
+    assert captions[2].endswith("Clocks were not compared.")
 
 
 def test_the_distribution_does_not_speak_of_agreement_where_there_is_none(

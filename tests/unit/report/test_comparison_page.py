@@ -9,6 +9,7 @@ import pytest
 
 from cmhot.errors import RunError
 from cmhot.report.comparison_page import compare_report, compare_runs
+from tests.unit.conftest import T0
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -123,6 +124,41 @@ def test_the_page_has_the_numbers(simulate_run: SimulateRun, tmp_path: Path) -> 
     low, high = change["p95_s"]["confidence"]
     assert low < change["p95_s"]["difference_s"] < high < 0
     assert (page.parent / "figures" / "change-1.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("bound_ns", [0, 1_500_000_000, None])
+def test_the_page_says_what_clocks_add(
+    simulate_run: SimulateRun, tmp_path: Path, bound_ns: int | None
+) -> None:
+    """To cached content, which a fetch brings; the intervals of a pod are by one clock.
+
+    Intervals are as much wider as both clocks together may be wrong.
+    """
+    cached = "sync=10s,strategy=Cache,ttl=60"
+    before = simulate_run("b", settings=(cached,), window_s=3000, modelled=False)
+    after = simulate_run("a", settings=(cached,), window_s=3000, modelled=False, seed=2)
+    exact = compare_runs(before.path, after.path).changes[0].differences["mean_s"]
+    for number in range(1000) if bound_ns is not None else ():
+        row = {"node": "n0", "at_ns": T0 + number * 5 * 10**9, "offset_ns": 0}
+        before.append_clock(row | {"bound_ns": bound_ns})
+        after.append_clock(row | {"bound_ns": bound_ns})
+
+    page = compare_report(before.path, after.path, out=tmp_path / "out")
+
+    html = page.read_text().replace("\N{NO-BREAK SPACE}", " ")
+    (change,) = json.loads((page.parent / "numbers.json").read_text())["changes"]
+    low, high = change["mean_s"]["confidence"]
+    if bound_ns is None:
+        assert "In run b clocks were not compared" in html
+    elif bound_ns:
+        assert "In run a clocks are known to ± 1.5 s, by which intervals are" in html
+        assert low == pytest.approx((exact.low_s or 0) - 3, abs=0.01)
+        assert high == pytest.approx((exact.high_s or 0) + 3, abs=0.01)
+    else:
+        assert "locks" not in html
+    plain = [simulate_run(f"{one}w", modelled=False) for one in "ab"]
+    other = compare_report(plain[0].path, plain[1].path, out=tmp_path / "out")
+    assert "locks" not in other.read_text()
 
 
 def test_no_difference_is_said_so(simulate_run: SimulateRun, tmp_path: Path) -> None:

@@ -20,8 +20,10 @@ from cmhot.statistics import (
     confidence,
     delay_blocks,
     equivalence,
+    fleet_maximum,
     kaplan_meier,
 )
+from cmhot.statistics.mistakes import wrong_ways
 from cmhot.statistics.summarise import summarise
 from cmhot.statistics.summary import check_requirements
 from studies.draws import draw_refresh
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from tests.unit.conftest import SimulateRun
 
 BOUND_S = 0.2
+ENDS = ("low", "high")
 T0 = 1_767_225_600_000_000_000
 
 
@@ -124,6 +127,36 @@ def test_agreement_of_fetches_is_not_decided_by_loose_clocks(
 
     assert fit["equivalent"] is equivalent
     assert fit["upper_95"] is not None
+
+
+def test_fleets_that_share_a_fetch_depend_on_clocks() -> None:
+    """Where each sync reads, all instants are by the clock of one node."""
+    rng = np.random.default_rng(3)
+    table = draw_refresh(Setting(10), rng, pods=12, window_s=1300.0)
+    fetched = table.assign(least_s=1e-6)
+    for rows, by_s in ((table, 0.0), (fetched, 1.0)):
+        exact, wide = (
+            fleet_maximum(rows, sizes=[1], clock_s=clock_s) for clock_s in (0.0, 1.0)
+        )
+        low_s, high_s = (exact[f"p50_{end}_s"] - wide[f"p50_{end}_s"] for end in ENDS)
+        assert low_s.to_list() == pytest.approx([by_s])
+        assert high_s.to_list() == pytest.approx([-by_s])
+
+
+def test_the_open_loop_is_known_no_better_than_clocks() -> None:
+    """Its delays are between two clocks; the other ways are by refreshes."""
+    rng = np.random.default_rng(3)
+    table = draw_refresh(Setting(10), rng, pods=12, window_s=300.0)
+    seen = delays({f"p{k}": rng.uniform(0, 9, 30).tolist() for k in range(12)})
+
+    exact, wide = (
+        wrong_ways(table, delays=seen.assign(clock_bound_s=bound_s))
+        for bound_s in (0.0, BOUND_S)
+    )
+
+    by_s = (exact["low_s"] - wide["low_s"]).to_list()
+    assert by_s == pytest.approx([BOUND_S] + [0.0] * (len(by_s) - 1))
+    assert (wide["high_s"] - exact["high_s"])[0] == pytest.approx(BOUND_S)
 
 
 def on_clocks(simulate_run: SimulateRun, name: str, bound_s: float) -> SettingSummary:
