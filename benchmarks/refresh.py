@@ -12,7 +12,9 @@ at the acknowledgement starts one of two commands, in random order:
 The two are compared pair by pair, so that what else the machine does hits both.
 
 Besides: what ``refresh --dry-run``, ``explain`` and ``wait`` of what has landed take as
-whole processes. How soon ``wait`` notices the last pod, `benchmarks.wait` measures.
+whole processes; and one command in each pod, by ``kubectl exec`` and by our client
+without any program, which is the least that a look into all of them takes here.
+How soon ``wait`` notices the last pod, `benchmarks.wait` measures.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ import statistics
 import subprocess
 import sys
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.common import (
@@ -46,11 +50,11 @@ from cmhot.cluster.testbed import layout, lifecycle
 from cmhot.cluster.testbed.image import IMAGE_NAME
 from cmhot.kubelet.settings import parse_setting
 from cmhot.propagation.changes import patch
+from cmhot.propagation.inspection import AT_ONCE
 from cmhot.propagation.workload import is_rolled_out
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from cmhot.cluster.port import Cluster
 
@@ -65,6 +69,7 @@ POLL_S = 0.02
 ANNOTATE_RATIO, ROLLOUT_RATIO = 1.3, 1.05
 AFTER_S = 1.0
 PLAN_S, PLAN_CPU_S = 0.6, 0.5
+READ, LOOKS = ("cat", "/etc/config/seq"), 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +150,8 @@ class Bench:
     def asked(self, *words: str) -> list[str]:
         """Give a command of ours."""
         where = ["--context", self.context, "-n", self.namespace]
-        return [sys.executable, "-m", "cmhot", *words, *where]
+        program = Path(sys.executable).with_name("cmhot")  # as people type it
+        return [str(program), *words, *where]
 
     def update(self) -> None:
         """Change the ConfigMap."""
@@ -265,6 +271,31 @@ class Bench:
             "wait": self.asked("wait", f"configmap/{NAME}"),
         }
 
+    def look(self, one: Callable[[str], None], trials: int) -> float:
+        """Run a command in each pod, as many at once as `wait` does; median seconds."""
+        found, _ = self.cluster.list(POD, namespace=self.namespace)
+        names = [pod["metadata"]["name"] for pod in found]
+        seconds = []
+        for _ in range(trials):
+            begun_s = CLOCK.monotonic()
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                list(pool.map(one, names))
+            seconds.append(CLOCK.monotonic() - begun_s)
+        return statistics.median(seconds)
+
+    def by_kubectl(self, pod: str) -> None:
+        """Read the file in a pod as people do."""
+        command = ["kubectl", "-n", self.namespace, "exec", pod, "--", *READ]
+        self.run([command])
+
+    def by_client(self, pod: str) -> None:
+        """Read it without a program."""
+        answer = self.cluster.capture(
+            pod, READ, namespace=self.namespace, container="main"
+        )
+        if answer.code != 0:
+            raise RuntimeError(answer.complaint)
+
     def ask(self, command: list[str], trials: int) -> list[tuple[float, float]]:
         """Run a command so often; give seconds, and seconds of CPU."""
         found = []
@@ -369,6 +400,13 @@ def main() -> int:
                     Result(title, statistics.median(walls), "s", PLAN_S),
                     Result(f"{title}, CPU", statistics.median(cpus), "s", PLAN_CPU_S),
                 ]
+            title = f"a command in each of {pods} pods"
+            for name, one in (
+                ("kubectl exec", bench.by_kubectl),
+                ("our client alone", bench.by_client),
+            ):
+                seconds = bench.look(one, LOOKS)
+                results.append(Result(f"{title}, {name}", seconds, "s"))
     more = {"load_before": load, "load_after": os.getloadavg(), "trials": trials}
     return 0 if publish("refresh", results, **more) else 1
 

@@ -35,10 +35,10 @@ from cmhot.kubelet.uses import Reference, references_of, uses_of
 from cmhot.kubelet.view import Absent, ContainerView, absolute, read_environ, view_of
 from cmhot.propagation.inspection import (
     ContentState,
-    Objects,
     container_uses,
     inspect,
 )
+from cmhot.propagation.objects import Objects
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence

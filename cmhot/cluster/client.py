@@ -43,7 +43,6 @@ from cmhot.cluster.port import (
     POD,
     Captured,
 )
-from cmhot.cluster.rights import CONFIGZ
 from cmhot.errors import (
     ClusterError,
     ForbiddenError,
@@ -730,6 +729,8 @@ class Kube:
 
         Without its word no kubelet is given our token, for nothing.
         """
+        from cmhot.cluster.rights import CONFIGZ  # noqa: PLC0415 - few ask them
+
         wanted = [one for one in CONFIGZ["kubelet"] if one.resource != NODE.plural]
         try:
             return all(self.may(right) for right in wanted)

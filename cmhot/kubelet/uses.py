@@ -10,7 +10,6 @@ the others. `tests/testbed/test_remedies.py` holds each cell against real kubele
 
 from __future__ import annotations
 
-import difflib
 import posixpath
 import re
 from collections.abc import Mapping
@@ -81,6 +80,8 @@ def parse_reference(text: str) -> Reference:
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Find the name that somebody may have meant; None: there is none like it."""
+    import difflib  # noqa: PLC0415 - who writes all names right needs none
+
     others = sorted({one for one in known if one != name})
     found = difflib.get_close_matches(name, others, n=1, cutoff=0.7)
     return found[0] if found else None

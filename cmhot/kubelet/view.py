@@ -23,7 +23,6 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from cmhot.kubelet.eras import minor_of
 from cmhot.kubelet.uses import (
     Object,
     Reference,
@@ -388,6 +387,8 @@ before, it leaves out those that are no names, such as ``9lives`` (`IsEnvVarName
 
 def _names_of(kubernetes: str | None) -> re.Pattern[str]:
     """Give the names that a kubelet takes of ``envFrom``."""
+    from cmhot.kubelet.eras import minor_of  # noqa: PLC0415 - few use envFrom
+
     minor = minor_of(kubernetes)
     return _ANY_NAME if minor is None or minor >= _ANY_NAME_SINCE else _STRICT_NAME
 

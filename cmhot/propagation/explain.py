@@ -30,7 +30,7 @@ from cmhot.kubelet.uses import (
 from cmhot.kubelet.view import Absent, content_of, view_of
 from cmhot.propagation.absence import absent, base_of, names_like
 from cmhot.propagation.expectation import expectation, sync_reads
-from cmhot.propagation.inspection import Objects
+from cmhot.propagation.objects import Objects
 from cmhot.propagation.remedies import (
     PUT_BACK,
     Shell,

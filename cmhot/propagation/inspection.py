@@ -30,6 +30,7 @@ from cmhot.kubelet.view import (
     texts_of,
     view_of,
 )
+from cmhot.propagation.objects import is_written_after, last_update_ns
 from cmhot.propagation.remedies import PUT_BACK, REPLACE
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from cmhot.cluster.port import Captured, Cluster
     from cmhot.kubelet.uses import Object, Reference, Use
     from cmhot.kubelet.view import Folder, Given
+    from cmhot.propagation.objects import Objects
 
     Run = Callable[[Sequence[str]], Captured]
 
@@ -190,37 +192,6 @@ def _has_ended(pod: Object, use: Use) -> bool:
     policy = pod["spec"].get("restartPolicy", "Always")
     succeeded = bool(state["terminated"].get("exitCode") == 0)
     return bool(policy == "Never" or (policy == "OnFailure" and succeeded))
-
-
-@dataclass(slots=True)
-class Objects:
-    """The objects that containers of a namespace are made of, each read once."""
-
-    cluster: Cluster
-    namespace: str
-    known: dict[Reference, Object | Absent] = field(default_factory=dict)
-
-    def __call__(self, reference: Reference) -> Object | Absent:
-        """Find an object, or say why not."""
-        if reference not in self.known:
-            self._read(reference)
-        return self.known[reference]
-
-    def add(self, reference: Reference, stored: Object) -> None:
-        """Add one that was read already; a list leaves the kinds of its items out."""
-        kind = "Secret" if reference.is_secret else "ConfigMap"
-        self.known[reference] = {"kind": kind, **stored}
-
-    def _read(self, reference: Reference) -> None:
-        place, where = reference.place, self.namespace
-        try:
-            self.add(
-                reference, self.cluster.get(place, reference.name, namespace=where)
-            )
-        except NotFoundError:
-            self.known[reference] = Absent.MISSING
-        except ForbiddenError:
-            self.known[reference] = Absent.UNREAD
 
 
 def inspect(
@@ -778,32 +749,6 @@ def _is_older(part: ContainerUses, stored: Object) -> bool:
         return False
     started = dt.datetime.fromisoformat(running["startedAt"])
     return started.timestamp() * NS_PER_S <= changed_ns
-
-
-def last_update_ns(stored: Object) -> int | None:
-    """Give the second of the last write to an object that left one; None: none did.
-
-    UTC epoch nanoseconds of the API server's clock. A field that somebody removes who
-    has set none leaves no time: see `is_written_after`.
-    """
-    fields: Sequence[Mapping[str, Any]] = stored["metadata"].get("managedFields") or ()
-    times = [one["time"] for one in fields if one.get("time")]
-    if not times:
-        return None
-    last = dt.datetime.fromisoformat(max(times))
-    return round(last.timestamp()) * NS_PER_S
-
-
-def is_written_after(stored: Object, pod: Object) -> bool:
-    """Tell whether an object was written to after a pod's status last changed.
-
-    By their resource versions, which rise with every write to one etcd. Source:
-    https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions.
-    """
-    versions = [one["metadata"].get("resourceVersion", "") for one in (stored, pod)]
-    if not all(one.isdecimal() for one in versions):
-        return False
-    return int(versions[0]) > int(versions[1])
 
 
 def init_read_ns(pod: Object, uses: Sequence[Use]) -> int | None:

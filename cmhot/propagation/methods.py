@@ -33,11 +33,7 @@ from cmhot.kubelet.uses import (
 )
 from cmhot.kubelet.view import Absent, obstacle_to
 from cmhot.propagation.absence import absent
-from cmhot.propagation.inspection import (
-    Objects,
-    is_written_after,
-    last_update_ns,
-)
+from cmhot.propagation.objects import Objects, is_written_after, last_update_ns
 from cmhot.propagation.remedies import PUT_BACK, Shell
 from cmhot.propagation.workload import (
     KINDS,

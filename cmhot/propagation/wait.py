@@ -25,9 +25,9 @@ from cmhot.propagation.inspection import (
     Inspection,
     init_read_ns,
     inspect,
-    is_written_after,
     unanswered,
 )
+from cmhot.propagation.objects import is_written_after
 from cmhot.propagation.remedies import (
     REPLACE,
     Remedy,

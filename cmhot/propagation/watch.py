@@ -17,13 +17,8 @@ from cmhot.errors import ClusterError, NotFoundError
 from cmhot.kubelet.uses import Role, uses_of
 from cmhot.kubelet.view import content_of
 from cmhot.propagation.absence import absent
-from cmhot.propagation.inspection import (
-    AT_ONCE,
-    ContentState,
-    Objects,
-    container_uses,
-    last_update_ns,
-)
+from cmhot.propagation.inspection import AT_ONCE, ContentState, container_uses
+from cmhot.propagation.objects import Objects, last_update_ns
 from cmhot.propagation.workload import is_leaving, owner_of
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ from cmhot.kubelet.view import Absent
 from cmhot.propagation import inspection
 from cmhot.propagation.inspection import (
     ContentState,
-    Objects,
     container_uses,
     inspect,
 )
+from cmhot.propagation.objects import Objects
 from cmhot.propagation.remedies import REPLACE
 
 if TYPE_CHECKING:
