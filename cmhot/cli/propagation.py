@@ -216,7 +216,8 @@ def wait(
     something else end the wait at once, with the remedy, unless a rollout under way
     replaces them. A container without cat is "unknown", never assumed to be fresh.
     What init containers made of the object cannot be seen: where they alone use it, the
-    wait ends at once, with 0 if all have read it since its last change, or else 1.
+    wait ends once all have begun, with 0 if all have read it since its last change, or
+    else 1.
     Nothing is changed (but see --ephemeral).
 
     \b

@@ -209,10 +209,13 @@ class Waited(Shown):
     def ok(self) -> bool:
         """Whether nothing is left to be waited for, or to be done.
 
-        It has landed, or init containers alone use it, and all have read it since.
+        It has landed, or init containers alone use it, and all have read it since, or
+        all that use it were left out.
         """
         is_left = self.stale or self.unknown or self.pending
-        return self.landed or (self.initialised > 0 and not is_left)
+        return self.landed or (
+            (self.initialised > 0 or self.ignored > 0) and not is_left
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Give it as ``wait --json`` does."""
@@ -248,7 +251,8 @@ class Waited(Shown):
         if self.initialised and not self.pods:
             late = len({one.pod for one in self.unknown})
             what = (
-                f"{late} of {self.initialised} pods started before its last change"
+                f"{late} of {self.initialised} pods have not read it since its last "
+                "change"
                 if late
                 else f"all {self.initialised} pods started after its last change"
             )
@@ -256,6 +260,8 @@ class Waited(Shown):
                 f"{self.reference} cannot be seen: only init containers use it, which "
                 f"read it once; {what}"
             )
+        if self.ignored and not (self.pods or self.pending):
+            return f"{self.reference}: no update reaches anything that uses it"
         verdict = "has landed in" if self.landed else "has NOT landed: it is in"
         return (
             f"{self.reference} {verdict} {self.fresh} of {self.pods} pods, "
@@ -280,7 +286,7 @@ class Waited(Shown):
         return Page(self.heading, rows, self._notes())
 
     def _notes(self) -> list[str]:
-        is_there = self.pods or self.initialised or self.landed or self.pending
+        is_there = self.pods or self.initialised or self.ignored or self.pending
         notes = [] if is_there else ["no running pod uses it now"]
         notes += [f"note: {one}" for one in self.remarks]
         notes += [f"remedy: {one}" for one in self.remedies[:MOST_REMEDIES]]
@@ -474,10 +480,12 @@ class LandingWatch(ContainerWatch):
         is_used = self.parts or self.by_init or self.ignored
         if not (self.rounds or is_used or self._will_be_used()):
             raise UnusedError(self._unused())
+        if not (self.parts or self.by_init) and self.ignored:
+            return True
         if self.on_progress is not None and (self.parts or not self.by_init):
             self.on_progress(self._progress())
         if not (self.parts or self.by_init):
-            return bool(self.ignored)
+            return False
         stuck: dict[Workload, set[str]] = {}  # pods, by uid
         for owner, pod in self._stuck_pods():
             stuck.setdefault(owner, set()).add(_uid(pod))
@@ -489,6 +497,8 @@ class LandingWatch(ContainerWatch):
             )
         undecided = {ContentState.STALE, ContentState.PENDING}
         if stuck or any(self._state(part) in undecided for _, part in self.parts):
+            return False
+        if any(init_read_ns(pod, uses) is None for _, pod, uses in self.by_init):
             return False
         self.pending = self._pending()
         return not self.pending and self._are_all_listed()
@@ -715,16 +725,15 @@ class LandingWatch(ContainerWatch):
         lagging[False] += [
             self._init_laggard(owner, pod, uses)
             for owner, pod, uses in self.by_init
-            if self._is_late(pod, uses)
+            if init_read_ns(pod, uses) is None or self._is_late(pod, uses)
         ]
         pods = {part.name for _, part in self.parts}
-        is_seen = bool(self.parts or self.ignored)
         is_left = lagging[True] or lagging[False] or self.pending
         remedies = [one.remedy for some in lagging.values() for one in some]
         return Waited(
             reference=self.reference,
             namespace=self.namespace,
-            landed=is_seen and not is_left,
+            landed=bool(self.parts) and not is_left,
             pods=len(pods),
             fresh=len(pods) - len(self._lagging()),
             stale=tuple(lagging[True]),
@@ -811,11 +820,13 @@ class LandingWatch(ContainerWatch):
     def _init_laggard(
         self, owner: Workload, pod: Object, uses: Sequence[Use]
     ) -> Laggard:
-        """Say that init containers have read an older content."""
+        """Say that init containers have read an older content, or none yet."""
         name = f"{uses[0].container} (init)"
         part = ContainerUses(pod, name, tuple(uses), updates=False)
         why = "it has ended, and read what was there before the last change"
         seen = Inspection(ContentState.STALE, why)
+        if init_read_ns(pod, uses) is None:
+            seen = Inspection(ContentState.PENDING, "it has not begun")
         return self._laggard(owner, part, seen)
 
     def _laggard(

@@ -703,7 +703,7 @@ def test_what_init_containers_read_before_the_change_is_unknown() -> None:
 
     assert not waited.landed
     assert not waited.ok
-    assert "2 of 2 pods started before its last change" in waited.heading
+    assert "2 of 2 pods have not read it since its last change" in waited.heading
     assert [one.container for one in waited.unknown] == ["copy (init)"] * 2
     assert waited.remedies == (
         "cmhot refresh deployment/web --method rollout --target fake -n default",
@@ -718,6 +718,48 @@ def test_init_containers_that_read_it_since_are_fine() -> None:
     assert not waited.landed
     assert "landed" not in waited.to_text()
     assert "all 2 pods started after its last change" in waited.heading
+
+
+class Unbegun(Living):
+    """No init container has begun."""
+
+    def shown(self, kind: Kind, one: Object) -> Object:
+        """Leave the states of init containers out."""
+        one = super().shown(kind, one)
+        if kind == POD:
+            one["status"].pop("initContainerStatuses", None)
+        return one
+
+
+def test_init_containers_that_have_not_begun_are_waited_for() -> None:
+    """A pod on a node whose kubelet is dead has read nothing since any change."""
+    living = Unbegun()
+    reads = {"name": "copy", "volumeMounts": [{"name": "v", "mountPath": "/from"}]}
+    living.deploy(2, initContainers=[reads], containers=[{"name": "app"}])
+
+    waited = wait(living, "configmap/m", timeout_s=5)
+
+    assert not waited.ok
+    assert waited.seconds == pytest.approx(5)
+    assert "2 of 2 pods have not read it since its last change" in waited.heading
+    assert {one.why for one in waited.unknown} == {"it has not begun"}
+    assert waited.remedies[0] == "see why: kubectl -n default describe pod web-0"
+
+
+def test_what_is_left_out_whole_has_not_landed() -> None:
+    """Nothing is to be waited for, and nothing was seen."""
+    living = Living(env=True)
+    living.deploy(2, volumes=[], containers=[living.container(volumeMounts=[])])
+    living.update("2")
+    told: list[WaitProgress] = []
+
+    waited = wait(living, "configmap/m", updatable_only=True, tell=told.append)
+
+    assert (waited.ok, waited.landed, told) == (True, False, [])
+    assert waited.to_text() == (
+        "configmap/m: no update reaches anything that uses it\n"
+        "left out: 2 uses that no update reaches (env, subPath)"
+    )
 
 
 class Annotated(Living):
