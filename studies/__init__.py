@@ -16,7 +16,8 @@ What was found?                        `findings`, from       ``make publish``,
                                        `deviations` and
                                        `headline`
 Is it so on a cluster of yours?        `replicate`            ``make replicate``
-Does other code find the same?         `recomputation`        ``make verify-data``
+Does other code find the same?         `recomputation`, with  ``make verify-data``
+                                       `recomputed_costs`
 Does the law agree with the model?     `law`                  ``make studies``
 Does the model agree with kubelets?    `kubelet`              ``make studies``
 Is what people say of the delay true?  `hypotheses`           ``make studies``

@@ -1,6 +1,7 @@
 """The findings, computed from ``data/`` alone.
 
-``python -m studies.findings`` writes docs/findings.md and docs/findings.json;
+``python -m studies.findings`` writes docs/findings.md and docs/findings.json, README's
+first screen, and the price that comes with the package (`cmhot.law.price`);
 ``--verify`` computes every number anew, and fails on any difference from the latter.
 """
 
@@ -17,7 +18,7 @@ import click
 import pandas as pd
 
 from cmhot.kubelet.settings import Setting
-from cmhot.law import law_for
+from cmhot.law import law_for, price
 from cmhot.law.prediction import predict
 from cmhot.runs.delays import delays, pool
 from cmhot.runs.rundir import read_run
@@ -188,7 +189,17 @@ def of_costs() -> dict[str, Any]:
     found = _json("costs.json", SECOND.data)
     if found is None:
         return {}
-    return {"costs": cost_law.judge(cost_law.per_second(found["windows"]))}
+    table = cost_law.per_second(found["windows"])
+    starts = cost_law.without_starts(table)
+    return {"costs": {**cost_law.judge(table), "without_starts": starts}}
+
+
+def price_law() -> str:
+    """Write the price as the package has it."""
+    found = json.loads((SECOND.data / "costs.json").read_bytes())
+    table = cost_law.per_second(found["windows"])
+    law = rounded(cost_law.for_package(table, found["kubernetes"]))
+    return json.dumps(law, indent=1) + "\n"
 
 
 def of_validity() -> dict[str, Any]:
@@ -325,12 +336,14 @@ def main(*, verify: bool) -> None:
         file.write_text(text, encoding="utf-8")
         (DOCS / "findings.md").write_text(page(numbers), encoding="utf-8")
         headline.README.write_text(_readme(numbers), encoding="utf-8")
+        price.FILE.write_text(price_law(), encoding="utf-8")
         headline.draw()
         sys.exit(0)
     differing = [
         *differences(json.loads(file.read_bytes()), numbers),
         *_changed(DOCS / "findings.md", page(numbers)),
         *_changed(headline.README, _readme(numbers)),
+        *_changed(price.FILE, price_law()),
     ]
     for one in differing:
         click.echo(f"differs: {one}", err=True)

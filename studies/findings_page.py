@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cmhot.law.price import TERMS
 from studies import cost_law, deviations, pages, protocol, second, validity
 
 if TYPE_CHECKING:
@@ -527,7 +528,7 @@ def _costs(numbers: Numbers) -> str:
         ["term", *cost_law.QUANTITIES.values()],
         [
             [name, *(_priced(numbers["terms"][one][k]) for one in cost_law.QUANTITIES)]
-            for k, name in enumerate(cost_law.TERMS)
+            for k, name in enumerate(TERMS)
         ],
     )
     priced = pages.table(
@@ -557,6 +558,20 @@ def _costs(numbers: Numbers) -> str:
         ["", "expected", "answer", "held in"],
         [_verdict(one, numbers[one.name]) for one in cost_law.HYPOTHESES],
     )
+    starts = numbers["without_starts"]
+    left_out = "; ".join(
+        f"{row['windows']} of {row['pods']} pods with {row['maps']} under "
+        f"{row['strategy']}"
+        for row in starts["left_out"]
+    )
+    again = pages.table(
+        ["judged", "as declared", "without these windows"],
+        [
+            [row.get("term", "H18"), _priced(row), _priced(other)]
+            for one in cost_law.HYPOTHESES
+            for row, other in zip(numbers[one.name], starts[one.name], strict=True)
+        ],
+    )
     return f"""## What a shorter syncFrequency costs
 [Its protocol](studies/costs-protocol.md) was written before the windows:
 {numbers["n_windows"]} of 30 s in {numbers["rounds"]} rounds, {numbers["n_fitted"]} of
@@ -565,9 +580,21 @@ them fitted. What idle pods cost their kubelet, by that fit (95 %):
 {priced}
 
 CPU is that of the kubelet's process, in millicores; containerd, the API server and etcd
-are not counted.
+are not counted. `cmhot predict` and `cmhot plan` give the price of any setting, for a
+node like yours.
+
+<!-- figure: costs -->
 
 {answers}
+
+Seen afterwards, and not declared: in some windows a kubelet sent requests that none of
+its syncs asks for, since its pods still started; the {cost_law.SETTLE_S:g} s before a
+window are too short where many ConfigMaps are read ({left_out or "none"}). They blur
+how many requests are of a ConfigMap and how many of a sync. `cmhot predict`,
+`cmhot plan` and the figure have the fit without them, the table above has the declared
+one.
+
+{again}
 
 The terms: `idle` a kubelet without pods, `pod` and `map` each pod and each ConfigMap of
 a pod, `sync` each sync a second, `read` each ConfigMap that is read a second.

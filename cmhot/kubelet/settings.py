@@ -55,6 +55,8 @@ def format_seconds(seconds: float) -> str:
     return f"{seconds:g}s"
 
 
+MAX_PODS = 110
+"""A kubelet's maxPods, by default."""
 TTL_ANNOTATION = "node.alpha.kubernetes.io/ttl"
 """On a Node: written by the TTL controller (on a testbed by its start),
 read by kubelets under the Cache strategy."""

@@ -14,6 +14,7 @@ long after its start or after its phase was scrambled (`equilibrium`).
 
 `distribution` has what all laws share; `reads` when a pod is synced, and when new
 content is read; `delay` makes laws of that, for a kubelet's setting, one pod or many;
+`price` is what a setting costs a kubelet, by a law that was fitted to measurements;
 `prediction` is the answer of `cmhot.predict`.
 """
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from cmhot.plots.figure import FOLDER
 from studies.findings import differences, rounded
 
 ROOT = Path(__file__).parents[2]
@@ -44,8 +45,18 @@ def test_other_code_finds_the_same() -> None:
 
     assert done.returncode == 0, done.stderr
     assert ": 0 differ" in done.stdout
-    lines = (ROOT / "studies" / "recomputation.py").read_text("utf-8").splitlines()
-    assert len(lines) <= 200  # what a stranger reads in one sitting
+    for name in ("recomputation", "recomputed_costs"):
+        lines = (ROOT / "studies" / f"{name}.py").read_text("utf-8").splitlines()
+        assert len(lines) <= 200  # what a stranger reads in one sitting
+
+
+def test_the_figure_of_costs_has_the_published_cells() -> None:
+    """`make ship-data` has put them into the package."""
+    published = json.loads((ROOT / "docs" / "findings.json").read_bytes())
+
+    content = json.loads((FOLDER / "costs.json").read_bytes())
+    cells = published["costs"]["cells"]
+    assert content["rows"] == [row for row in cells if row["maps"] == 1 and row["pods"]]
 
 
 def test_a_changed_number_is_named() -> None:

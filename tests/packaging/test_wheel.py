@@ -45,6 +45,8 @@ def test_it_holds_what_the_package_reads(wheel: Path) -> None:
         "cmhot/_notebooks/03-delay-distribution.ipynb",
         *(f"cmhot/cluster/testbed/modules/{part}/go.mod" for part in parts),
         *(f"cmhot/cluster/testbed/modules/{part}/go.sum" for part in parts),
+        "cmhot/law/price.json",
+        "cmhot/plots/shipped/costs.json",
         "cmhot/plots/shipped/remedies.json",
         "cmhot/plots/shipped/consumers.json",
         "cmhot/plots/shipped/environment-or-volume.json",

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 from cmhot.kubelet.settings import Setting, Strategy
+from cmhot.law import price
+from cmhot.law.price import row_of
 from studies import cost_law, costs, findings_page, pages
+from studies.findings import rounded
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,9 +101,9 @@ def test_reads_are_limited() -> None:
     """50 pods with 10 maps: 73 reads a second at S = 5 s, 38 at S = 10 s, of 50."""
     many = cost_law.Population(50, 10)
 
-    assert cost_law.is_saturated(Setting(5, Strategy.GET), many)
-    assert not cost_law.is_saturated(Setting(10, Strategy.GET), many)
-    assert not cost_law.is_saturated(Setting(5, Strategy.WATCH), many)
+    assert many.saturates(Setting(5, Strategy.GET))
+    assert not many.saturates(Setting(10, Strategy.GET))
+    assert not many.saturates(Setting(5, Strategy.WATCH))
 
 
 def test_the_fit_finds_the_terms() -> None:
@@ -112,8 +115,8 @@ def test_the_fit_finds_the_terms() -> None:
     found = cost_law.fit(table, "millicores")
 
     assert found.value == pytest.approx(terms)
-    assert found.blocks == 42
-    row = cost_law.price(Setting(10, Strategy.GET), pods=13, maps=2)
+    assert found.t == pytest.approx(2.0195, abs=1e-4)  # Student's t, 42 rounds
+    row = row_of(Setting(10, Strategy.GET), pods=13, maps=2)
     # one sync a second, two reads
     expected = 20 + 13 * 0.3 + 26 * 0.05 + 4 + 2 * 1.5
     assert found.of(row)["value"] == pytest.approx(expected)
@@ -125,7 +128,8 @@ def test_intervals_cover() -> None:
     hits = np.zeros(len(true))
     for seed in range(100):
         table = cost_law.simulate(np.random.default_rng(seed))
-        rows = cost_law.fit(table[~table["saturated"]], "millicores").terms()
+        fit = cost_law.fit(table[~table["saturated"]], "millicores")
+        rows = cost_law.of_terms(fit)
         hits += [
             row["95"][0] <= value <= row["95"][1]
             for row, value in zip(rows, true, strict=True)
@@ -207,7 +211,8 @@ def test_a_round_that_was_broken_off_is_measured_again(tmp_path: Path) -> None:
 
 def test_the_section_tells_prices_and_what_is_not_fitted() -> None:
     """A saturated cell has what was measured, and a dash for the fit."""
-    found = cost_law.judge(cost_law.simulate(np.random.default_rng(0)))
+    table = cost_law.simulate(np.random.default_rng(0))
+    found = {**cost_law.judge(table), "without_starts": cost_law.without_starts(table)}
 
     text = findings_page._costs(found)
 
@@ -216,6 +221,47 @@ def test_the_section_tells_prices_and_what_is_not_fitted() -> None:
     assert "| 10 s, Watch | 110 | 1 |" in text
     assert "| 10 s, Get | 110 | 10 |" not in text
     assert "| H18 |" in text
+
+
+def test_windows_in_which_pods_still_start_are_told() -> None:
+    """Twenty requests a second that no sync asked for: two windows, and the fit."""
+    table = cost_law.simulate(np.random.default_rng(0))
+    started = (
+        *(table["pods"].eq(50), table["maps"].eq(10)),
+        *(table["strategy"].eq("Get"), table["sync_frequency_s"].eq(60)),
+    )
+    late = np.logical_and.reduce(started)
+    table.loc[late, "requests"] += 20
+
+    found = cost_law.without_starts(table)
+
+    asked = {"pods": 50, "maps": 10, "strategy": "Get", "windows": 2}
+    assert found["left_out"] == [asked]
+    assert found["H17"] == cost_law.judge(table[~late])["H17"]
+    assert found["H17"] != cost_law.judge(table)["H17"]
+
+
+def test_the_package_has_the_fit_that_is_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the limits of the plan, and after it was written and read."""
+    table = cost_law.simulate(np.random.default_rng(0))
+    file = tmp_path / "price.json"
+    file.write_text(json.dumps(rounded(cost_law.for_package(table, "v1.37.1"))))
+    monkeypatch.setattr(price, "FILE", file)
+
+    law = price.fitted.__wrapped__()
+
+    assert law.limits == {
+        "sync_frequency_s": [1, 300],
+        "pods": [0, 110],
+        "maps": [1, 10],
+    }
+    (judged,) = cost_law.judge(table)["H18"]
+    rows = [row_of(Setting(s), pods=110, maps=1) for s in (10, 60)]
+    found = law.fits["millicores"].of(rows[0] - rows[1])
+    assert found["value"] == pytest.approx(judged["value"], rel=1e-4)
+    assert found["95"] == pytest.approx(judged["95"], rel=1e-3)
 
 
 def test_the_protocol_is_what_the_module_says() -> None:
