@@ -63,6 +63,8 @@ def predict(
     setting: Setting,
     sharers: int,
     kubernetes: str | None,
+    pods_per_node: int,
+    maps: int,
     pods: int,
     rank: int | None,
     quantiles: tuple[float, ...],
@@ -70,12 +72,16 @@ def predict(
     extra_syncs: float,
     as_json: bool,
 ) -> None:
-    """Say how long an update will take, by the law. Needs no cluster.
+    """Say how long an update will take, and what that costs. Needs no cluster.
+
+    The delay is by the law. The price is that of the setting instead of the default:
+    CPU and API requests of a kubelet with idle pods, as they were measured.
 
     \b
     Examples:
       cmhot predict                               the kubelet's defaults
       cmhot predict --sync 10s --pods 50          until all of 50 pods have it
+      cmhot predict --sync 10s --pods-per-node 30 --maps 2
       cmhot predict --strategy Cache --ttl 60s --sharers 5
       cmhot predict --strategy Cache --ttl 60s --kubernetes v1.28.15
     """
@@ -90,6 +96,8 @@ def predict(
         quantiles=quantiles,
         age_s=age,
         extra_syncs_per_h=extra_syncs,
+        pods_per_node=pods_per_node,
+        maps=maps,
     )
     click.echo(json.dumps(found.to_dict(), indent=2) if as_json else found.to_text())
 
@@ -110,11 +118,15 @@ def plan(
     setting: Setting,
     sharers: int,
     kubernetes: str | None,
+    pods_per_node: int,
+    maps: int,
     width: float,
     quantile: float,
     as_json: bool,
 ) -> None:
     """Say how many pods and minutes a quantile takes to be known. Needs no cluster.
+
+    Below stands what the setting itself costs a kubelet, as cmhot predict says it.
 
     \b
     Example:
@@ -128,6 +140,8 @@ def plan(
         width_s=width,
         sharers=sharers,
         kubernetes=kubernetes,
+        pods_per_node=pods_per_node,
+        maps=maps,
     )
     click.echo(json.dumps(found.to_dict(), indent=2) if as_json else found.to_text())
 

@@ -10,7 +10,12 @@ import click
 
 from cmhot.display import one_line
 from cmhot.errors import UsageError
-from cmhot.kubelet.settings import Setting, parse_duration, parse_strategy
+from cmhot.kubelet.settings import (
+    MAX_PODS,
+    Setting,
+    parse_duration,
+    parse_strategy,
+)
 
 if TYPE_CHECKING:
     import os
@@ -84,7 +89,7 @@ def choose_target(target: str | None, context: str | None) -> str | None:
 
 
 def setting_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of `setting`, which the command gets read, and two more."""
+    """Add the options of `setting`, which the command gets read, and of its price."""
 
     @functools.wraps(function)
     def command(sync: float, strategy: str, ttl: float, **rest: object) -> Any:  # noqa: ANN401 - of whatever it wraps
@@ -129,6 +134,21 @@ _SETTING_OPTIONS = (
         "--kubernetes",
         metavar="VERSION",
         help="Of the kubelets, such as v1.28.15. Default: current.",
+    ),
+    click.option(
+        "--pods-per-node",
+        type=click.IntRange(min=1),
+        default=MAX_PODS,
+        show_default=True,
+        help="For the price of the setting: all pods of a node; the default is a "
+        "kubelet's maxPods.",
+    ),
+    click.option(
+        "--maps",
+        type=click.IntRange(min=1),
+        default=1,
+        show_default=True,
+        help="For the price: ConfigMaps that each of these pods mounts.",
     ),
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="For programs.")

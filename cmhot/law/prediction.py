@@ -1,4 +1,4 @@
-"""Which delay to expect before measuring: the law for a setting, as a table."""
+"""What to expect before measuring: the delay by the law as a table, and its price."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from cmhot.display import Page, Shown
 from cmhot.errors import UsageError
 from cmhot.kubelet.eras import ERAS, IDEAL, era_of
-from cmhot.kubelet.settings import Strategy
+from cmhot.kubelet.settings import MAX_PODS, Strategy
 from cmhot.law.delay import (
     fleet_law,
     law_at_age,
@@ -17,6 +17,7 @@ from cmhot.law.delay import (
     reads_at_every_sync,
 )
 from cmhot.law.distribution import QUANTILES
+from cmhot.law.price import price_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from cmhot.kubelet.eras import Timing
     from cmhot.kubelet.settings import Setting
     from cmhot.law.distribution import Law
+    from cmhot.law.price import Price
 
 
 _S_PER_H = 3600
@@ -34,7 +36,7 @@ _POPULATION = "idle healthy pods, an update at an instant that knows nothing of 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Prediction(Shown):
-    """The delay to expect, by the law.
+    """The delay to expect, by the law, and what the setting costs.
 
     Attributes
     ----------
@@ -48,6 +50,8 @@ class Prediction(Shown):
         Laws of one pod's delay, and of the delay that was asked for.
     quantiles
         Shares asked for beside the usual ones.
+    price
+        What the setting costs the kubelet of a node.
     """
 
     setting: Setting
@@ -58,6 +62,7 @@ class Prediction(Shown):
     one: Law
     law: Law
     quantiles: tuple[float, ...]
+    price: Price
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of ``predict --json``; seconds."""
@@ -75,6 +80,7 @@ class Prediction(Shown):
             "quantiles": {
                 f"{p:g}": float(self.law.quantile(p)) for p in self.quantiles
             },
+            "price": self.price.to_dict(),
         }
 
     def table(self) -> pd.DataFrame:
@@ -97,7 +103,7 @@ class Prediction(Shown):
         for row in rows:
             cells = "".join(f"{row[head]:9.2f}" for head in heads)
             lines.append(f"{row['delay until']!s:{width}}{cells}")
-        return "\n".join(lines)
+        return "\n".join([*lines, "", *self.price.lines()])
 
     def _where(self) -> str:
         if self.sharers == 1:
@@ -135,7 +141,7 @@ class Prediction(Shown):
             for row in self._rows()
         ]
         heading = f"By the law, not measured: {self._where()}, kubelet {self.kubelets}"
-        return Page(heading, rows, (_POPULATION,))
+        return Page(heading, rows, (_POPULATION, " ".join(self.price.lines())))
 
 
 def predict(
@@ -149,6 +155,8 @@ def predict(
     age_s: float | None = None,
     extra_syncs_per_h: float = 0.0,
     timing: Timing = IDEAL,
+    pods_per_node: int = MAX_PODS,
+    maps: int = 1,
 ) -> Prediction:
     """Predict the delay of a ConfigMap update at a kubelet setting.
 
@@ -173,6 +181,8 @@ def predict(
         Syncs of a pod from other causes, per hour.
     timing
         How long the kubelet's work takes; by default no time.
+    pods_per_node, maps
+        For the price: all pods of a node, and ConfigMaps that each of them mounts.
 
     Returns
     -------
@@ -232,6 +242,7 @@ def predict(
         one=one,
         law=law,
         quantiles=tuple(quantiles),
+        price=price_of(setting, pods=pods_per_node, maps=maps, kubernetes=kubernetes),
     )
 
 

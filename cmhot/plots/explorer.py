@@ -7,13 +7,14 @@
 from __future__ import annotations
 
 from functools import cache
+from html import escape
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cmhot.errors import UsageError
-from cmhot.kubelet.settings import Setting, Strategy
+from cmhot.kubelet.settings import MAX_PODS, Setting, Strategy
 from cmhot.law.prediction import predict
 from cmhot.plots import drawing
 from cmhot.plots.figure import Material, shipped_runs
@@ -37,6 +38,8 @@ SYNC_S = (1, 2, 5, 10, 15, 20, 30, 60, 120, 300)
 TTL_S = (0, 5, 10, 15, 30, 60, 120, 300)
 PODS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 SHARERS = (1, 2, 5, 10, 20, 50, 110)
+NODE_PODS = (1, 5, 10, 20, 30, 50, 75, MAX_PODS)
+MAPS = (1, 2, 3, 5, 10)
 """What the controls of `explore` offer."""
 _CORNERS = 401  # of a curve
 _ROOM = 1.1  # of the axes beyond the curves, for numbers
@@ -152,8 +155,9 @@ def explore() -> ipywidgets.Widget:
     """Make a panel that shows the law while its controls are moved, for JupyterLab.
 
     The controls are `syncFrequency`, the strategy, the TTL of Cache, how many pods of a
-    node share the ConfigMap, and the number of pods; below them are the curves of
-    `what_if` and their quantiles.
+    node share the ConfigMap, the number of pods, and for the price all pods of a node
+    and their ConfigMaps; below them are the curves of `what_if`, their quantiles, and
+    the price.
 
     Returns
     -------
@@ -189,6 +193,8 @@ def explore() -> ipywidgets.Widget:
         "ttl_s": slider("TTL of Cache, s", TTL_S, 0),
         "sharers": slider("pods a node sharing it", SHARERS, 1),
         "pods": slider("pods in all", PODS, 20),
+        "pods_per_node": slider("all pods of a node", NODE_PODS, MAX_PODS),
+        "maps": slider("ConfigMaps a pod", MAPS, 1),
     }
     picture, numbers = ipywidgets.Image(format="png"), ipywidgets.HTML()
 
@@ -204,7 +210,11 @@ def explore() -> ipywidgets.Widget:
         )
         sharers = 1 if chosen["sharers"].disabled else values["sharers"]
         prediction = predict(
-            setting, pods=max(values["pods"], sharers), sharers=sharers
+            setting,
+            pods=max(values["pods"], sharers),
+            sharers=sharers,
+            pods_per_node=values["pods_per_node"],
+            maps=values["maps"],
         )
         picture.value = _picture(prediction)
         numbers.value = _table(prediction)
@@ -232,4 +242,5 @@ def _picture(prediction: Prediction) -> bytes:
 
 def _table(prediction: Prediction) -> str:
     rows: pd.DataFrame = prediction.table()
-    return str(rows.to_html(float_format="{:.1f}".format, border=0))
+    price = "<br>".join(map(escape, prediction.price.lines()))
+    return f"{rows.to_html(float_format='{:.1f}'.format, border=0)}<p>{price}</p>"

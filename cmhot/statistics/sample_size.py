@@ -11,11 +11,14 @@ import scipy
 from cmhot.display import Page, Shown
 from cmhot.errors import UsageError
 from cmhot.kubelet.eras import era_of
+from cmhot.kubelet.settings import MAX_PODS
 from cmhot.law import QUANTILES, fresh_reads_for, law_for, reads_at_every_sync
+from cmhot.law.price import price_of
 from cmhot.statistics.blocks import MIN_BLOCKS
 
 if TYPE_CHECKING:
     from cmhot.kubelet.settings import Setting
+    from cmhot.law.price import Price
 
 
 PODS = (6, 10, 20, 50, 100)
@@ -41,6 +44,7 @@ class Precision(Shown):
     intervals: int  # refresh intervals that it takes
     minutes: dict[int, float]  # of measuring, by the number of pods or nodes
     unit: str  # ``pods`` or ``nodes``
+    price: Price  # of the setting, for a kubelet
 
     def to_dict(self) -> dict[str, Any]:
         """Give it as ``plan --json`` does."""
@@ -60,6 +64,7 @@ class Precision(Shown):
                 {self.unit: number, "duration_s": 60 * minutes}
                 for number, minutes in self.minutes.items()
             ],
+            "price": self.price.to_dict(),
         }
 
     def page(self) -> Page:
@@ -73,7 +78,7 @@ class Precision(Shown):
             f"{self.value_s:.1f} s, within {self.width_s:g} s from end to end of its "
             f"95 % interval: about {self.intervals} refresh intervals"
         )
-        return Page(heading, rows, (self._command(),))
+        return Page(heading, rows, (" ".join(self.price.lines()), self._command()))
 
     def to_text(self) -> str:
         """Write the choices for people, and the command for one."""
@@ -90,7 +95,7 @@ class Precision(Shown):
             f"{self.unit:>8}{'minutes':>10}",
         ]
         lines += [f"{n:8}{minutes:10.1f}" for n, minutes in self.minutes.items()]
-        return "\n".join([*lines, "", self._command()])
+        return "\n".join([*lines, "", *self.price.lines(), "", self._command()])
 
     def _command(self) -> str:
         number, minutes = list(self.minutes.items())[min(2, len(self.minutes) - 1)]
@@ -105,6 +110,8 @@ def plan_precision(
     width_s: float,
     sharers: int = 1,
     kubernetes: str | None = None,
+    pods_per_node: int = MAX_PODS,
+    maps: int = 1,
 ) -> Precision:
     """Give the pods and minutes that it takes to know a quantile to a width in seconds.
 
@@ -113,6 +120,7 @@ def plan_precision(
     Var(A - p B) / (n (E[B] f(t))²) over n intervals, A = min(B, (t - V)⁺) being the
     part of an interval B in which an update waits for at most t, and f the density
     there (Cochran, Sampling Techniques, 1977, section 6.3, for the ratio of sums).
+    The price is that of `cmhot.law.price`, for all pods of a node.
     """
     era_of(kubernetes)  # refuses what is none
     if not 0 < quantile < 1 or not 0 < width_s < math.inf:
@@ -148,4 +156,5 @@ def plan_precision(
             for number in choices
         },
         unit="pods" if apart else "nodes",
+        price=price_of(setting, pods=pods_per_node, maps=maps, kubernetes=kubernetes),
     )

@@ -381,6 +381,24 @@ def test_plan_ends_with_a_command(run: Run) -> None:
     assert output.splitlines()[-1].startswith("cmhot collect --target … --pods 20")
 
 
+@pytest.mark.parametrize("command", [("predict",), ("plan", "--width", "1s")])
+def test_the_price_is_that_of_a_node_like_mine(
+    command: tuple[str, ...], run: Run
+) -> None:
+    """Both commands take the pods of a node and their ConfigMaps, at least 1."""
+    node = ("--sync", "10s", "--pods-per-node", "30", "--maps", "2")
+
+    _, text, _ = run(*command, *node)
+    _, output, _ = run(*command, *node, "--json")
+
+    price = json.loads(output)["price"]
+    assert (price["pods_per_node"], price["maps"]) == (30, 2)
+    assert "of 30 idle pods with 2 ConfigMaps each:" in text
+    assert f"{price['more']['millicores']['value']:+.1f} millicores" in text
+    code, _, messages = run(*command, "--pods-per-node", "0")
+    assert (code, "0 is not in the range x>=1" in messages) == (2, True)
+
+
 def test_a_lost_terminal_ends_as_ctrl_c_does(run: Run) -> None:
     """SIGHUP is an interruption, too; under nohup it is ignored as before."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -50,7 +50,7 @@ def test_controls_that_decide_nothing_are_disabled(
 ) -> None:
     """A TTL is of Cache alone, and pods share something only under a TTL."""
     panel = explore()
-    sync, kind, ttl, sharers, _ = panel.children[0].children
+    sync, kind, ttl, sharers, *_ = panel.children[0].children
 
     sync.value, kind.value, ttl.value = 5, strategy, ttl_s
 
@@ -68,3 +68,18 @@ def test_a_control_redraws() -> None:
     assert picture.value != before
     assert bytes(picture.value).startswith(b"\x89PNG")
     assert f"{predict(Setting(30)).one.max_s:.1f}" in numbers.value
+
+
+def test_controls_have_their_price() -> None:
+    """Of all pods of a node and their ConfigMaps; what was not measured is said."""
+    panel = explore()
+    controls, _, numbers = panel.children
+    sync, kind, ttl, _, _, pods, maps = controls.children
+
+    pods.value, maps.value, sync.value = 50, 10, 20
+
+    price = predict(Setting(20), pods_per_node=50, maps=10).price
+    assert price.more
+    assert f"<p>{'<br>'.join(price.lines())}</p>" in numbers.value
+    kind.value, ttl.value = "Cache", 5
+    assert "not measured under Cache with another TTL than 0" in numbers.value
