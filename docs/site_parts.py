@@ -53,6 +53,7 @@ VALUES: dict[str, dict[str, Any]] = {
     "08-what-updates": {"target": "model", "rounds": 3, "copies": 1},
     "09-how-to-measure-it-wrong": {"runs": _RUNS, "trials": 0},
     "10-what-if": {},
+    "11-costs": {},
 }
 """Each is executed on the measured data that come with the package, or on the model."""
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from cmhot.plots.change import before_and_after
 from cmhot.plots.consumers import consumer_matrix
+from cmhot.plots.costs import sync_costs
 from cmhot.plots.delay_distribution import delay_distribution
 from cmhot.plots.environment import environment_or_volume
 from cmhot.plots.explorer import explore, measured_at, what_if
@@ -49,6 +50,7 @@ __all__ = [
     "publication_phase",
     "publish",
     "remedies",
+    "sync_costs",
     "update_timeline",
     "what_if",
     "wrong_ways",

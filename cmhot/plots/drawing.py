@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Estimates = tuple[Floats, Floats, Floats]
 
-LINES = ("-", "--", "-.", ":")
+LINES: tuple[Literal["-", "--", "-.", ":"], ...] = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v", "<", ">", "P", "X", "*", "h")
 """Told apart without colour. They are no multiple of the colours, so that
 a colour comes back with another marker."""

@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from cmhot.errors import UsageError
 from cmhot.plots.consumers import FIGURE as CONSUMERS
+from cmhot.plots.costs import FIGURE as COSTS
 from cmhot.plots.delay_distribution import DELAY_DISTRIBUTION, HEADLINE
 from cmhot.plots.environment import FIGURE as ENVIRONMENT
 from cmhot.plots.figure import Material, shipped
@@ -59,6 +60,7 @@ FIGURES: dict[str, NamedFigure] = {
         CONSUMERS,
         WRONG_WAYS,
         PHASE,
+        COSTS,
     )
 }
 """All named figures: the one of the answer, then in the notebooks' order."""

@@ -124,6 +124,14 @@ WORDS = {
         "{restarted} pods replaced, {percent} % ready at worst, API writes: {requests}",
         "替换 {restarted} 个 Pod，最低就绪 {percent} %，API 写请求 {requests}",
     ),
+    # what a setting costs
+    "millicores": ("CPU of the kubelet,\nmillicores", "kubelet 的 CPU\n（毫核）"),
+    "requests a second": ("requests/s", "请求（次/秒）"),
+    "p99 of the delay": (
+        "p99 of the delay by the law, s",
+        "延迟的 99 % 分位数（理论，秒）",
+    ),
+    "pods of a node": ("{value:g} pods", "{value:g} 个 Pod"),
     # ways of measuring
     "open loop": ("open loop", "开环"),
     "closed loop": ("closed loop", "闭环"),

@@ -32,6 +32,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "07-whole-fleet": {},
     "09-how-to-measure-it-wrong": {"at": "sync=10s", "trials": 10},
     "10-what-if": {},
+    "11-costs": {},
     **test_live_notebooks.SMALL,
 }
 """Sizes. Most of those that live from runs are given the one that the first makes."""
@@ -186,6 +187,15 @@ def test_what_if(folder: Path) -> None:
     saved = execute("10-what-if", folder)
 
     assert "60 s, Watch: p99 83.8 s" in saved.read_text(encoding="utf-8")
+
+
+def test_costs(folder: Path) -> None:
+    """It asserts its text itself, and says what was not measured."""
+    saved = execute("11-costs", folder, sync=["10s", "0.5s"])
+
+    text = saved.read_text(encoding="utf-8")
+    assert "10 s, Watch instead of the default, 60 s, Watch: p99 14.4 s" in text
+    assert "not measured for syncFrequency of 0.5 s, only for 1 to 300" in text
 
 
 def test_all_of_them_take_less_than_three_minutes() -> None:

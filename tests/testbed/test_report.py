@@ -72,7 +72,7 @@ def test_every_notebook_is_done(made: tuple[Path, list[str], float]) -> None:
 
     became = {name: one["status"] for name, one in numbers["notebooks"].items()}
     assert became == dict.fromkeys(notebooks.names(), "done")
-    assert said[-1].startswith("notebook 11 of 11, 10-what-if")
+    assert said[-1].startswith("notebook 12 of 12, 11-costs")
     assert took_s < MOST_S
 
 

@@ -14,7 +14,9 @@ import pytest
 from cmhot import plots
 from cmhot.cluster.model.simulate import simulate
 from cmhot.errors import UsageError
-from cmhot.kubelet.settings import Setting
+from cmhot.kubelet.settings import Setting, Strategy
+from cmhot.law import mean_interval_s
+from cmhot.law.price import price_of
 from cmhot.plots.figure import Material, Source
 from cmhot.plots.publishing import FIGURES, NAMES, named, publish
 from cmhot.runs import schema
@@ -64,7 +66,20 @@ LOOKS = pd.DataFrame(
         "ttl_s": 0.0,
     }
 )
+COSTS = pd.DataFrame(
+    [
+        (110, 1, 10.0, "Watch", False, 50.0, 0.1, 110 / mean_interval_s(Setting(10))),
+        (110, 1, 60.0, "Get", False, 30.0, 0.1, 0.0),
+        (110, 1, 1.0, "Get", True, 90.0, 50.0, 55.0),
+        (50, 10, 10.0, "Watch", False, 40.0, 0.1, 3.0),
+    ],
+    columns=[
+        *("pods", "maps", "sync_frequency_s", "strategy", "saturated"),
+        *("millicores", "requests", "syncs_per_s"),
+    ],
+)
 TABLES = {
+    "costs": COSTS,
     "remedies": TRIALS,
     "consumers": CELLS,
     "environment-or-volume": LOOKS,
@@ -86,7 +101,7 @@ ONE_UPDATE = pd.DataFrame(
 KNOWN = Source(kubelets=("v1.37.1",), setting="60 s, Watch")
 
 
-def test_there_are_twelve() -> None:
+def test_there_are_thirteen() -> None:
     """Each name is drawn from runs or from a table, and asks a question twice."""
     assert set(NAMES) == {*FROM_RUNS, *TABLES}
     for figure in FIGURES.values():
@@ -384,6 +399,50 @@ def test_remedies_are_told_by_their_medians(tmp_path: Path) -> None:
     )
 
 
+def test_costs_are_drawn_at_the_law_s_number_of_syncs() -> None:
+    """A window that held none is moved by what the fit gives for those of the law.
+
+    Neither a saturated window nor pods with ten ConfigMaps are drawn.
+    """
+    ax = plots.sync_costs(COSTS)
+
+    assert ax.figure is not None
+    cpu, requests = ax.figure.axes[:2]
+    cpu_points, request_points = (
+        [
+            (float(x), float(y))
+            for line in panel.get_lines()
+            if line.get_linestyle() == "None"
+            for x, y in zip(*np.asarray(line.get_data()), strict=True)
+        ]
+        for panel in (cpu, requests)
+    )
+    assert np.array(cpu_points) == pytest.approx(
+        np.array([(10, 50), (60, 31.3)]), abs=0.5
+    )
+    reads = 110 / mean_interval_s(Setting(60))
+    assert np.array(request_points) == pytest.approx(
+        np.array([(10, 0.1), (60, 0.1 + reads)]), rel=0.02
+    )
+    assert requests.get_yscale() == cpu.get_xscale() == "log"
+
+
+def test_costs_say_the_price_of_the_shorter_one() -> None:
+    """In both languages, with the interval of the CPU."""
+    subject = named("costs").read(Material(table=COSTS, given=KNOWN))
+    cpu = price_of(Setting(10)).more["millicores"]
+
+    for lang in ("en", "zh"):
+        text = subject.describe(lang).paragraph
+        assert f"{cpu['value']:+.1f}" in text
+        assert f"{cpu['95'][0]:.1f}" in text
+    prices = subject.numbers["prices"]
+    assert [row["millicores"] for row in prices] == [
+        price_of(Setting(10)).spent["millicores"],
+        price_of(Setting(60, Strategy.GET)).spent["millicores"],
+    ]
+
+
 def test_an_unknown_name_is_refused_with_those_there_are(tmp_path: Path) -> None:
     """A misspelt name lists all names."""
     with pytest.raises(UsageError, match=r"no figure 'headlin'.*headline.*collapse"):
@@ -398,6 +457,7 @@ def test_an_unknown_name_is_refused_with_those_there_are(tmp_path: Path) -> None
         ("environment-or-volume", "in their environment"),
         ("remedies", "06-force-it"),
         ("consumers", "08-what-updates"),
+        ("costs", "PARTS=costs"),
     ],
 )
 def test_a_run_that_lacks_it_is_refused(
