@@ -366,7 +366,8 @@ def _plan_touches(
     refuse_blocked(work, state.found["spec"]["template"], starts=False)
     if kept := _kept(work, plan):
         work.warnings.append(
-            f"a touch renews volumes alone, and not {', '.join(kept)}: {instead}"
+            f"a touch renews volumes alone; where {' or '.join(kept)} has changed, "
+            f"{instead}"
         )
     older = [one for one in by_init if not are_newer(plan.pods, [work.stored(one)])]
     work.unseen += [

@@ -345,7 +345,7 @@ def test_what_no_sync_brings_is_told_before_the_touch() -> None:
     refresh(living, "deployment/web", method="annotate", tell=said.append)
 
     (only,) = planned.warnings
-    assert "renews volumes alone, and not env A of container c: use --method" in only
+    assert "alone; where env A of container c has changed, use --method rollout" in only
     assert said[0] == only
     assert said[1] == "touched 2 pods"
     assert asked == without.asked.total()
