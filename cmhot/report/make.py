@@ -172,7 +172,7 @@ def report_on_runs(
     copies = [f"{RUNS}/{run_id}" for run_id in ids]
     steps = steps_on_runs(copies)
     executed = {step.notebook for step in steps}
-    why = "it needs a cluster, and this is a report on existing runs."
+    why = "it reads no run, and this is a report on existing runs."
     new = make_folder(out, name, parts=PARTS)
     with locked(new.path):
         _copy_runs(dict(zip(copies, runs, strict=True)), new)
