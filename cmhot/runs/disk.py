@@ -485,6 +485,7 @@ def read_packed_table(
         packed = pq.ParquetFile(handle, read_dictionary=texts)
         _check_footer(packed, handle, file, table)
         told = packed.read(columns=texts)
+        told.validate(full=True)  # that texts are UTF-8, among others
         size = sum(_text_bytes(told.column(name)) for name in texts)
         del told
         if size > MOST_TEXT:

@@ -248,6 +248,23 @@ def test_a_packed_table_of_other_columns_is_refused(
     refused(told, packed, "updates.parquet", "seq")
 
 
+@pytest.mark.parametrize("column", ["purpose", "status", "configmap"])
+@pytest.mark.parametrize("dictionary", [True, False])
+def test_a_packed_text_that_is_none_is_refused(
+    run: Path, tmp_path: Path, told: Told, column: str, *, dictionary: bool
+) -> None:
+    """Bytes of no text are found when the table is read, not when one is shown."""
+    packed = pack(read_run(run), tmp_path / "packed")
+    file = packed / "updates.parquet"
+    table = pq.read_table(file)
+    place = table.schema.get_field_index(column)
+    bytes_ = pa.array([b"\x80"] * len(table)).view(pa.string())
+    table = table.set_column(place, column, bytes_)
+    pq.write_table(table, file, use_dictionary=dictionary)
+
+    refused(told, packed, "updates.parquet", "copy the run directory anew")
+
+
 def test_the_longest_period_is_computed(run: Path, told: Told, change: Change) -> None:
     """A setting at the limit of what is read takes no memory to speak of."""
     setting = {"sync_frequency_s": 14_400.0, "strategy": "Watch", "ttl_s": 14_400.0}
