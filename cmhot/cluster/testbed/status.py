@@ -180,7 +180,7 @@ def read_record(home: layout.Home) -> dict[str, Any] | None:
     try:
         record: dict[str, Any] = json.loads(home.record.read_text())
         is_whole = _nodes(record, ()) and {"api_address", "sources"} <= record.keys()
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
     except (ValueError, TypeError, LookupError, RecursionError, UsageError):
         return None

@@ -102,6 +102,8 @@ def test_what_is_unfinished_is_not_running(
     own_home.record.unlink()
 
     assert not status.is_running(own_home)
+    own_home.record.mkdir()
+    assert not status.is_running(own_home)
 
 
 @pytest.mark.parametrize("what", ["Api", "read_record"])
