@@ -139,12 +139,17 @@ def ask(
 
 def ahead_ns(
     cluster: Cluster, pod: str, *, namespace: str, container: str = CONTAINER
-) -> int:
-    """Ask how far a pod's node's clock is ahead; 0 where asking takes longer."""
+) -> tuple[int, int]:
+    """Ask how far a pod's node's clock is ahead; 0 where asking takes longer.
+
+    Also gives the largest error of that.
+    """
     if cluster.modelled or has_one_clock(cluster.target):
-        return 0
+        return 0, 0
     bounds = ask(cluster, cluster.clock, pod, namespace=namespace, container=container)
     row = bounds.row("", 0)
-    if row is None or abs(row["offset_ns"]) <= row["bound_ns"]:
-        return 0
-    return int(row["offset_ns"])
+    assert row is not None, "each answer bounds it on both sides"  # noqa: S101
+    offset, bound = int(row["offset_ns"]), int(row["bound_ns"])
+    if abs(offset) <= bound:
+        return 0, bound + abs(offset)
+    return offset, bound

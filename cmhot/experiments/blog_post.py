@@ -236,9 +236,10 @@ def time_updates(
     DataFrame
         One row per update, pod and consumer, with columns of
         `cmhot.runs.delays.delays`: ``seq, configmap, node, pod, consumer, sent_ns,
-        acked_ns, published_ns, delay_s, waited_s, status, sync_frequency_s, strategy,
-        ttl_s``. ``delay_s`` is NaN and ``waited_s`` not where the pod still had the
-        old content; ``attrs`` as of `cmhot.experiments.stage.origin`.
+        acked_ns, published_ns, delay_s, waited_s, clock_bound_s, status,
+        sync_frequency_s, strategy, ttl_s``. ``delay_s`` is NaN and ``waited_s`` not
+        where the pod still had the old content; ``attrs`` as of
+        `cmhot.experiments.stage.origin`.
     """
     at_least(1, updates=updates, pods=pods)
     node, clock = stage.node, stage.cluster.clock
@@ -262,17 +263,17 @@ def time_updates(
             "ttl_s": setting.ttl_s,
         }
         found = stage.await_pods(BY_VOLUME, pods)
-        for pod, at_ns in publications(stage, found, FOLDER).items():
+        for pod, (at_ns, bound_s) in publications(stage, found, FOLDER).items():
             has_it = text_of(stage, pod, f"{FOLDER}/{KEY}") == level
             row = _row(by_volume, pod, "volume", at_ns if has_it else None, clock)
-            rows.append({**own, **row})
+            rows.append({**own, **row, "clock_bound_s": bound_s})
         for one in stage.await_pods(BY_ENV, pods):
             pod = one["metadata"]["name"]
             # the instant at which an environment changed is not known
             has_it = variables(stage, pod).get(KEY) == level
             at = clock.utc_ns() if has_it else None
             row = _row(by_env, pod, "envFrom", at, clock)
-            rows.append({**own, **row})
+            rows.append({**own, **row, "clock_bound_s": 0.0})
         report(f"update {seq} of {updates}")
     table = pd.DataFrame(rows)
     table.attrs.update(origin(stage.cluster, node))

@@ -230,7 +230,7 @@ class _Rig:
     def _offset_ns(self, pod: str) -> int:
         """Ask a node for its time; where that is not allowed, take it to be ours."""
         try:
-            return ahead_ns(self.cluster, pod, namespace=self.namespace)
+            return ahead_ns(self.cluster, pod, namespace=self.namespace)[0]
         except ClusterError:
             return 0
 

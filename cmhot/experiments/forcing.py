@@ -182,7 +182,7 @@ def trial(stage: Stage, *, method: str, seq: int) -> Trial:
     had = [at_s - called_s for at_s in first_ready(counter.samples, new)]
     if stay:
         published = publications(stage, stay, FOLDER).values()
-        had += [(at - called_ns) / NS_PER_S for at in published]
+        had += [(at_ns - called_ns) / NS_PER_S for at_ns, _ in published]
     least, lost = capacity(counter.samples, done.pods)
     return Trial(
         refreshed=done,

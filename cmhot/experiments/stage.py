@@ -396,26 +396,27 @@ def publications(
     folder: str,
     *,
     container: str = CONTAINER,
-) -> dict[str, int]:
+) -> dict[str, tuple[int, float]]:
     """Read in each pod when a volume was published last: the mtime of ``..data``.
 
-    Returns by pod UTC epoch nanoseconds of the cluster's clock. What a node's clock is
-    ahead is taken off, where it is more than asking for it takes.
+    Returns by pod UTC epoch nanoseconds of the cluster's clock, and the largest error
+    of that, in seconds. What a node's clock is ahead is taken off, where it is more
+    than asking for it takes.
     """
     homes = {one["metadata"]["name"]: one["spec"]["nodeName"] for one in pods}
     first = {node: pod for pod, node in homes.items()}
     where = {"namespace": stage.namespace, "container": container}
-    offsets_ns = {
-        node: ahead_ns(stage.cluster, pod, **where) for node, pod in first.items()
-    }
+    ahead = {node: ahead_ns(stage.cluster, pod, **where) for node, pod in first.items()}
 
-    def one(pod: str) -> int:
+    def one(pod: str) -> tuple[int, float]:
         path = f"{folder.rstrip('/')}/..data"
         answer = stage.run_in(pod, ["stat", "-c", "%y", path], container=container)
         if answer.code != 0:
             msg = f"pod {pod} does not tell of {path}: {answer.complaint}"
             raise ClusterError(msg)
-        return epoch_ns(answer.output.decode().strip()) - offsets_ns[homes[pod]]
+        offset_ns, bound_ns = ahead[homes[pod]]
+        stamp_ns = epoch_ns(answer.output.decode().strip())
+        return stamp_ns - offset_ns, bound_ns / NS_PER_S
 
     return dict(zip(homes, together(stage, one, list(homes)), strict=True))
 
@@ -427,7 +428,8 @@ def one_update(stage: Stage, update: Update) -> pd.DataFrame:
     -------
     DataFrame
         One row per pod, in the order of their publications: ``node, pod, consumer,
-        configmap, seq, published_ns``, and ``delay_s`` from the acknowledgement on;
+        configmap, seq, published_ns``, and ``delay_s`` from the acknowledgement on,
+        with ``clock_bound_s``, the largest error that clocks make in it;
         ``planned_ns, sent_ns, acked_ns`` of the update are the same in each.
     """
     pods = stage.pods(update.configmap)
@@ -445,8 +447,9 @@ def one_update(stage: Stage, update: Update) -> pd.DataFrame:
             "seq": 1,
             "published_ns": at_ns,
             "delay_s": (at_ns - update.acked_ns) / NS_PER_S,
+            "clock_bound_s": bound_s,
         }
-        for pod, at_ns in publications(stage, pods, FOLDER).items()
+        for pod, (at_ns, bound_s) in publications(stage, pods, FOLDER).items()
     ]
     return pd.DataFrame(rows).sort_values("published_ns", ignore_index=True)
 

@@ -51,7 +51,7 @@ def _read(material: Material) -> Subject:
     written = table[["configmap", "seq", *_STAMPS]].drop_duplicates()
     (acked_ns,) = written["acked_ns"]
     seen_s = sorted((table["published_ns"] - acked_ns) / NS_PER_S)
-    setting, source = material.named_setting, material.source
+    setting, source = material.named_setting, material.source_of(table)
     return _subject(written, table, int(seq), seen_s, setting=setting, source=source)
 
 

@@ -12,7 +12,7 @@ from cmhot.clock import NS_PER_S
 from cmhot.cluster import probe
 from cmhot.cluster.model import ModelCluster
 from cmhot.collector.begin import collect
-from cmhot.collector.clock_offsets import Bounds, ask
+from cmhot.collector.clock_offsets import Bounds, ahead_ns, ask
 from cmhot.errors import ClusterError, ForbiddenError
 from cmhot.kubelet.settings import Setting, Strategy
 from cmhot.runs.delays import NodeClock, delays
@@ -290,3 +290,24 @@ def test_a_testbed_has_one_clock(tmp_path: Path) -> None:
 
     assert offset_on("context:c") == 200 * MS
     assert offset_on("testbed:t") == 0
+
+
+@pytest.mark.parametrize(
+    ("bounds_ms", "known_ms"),
+    [((800, 1000), (900, 100)), ((-200, 400), (0, 400)), ((-1000, -800), (-900, 100))],
+)
+def test_an_offset_within_its_bound_is_no_knowledge(
+    monkeypatch: pytest.MonkeyPatch,
+    bounds_ms: tuple[int, int],
+    known_ms: tuple[int, int],
+) -> None:
+    """It is not taken off, and the largest error is that of leaving it."""
+    least, most = bounds_ms
+    monkeypatch.setattr(
+        "cmhot.collector.clock_offsets.ask",
+        lambda *_, **__: Bounds(least * MS, most * MS),
+    )
+
+    found = ahead_ns(Elsewhere({"model-1": 0}), "p", namespace="n")
+
+    assert found == pytest.approx([one * MS for one in known_ms], abs=1)

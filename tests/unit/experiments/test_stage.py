@@ -28,6 +28,8 @@ from cmhot.experiments.stage import (
 )
 from cmhot.kubelet.settings import Setting, Strategy
 from cmhot.kubelet.uses import CONFIG_MAP
+from cmhot.plots.figure import Material, Source
+from cmhot.plots.publishing import named
 from cmhot.propagation.changes import patch
 from cmhot.propagation.workload import TOUCHED
 
@@ -343,6 +345,27 @@ def test_the_first_update_reaches_each_pod(cluster: ModelCluster) -> None:
     assert found["delay_s"].between(0, 16.3).all()
     assert set(found["sent_ns"]) == {update.sent_ns}
     assert set(found["acked_ns"]) == {update.acked_ns}
+
+
+def test_a_clock_that_is_ahead_is_taken_off_as_far_as_it_is_known(
+    cluster: ModelCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what is not known of it goes along with each delay, to the caption."""
+    with Stage(cluster, node=choose_node(cluster)) as stage:
+        stage.apply(*hello(stage, pods=2))
+        stage.await_pods(NAME, 2)
+        update = patch(cluster, NAME, {"greeting": "hi"}, namespace=stage.namespace)
+        cluster.clock.sleep(17)
+        plain = one_update(stage, update)
+        monkeypatch.setattr(
+            "cmhot.experiments.stage.ahead_ns", lambda *_, **__: (5 * 10**9, 15 * 10**8)
+        )
+        found = one_update(stage, update)
+
+    assert set(plain["clock_bound_s"]) == {0.0}
+    assert found["delay_s"].to_list() == pytest.approx(plain["delay_s"] - 5)
+    subject = named("timeline").read(Material(table=found, given=Source()))
+    assert "Clocks are known to ± 1.5 s" in subject.describe("en").caption
 
 
 def test_scrambled_pods_are_as_if_they_had_run_for_long(cluster: ModelCluster) -> None:
