@@ -34,16 +34,13 @@ _COLOURS = {"at once": (2, 0.2), "later": (0, 0.35), "never": (1, 0.5)}
 
 def _read(material: Material) -> Subject:
     """Take the table of cells."""
-    if material.table is None:
-        msg = (
-            "the consumers are measured by notebooks/08-what-updates.ipynb, not by "
-            "a run: leave out --run for those that come with cmhot"
-        )
-        raise UsageError(msg)
-    cells, source = records(material.table), material.source
+    table = material.table_of(
+        "the consumers are measured by notebooks/08-what-updates.ipynb"
+    )
+    cells, source = records(table), material.source
     return Subject(
         source=source,
-        draw=partial(consumer_matrix, material.table),
+        draw=partial(consumer_matrix, table),
         numbers={"setting": source.setting, "cells": cells},
         describe=partial(_describe, cells, source),
     )

@@ -13,7 +13,6 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from cmhot.errors import UsageError
 from cmhot.kubelet.settings import Setting, Strategy
 from cmhot.law.price import design, fitted, is_saturated, price_of, row_of
 from cmhot.plots import drawing
@@ -41,13 +40,7 @@ _ASKED = Setting(10)
 
 def _read(material: Material) -> Subject:
     """Take the table of cells, and the price that was fitted to their windows."""
-    table = material.table
-    if table is None:
-        msg = (
-            "costs are measured by `make study PARTS=costs`, not by a run: "
-            "leave out --run for those that come with cmhot"
-        )
-        raise UsageError(msg)
+    table = material.table_of("costs are measured by `make study PARTS=costs`")
     return Subject(
         source=material.source,
         draw=partial(sync_costs, table),

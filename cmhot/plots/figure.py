@@ -263,6 +263,19 @@ class Material:
     given: Source | None = None
     modelled: bool | None = None
 
+    def table_of(self, measured: str) -> pd.DataFrame:
+        """Give the table of what no run has; ``measured`` says how it is made.
+
+        Raises `UsageError` where runs were given instead.
+        """
+        if self.table is None:
+            msg = (
+                f"{measured}, not by a run: leave out --run for those that come with "
+                "cmhot"
+            )
+            raise UsageError(msg)
+        return self.table
+
     @cached_property
     def source(self) -> Source:
         """Where the data come from."""

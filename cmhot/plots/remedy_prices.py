@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from cmhot.errors import UsageError
 from cmhot.plots import drawing
 from cmhot.plots.figure import NamedFigure, Subject, describe, records
 from cmhot.plots.words import Pair, counted, joined, say, seconds, semicolons
@@ -35,13 +34,7 @@ _ROUNDED_FROM_S = 10
 
 def _read(material: Material) -> Subject:
     """Take the table of trials."""
-    table = material.table
-    if table is None:
-        msg = (
-            "remedies are measured by notebooks/06-force-it.ipynb, not by a run: "
-            "leave out --run for those that come with cmhot"
-        )
-        raise UsageError(msg)
+    table = material.table_of("remedies are measured by notebooks/06-force-it.ipynb")
     grouped = table.groupby("method", sort=False)
     medians = grouped[["seconds", *_COSTS]].median()
     methods = records(medians.assign(trials=grouped.size()).reset_index())
