@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 LAST = 16
 """Pods that are looked into after a rollout: two for each of `AT_ONCE`. Those before
 them are looked into while it goes on."""
+LIST_EVERY_S = 1.0
+"""While a rollout goes on; to list fifty pods takes two processes some 30 ms, which
+those that start would have had. Its end lists them anew, whenever that is."""
 SPARE_S = 2.0
 """Of the time is kept for a look into all of them, should it not come to its end."""
 
@@ -55,11 +58,10 @@ class _Verification(LandingWatch):
                 self.rollout.is_complete(),
             )
             if self.is_complete and not was_complete:
-                self.parts = []  # however recent the last list is
+                self.list_anew()
         super(_Verification, self)._list_pods()
         left_s = self.until_s - self.cluster.clock.monotonic()
-        if not self.is_complete and left_s > SPARE_S:
-            self.parts = self.parts[:-LAST]
+        self.spared = LAST if not self.is_complete and left_s > SPARE_S else 0
 
     def _parts(self, pod: Object) -> Sequence[ContainerUses]:
         if pod["metadata"].get("uid") in self.old:
@@ -125,7 +127,7 @@ def verify(
             reference=reference,
             namespace=refresh.namespace,
             pause_s=POLL_S,
-            list_every_s=0.0,
+            list_every_s=0.0 if rollout is None else LIST_EVERY_S,
             list_share=1.0,  # it ends soon
             labels=selector_of(found),
             owner=refresh.owner,

@@ -678,6 +678,18 @@ def test_the_last_new_pod_is_looked_into(monkeypatch: pytest.MonkeyPatch) -> Non
     assert done.seconds < 12  # listing takes two of them each time
 
 
+def test_pods_that_start_have_the_processors(living: Hindered) -> None:
+    """While a rollout of many goes on, its pods are listed once a second."""
+    living.deploy(20)
+    living.update("2")
+
+    done = refresh(living, "deployment/web", method="rollout")
+
+    assert done.verified[0].fresh == 20
+    # before it, at its end, and after the last look
+    assert living.asked["list", "pods"] < done.seconds + 4
+
+
 def test_a_rollout_that_hangs_is_shown_as_far_as_it_is(living: Hindered) -> None:
     """What was seen in the new pods is in the answer, and what is missing."""
     living.update("2")
