@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cmhot.cluster.nodes import NO_KUBELET
 from cmhot.kubelet.eras import find_era
 from cmhot.law import fleet_law, law_for, mixture, reads_at_every_sync
 
@@ -62,6 +63,8 @@ class _Alike:
 
 def sync_reads(node: ObservedNode) -> bool:
     """Report whether a forced sync reads new content, as far as is known."""
+    if node.source == NO_KUBELET:
+        return False  # what is there syncs nothing as a kubelet does
     if node.setting is None or find_era(node.kubelet) is None:
         return True
     return reads_at_every_sync(node.setting, node.kubelet) is not False

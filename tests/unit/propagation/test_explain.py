@@ -717,6 +717,16 @@ def test_what_is_no_kubelet_has_no_law(
     assert [one.setting for one in found] == [Setting(10), None, None]
 
 
+def test_no_touch_is_offered_where_there_is_no_kubelet() -> None:
+    """What is there syncs nothing; a new pod goes where there is one."""
+    virtual = ObservedNode("v", "v", "kwok-v0.7.0", None, None, "no-kubelet")
+    pods = [_web("p0", pod(volume=VOLUME), node="v")]
+
+    found = _explained(pods, nodes={"v": virtual})
+
+    assert "annotate" not in found.rows[0].forced_by
+
+
 def test_a_node_that_is_not_ready_hides_no_times() -> None:
     """It is named, and the times are those of the others."""
     dead = ObservedNode("dead", "dead", "v1.37.1", None, None, "not-ready")
