@@ -266,7 +266,8 @@ def observe(
 
     Files are read as they are in the container.
     Variables are those that the runtime gives to the container's processes, read
-    without a shell, which would hide names such as ``log-level``.
+    without a shell, which would hide names such as ``log-level``. Where no container
+    uses it, that is said.
 
     With ``live`` it looks again and again, and shows each container as it turns:
     in a notebook in one display, elsewhere in lines. It ends when all hold the current
@@ -329,6 +330,8 @@ def observe(
     )
     ending = observation.observe(timeout_s)
     scene = observation.scene(ending)
+    if not (live or scene.sights):
+        board().show(scene, (), is_last=True)  # an empty table does not say why
     rows = [_as_row(one, namespace) for one in scene.sights]
     table = pd.DataFrame(rows, columns=list(OBSERVED_COLUMNS), dtype=object)
     table.attrs.update(seconds=scene.seconds, ending=ending, modelled=scene.modelled)

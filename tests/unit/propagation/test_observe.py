@@ -85,8 +85,10 @@ def test_what_is_current_is_read_once() -> None:
     assert cluster.asked["get", "pods/exec"] == 3
 
 
-def test_what_init_containers_alone_use_is_told() -> None:
-    """There is no row of them, and the reason is a sentence."""
+def test_what_init_containers_alone_use_is_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """There is no row of them, and the reason is a sentence, which is also shown."""
     cluster = Living()
     reads = cluster.container(name="copy")
     cluster.deploy(1, initContainers=[reads], containers=[{"name": "app"}])
@@ -97,6 +99,8 @@ def test_what_init_containers_alone_use_is_told() -> None:
     assert table.attrs["ending"] == (
         "only init containers use it: what they made of it cannot be seen"
     )
+    shown = capsys.readouterr()
+    assert table.attrs["ending"] in shown.out + shown.err
 
 
 def test_a_container_that_hides_is_unknown() -> None:
