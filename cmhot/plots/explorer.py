@@ -181,8 +181,8 @@ def explore() -> ipywidgets.Widget:
             options=offered,
             value=value,
             description=name,
-            style={"description_width": "11em"},
-            layout={"width": "32em"},
+            style={"description_width": "13em"},
+            layout={"width": "34em"},
         )
 
     chosen = {
@@ -196,7 +196,10 @@ def explore() -> ipywidgets.Widget:
         "pods_per_node": slider("all pods of a node", NODE_PODS, MAX_PODS),
         "maps": slider("ConfigMaps a pod", MAPS, 1),
     }
-    picture, numbers = ipywidgets.Image(format="png"), ipywidgets.HTML()
+    # stretched to the width of the panel it would be blurred
+    natural = {"align_self": "flex-start", "max_width": "100%"}
+    picture = ipywidgets.Image(format="png", layout=natural)
+    numbers = ipywidgets.HTML()
 
     def show(_: object = None) -> None:
         values = {name: control.value for name, control in chosen.items()}
