@@ -27,12 +27,6 @@ if TYPE_CHECKING:
     from cmhot.propagation.wait import Waited
 
 
-LAST = 16
-"""Pods that are looked into after a rollout: two for each of `AT_ONCE`. Those before
-them are looked into while it goes on."""
-LIST_EVERY_S = 1.0
-"""While a rollout goes on; to list fifty pods takes two processes some 30 ms, which
-those that start would have had. Its end lists them anew, whenever that is."""
 SPARE_S = 2.0
 """Of the time is kept for a look into all of them, should it not come to its end."""
 
@@ -60,8 +54,6 @@ class _Verification(LandingWatch):
             if self.is_complete and not was_complete:
                 self.list_anew()
         super(_Verification, self)._list_pods()
-        left_s = self.until_s - self.cluster.clock.monotonic()
-        self.spared = LAST if not self.is_complete and left_s > SPARE_S else 0
 
     def _parts(self, pod: Object) -> Sequence[ContainerUses]:
         if pod["metadata"].get("uid") in self.old:
@@ -119,7 +111,8 @@ def verify(
         refresh.warnings.append(f"{refresh.owner} has no pods: nothing was looked at")
         return ()
     if rollout is not None:
-        _follow_most(refresh, rollout, replicas_of(found, refresh.owner.kind))
+        # meanwhile looks would take time from pods that start
+        refresh.follow(rollout, spare_s=SPARE_S)
     gone = frozenset(one["metadata"].get("uid", "") for one in old)
     for reference in references:
         watch = _Verification(
@@ -127,7 +120,7 @@ def verify(
             reference=reference,
             namespace=refresh.namespace,
             pause_s=POLL_S,
-            list_every_s=0.0 if rollout is None else LIST_EVERY_S,
+            list_every_s=0.0,
             list_share=1.0,  # it ends soon
             labels=selector_of(found),
             owner=refresh.owner,
@@ -144,15 +137,6 @@ def verify(
     if rollout is not None and rollout.completed_s is None and not verified:
         refresh.complete(rollout)
     return tuple(verified)
-
-
-def _follow_most(refresh: WorkloadRefresh, rollout: Rollout, replicas: int) -> None:
-    """Follow a rollout of few pods to its end before the first is looked into.
-
-    Looks are quick then, and during it they would take time from pods that start.
-    """
-    if replicas <= LAST:
-        refresh.follow(rollout, spare_s=SPARE_S)
 
 
 def hold_already(

@@ -61,7 +61,6 @@ class ContainerWatch(ABC):
     owner: Workload | None = None  # of the pods; None: any
     updatable_only: bool = False  # leave out what no update reaches
     most_again: int | None = None  # containers with other content in a round; None: all
-    spared: int = 0  # the last of the containers, not inspected yet
     list_every_s: float = LIST_EVERY_S
     list_share: float = LIST_SHARE
 
@@ -158,7 +157,7 @@ class ContainerWatch(ABC):
         it, nothing depends on the others, and each look is work for a kubelet.
         """
         due, again = [], []
-        for _, part in self.parts[: max(len(self.parts) - self.spared, 0)]:
+        for _, part in self.parts:
             seen = self.seen.get(part.key)
             if seen is None or seen.state is ContentState.PENDING:
                 due.append(part)
