@@ -84,6 +84,7 @@ NAMES_ONLY = f"{JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 USER_AGENT = "cmhot"
 KEPT = 32
 """Connections that stay open: more requests than that never go on at the same time."""
+_ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 CHANNELS = "v4.channel.k8s.io"
 """The protocol of a command's streams: each message begins with its channel."""
 _STDOUT, _STDERR, _ERROR = 1, 2, 3
@@ -236,7 +237,7 @@ class Kube:
             "Content-Type": content_type,
             "User-Agent": USER_AGENT,
         }
-        encoded = None if body is None else json.dumps(body)
+        encoded = None if body is None else _encode(body)
         left_s = self._left_s(read_timeout_s)
         try:
             if (who := link.authorization()) is not None:
@@ -763,6 +764,16 @@ class Kube:
             },
         )
         return bool(answer["status"].get("allowed"))
+
+
+def _encode(body: object) -> bytes:
+    """Encode as JSON that YAML reads alike, as an apply is read.
+
+    YAML does not know JSON's escapes in pairs, of characters beyond 16 bits, and takes
+    other control characters and line separators as escapes alone (YAML 1.1, 5.1, 5.4).
+    """
+    text = json.dumps(body, ensure_ascii=False)
+    return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode()
 
 
 def _decode(text: bytes) -> dict[str, Any]:

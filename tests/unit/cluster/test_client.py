@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 import urllib3
+import yaml
 from websocket import WebSocket
 
 from cmhot.clock import SystemClock
@@ -55,8 +56,9 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self) -> None:
         """Give the next answer for the path."""
         length = int(self.headers.get("Content-Length") or 0)
-        body = json.loads(self.rfile.read(length)) if length else None
-        kind = self.headers.get("Content-Type")
+        kind = self.headers.get("Content-Type") or ""
+        read = yaml.safe_load if kind.endswith("yaml") else json.loads
+        body = read(self.rfile.read(length).decode()) if length else None
         self.server.asked.append((self.command, self.path, kind, body))
         self.server.accepted.append(self.headers["Accept"])
         queue = self.server.answers[self.path.partition("?")[0]]
@@ -206,12 +208,14 @@ def test_apply_finds_the_plural_by_discovery(
     ]
     server.answers["/apis/x.io/v1/namespaces/n/mice/m"] = [(200, {"ok": True})]
     manifest = {"apiVersion": "x.io/v1", "kind": "Mouse", "metadata": {"name": "m"}}
+    manifest |= {"squeak": '🐭 \x7f\x85\u2028\ufeff\t"\\ud83d'}
 
     cluster.apply(manifest, namespace="n")
     cluster.apply(manifest, namespace="n")
 
     assert [asked[0] for asked in server.asked] == ["GET", "PATCH", "PATCH"]
-    assert server.asked[1][2] == "application/apply-patch+yaml"
+    # what is sent is read as YAML, which has no escapes in pairs
+    assert server.asked[1][2:] == ("application/apply-patch+yaml", manifest)
     with pytest.raises(UsageError, match="knows no Rat"):
         cluster.apply({**manifest, "kind": "Rat"}, namespace="n")
 
