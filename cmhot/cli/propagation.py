@@ -110,7 +110,7 @@ def reporter() -> Callable[[WaitProgress], None]:
 @click.option(
     "--updatable-only",
     is_flag=True,
-    help="Do not wait for what no update reaches (env, subPath).",
+    help="Do not wait for what no update reaches (env, subPath, init containers).",
 )
 @where
 @as_json
@@ -186,7 +186,8 @@ def apply(
 @click.option(
     "--updatable-only",
     is_flag=True,
-    help="Leave out what no update reaches (env, subPath), and wait for the others.",
+    help="Leave out what no update reaches (env, subPath, init containers), and wait "
+    "for the others.",
 )
 @click.option(
     "--ephemeral",

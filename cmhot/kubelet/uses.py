@@ -441,7 +441,7 @@ IMMUTABLE = (
     "the object is immutable: its content cannot change, and under Watch the kubelet "
     "does not look for another one of its name while a pod of the node uses it"
 )
-INIT = "an init container has ended; it reads the content once, when the pod starts"
+INIT = "an init container reads the content once, when the pod starts"
 
 
 def fate_of(use: Use, *, immutable: bool) -> Fate:

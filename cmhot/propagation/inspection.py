@@ -766,6 +766,12 @@ def init_read_ns(pod: Object, uses: Sequence[Use]) -> int | None:
     return None if not begun else round(min(begun))
 
 
+def made_ns(pod: Object) -> int:
+    """Say when a pod was made: UTC epoch nanoseconds of the API server's second."""
+    made = dt.datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
+    return round(made.timestamp()) * NS_PER_S
+
+
 def _same(one: bytes | None, other: bytes) -> bool:
     """Compare by hash, so that what is secret stays in as few places as can be."""
     if one is None:

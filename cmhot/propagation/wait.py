@@ -25,6 +25,7 @@ from cmhot.propagation.inspection import (
     Inspection,
     init_read_ns,
     inspect,
+    made_ns,
     unanswered,
 )
 from cmhot.propagation.objects import is_written_after
@@ -183,7 +184,7 @@ class Waited(Shown):
         Workloads of these pods that are still to make others, each with how many.
     initialised
         Pods of which init containers alone use it: what these made of it cannot be
-        seen. Those that began before its last change are among `unknown`.
+        seen. Those that are older than its last change are among `unknown`.
     remarks
         What else was seen, such as a first process that has dropped its environment.
     remedies
@@ -251,10 +252,10 @@ class Waited(Shown):
         if self.initialised and not self.pods:
             late = len({one.pod for one in self.unknown})
             what = (
-                f"{late} of {self.initialised} pods have not read it since its last "
-                "change"
+                f"{late} of {self.initialised} pods may not have read it since its "
+                "last change"
                 if late
-                else f"all {self.initialised} pods started after its last change"
+                else f"all {self.initialised} pods were made since its last change"
             )
             return (
                 f"{self.reference} cannot be seen: only init containers use it, which "
@@ -294,7 +295,8 @@ class Waited(Shown):
             notes.append(f"and {len(self.remedies) - MOST_REMEDIES} more (--json)")
         if self.ignored:
             notes.append(
-                f"left out: {self.ignored} uses that no update reaches (env, subPath)"
+                f"left out: {self.ignored} uses that no update reaches (env, subPath, "
+                "init containers)"
             )
         if self.changed:
             notes.append(
@@ -522,7 +524,7 @@ class LandingWatch(ContainerWatch):
             if self._is_stuck(part):
                 yield owner, part.pod
         for owner, pod, uses in self.by_init:
-            if self._is_late(pod, uses):
+            if self._init_seen(pod, uses).state is ContentState.STALE:
                 yield owner, pod
 
     def _is_stuck(self, part: ContainerUses) -> bool:
@@ -531,13 +533,26 @@ class LandingWatch(ContainerWatch):
         is_stale = seen.state is ContentState.STALE
         return is_stale and (seen.in_vain or not part.updates)
 
-    def _is_late(self, pod: Object, uses: Sequence[Use]) -> bool:
-        """Tell whether init containers have read the object before its last change."""
-        read_ns, stored = init_read_ns(pod, uses), self.objects(self.reference)
-        if read_ns is None:
-            return False
+    def _init_seen(self, pod: Object, uses: Sequence[Use]) -> Inspection:
+        """Say what init containers have read: what the object holds, older, or nothing.
+
+        A volume that was set up before the change may still be the old one when an init
+        container begins after it: the kubelet renews it beside the container's start.
+        Of a pod of the same second it is not known which of both came first.
+        """
+        begun_ns, stored = init_read_ns(pod, uses), self.objects(self.reference)
+        if begun_ns is None:
+            return Inspection(ContentState.PENDING, "it has not begun")
         is_after = not isinstance(stored, Absent) and is_written_after(stored, pod)
-        return is_after or read_ns <= (self.updated_ns or read_ns)
+        if is_after or begun_ns <= (self.updated_ns or begun_ns):
+            why = "it began before the last change"
+            return Inspection(ContentState.STALE, why)
+        if made_ns(pod) < (self.updated_ns or 0):
+            why = (
+                "its pod is older than the last change, and so may be what it was given"
+            )
+            return Inspection(ContentState.STALE, why)
+        return Inspection(ContentState.FRESH)
 
     def _unused(self) -> str:
         who = f"pod of {self.owner}" if self.owner else "running pod"
@@ -723,9 +738,9 @@ class LandingWatch(ContainerWatch):
             one = self._laggard(owner, part, replace(found, why=why))
             lagging[found.state is ContentState.STALE].append(one)
         lagging[False] += [
-            self._init_laggard(owner, pod, uses)
+            self._init_laggard(owner, pod, uses, read)
             for owner, pod, uses in self.by_init
-            if init_read_ns(pod, uses) is None or self._is_late(pod, uses)
+            if not _is_fresh(read := self._init_seen(pod, uses))
         ]
         pods = {part.name for _, part in self.parts}
         is_left = lagging[True] or lagging[False] or self.pending
@@ -818,15 +833,11 @@ class LandingWatch(ContainerWatch):
         return f"{last.get('reason')}: {' '.join(str(last.get('message')).split())}"
 
     def _init_laggard(
-        self, owner: Workload, pod: Object, uses: Sequence[Use]
+        self, owner: Workload, pod: Object, uses: Sequence[Use], seen: Inspection
     ) -> Laggard:
-        """Say that init containers have read an older content, or none yet."""
+        """Say that init containers may have read an older content, or none yet."""
         name = f"{uses[0].container} (init)"
         part = ContainerUses(pod, name, tuple(uses), updates=False)
-        why = "it has ended, and read what was there before the last change"
-        seen = Inspection(ContentState.STALE, why)
-        if init_read_ns(pod, uses) is None:
-            seen = Inspection(ContentState.PENDING, "it has not begun")
         return self._laggard(owner, part, seen)
 
     def _laggard(

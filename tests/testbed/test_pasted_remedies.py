@@ -537,13 +537,13 @@ SITUATIONS = {
     "init-copies": Situation(
         deployment(with_init()),
         commands=(ROLLOUT,),
-        said="1 of 1 pods have not read it since its last change",
+        said="1 of 1 pods may not have read it since its last change",
     ),
     "init-copies-key-patched-away": Situation(
         deployment(with_init()),
         change=b_is_patched_away,
         commands=(ROLLOUT,),
-        said="1 of 1 pods have not read it since its last change",
+        said="1 of 1 pods may not have read it since its last change",
     ),
     "statefulset-on-delete": Situation(
         (START, workload("StatefulSet", pod_spec(env()), **ON_DELETE, **PARALLEL)),
