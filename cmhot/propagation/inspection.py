@@ -51,7 +51,8 @@ ENVIRON = "/proc/self/environ"
 FIRST_ENVIRON = "/proc/1/environ"
 """Of the first process, which may have changed or dropped what it was given."""
 BETWEEN, _LINE_BETWEEN = "/proc/sys/kernel/ostype", b"Linux\n"
-"""A file with a line that no block of variables contains, and that line."""
+"""A file with a line that no block of variables contains, and that line; it also stands
+between files, whose number tells whether one of them contains it."""
 _BOTH = 'cat "$@" && ls -Ap "$0"'
 """Reads files, and lists a folder behind them."""
 _WRITTEN_AT = re.compile(r"\.\.\d{4}(_\d\d){5}\.\d+/")
@@ -60,6 +61,10 @@ _OWN_ENTRIES = 2
 """Of the kubelet in a volume: ``..data``, and that folder."""
 FILES_AT_ONCE = 100
 """Paths on one command line."""
+READ_AT_ONCE = 300
+"""The same, where all have to be of one update: each twice, with a path between."""
+READINGS = 3
+"""Updates that come while files are read are seldom."""
 BYTES_AT_ONCE = 8 * 2**20
 """Of the files that one command reads."""
 LOOK_S = 10.0
@@ -388,16 +393,40 @@ def _read(
 def _places(
     run: Run, part: ContainerUses, places: Sequence[str]
 ) -> dict[str, bytes | None]:
-    """Read paths or variables one by one; None: there is no such file or variable."""
-
-    def cat(path: str) -> bytes | None:
-        answer = run(["cat", path])
-        return answer.output if answer.code == 0 else None
-
+    """Read paths or variables; None: there is no such file or variable."""
     if part.uses[0].way.is_environment:
-        variables = read_environ(cat(ENVIRON) or b"")
+        variables = read_environ(_file(run, ENVIRON) or b"")
         return {name: variables.get(name) for name in places}
-    return {path: cat(path) for path in places}
+    found: dict[str, bytes | None] = {}
+    for start in range(0, len(places), READ_AT_ONCE):
+        found |= _files_there(run, places[start : start + READ_AT_ONCE])
+    return found
+
+
+def _file(run: Run, path: str) -> bytes | None:
+    answer = run(["cat", path])
+    return answer.output if answer.code == 0 else None
+
+
+def _files_there(run: Run, paths: Sequence[str]) -> dict[str, bytes | None]:
+    """Read files in one command, there and back, until no update came between.
+
+    A file that contains the line between files, or is missing, is read by itself.
+    """
+    there: list[bytes] = []
+    order = [*paths, *paths[::-1]] if len(paths) > 1 else [*paths]
+    for _ in range(READINGS):
+        answer = run(["cat", *(one for path in order for one in (path, BETWEEN))])
+        there = answer.output.split(_LINE_BETWEEN)[:-1]
+        if len(there) != len(order):
+            return {path: _file(run, path) for path in paths}
+        if there == there[::-1]:
+            break
+    contents = dict(zip(paths, there, strict=False))
+    return {
+        path: one if one or answer.code == 0 else _file(run, path)
+        for path, one in contents.items()
+    }
 
 
 def _files(run: Run, wanted: _Expected, root: str) -> Inspection:

@@ -15,6 +15,7 @@ from cmhot.kubelet.view import Absent
 from cmhot.propagation import inspection
 from cmhot.propagation.inspection import (
     ContentState,
+    _files_there,
     container_uses,
     inspect,
 )
@@ -547,6 +548,33 @@ def test_a_listing_is_no_content() -> None:
     )
 
     assert seen.state is ContentState.STALE
+
+
+@pytest.mark.parametrize(
+    ("answers", "there"),
+    [
+        ([(0, "1|2|2|1|")], {"a": b"1", "b": b"2"}),
+        # an update came between the first file and the second: never was that together
+        ([(0, "1|4|4|3|"), (0, "3|4|4|3|")], {"a": b"3", "b": b"4"}),
+        # b is missing: it is asked for by itself
+        ([(1, "1|||1|"), (1, "")], {"a": b"1", "b": None}),
+        ([(0, "1|||1|")], {"a": b"1", "b": b""}),
+        # a file has the line that stands between them
+        ([(0, "|||2|2||||"), (0, "|||"), (0, "2")], {"a": b"Linux\n" * 3, "b": b"2"}),
+        ([(None, "")] * 3, {"a": None, "b": None}),
+    ],
+)
+def test_files_are_read_of_one_update(
+    answers: list[tuple[int | None, str]], there: dict[str, bytes | None]
+) -> None:
+    """In one command, there and back, with a line of the kernel's between them."""
+    left = [
+        Captured(code, text.replace("|", "Linux\n").encode(), "")
+        for code, text in answers
+    ]
+
+    assert _files_there(lambda _: left.pop(0), ["a", "b"]) == there
+    assert not left
 
 
 def mounting(volume: dict[str, Any], **mount: str) -> dict[str, Any]:
