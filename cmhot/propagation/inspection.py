@@ -708,7 +708,16 @@ def _same_variables(
         ):
             why = f"a later source of its envFrom may be what sets its {some}"
             return Inspection(ContentState.UNREADABLE, why, _LATER)
-        return Inspection(ContentState.STALE, f"its environment has another {some}")
+        kinds = {
+            "another": set(different) & set(seen),
+            "no": set(different) - set(seen),
+        }
+        has = " and ".join(
+            f"{kind} {', '.join(sorted(names)[:5])}"
+            for kind, names in kinds.items()
+            if names
+        )
+        return Inspection(ContentState.STALE, f"its environment has {has}")
     left_out = [name for name in sorted(wanted.places) if name not in seen]
     if left_out and wanted.is_older:
         why = (

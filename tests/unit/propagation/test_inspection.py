@@ -758,6 +758,23 @@ def test_a_variable_whose_key_is_gone_is_stale() -> None:
 
 
 @pytest.mark.parametrize(
+    ("environ", "has"),
+    [
+        ("a=0\0", "another a and no b"),
+        ("a=0\0b=0\0", "another a, b"),
+        ("a=1\0", "no b"),
+    ],
+)
+def test_a_missing_variable_is_not_another(environ: str, has: str) -> None:
+    """What is said is what was read."""
+    given = with_variables(envFrom=[{"configMapRef": {"name": "m"}}])
+
+    seen = look(given, said(environ), stored={"data": {"a": "1", "b": "2"}})
+
+    assert seen.why == f"its environment has {has}"
+
+
+@pytest.mark.parametrize(
     ("since", "environ", "state"),
     [
         ("2026-11-30T10:00:05Z", "a=1\0MODE=x\0", ContentState.FRESH),
