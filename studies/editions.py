@@ -77,13 +77,17 @@ class Edition:
     @property
     def tables(self) -> list[str]:
         """Files with what was counted otherwise than by collections."""
-        made = [name for one in self.experiments for name in one.made]
-        return [name for name in made if name.endswith(".json")]
+        return [name for name in self.made if name.endswith(".json")]
 
     @property
     def runs(self) -> list[str]:
         """Names of the collections."""
         return [one.name for batch in self.batches for one in batch.collections]
+
+    @property
+    def made(self) -> list[str]:
+        """Names of the collections, and of what each experiment leaves."""
+        return self.runs + [name for one in self.experiments for name in one.made]
 
     @property
     def is_published(self) -> bool:

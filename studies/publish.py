@@ -1,9 +1,9 @@
 """Put the study's runs into ``data/``, packed: ``python -m studies.publish``.
 
-An edition whose runs are not in ``build/`` keeps what was published of it. What
-was refused is published beside the others, so that nothing is left out unseen.
-What identifies nothing but the machine they were made on is left out:
-the paths of programs. All else is kept as it was recorded.
+What is not in ``build/`` stays as it was published: an edition may be made part by
+part, on machines that have only their own. What was refused is published beside the
+others, so that nothing is left out unseen. What identifies nothing but the machine they
+were made on is left out: the paths of programs. All else is kept as it was recorded.
 """
 
 from __future__ import annotations
@@ -46,18 +46,17 @@ def meta_of(run: Run) -> dict[str, Any]:
 
 
 def publish(edition: Edition) -> None:
-    """Pack every run of an edition, in place of what was published of it before."""
-    runs = runs_of(edition.built)
-    shutil.rmtree(edition.data, ignore_errors=True)
-    for path in runs:
+    """Pack every run of an edition that was made here, in place of an earlier one."""
+    for path in runs_of(edition.built):
         run = read_run(path)
+        shutil.rmtree(edition.data / path.name, ignore_errors=True)
         pack(replace(run, meta=meta_of(run)), edition.data / path.name)
         click.echo(f"{path.name}: {run.meta['status']}")
     for name in edition.tables:
         if (edition.built / name).is_file():
             edition.data.mkdir(parents=True, exist_ok=True)
             shutil.copy(edition.built / name, edition.data / name)
-    missing = sorted({*edition.runs} - {path.name for path in runs})
+    missing = [one for one in edition.made if not (edition.data / one).exists()]
     if missing:
         click.echo(f"not there yet: {', '.join(missing)}", err=True)
 

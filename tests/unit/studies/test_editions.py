@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -170,6 +171,26 @@ def test_what_was_set_aside_is_published_too(edition: Edition, tmp_path: Path) -
     publish.publish(replace(edition, built=built, data=tmp_path / "data"))
 
     assert read_run(tmp_path / "data" / f"{name}-1").meta["run_id"] == f"{name}-1"
+
+
+def test_a_part_that_is_not_here_stays_published(
+    edition: Edition, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An edition is made part by part, on machines that have only their own."""
+    part = replace(edition, built=tmp_path / "built", data=tmp_path / "data")
+    first, second_run = edition.runs[:2]
+    for name in (first, second_run):
+        shutil.rmtree(part.built, ignore_errors=True)
+        part.built.mkdir()
+        (part.built / name).symlink_to(edition.built / name)
+        publish.publish(part)
+
+    assert sorted(path.name for path in part.data.iterdir()) == sorted(
+        [first, second_run]
+    )
+    told = capsys.readouterr().err.splitlines()
+    assert second_run in told[0]
+    assert not [line for line in told[1:] if first in line]
 
 
 def test_an_edition_that_is_not_here_stays_published(
