@@ -343,6 +343,22 @@ def test_what_is_left_is_reckoned_from_what_was_last() -> None:
     assert said[-1] == "it: 200 of 200 packages"
 
 
+def test_what_it_takes_as_a_rule_counts() -> None:
+    """A build that others slow down at first is not said to take for ever.
+
+    The numbers are those of a real one, which ended after 470 s.
+    """
+    clock, said = VirtualClock(), list[str]()
+    show = progress_lines(said.append, clock=clock)
+    with show("it", unit="packages", expected_s=480) as advance:
+        for at_s, done in ((35, 186), (65, 316), (185, 643), (245, 1033), (450, 2183)):
+            clock.sleep(at_s - clock.monotonic())
+            advance(done, total=2474)
+
+    left = [line.partition(", about ")[2].removesuffix(" left") for line in said]
+    assert left == ["7 min", "7 min", "7 min", "5 min", "a minute"]
+
+
 def test_quick_work_says_nothing() -> None:
     """What is done within half a minute needs no line."""
     clock, said = VirtualClock(), list[str]()

@@ -82,7 +82,9 @@ def build_programs(
 
         command = list_command(go.path, build=build, programs=programs)
         run(command, folder=module, environ=settings, on_line=count_fetched, work=work)
-    with progress(f"compiling {component.name}", unit="packages") as advance:
+    with progress(
+        f"compiling {component.name}", unit="packages", expected_s=build.seconds
+    ) as advance:
 
         def count_compiled(line: str) -> None:
             nonlocal compiled

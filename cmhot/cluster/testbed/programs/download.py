@@ -66,9 +66,12 @@ class ProgressDisplay(Protocol):
     """Shows the progress of a long task."""
 
     def __call__(
-        self, what: str, *, unit: str
+        self, what: str, *, unit: str, expected_s: float | None = None
     ) -> contextlib.AbstractContextManager[Advance]:
-        """Begin to show `what`, counted in `unit` (``B`` for bytes)."""
+        """Begin to show `what`, counted in `unit` (``B`` for bytes).
+
+        ``expected_s`` is what all of it takes as a rule; None: that is not known.
+        """
 
 
 def progress_display(report: Report) -> ProgressDisplay:
@@ -79,7 +82,12 @@ def progress_display(report: Report) -> ProgressDisplay:
 
 
 @contextlib.contextmanager
-def progress_bar(what: str, *, unit: str) -> Iterator[Advance]:
+def progress_bar(
+    what: str,
+    *,
+    unit: str,
+    expected_s: float | None = None,  # noqa: ARG001 - tqdm reckons by itself
+) -> Iterator[Advance]:
     """Show a bar on standard error where that is a terminal, else nothing."""
     with tqdm(
         file=canvas(),
@@ -102,21 +110,28 @@ def progress_lines(report: Report, *, clock: Clock) -> ProgressDisplay:
 
     A line is reported only when the task advances: no thread does it in between.
     The time that is left is reckoned from the last lines: what a task does first,
-    and what goes on beside it, may be slower or quicker than the rest.
+    and what goes on beside it, may be slower or quicker than the rest. Where it is
+    known what a task takes, all of it so far is set beside half of that.
     """
 
     @contextlib.contextmanager
-    def show(what: str, *, unit: str) -> Iterator[Advance]:
-        reported = deque([(clock.monotonic(), 0)], maxlen=_RECKONED_LINES)
+    def show(
+        what: str, *, unit: str, expected_s: float | None = None
+    ) -> Iterator[Advance]:
+        start = (clock.monotonic(), 0)
+        reported = deque([start], maxlen=_RECKONED_LINES)
 
         def advance(done: int, *, total: int | None) -> None:
             now = clock.monotonic()
             if now - reported[-1][0] >= LINE_S:
-                began, had = reported[0]
+                began, had = start if expected_s else reported[0]
                 reported.append((now, done))
                 left = ""
                 if total is not None and had < done < total:
-                    left = _left((total - done) * (now - began) / (done - had))
+                    known_s = (expected_s or 0.0) / 2
+                    known = total / 2 if expected_s else 0
+                    rate = (done - had + known) / (now - began + known_s)
+                    left = _left((total - done) / rate)
                 report(f"{what}: {_amount(done, total=total, unit=unit)}{left}")
 
         yield advance
