@@ -19,6 +19,8 @@ import pytest
 from benchmarks.common import fresh_namespace
 from cmhot.cluster.targets import connect
 from cmhot.cluster.testbed import host, layout, lifecycle
+from cmhot.cluster.testbed.programs.ensure import ensure_programs
+from cmhot.cluster.testbed.versions import KUBERNETES_VERSION
 from cmhot.kubelet.settings import parse_setting
 from cmhot.runs.rundir import read_run
 from tests.testbed.command import run
@@ -81,6 +83,12 @@ def _may_skip(request: pytest.FixtureRequest) -> None:
     reason = excuse(request.config)
     if reason is not None:
         pytest.skip(reason)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _programs(_may_skip: None) -> None:
+    """Have the programs before a test is timed: to build them takes ten minutes."""
+    ensure_programs(kubernetes_version=KUBERNETES_VERSION, report=print)
 
 
 @pytest.fixture(scope="session")
