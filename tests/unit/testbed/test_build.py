@@ -242,9 +242,11 @@ def test_real_build(tmp_path: Path) -> None:
     said: list[str] = []
 
     @contextlib.contextmanager
-    def progress(what: str, *, unit: str) -> Iterator[Advance]:
+    def progress(
+        what: str, *, unit: str, expected_s: float | None = None
+    ) -> Iterator[Advance]:
         def advance(done: int, *, total: int | None) -> None:
-            shown.append((f"{what}, {unit}", done, total))
+            shown.append((f"{what}, {unit}, {expected_s}", done, total))
 
         yield advance
 
@@ -263,7 +265,7 @@ def test_real_build(tmp_path: Path) -> None:
     assert command_output([folder / "tiny"], folder=folder, environ={}) == "tiny v1.0.0"
     assert said[0].startswith("building tiny v1.0.0 from its Go modules with go1.")
     what, done, total = shown[-1]
-    assert what == "compiling tiny, packages"
+    assert what == f"compiling tiny, packages, {tiny_component().build.seconds}"
     assert done == total
 
 
