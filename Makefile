@@ -46,15 +46,12 @@ docs: $(READY)  ## the documentation as a site, build/docs/html; a warning is an
 	  --doctree-dir build/docs/doctrees docs build/docs/html
 	@echo build/docs/html/index.html
 
-# one process for the testbed, where much is waited for, and one for all else
-SIDE_BY_SIDE := --numprocesses 2 --dist loadgroup --no-loadscope-reorder
-
 test: $(READY)  ## everything: unit, real testbed, notebooks, wheel
 	@tools/system-packages testbed kubectl browser fonts
-	@$(RUN) pytest $(SIDE_BY_SIDE)
+	@$(RUN) pytest
 
 unit: $(READY)  ## the unit tests alone, a few minutes
-	@$(RUN) pytest $(SIDE_BY_SIDE) -q tests/unit
+	@$(RUN) pytest -q tests/unit
 
 VERSIONS ?= python3.11 python3.12 python3.13 python3.14
 

@@ -44,25 +44,12 @@ def folder_of(item: pytest.Item) -> str:
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m looks at the marks
-def pytest_collection_modifyitems(
-    config: pytest.Config, items: list[pytest.Item]
-) -> None:
-    """Mark tests by their folder, and put those of the real testbed last.
-
-    With processes side by side (pytest-xdist), tests of a file stay together, as do
-    those that share a testbed or the documentation; those of the testbed, which take
-    longest, begin.
-    """
-    is_divided = hasattr(config, "workerinput")
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by their folder, and put those of the real testbed last."""
     for item in items:
         if folder_of(item) == "testbed":
             item.add_marker(pytest.mark.testbed)
-        shares_site = "site" in getattr(item, "fixturenames", ())
-        group = "site" if shares_site else item.path.stem
-        if folder_of(item) == "testbed":
-            group = "testbed"
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: (folder_of(item) == "testbed") != is_divided)
+    items.sort(key=lambda item: folder_of(item) == "testbed")
 
 
 @pytest.fixture(scope="session")
