@@ -85,6 +85,7 @@ USER_AGENT = "cmhot"
 KEPT = 32
 """Connections that stay open: more requests than that never go on at the same time."""
 _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
+"""Characters that YAML takes as escapes alone, see `_encode`."""
 CHANNELS = "v4.channel.k8s.io"
 """The protocol of a command's streams: each message begins with its channel."""
 _STDOUT, _STDERR, _ERROR = 1, 2, 3

@@ -10,7 +10,6 @@ through an ephemeral container, which changes the pod.
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 import re
 import threading
@@ -18,7 +17,6 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from cmhot.clock import NS_PER_S
 from cmhot.cluster.port import POD
 from cmhot.errors import ClusterError, ForbiddenError, NotFoundError, UnreachableError
 from cmhot.kubelet.uses import Role, containers_of, fate_of
@@ -30,7 +28,7 @@ from cmhot.kubelet.view import (
     texts_of,
     view_of,
 )
-from cmhot.propagation.objects import is_written_after, last_update_ns
+from cmhot.propagation.objects import is_written_after, last_update_ns, second_ns
 from cmhot.propagation.remedies import PUT_BACK, REPLACE
 
 if TYPE_CHECKING:
@@ -785,8 +783,7 @@ def _is_older(part: ContainerUses, stored: Object) -> bool:
     ) or {}
     if changed_ns is None or not running.get("startedAt"):
         return False
-    started = dt.datetime.fromisoformat(running["startedAt"])
-    return started.timestamp() * NS_PER_S <= changed_ns
+    return second_ns(running["startedAt"]) <= changed_ns
 
 
 def init_read_ns(pod: Object, uses: Sequence[Use]) -> int | None:
@@ -796,18 +793,12 @@ def init_read_ns(pod: Object, uses: Sequence[Use]) -> int | None:
     """
     states = [_status(pod, use.container).get("state") or {} for use in uses]
     begun = [
-        dt.datetime.fromisoformat(one["startedAt"]).timestamp() * NS_PER_S
+        second_ns(one["startedAt"])
         for state in states
         for one in state.values()
         if one.get("startedAt")
     ]
-    return None if not begun else round(min(begun))
-
-
-def made_ns(pod: Object) -> int:
-    """Say when a pod was made: UTC epoch nanoseconds of the API server's second."""
-    made = dt.datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
-    return round(made.timestamp()) * NS_PER_S
+    return min(begun, default=None)
 
 
 def _same(one: bytes | None, other: bytes) -> bool:

@@ -33,7 +33,12 @@ from cmhot.kubelet.uses import (
 )
 from cmhot.kubelet.view import Absent, obstacle_to
 from cmhot.propagation.absence import absent
-from cmhot.propagation.objects import Objects, is_written_after, last_update_ns
+from cmhot.propagation.objects import (
+    Objects,
+    is_written_after,
+    last_update_ns,
+    made_ns,
+)
 from cmhot.propagation.remedies import PUT_BACK, Shell
 from cmhot.propagation.workload import (
     KINDS,
@@ -459,12 +464,11 @@ def are_newer(pods: Sequence[Object], objects: Sequence[Object]) -> bool:
     if any(is_written_after(one, pod) for one in objects for pod in pods):
         return False
     writes = [last_update_ns(one) for one in objects]
-    made = [pod["metadata"].get("creationTimestamp") for pod in pods]
-    if not (writes and all(writes) and made and all(made)):
+    is_known = all(pod["metadata"].get("creationTimestamp") for pod in pods)
+    if not (writes and all(writes) and pods and is_known):
         return False
-    first = min(dt.datetime.fromisoformat(one).timestamp() for one in made)
     # both are whole seconds
-    return first > max(one / NS_PER_S for one in writes if one is not None)
+    return min(map(made_ns, pods)) > max(one for one in writes if one is not None)
 
 
 def change_template(refresh: WorkloadRefresh) -> Rollout:

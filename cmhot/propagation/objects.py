@@ -59,8 +59,17 @@ def last_update_ns(stored: Object) -> int | None:
     times = [one["time"] for one in fields if one.get("time")]
     if not times:
         return None
-    last = dt.datetime.fromisoformat(max(times))
-    return round(last.timestamp()) * NS_PER_S
+    return second_ns(max(times))
+
+
+def second_ns(text: str) -> int:
+    """Read an instant of the API, of whole seconds: UTC epoch nanoseconds."""
+    return round(dt.datetime.fromisoformat(text).timestamp()) * NS_PER_S
+
+
+def made_ns(pod: Object) -> int:
+    """Say when a pod was made, by the API server's clock."""
+    return second_ns(pod["metadata"]["creationTimestamp"])
 
 
 def is_written_after(stored: Object, pod: Object) -> bool:

@@ -25,10 +25,9 @@ from cmhot.propagation.inspection import (
     Inspection,
     init_read_ns,
     inspect,
-    made_ns,
     unanswered,
 )
-from cmhot.propagation.objects import is_written_after
+from cmhot.propagation.objects import is_written_after, made_ns
 from cmhot.propagation.remedies import (
     REPLACE,
     Remedy,
