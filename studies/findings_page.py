@@ -614,7 +614,7 @@ def _validity(rows: Sequence[Row]) -> str:
         [
             f"`{row['run']}`",
             f"{row['n_delays']:,}" + f" + {row['n_in_vain']}" * bool(row["n_in_vain"]),
-            _limited(row["p99_s"], _known(row["p99_90"])),
+            _limited(_endless(row["p99_s"]), _known(row["p99_90"])),
             f"{row['law_p99_s']:.1f}",
             words[row["holds"]],
             f"{row['cores']:.2f}",
@@ -644,7 +644,12 @@ def _known(ends: Sequence[float | None] | None) -> list[float] | None:
     """Give an interval whose upper end may be endless."""
     if ends is None:
         return None
-    return [float("inf") if end is None else end for end in ends]
+    return [_endless(end) for end in ends]
+
+
+def _endless(value: float | None) -> float:
+    """Give a number of seconds, of which None stands for no end."""
+    return float("inf") if value is None else value
 
 
 def _priced(found: Row) -> str:

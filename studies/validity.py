@@ -15,7 +15,9 @@ import numpy as np
 from cmhot.kubelet.eras import TYPICAL
 from cmhot.kubelet.settings import Setting
 from cmhot.law import law_for, mean_interval_s
+from cmhot.runs import schema
 from cmhot.statistics import cdf_bounds, confidence, delay_blocks, describe_delays
+from cmhot.statistics.limits import quantiles_of
 from studies import pages
 from studies.draws import draw_delays
 from studies.protocol import ALPHA, CACHE, GET, WATCH
@@ -79,6 +81,13 @@ class Condition:
         """Name of its run."""
         return f"validity-{self.name}"
 
+    @property
+    def load(self) -> dict[str, Any]:
+        """What the findings say of it, by name."""
+        found = {key: getattr(self, key) for key in ("pods", "maps", "keys", "core")}
+        own = {"strategy": self.strategy.value, "bytes": self.size}
+        return {**found, **own, "late_s": self.late_s, "sync_frequency_s": SYNC_S}
+
 
 PARTS: dict[str, tuple[Condition, ...]] = {
     "pods": (Condition("pods-30"), Condition("pods-110", pods=110)),
@@ -115,7 +124,8 @@ PARTS: dict[str, tuple[Condition, ...]] = {
 def answer(table: pd.DataFrame, setting: Setting) -> dict[str, Any]:
     """Say where p99 of the delays lies, and whether that is the law's.
 
-    Delays that were waited for in vain count as endless. ``holds`` is True where p99 is
+    Delays that were waited for in vain count as endless, and a p99 among them is None.
+    ``holds`` is True where p99 is
     at most `BEYOND_S` above the law's with 95 %, False where it is more with 95 %, and
     None where it is not decided.
 
@@ -138,8 +148,9 @@ def answer(table: pd.DataFrame, setting: Setting) -> dict[str, Any]:
     at = max(int(np.searchsorted(blocks.t, expected + BEYOND_S, "right")) - 1, 0)
     within, beyond = low[at] >= P99, high[at] < P99
     return {
-        **{str(key): direct[key] for key in ("n_delays", "p50_s", "p99_s", "max_s")},
-        "n_in_vain": int((table["status"] != "observed").sum()),
+        **{str(key): direct[key] for key in ("n_delays", "p50_s", "max_s")},
+        "n_in_vain": int(table["status"].isin(schema.DEAD_ENDS).sum()),
+        "p99_s": _finite(float(quantiles_of(blocks.t, blocks.cdf(), [P99])[0])),
         "p99_90": None if ends is None else [_finite(end) for end in ends],
         "law_p99_s": expected,
         "holds": None if ends is None or within == beyond else bool(within),

@@ -115,13 +115,28 @@ def test_what_never_came_counts_as_endless() -> None:
     table = draw_delays(
         condition.setting, np.random.default_rng(0), pods=30, window_s=300
     )
-    vain = np.arange(len(table)) % 50 == 0
-    table["status"] = np.where(vain, "timeout", "observed")
+    number = np.arange(len(table)) % 50
+    table["status"] = np.select(
+        [number == 0, number == 1], ["timeout", "not_sent"], "observed"
+    )
 
     found = validity.answer(table, condition.setting)
 
-    assert found["n_in_vain"] == vain.sum()
+    assert found["n_in_vain"] == (number == 0).sum()
+    assert found["p99_s"] is None
     assert found["holds"] is False
+
+
+def test_p99_is_that_of_the_delays() -> None:
+    """Where all of them came; to a hundredth, since F̂ is looked at in 1001 places."""
+    condition = Condition("x")
+    table = draw_delays(
+        condition.setting, np.random.default_rng(0), pods=30, window_s=300
+    )
+
+    found = validity.answer(table, condition.setting)
+
+    assert found["p99_s"] == pytest.approx(table["delay_s"].quantile(0.99), abs=0.02)
 
 
 def test_the_kubelets_own_numbers_are_rates() -> None:
