@@ -336,11 +336,9 @@ def _clock_check(run: Run, bound_s: float) -> dict[str, Any]:
 def _share_unclear(clock: OwnClock, meta: Mapping[str, Any]) -> float:
     """Give the share of the time observed in which stamps may be of two instants."""
     begin, end = int(meta["begin_ns"]), int(meta["observed_until_ns"])
-    lost, until = 0, begin
-    for from_ns, to_ns in sorted(clock.unclear_ns().tolist()):
-        lost += max(0, min(to_ns, end) - max(from_ns, until))
-        until = max(until, to_ns)
-    return lost / max(end - begin, 1)
+    from_ns, to_ns = clock.unclear_ns().T
+    seen = np.minimum(to_ns, end) - np.maximum(from_ns, begin)
+    return float(np.maximum(seen, 0).sum()) / max(end - begin, 1)
 
 
 def _phases_check(coherence: float | None) -> dict[str, Any]:

@@ -7,8 +7,10 @@ its monotonic clock, by which the run goes on, does not.
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from cmhot.clock import NS_PER_S, VirtualClock
@@ -19,7 +21,7 @@ from cmhot.kubelet.settings import Setting
 from cmhot.runs.anonymise import anonymised
 from cmhot.runs.delays import delays
 from cmhot.runs.plan import Plan
-from cmhot.runs.rundir import pack, read_by_node, read_outline, read_run
+from cmhot.runs.rundir import OwnClock, pack, read_by_node, read_outline, read_run
 from cmhot.runs.sync_intervals import refresh_intervals
 from studies.fronts import OneMachine, Stepped
 
@@ -42,6 +44,8 @@ STEPS = {
     "half a second": [(200.4, 0.5)],
     "forward and back": [(150.2, 30.0), (220.7, -60.0)],
     "a little, often": [(100.0 + 20 * k, 0.03) for k in range(8)],
+    # as a host corrects the clock of its guest
+    "a little, each two seconds": [(10.0 + 2 * k, 0.012) for k in range(140)],
 }
 
 
@@ -217,3 +221,33 @@ def test_a_resumed_run_goes_on_with_its_clock(
     assert seqs.apply(lambda one: one.is_monotonic_increasing).all()
     assert "foreign" not in set(run.events["kind"])
     assert (delays(run)["status"] == "observed").mean() > 0.6
+
+
+def drawn_clock(rng: np.random.Generator) -> OwnClock:
+    """Draw a clock of a few levels, in whole units, each step seen some time later."""
+    steps = int(rng.integers(1, 6))
+    instants = np.sort(rng.integers(0, 200, 2 * steps)).reshape(-1, 2)
+    return OwnClock(
+        ahead_ns=np.append(0, rng.integers(-30, 31, steps)),
+        from_ns=np.append(-1000, instants[:, 0]),
+        until_ns=np.append(instants[:, 1], 1000),
+    )
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_a_stamp_comes_to_the_first_level_that_it_may_be_of(seed: int) -> None:
+    """And one that may be of none to the nearest; of two, it is told to be unclear."""
+    clock = drawn_clock(np.random.default_rng(seed))
+    stamps = np.arange(-50, 300)
+
+    found = clock.on_time(stamps)
+    unclear = clock.unclear_ns().tolist()
+
+    for stamp, instant in zip(stamps.tolist(), found.tolist(), strict=True):
+        at = stamp - clock.ahead_ns
+        outside = np.maximum(np.maximum(clock.from_ns - at, at - clock.until_ns), 0)
+        assert instant == at[np.argmin(outside)]
+        may_be = at[outside == 0].tolist()
+        if len(may_be) > 1:
+            assert all(any(a <= one <= b for a, b in unclear) for one in may_be)
+    assert all(one[1] < other[0] for one, other in pairwise(unclear))
