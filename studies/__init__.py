@@ -4,11 +4,17 @@
 question                               file                   runs by
 =====================================  =====================  ==========================
 What does the study expect?            `protocol`             ``-m studies.protocol``
-What does its second edition expect?   `second`               ``-m studies.second``
+What does its second edition expect,
+- of the default?                      `second`               ``-m studies.second``
+- of what a setting costs?             `cost_law`             ``-m studies.cost_law``
+- of a kubelet under load?             `validity`             ``-m studies.validity``
+- of remedies and disturbed pods?      `beside`               ``-m studies.beside``
 Is it so on real kubelets?             `study`, which runs    ``make study``
                                        `eras`, `forced`,
-                                       `never`, `closed` and
-                                       `disturbed`
+                                       `never`, `closed`,
+                                       `disturbed`, `costs`,
+                                       `validity_runs` and
+                                       `beside_runs`
 How do its runs get into ``data/``?    `publish`              ``make publish``
 What was found?                        `findings`, from       ``make publish``,
                                        `verdicts`; written    ``make verify-data``

@@ -11,6 +11,7 @@ import copy
 import multiprocessing
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,14 +34,22 @@ FLIP_S = 20
 """Readiness is so long one way, then the other."""
 _AGE = "$(( $(date +%s) - $(stat -c %Y /etc/hosts) ))"
 """Of a pod of one container, seconds: the kubelet writes this file at its start."""
+_PHASE = "$(( 0x$(hostname | md5sum | cut -c 1-6) % {stagger_s} ))"
+"""Of a pod, seconds: by its name, so that pods are not in step."""
 _BEGUN = "/mark/begun"
 """Outlives a container, and ends with its pod."""
 PODS, DURATION_S, SEED = 10, 600.0, 11
 
 
-def flip_readiness(template: dict[str, Any]) -> None:
+def _later(stagger_s: int) -> str:
+    """Write how much later than the others a pod is disturbed, for its shell."""
+    return _PHASE.format(stagger_s=stagger_s) if stagger_s else "0"
+
+
+def flip_readiness(template: dict[str, Any], stagger_s: int) -> None:
     """Give the probe a readiness that changes every `FLIP_S` seconds."""
-    test = f"n={_AGE}; [ $n -lt {CALM_S} ] || [ $((n / {FLIP_S} % 2)) = 0 ]"
+    age = f"n=$(( {_AGE} - {_later(stagger_s)} ))"
+    test = f"{age}; [ $n -lt {CALM_S} ] || [ $((n / {FLIP_S} % 2)) = 0 ]"
     template["spec"]["containers"][0]["readinessProbe"] = {
         "exec": {"command": ["sh", "-c", test]},
         "periodSeconds": 10,
@@ -49,19 +58,18 @@ def flip_readiness(template: dict[str, Any]) -> None:
     }
 
 
-def add_crashing(template: dict[str, Any]) -> None:
+def add_crashing(template: dict[str, Any], stagger_s: int) -> None:
     """Add a container that runs for `CALM_S`, and then fails whenever it is started."""
     probe = template["spec"]["containers"][0]
     kept = ("image", "imagePullPolicy", "securityContext", "resources")
     template["spec"]["volumes"].append({"name": "mark", "emptyDir": {}})
+    first = f"touch {_BEGUN}; sleep $(( {CALM_S} + {_later(stagger_s)} ))"
     template["spec"]["containers"].append(
         {
             **{key: probe[key] for key in kept},
             "name": "crashing",
             "command": ["sh", "-c"],
-            "args": [
-                f"[ -e {_BEGUN} ] || {{ touch {_BEGUN}; sleep {CALM_S}; }}; exit 1"
-            ],
+            "args": [f"[ -e {_BEGUN} ] || {{ {first}; }}; exit 1"],
             "volumeMounts": [{"name": "mark", "mountPath": "/mark"}],
         }
     )
@@ -79,11 +87,13 @@ class Disturbing:
         The real one.
     kind
         One of `KINDS`.
+    stagger_s
+        Each pod is disturbed up to so many seconds later, by a hash of its name.
     """
 
-    def __init__(self, cluster: Cluster, kind: str) -> None:
+    def __init__(self, cluster: Cluster, kind: str, *, stagger_s: int = 0) -> None:
         self._cluster = cluster
-        self._alter = KINDS[kind]
+        self._alter = partial(KINDS[kind], stagger_s=stagger_s)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the real one has
         return getattr(self._cluster, name)

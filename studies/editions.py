@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from studies import cost_law, eras, protocol, second, validity
+from studies import beside, cost_law, eras, protocol, second, validity
 from studies.disturbed import KINDS
 
 if TYPE_CHECKING:
@@ -136,6 +136,15 @@ SECOND = Edition(
                 ("studies.validity_runs", "--part", part),
             )
             for part, conditions in validity.PARTS.items()
+        ),
+        *(
+            Experiment(
+                f"beside-{part}",
+                (node_option(beside.SETTING),),
+                made,
+                ("studies.beside_runs", "--part", part),
+            )
+            for part, made in beside.PARTS.items()
         ),
     ),
 )

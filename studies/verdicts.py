@@ -559,7 +559,7 @@ def disturbed(runs: Mapping[str, Run]) -> Rows:
     for kind, run in runs.items():
         (setting,) = {schema.setting_of(one) for one in run.meta["settings"].values()}
         law = None if setting is None else law_for(setting)
-        acked, waits = _as_seen(run)
+        acked, waits = as_seen(run)
         # the first publication of a pod is at its start
         began = run.publications.groupby("pod")["published_ns"].min().max()
         made_s = (acked - int(began)) / NS_PER_S
@@ -585,7 +585,7 @@ def disturbed(runs: Mapping[str, Run]) -> Rows:
     return found
 
 
-def _as_seen(run: Run) -> tuple[Any, Any]:
+def as_seen(run: Run) -> tuple[Any, Any]:
     """Give when each trial was acknowledged, ns, and each pod's delay of it, seconds.
 
     Shapes (n,) and (pods, n).
