@@ -24,6 +24,7 @@ from cmhot.runs.delays import delays, pool
 from cmhot.runs.rundir import read_run
 from cmhot.runs.sync_intervals import refresh_intervals
 from studies import (
+    beside,
     closed,
     cost_law,
     deviations,
@@ -208,17 +209,51 @@ def of_validity() -> dict[str, Any]:
     for part, conditions in validity.PARTS.items():
         counted = _json(f"validity-{part}.json", SECOND.data)
         for one in conditions if counted is not None else ():
-            run = read_run(SECOND.data / one.run)
+            own, run = (counted or {})[one.name], read_run(SECOND.data / one.run)
+            found = (
+                validity.no_answer(one.setting)
+                if "refused" in own
+                else validity.answer(delays(run), one.setting)
+            )
             rows.append(
                 {
                     "part": part,
                     "run": one.run,
                     "status": run.meta["status"],
-                    **validity.answer(delays(run), one.setting),
-                    **validity.why((counted or {})[one.name], one),
+                    "refused": own.get("refused"),
+                    **one.load,
+                    **found,
+                    **validity.why(own, one),
                 }
             )
     return {"validity": rows} if rows else {}
+
+
+def of_beside() -> dict[str, Any]:
+    """Judge remedies and disturbed pods (docs/studies/beside-protocol.md), once seen.
+
+    Each part by itself, when all of it is there.
+    """
+    found: dict[str, Any] = {}
+    there = {path.parent.name for path in SECOND.data.glob("*/run.json")}
+    table = _json(beside.TRIALS, SECOND.data)
+    if table is not None and {*map(beside.waiting_of, beside.SIZES)} <= there:
+        trials = pd.DataFrame(table["trials"])
+        found = {"methods": [], "H19": []}
+        for pods, own in trials.groupby("pods"):
+            waiting = read_run(SECOND.data / beside.waiting_of(int(str(pods))))
+            found["methods"] += beside.remedies(own, waiting)
+            found["H19"] += beside.quicker(own, waiting)
+    if {*map(beside.run_of, beside.KINDS)} <= there:
+        runs = {
+            kind: read_run(SECOND.data / beside.run_of(kind)) for kind in beside.KINDS
+        }
+        means = {kind: beside.pods_means(run) for kind, run in runs.items()}
+        found["H20"] = [
+            {**row, "correlation": beside.correlation(runs[row["kind"]])}
+            for row in beside.sooner(means)
+        ]
+    return {"beside": found} if found else {}
 
 
 def of_default(runs: Sequence[Run]) -> dict[str, Rows]:
@@ -276,6 +311,7 @@ PARTS: tuple[Callable[[], dict[str, Any]], ...] = (
     of_second,
     of_costs,
     of_validity,
+    of_beside,
 )
 """Independent of each other, the longest first."""
 

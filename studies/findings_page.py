@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cmhot.law.price import TERMS
-from studies import cost_law, deviations, pages, protocol, second, validity
+from studies import beside, cost_law, deviations, pages, protocol, second, validity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +31,7 @@ def page(numbers: Numbers) -> str:
         _remedies(numbers),
         *([_costs(numbers["costs"])] if "costs" in numbers else []),
         *([_validity(numbers["validity"])] if "validity" in numbers else []),
+        *([_beside(numbers["beside"])] if "beside" in numbers else []),
         _never(numbers),
         _wrong(numbers),
         _populations(numbers),
@@ -519,7 +520,18 @@ Trials depend on each other (r: correlation with the trial before; ρ: trend ove
 trials), so that the limits are the least and the largest median of six stretches of
 trials. `rollout` and `recreate` cannot be told apart by them.
 Waiting was not measured beside them: by the law {first["pods"]} pods have it after
-{first["law_waiting_s"]:.0f} s in the median, above the longest trial of each method."""  # noqa: RUF001
+{first["law_waiting_s"]:.0f} s in the median, above the longest trial of each method.
+{_again(numbers, "H19")}"""  # noqa: RUF001
+
+
+def _again(numbers: Numbers, name: str) -> str:
+    """Point to what the second edition says of it, once it was measured."""
+    if name not in numbers.get("beside", {}):
+        return ""
+    return (
+        "It was [measured again](#remedies-and-disturbed-pods-measured-again), with "
+        "what was missing here."
+    )
 
 
 def _costs(numbers: Numbers) -> str:
@@ -609,35 +621,153 @@ nearly all requests that a kubelet may send.
 
 def _validity(rows: Sequence[Row]) -> str:
     """Tell under which loads a kubelet keeps to the law."""
-    words = {True: "within", False: "**beyond**", None: "not decided"}
-    answers = [
-        [
-            f"`{row['run']}`",
-            f"{row['n_delays']:,}" + f" + {row['n_in_vain']}" * bool(row["n_in_vain"]),
-            _limited(_endless(row["p99_s"]), _known(row["p99_90"])),
-            f"{row['law_p99_s']:.1f}",
-            words[row["holds"]],
-            f"{row['cores']:.2f}",
-            f"{row['syncs_per_s']:.1f} / {row['law_syncs_per_s']:.1f}",
-            f"{row['law_reads_per_s']:.0f}",
-            f"{row['sync_ms']:.0f}",
-            f"{row['waiting_requests']:.1f}",
-            row["status"],
-        ]
-        for row in rows
-    ]
     heads = ["run", "delays + in vain", "p99, s (90 %)", "law", "p99 is", "cores"]
     heads += ["syncs/s / law", "reads/s asked for", "ms a sync", "requests waiting"]
+    answers = [[*_delays_of(row), *_counted_by_kubelet(row)] for row in rows]
     return f"""## Where the law ends
 [Its protocol](studies/validity-protocol.md) was written before its runs. The law knows
 nothing of a kubelet's load. `within`: p99 of the delays is at most
 {validity.BEYOND_S:g} s above the law's, with 95 %; `beyond`: it is more, with 95 %.
 
+<!-- figure: limits -->
+
 {pages.table([*heads, "status"], answers)}
 
 From `cores` on it is what the kubelet itself counted: CPU, syncs a second beside those
 of the law, reads of ConfigMaps that idle pods would ask for, time of a sync, and how
-many requests on average waited for the kubelet's own limit."""
+many requests on average waited for the kubelet's own limit.
+{_refused(rows)}"""
+
+
+def _delays_of(row: Row) -> list[object]:
+    """Give the cells of a load that tell of its delays."""
+    words = {True: "within", False: "**beyond**", None: "not decided"}
+    law = f"{row['law_p99_s']:.1f}"
+    if row["refused"]:
+        return [f"`{row['run']}`", None, None, law, "**pods did not start**"]
+    return [
+        f"`{row['run']}`",
+        f"{row['n_delays']:,}" + f" + {row['n_in_vain']}" * bool(row["n_in_vain"]),
+        _limited(_endless(row["p99_s"]), _known(row["p99_90"])),
+        law,
+        words[row["holds"]],
+    ]
+
+
+def _counted_by_kubelet(row: Row) -> list[object]:
+    return [
+        f"{row['cores']:.2f}",
+        f"{row['syncs_per_s']:.1f} / {row['law_syncs_per_s']:.1f}",
+        f"{row['law_reads_per_s']:.0f}",
+        None if row["sync_ms"] is None else f"{row['sync_ms']:.0f}",
+        f"{row['waiting_requests']:.1f}",
+        row["status"],
+    ]
+
+
+def _refused(rows: Sequence[Row]) -> str:
+    """Say which collections could not begin, and why."""
+    told = [f"`{row['run']}`: {row['refused']}." for row in rows if row["refused"]]
+    if not told:
+        return ""
+    return (
+        "Where pods did not start nothing could be measured; what the kubelet counted "
+        f"is from its start on. {' '.join(told)}"
+    )
+
+
+def _beside(numbers: Numbers) -> str:
+    """Tell remedies beside waiting, and disturbed pods beside idle ones."""
+    parts = [
+        """## Remedies and disturbed pods, measured again
+[Their protocol](studies/beside-protocol.md) was written before the runs, since the
+first edition had neither waiting pods beside the remedies nor idle ones beside the
+disturbed."""
+    ]
+    if "H19" in numbers:
+        parts.append(_beside_waiting(numbers))
+    if "H20" in numbers:
+        parts.append(_beside_idle(numbers["H20"]))
+    verdicts = []
+    for one in beside.HYPOTHESES:
+        held = [row["holds"] for row in numbers.get(one.name, ())]
+        judged = [holds for holds in held if holds is not None]
+        if judged:
+            shown = "shown" if all(judged) else "not shown"
+            told = f"{sum(judged)} of {len(judged)}"
+            verdicts.append([one.name, one.claim, shown, told])
+    parts.append(pages.table(["", "expected", "answer", "held in"], verdicts))
+    return "\n\n".join(parts)
+
+
+def _beside_waiting(numbers: Numbers) -> str:
+    methods = pages.table(
+        [
+            *("pods", "method", "rounds", "left out", "median, s (95 %)"),
+            *("longest, s", "r", "by the law"),
+        ],
+        [
+            [
+                row["pods"],
+                row["method"],
+                row["n"],
+                row["left_out"],
+                _limited(row["median_s"], row["median_95"]),
+                f"{row['max_s']:.1f}",
+                None if row["lag_r"] is None else f"{row['lag_r']:+.2f}",
+                None if row["law_s"] is None else f"{row['law_s']:.1f}",
+            ]
+            for row in numbers["methods"]
+        ],
+    )
+    pairs = pages.table(
+        ["pods", "takes more", "than", "median, s (95 %)", "above 0"],
+        [
+            [
+                row["pods"],
+                *row["of"],
+                _limited(row["median_s"], row["median_95"]),
+                row["holds"],
+            ]
+            for row in numbers["H19"]
+        ],
+    )
+    return f"""Seconds until all pods of a Deployment have an update, S = 60 s, Watch;
+`{beside.WAITING}` are as many pods on the same kubelet that nobody touches. r is the
+correlation of a round with the next one.
+
+{methods}
+
+In pairs of one round:
+
+{pairs}"""
+
+
+def _beside_idle(rows: Sequence[Row]) -> str:
+    table = pages.table(
+        [
+            *("pods", "n", "r between pods", "mean, s (95 %)", "idle by the law, s"),
+            *("sooner than idle ones, s (95 %)", "sooner"),
+        ],
+        [
+            [
+                row["kind"],
+                row["pods"],
+                f"{row['correlation']:+.2f}",
+                _limited(row["mean_s"], row["mean_95"]),
+                f"{row['law_mean_s']:.1f}",
+                None
+                if row["sooner_95"] is None
+                else "{:.1f} … {:.1f}".format(*row["sooner_95"]),
+                row["holds"],
+            ]
+            for row in rows
+        ],
+    )
+    return f"""Pods on one kubelet of S = 60 s, Watch, at the same time, for
+{beside.WATCHED_S / 60:g} minutes; each disturbed from an instant of its own on:
+
+{table}"""
 
 
 def _known(ends: Sequence[float | None] | None) -> list[float] | None:
@@ -730,7 +860,7 @@ Pods were disturbed nearly in step (r between their delays), so that a block is 
 stretch of time of all pods together, four of them; updates count from the instant on
 at which the disturbance begins, {before} came before it. There was no idle control at
 the same time. Both runs call themselves `invalid`, since they count the syncs before
-their time, which are what is measured."""
+their time, which are what is measured. {_again(numbers, "H20")}"""
 
 
 ANSWERS = {

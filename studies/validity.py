@@ -161,7 +161,16 @@ def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def why(counted: Mapping[str, float], condition: Condition) -> dict[str, float]:
+def no_answer(setting: Setting) -> dict[str, Any]:
+    """Say that there are no delays: the pods did not start."""
+    law = law_for(setting, timing=TYPICAL)
+    assert law is not None  # noqa: S101 - there is one at a TTL of 0
+    unknown = dict.fromkeys(("p50_s", "max_s", "p99_s", "p99_90", "holds"))
+    counts = {"n_delays": 0, "n_in_vain": 0}
+    return {**counts, **unknown, "law_p99_s": float(law.quantile(P99))}
+
+
+def why(counted: Mapping[str, float], condition: Condition) -> dict[str, Any]:
     """Say what the kubelet itself counted, beside what idle pods would ask of it.
 
     Parameters
@@ -179,7 +188,7 @@ def why(counted: Mapping[str, float], condition: Condition) -> dict[str, float]:
         "syncs_per_s": syncs / seconds,
         "law_syncs_per_s": expected,
         "law_reads_per_s": reads,
-        "sync_ms": 1000 * counted["syncing_s"] / syncs,
+        "sync_ms": 1000 * counted["syncing_s"] / syncs if syncs else None,
         # requests wait side by side, so that this may be above one
         "waiting_requests": counted["limited_s"] / seconds,
     }

@@ -206,6 +206,7 @@ def test_the_section_says_what_is_beyond() -> None:
     """A row for each condition; an endless end is said to be that."""
     row = {
         "run": "validity-x",
+        "refused": None,
         "n_delays": 4000,
         "n_in_vain": 7,
         "status": "invalid",
@@ -221,12 +222,15 @@ def test_the_section_says_what_is_beyond() -> None:
         "waiting_requests": 40.0,
     }
 
-    text = findings_page._validity([row])
+    silent = {**row, "run": "validity-y", "refused": "only 1 of 30 is Ready"}
+    text = findings_page._validity([row, {**silent, "sync_ms": None, "p99_90": None}])
 
     assert (
         "| `validity-x` | 4,000 + 7 | 30.0 (25.0 … inf) | 14.4 | **beyond** |" in text
     )
     assert "| 115 | 3 | 40.0 | invalid |" in text
+    assert "| `validity-y` | – | – | 14.4 | **pods did not start** |" in text  # noqa: RUF001
+    assert "`validity-y`: only 1 of 30 is Ready." in text
 
 
 def test_the_protocol_is_what_the_module_says() -> None:
