@@ -123,7 +123,7 @@ def rounds(trials: pd.DataFrame, waiting: Run) -> pd.DataFrame:
     table = beside.pivot_table(index="round", columns="method", values="seconds")
     table = table.reindex(columns=[*METHODS])
     table[WAITING] = beside.groupby("round")[WAITING].mean()
-    return table[np.isfinite(table).all(axis="columns")]
+    return table.replace(np.inf, np.nan).dropna()
 
 
 def remedies(trials: pd.DataFrame, waiting: Run) -> Rows:
@@ -175,7 +175,7 @@ def _lag_r(values: Floats) -> float | None:
     pairs = np.stack([values[:-1], values[1:]])
     if pairs.shape[1] < 3 or not np.ptp(pairs, axis=1).all():  # noqa: PLR2004 - r = ±1
         return None
-    return float(np.corrcoef(pairs)[0, 1])
+    return float(stats.pearsonr(*pairs).statistic)
 
 
 def median(values: Floats) -> dict[str, Any]:
@@ -183,11 +183,12 @@ def median(values: Floats) -> dict[str, Any]:
 
     Of five values or fewer there are none.
     """
-    ends = stats.quantile_test(values, p=0.5).confidence_interval(1 - ALPHA)
-    known = bool(np.isfinite([ends.low, ends.high]).all())
+    test: Any = stats.quantile_test(values, p=0.5)  # its annotations are wrong
+    ends = [float(end) for end in test.confidence_interval(1 - ALPHA)]
+    known = bool(np.isfinite(ends).all())
     return {
         "median_s": float(np.median(values)),
-        "median_95": [float(ends.low), float(ends.high)] if known else None,
+        "median_95": ends if known else None,
     }
 
 

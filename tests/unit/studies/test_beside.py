@@ -6,7 +6,7 @@ import hashlib
 import json
 import subprocess
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -32,8 +32,7 @@ def run_of_stamps(**stamps_s: list[float]) -> Run:
         for pod, instants in stamps_s.items()
         for at in instants
     ]
-    run: Any = SimpleNamespace(publications=pd.DataFrame(rows))
-    return run
+    return cast("Run", SimpleNamespace(publications=pd.DataFrame(rows)))
 
 
 def at(*seconds: float) -> list[int]:
