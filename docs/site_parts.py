@@ -54,6 +54,7 @@ VALUES: dict[str, dict[str, Any]] = {
     "09-how-to-measure-it-wrong": {"runs": _RUNS, "trials": 0},
     "10-what-if": {},
     "11-costs": {},
+    "12-limits": {},
 }
 """Each is executed on the measured data that come with the package, or on the model."""
 

@@ -220,7 +220,7 @@ def of_validity() -> dict[str, Any]:
                     "part": part,
                     "run": one.run,
                     "status": run.meta["status"],
-                    "refused": own.get("refused"),
+                    "refused": validity.refused(own),
                     **one.load,
                     **found,
                     **validity.why(own, one),

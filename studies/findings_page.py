@@ -635,8 +635,15 @@ nothing of a kubelet's load. `within`: p99 of the delays is at most
 
 From `cores` on it is what the kubelet itself counted: CPU, syncs a second beside those
 of the law, reads of ConfigMaps that idle pods would ask for, time of a sync, and how
-many requests on average waited for the kubelet's own limit.
+many requests on average waited for the kubelet's own limit.{_unmeasured(rows)}
 {_refused(rows)}"""
+
+
+def _unmeasured(rows: Sequence[Row]) -> str:
+    """Name the parts of the protocol that were not run."""
+    there = {row["part"] for row in rows}
+    missing = [f"`{part}`" for part in validity.PARTS if part not in there]
+    return f"\nParts of the protocol not run yet: {', '.join(missing)}." * bool(missing)
 
 
 def _delays_of(row: Row) -> list[object]:
@@ -667,12 +674,20 @@ def _counted_by_kubelet(row: Row) -> list[object]:
 
 def _refused(rows: Sequence[Row]) -> str:
     """Say which collections could not begin, and why."""
-    told = [f"`{row['run']}`: {row['refused']}." for row in rows if row["refused"]]
+    told = [
+        "* `{run}`: {error}. In {seconds:.0f} s the kubelet sent {reads:,} reads and "
+        "{patches} patches, by which it also tells that its pods are Ready: they wait "
+        "behind the reads.".format(run=row["run"], **row["refused"])
+        for row in rows
+        if row["refused"]
+    ]
     if not told:
         return ""
-    return (
-        "Where pods did not start nothing could be measured; what the kubelet counted "
-        f"is from its start on. {' '.join(told)}"
+    return "\n".join(
+        [
+            "\nWhere pods were not told to be Ready, nothing could be measured:",
+            *told,
+        ]
     )
 
 

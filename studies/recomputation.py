@@ -1,7 +1,6 @@
 """The findings once more, by code that has nothing in common with `cmhot`.
 
-``python -m studies.recomputation`` reads the raw records in ``data/`` with pandas
-alone, and fails where its numbers differ from those in docs/findings.json.
+``python -m studies.recomputation`` fails where docs/findings.json has other numbers.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import pandas as pd
 from scipy import stats
 
 from studies.recomputed_costs import costs
+from studies.recomputed_loads import loads
 
 Checks = Iterator[tuple[str, float, float, float]]
 SHARES = [0.5, 0.95, 0.99]
@@ -86,8 +86,8 @@ def quantiles(per_pod: list[np.ndarray], shares: list[float]) -> np.ndarray:
 
 def resampled(per_pod: list[np.ndarray], shares: list[float]) -> np.ndarray:
     """Give 95 % limits by a bootstrap of pods; shape (shares, 2)."""
-    size = (RESAMPLES, len(per_pod))
-    picks = np.random.default_rng(7).integers(0, len(per_pod), size)
+    n = len(per_pod)
+    picks = np.random.default_rng(7).integers(0, n, (RESAMPLES, n))
     found = [quantiles([per_pod[k] for k in pick], shares) for pick in picks]
     return np.asarray(np.quantile(found, [0.025, 0.975], axis=0).T)
 
@@ -185,7 +185,7 @@ def main() -> None:
     checks = [*cells(published, DATA, FACTORIAL), *others(published)]
     if "second" in published:
         checks += cells(published["second"], SECOND, LONGER)
-    checks += costs(published["costs"], SECOND)
+    checks += [*costs(published["costs"], SECOND), *loads(published, SECOND, load)]
     differing = [
         f"{what}: published {one}, found {other:.6g}"
         for what, one, other, slack in checks

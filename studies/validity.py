@@ -170,6 +170,23 @@ def no_answer(setting: Setting) -> dict[str, Any]:
     return {**counts, **unknown, "law_p99_s": float(law.quantile(P99))}
 
 
+def refused(counted: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Say why a collection could not begin; None: it did.
+
+    With the seconds until then, and how often the kubelet read something and patched a
+    status meanwhile.
+    """
+    if "refused" not in counted:
+        return None
+    sent = counted["requests"]
+    return {
+        "error": counted["refused"],
+        "seconds": counted["seconds"],
+        "reads": int(sent["GET"]),
+        "patches": int(sent["PATCH"]),
+    }
+
+
 def why(counted: Mapping[str, float], condition: Condition) -> dict[str, Any]:
     """Say what the kubelet itself counted, beside what idle pods would ask of it.
 

@@ -19,17 +19,17 @@ from typing import TYPE_CHECKING, Any
 import click
 import yaml
 
-from benchmarks.common import CLOCK
+from benchmarks.common import CLOCK, wait_until
 from cmhot.cluster.port import MANAGED_BY, NODE
 from cmhot.cluster.targets import connect
 from cmhot.cluster.testbed import host, layout
-from cmhot.cluster.testbed.status import first_process
+from cmhot.cluster.testbed.status import first_process, is_ready
 from cmhot.collector.begin import collect
 from cmhot.errors import CmhotError
 from cmhot.kubelet.uses import CONFIG_MAP
 from cmhot.runs.plan import Plan
 from cmhot.runs.rundir import read_meta
-from studies import costs
+from studies import cost_law, costs
 from studies.editions import node_option
 from studies.fault_runs import KUBELET, pids
 from studies.fronts import Front
@@ -37,7 +37,7 @@ from studies.study import set_aside
 from studies.validity import PARTS, SEED, WINDOW_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from cmhot.cluster.port import Cluster
     from studies.validity import Condition
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 LABEL = "cmhot.dev/condition"
 PERIOD_US = 100_000
 """Of the kernel's bandwidth control, its default."""
+READY_S = 120.0
+"""Longest time for a node to be Ready after its kubelet was restarted."""
 FIRST_PORT = 7000
 """Of the connections that are answered late, inside the testbed's network."""
 
@@ -202,6 +204,22 @@ def collect_under(
     return {**costs.window(first, last, seconds=ended - began), **refused}
 
 
+def await_nodes(cluster: Cluster, nodes: Collection[str]) -> None:
+    """Wait until nodes whose kubelets were restarted take pods, and go on to.
+
+    A kubelet that starts first says that it is not ready.
+    """
+    if not nodes:
+        return
+    CLOCK.sleep(cost_law.SETTLE_S)
+
+    def are_ready() -> bool:
+        return all(is_ready(cluster.get(NODE, node)) for node in nodes)
+
+    if not wait_until(are_ready, deadline_s=READY_S):
+        sys.exit(f"not Ready within {READY_S:g} s of its restart: one of {nodes}")
+
+
 def nodes_of(conditions: Sequence[Condition]) -> list[str]:
     """Name the node of each condition, as ``cmhot testbed up`` names it."""
     asked = [layout.parse_node(node_option(one.setting))[0] for one in conditions]
@@ -226,6 +244,7 @@ def main(target: str, part: str, out: Path) -> None:
             answer_late(testbed, node, FIRST_PORT + number, one.late_s)
             late[node] = one.setting
     kubelets.restart(late)
+    await_nodes(kubelets.cluster, late)
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(len(conditions), mp_context=spawn) as pool:
         found = pool.map(

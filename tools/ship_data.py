@@ -3,7 +3,7 @@
 ``python tools/ship_data.py RUN [RUN …]`` (``make ship-data``) replaces what is in
 cmhot/plots/shipped: the runs, without what no figure is made of, and the tables of the
 studies of consumers and the environment (docs/studies/*.json), of remedies (data/) and
-of costs (docs/findings.json).
+of costs and loads (docs/findings.json).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 STUDIES = ROOT / "docs" / "studies"
 DATA = ROOT / "data" / "study-2026-11-24"
-LIMIT = 310_000
+LIMIT = 312_000
 """Bytes of all of it: a wheel is downloaded by many."""
 
 NOT_NEEDED = ("sources", "packages", "host")
@@ -38,8 +38,23 @@ NOT_NEEDED = ("sources", "packages", "host")
 LONG_S, STRATEGY = 10.0, "Watch"
 """Of settings above so many seconds one strategy is shipped; data/ has them all."""
 
+DIGITS = 9
+"""Of what is computed here."""
+
 WAITS = 20
 """Points of the law that stand for waiting, in the figure of remedies."""
+
+COSTS = (
+    *("pods", "maps", "strategy", "sync_frequency_s", "syncs_per_s", "saturated"),
+    *("millicores", "requests"),
+)
+LOADS = (
+    *("pods", "maps", "strategy", "bytes", "keys", "core", "late_s"),
+    *("sync_frequency_s", "law_p99_s", "law_syncs_per_s", "law_reads_per_s"),
+    *("p99_s", "waiting_requests"),
+)
+ANSWERS = {True: "within", False: "beyond", None: "not decided"}
+"""What the figure says of ``holds``, where the pods started at all."""
 
 
 def main(runs: list[str]) -> None:
@@ -57,6 +72,7 @@ def main(runs: list[str]) -> None:
         "consumers": consumers(),
         "environment-or-volume": environment(),
         "costs": costs(),
+        "limits": limits(),
     }
     for name, table in tables.items():
         table["source"]["data_set"] = STUDY
@@ -117,7 +133,9 @@ def remedies() -> dict[str, Any]:
     setting = Setting(float(sync), parse_strategy(strategy))
     law = fleet_law(setting, pods=study["pods"], sharers=study["pods"])
     shares = [(number + 0.5) / WAITS for number in range(WAITS)]
-    waits: list[float] = [] if law is None else law.quantile(shares).tolist()
+    found = [] if law is None else law.quantile(shares).tolist()
+    # the last digit of a float is another one on another machine
+    waits = [float(f"{seconds:.{DIGITS}g}") for seconds in found]
     rows = [
         {
             "method": "nothing",
@@ -163,8 +181,27 @@ def environment() -> dict[str, Any]:
 def costs() -> dict[str, Any]:
     """Give the cells that are drawn of what a shorter syncFrequency costs."""
     found = json.loads((ROOT / "docs" / "findings.json").read_bytes())["costs"]
-    rows = [row for row in found["cells"] if row["maps"] == 1 and row["pods"]]
+    rows = [
+        {key: row[key] for key in COSTS}
+        for row in found["cells"]
+        if row["maps"] == 1 and row["pods"]
+    ]
     return {"source": {"kubelets": [fitted().kubelet]}, "rows": rows}
+
+
+def limits() -> dict[str, Any]:
+    """Give p99 under each load, and what the kubelet was asked for."""
+    found = json.loads((ROOT / "docs" / "findings.json").read_bytes())
+    rows = [
+        {
+            **{key: row[key] for key in LOADS},
+            "p99_s_low": row["p99_90"] and row["p99_90"][0],
+            "p99_s_high": row["p99_90"] and row["p99_90"][1],
+            "answer": "no start" if row["refused"] else ANSWERS[row["holds"]],
+        }
+        for row in found["validity"]
+    ]
+    return {"source": {"kubelets": [found["kubernetes"]]}, "rows": rows}
 
 
 def _sees(cell: dict[str, Any]) -> str:

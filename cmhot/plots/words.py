@@ -132,6 +132,15 @@ WORDS = {
         "延迟的 99 % 分位数（理论，秒）",
     ),
     "pods of a node": ("{value:g} pods", "{value:g} 个 Pod"),
+    # loads of a kubelet
+    "p99 under a load": (
+        "p99 of the delay, s (log scale)",
+        "延迟的 99 % 分位数（秒，对数刻度）",
+    ),
+    "within": ("within 1 s", "不超过 1 秒"),
+    "beyond": ("more than 1 s above", "超出 1 秒以上"),
+    "not decided": ("not decided", "未判定"),
+    "no start": ("pods did not start", "Pod 未能启动"),
     # ways of measuring
     "open loop": ("open loop", "开环"),
     "closed loop": ("closed loop", "闭环"),

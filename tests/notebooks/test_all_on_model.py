@@ -33,6 +33,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "09-how-to-measure-it-wrong": {"at": "sync=10s", "trials": 10},
     "10-what-if": {},
     "11-costs": {},
+    "12-limits": {},
     **test_live_notebooks.SMALL,
 }
 """Sizes. Most of those that live from runs are given the one that the first makes."""
@@ -196,6 +197,15 @@ def test_costs(folder: Path) -> None:
     text = saved.read_text(encoding="utf-8")
     assert "10 s, Watch instead of the default, 60 s, Watch: p99 14.4 s" in text
     assert "not measured for syncFrequency of 0.5 s, only for 1 to 300" in text
+
+
+def test_limits(folder: Path) -> None:
+    """It asserts its text itself, and says where the study says nothing."""
+    saved = execute("12-limits", folder)
+
+    text = saved.read_text(encoding="utf-8")
+    assert "60 s, Watch, 110 pods, 1 ConfigMaps each:" in text
+    assert "1.5 syncs and 0.0 reads a second" in text
 
 
 def test_all_of_them_take_less_than_three_minutes() -> None:

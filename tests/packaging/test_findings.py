@@ -45,7 +45,7 @@ def test_other_code_finds_the_same() -> None:
 
     assert done.returncode == 0, done.stderr
     assert ": 0 differ" in done.stdout
-    for name in ("recomputation", "recomputed_costs"):
+    for name in ("recomputation", "recomputed_costs", "recomputed_loads"):
         lines = (ROOT / "studies" / f"{name}.py").read_text("utf-8").splitlines()
         assert len(lines) <= 200  # what a stranger reads in one sitting
 
@@ -54,9 +54,24 @@ def test_the_figure_of_costs_has_the_published_cells() -> None:
     """`make ship-data` has put them into the package."""
     published = json.loads((ROOT / "docs" / "findings.json").read_bytes())
 
-    content = json.loads((FOLDER / "costs.json").read_bytes())
+    rows = json.loads((FOLDER / "costs.json").read_bytes())["rows"]
     cells = published["costs"]["cells"]
-    assert content["rows"] == [row for row in cells if row["maps"] == 1 and row["pods"]]
+    drawn = [row for row in cells if row["maps"] == 1 and row["pods"]]
+    assert [row | own for row, own in zip(drawn, rows, strict=True)] == drawn
+
+
+def test_the_figure_of_loads_has_the_published_ones() -> None:
+    """`make ship-data` has put them into the package."""
+    published = json.loads((ROOT / "docs" / "findings.json").read_bytes())
+
+    rows = json.loads((FOLDER / "limits.json").read_bytes())["rows"]
+    for row, own in zip(rows, published["validity"], strict=True):
+        assert row.items() >= {key: own[key] for key in ("pods", "p99_s")}.items()
+        assert row["answer"] == (
+            "no start"
+            if own["refused"]
+            else {True: "within", False: "beyond", None: "not decided"}[own["holds"]]
+        )
 
 
 def test_a_changed_number_is_named() -> None:

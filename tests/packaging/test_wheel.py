@@ -47,6 +47,7 @@ def test_it_holds_what_the_package_reads(wheel: Path) -> None:
         *(f"cmhot/cluster/testbed/modules/{part}/go.sum" for part in parts),
         "cmhot/law/price.json",
         "cmhot/plots/shipped/costs.json",
+        "cmhot/plots/shipped/limits.json",
         "cmhot/plots/shipped/remedies.json",
         "cmhot/plots/shipped/consumers.json",
         "cmhot/plots/shipped/environment-or-volume.json",

@@ -72,7 +72,7 @@ def test_every_notebook_is_done(made: tuple[Path, list[str], float]) -> None:
 
     became = {name: one["status"] for name, one in numbers["notebooks"].items()}
     assert became == dict.fromkeys(notebooks.names(), "done")
-    assert said[-1].startswith("notebook 12 of 12, 11-costs")
+    assert said[-1].startswith("notebook 13 of 13, 12-limits")
     assert took_s < MOST_S
 
 

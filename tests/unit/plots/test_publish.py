@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.container import ErrorbarContainer
 
 from cmhot import plots
 from cmhot.cluster.model.simulate import simulate
@@ -78,8 +79,25 @@ COSTS = pd.DataFrame(
         *("millicores", "requests", "syncs_per_s"),
     ],
 )
+LOADS = pd.DataFrame(
+    [
+        (110, "Watch", 1, 0, 1, None, 0.0, 14.5, 14.0, 15.0, "within"),
+        (30, "Get", 10, 0, 1, None, 0.0, 14.6, 14.1, 15.6, "not decided"),
+        (30, "Get", 50, 0, 1, None, 0.0, None, 40.0, None, "beyond"),
+        (30, "Get", 90, 0, 1, None, 0.0, None, None, None, "no start"),
+        (30, "Watch", 1, 102_400, 1, None, 0.0, 14.4, 14.0, 15.0, "within"),
+        (30, "Watch", 1, 102_400, 1000, None, 0.0, 14.4, 14.0, 15.0, "within"),
+        (50, "Watch", 1, 0, 1, 0.1, 0.0, 20.0, 19.0, 21.0, "beyond"),
+        (30, "Get", 1, 0, 1, None, 0.5, 14.5, 14.0, 15.0, "within"),
+    ],
+    columns=[
+        *("pods", "strategy", "maps", "bytes", "keys", "core", "late_s"),
+        *("p99_s", "p99_s_low", "p99_s_high", "answer"),
+    ],
+).assign(sync_frequency_s=10.0, law_p99_s=14.4)
 TABLES = {
     "costs": COSTS,
+    "limits": LOADS,
     "remedies": TRIALS,
     "consumers": CELLS,
     "environment-or-volume": LOOKS,
@@ -101,7 +119,7 @@ ONE_UPDATE = pd.DataFrame(
 KNOWN = Source(kubelets=("v1.37.1",), setting="60 s, Watch")
 
 
-def test_there_are_thirteen() -> None:
+def test_there_are_fourteen() -> None:
     """Each name is drawn from runs or from a table, and asks a question twice."""
     assert set(NAMES) == {*FROM_RUNS, *TABLES}
     for figure in FIGURES.values():
@@ -443,6 +461,61 @@ def test_costs_say_the_price_of_the_shorter_one() -> None:
     ]
 
 
+def test_loads_are_drawn_where_their_p99_lies() -> None:
+    """Each in the colour of its answer; an endless one begins at its lower limit.
+
+    What p99 may be at most lies beyond the Axes where nobody knows it.
+    """
+    ax = plots.law_limits(LOADS)
+
+    _, right = ax.get_xlim()
+    found = {
+        float(y): (float(x), line.get_marker())
+        for line in ax.get_lines()
+        if line.get_marker() in {"o", "s", "^", "D"}
+        for x, y in zip(*np.asarray(line.get_data()), strict=True)
+    }
+    assert [found[y] for y in sorted(found)] == [
+        *((14.5, "o"), (14.6, "s"), (40.0, "^")),
+        (pytest.approx(right / 1.05), "D"),
+        *((14.4, "o"), (14.4, "o"), (20.0, "^"), (14.5, "o")),
+    ]
+    ends = [
+        max(float(x) for x, _ in segment)
+        for bars in ax.containers
+        if isinstance(bars, ErrorbarContainer)
+        for segment in bars.lines[2][0].get_segments()
+    ]
+    ends_of_three = [21.0, pytest.approx(right / 1.05), pytest.approx(2 * right)]
+    assert sorted(ends)[-3:] == ends_of_three
+    assert [text.get_text() for text in ax.get_yticklabels()] == [
+        *("110", "10", "50", "90", "100 KiB", "1,000", "10 %", "0.5 s")
+    ]
+    assert [text.get_text() for text in ax.texts] == [
+        "pods",
+        "ConfigMaps a pod, Get, 30 pods",
+        "size of the ConfigMap, 30 pods",
+        "keys of 100 KiB, 30 pods",
+        "share of a core, 50 pods",
+        "API server late, Get, 30 pods",
+    ]
+
+
+def test_what_is_beyond_is_named() -> None:
+    """And what was not decided; p99 that nobody saw is more than its lower limit."""
+    subject = named("limits").read(Material(table=LOADS, given=KNOWN))
+
+    text = subject.describe("en").paragraph
+    assert text == (
+        "Under 4 of 8 loads p99 of the delay stayed within 1 s of the law's 14.4 s. "
+        "It was more under these: ConfigMaps a pod, Get, 30 pods: 50 (over 40.0 s); "
+        "share of a core, 50 pods: 10 % (20.0 s). "
+        "Nothing was measured with ConfigMaps a pod, Get, 30 pods: 90 (pods did not "
+        "start). Not decided: ConfigMaps a pod, Get, 30 pods: 10 (14.6 s)."
+    )
+    assert "超过 40.0 秒" in subject.describe("zh").alt
+
+
 def test_an_unknown_name_is_refused_with_those_there_are(tmp_path: Path) -> None:
     """A misspelt name lists all names."""
     with pytest.raises(UsageError, match=r"no figure 'headlin'.*headline.*collapse"):
@@ -458,6 +531,7 @@ def test_an_unknown_name_is_refused_with_those_there_are(tmp_path: Path) -> None
         ("remedies", "06-force-it"),
         ("consumers", "08-what-updates"),
         ("costs", "PARTS=costs"),
+        ("limits", "PARTS=validity"),
     ],
 )
 def test_a_run_that_lacks_it_is_refused(

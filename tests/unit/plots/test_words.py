@@ -125,6 +125,7 @@ TABLES: list[tuple[Callable[..., Axes], str, str]] = [
     (plots.remedies, "min_ready_share", "trials of cmhot refresh"),
     (plots.wrong_ways, "truth_s", "ways of measuring"),
     (plots.publication_phase, "published_ns", "a run's publications"),
+    (plots.law_limits, "answer", "where the law ends"),
     (plots.sync_costs, "syncs_per_s", "what a shorter syncFrequency costs"),
 ]
 

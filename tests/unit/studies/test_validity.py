@@ -205,6 +205,7 @@ def test_each_part_has_a_testbed_of_its_own() -> None:
 def test_the_section_says_what_is_beyond() -> None:
     """A row for each condition; an endless end is said to be that."""
     row = {
+        "part": "pods",
         "run": "validity-x",
         "refused": None,
         "n_delays": 4000,
@@ -222,7 +223,12 @@ def test_the_section_says_what_is_beyond() -> None:
         "waiting_requests": 40.0,
     }
 
-    silent = {**row, "run": "validity-y", "refused": "only 1 of 30 is Ready"}
+    counted = {
+        "seconds": 333.3,
+        "requests": {"GET": 16558.0, "PATCH": 9.0},
+        "refused": "only 1 of 30 is Ready",
+    }
+    silent = {**row, "run": "validity-y", "refused": validity.refused(counted)}
     text = findings_page._validity([row, {**silent, "sync_ms": None, "p99_90": None}])
 
     assert (
@@ -230,7 +236,9 @@ def test_the_section_says_what_is_beyond() -> None:
     )
     assert "| 115 | 3 | 40.0 | invalid |" in text
     assert "| `validity-y` | – | – | 14.4 | **pods did not start** |" in text  # noqa: RUF001
-    assert "`validity-y`: only 1 of 30 is Ready." in text
+    assert "`validity-y`: only 1 of 30 is Ready. In 333 s the kubelet sent" in text
+    assert "16,558 reads and 9 patches" in text
+    assert "not run yet: `most`, `get`, `cache`, `size`, `core`, `late`." in text
 
 
 def test_the_protocol_is_what_the_module_says() -> None:
