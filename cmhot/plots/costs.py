@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from cmhot.kubelet.settings import Setting, Strategy
 from cmhot.law.price import design, fitted, is_saturated, price_of, row_of
@@ -110,9 +109,7 @@ def sync_costs(
         _draw(panel, rows, name, column)
         panel.set_xscale("log")
         panel.set_yscale("log")
-        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        panel.yaxis.set_minor_formatter(NullFormatter())
+        drawing.label_decades(panel.yaxis)
         panel.set_xticks(syncs_s, [f"{one:g}" for one in syncs_s])
         panel.minorticks_off()
     upper.set_ylim(top=_ROOM * upper.get_ylim()[1])

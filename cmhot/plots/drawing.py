@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from cmhot.errors import UsageError
 from cmhot.plots.words import say
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
     Floats = npt.NDArray[np.float64]
     Estimates = tuple[Floats, Floats, Floats]
@@ -199,6 +201,13 @@ def label_shares(ax: Axes, end: float, *, along: str = "delay", lang: str) -> No
     ax.set_ylim(0, 1.02)
     ax.set_xlabel(say(along, lang))
     ax.set_ylabel(say("share", lang))
+
+
+def label_decades(axis: Axis, *, at: Sequence[float] = (1, 2, 5)) -> None:
+    """Label a logarithmic axis by plain numbers, at these multiples of ten's powers."""
+    axis.set_major_locator(LogLocator(subs=at))
+    axis.set_minor_formatter(NullFormatter())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def note_origin(ax: Axes, *, modelled: bool, lang: str) -> None:

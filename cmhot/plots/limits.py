@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from cmhot.kubelet.settings import Strategy
 from cmhot.plots import drawing
@@ -110,9 +109,7 @@ def law_limits(
         drawing.draw_estimates(ax, number, at[own], found, upright=False, capsize=3)
     ax.set_xscale("log")
     ax.set_xlim(_LEFT * float(law.min()), end)
-    ax.xaxis.set_major_locator(LogLocator(subs=_TICKS))
-    ax.xaxis.set_minor_formatter(NullFormatter())
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    drawing.label_decades(ax.xaxis, at=_TICKS)
     ax.set_xlabel(say("p99 under a load", lang))
     _name(ax, at.tolist(), rows, groups, lang)
     drawing.note_origin(ax, modelled=modelled, lang=lang)

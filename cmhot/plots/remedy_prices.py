@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from cmhot.plots import drawing
 from cmhot.plots.figure import NamedFigure, Subject, describe, records
@@ -102,9 +101,7 @@ def remedies(
             ax.vlines(median, y, y + 2 * _BELOW, color=drawing.ink(), linewidth=2)
         names.append(_name(method, own, median, lang))
     ax.set_xscale("log")
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ax.xaxis.set_minor_formatter(NullFormatter())
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    drawing.label_decades(ax.xaxis)
     drawing.name_rows(ax, names)
     ax.set_ylim(len(methods) - 0.4, -0.75)
     ax.set_xlabel(say("until all", lang))
