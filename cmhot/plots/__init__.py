@@ -19,7 +19,7 @@ from cmhot.plots.environment import environment_or_volume
 from cmhot.plots.explorer import explore, measured_at, what_if
 from cmhot.plots.figure import Description, Material, NamedFigure, Source
 from cmhot.plots.fleet import fleet_maximum
-from cmhot.plots.limits import law_limits
+from cmhot.plots.loads import law_limits
 from cmhot.plots.phase import nodes_shown, publication_phase
 from cmhot.plots.publishing import FIGURES, NAMES, Published, named, publish
 from cmhot.plots.remedy_prices import remedies

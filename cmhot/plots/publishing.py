@@ -24,7 +24,7 @@ from cmhot.plots.environment import FIGURE as ENVIRONMENT
 from cmhot.plots.figure import Material, shipped
 from cmhot.plots.files import new_figure, save_figure
 from cmhot.plots.fleet import FIGURE as FLEET
-from cmhot.plots.limits import FIGURE as LIMITS
+from cmhot.plots.loads import FIGURE as LIMITS
 from cmhot.plots.phase import FIGURE as PHASE
 from cmhot.plots.remedy_prices import FIGURE as REMEDIES
 from cmhot.plots.strategies import FIGURE as STRATEGIES

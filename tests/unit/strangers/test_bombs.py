@@ -37,8 +37,13 @@ def refused(told: Told, run: Path, *words: str) -> None:
 
 @pytest.mark.parametrize("name", EVERY_RUN)
 def test_all_published_runs_are_read(name: str) -> None:
-    """Older runs have other keys; none of them is refused."""
-    assert len(read_run(DATA / name).updates)
+    """Older runs have other keys; none of them is refused.
+
+    One that ended before its probes were ready has no updates.
+    """
+    found = read_run(DATA / name)
+
+    assert len(found.updates) or "begin_ns" not in found.meta
 
 
 def test_many_rows_in_a_few_bytes_are_refused(
