@@ -237,13 +237,6 @@ def sooner(means: Mapping[str, Floats]) -> Rows:
     return rows
 
 
-def correlation(run: Run) -> float:
-    """Give the mean correlation of two pods' delays: 0 where none are in step."""
-    _, waits = as_seen(run)
-    alike = np.corrcoef(waits)
-    return float(alike[np.triu_indices(len(alike), 1)].mean())
-
-
 # the protocol
 
 

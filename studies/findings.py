@@ -250,7 +250,10 @@ def of_beside() -> dict[str, Any]:
         }
         means = {kind: beside.pods_means(run) for kind, run in runs.items()}
         found["H20"] = [
-            {**row, "correlation": beside.correlation(runs[row["kind"]])}
+            {
+                **row,
+                "correlation": verdicts.in_step(verdicts.as_seen(runs[row["kind"]])[1]),
+            }
             for row in beside.sooner(means)
         ]
     return {"beside": found} if found else {}

@@ -125,9 +125,8 @@ def answer(table: pd.DataFrame, setting: Setting) -> dict[str, Any]:
     """Say where p99 of the delays lies, and whether that is the law's.
 
     Delays that were waited for in vain count as endless, and a p99 among them is None.
-    ``holds`` is True where p99 is
-    at most `BEYOND_S` above the law's with 95 %, False where it is more with 95 %, and
-    None where it is not decided.
+    ``holds`` is True where p99 is at most `BEYOND_S` above the law's with 95 %, False
+    where it is more with 95 %, and None where it is not decided.
 
     Parameters
     ----------
@@ -136,9 +135,7 @@ def answer(table: pd.DataFrame, setting: Setting) -> dict[str, Any]:
     setting
         Of its kubelet.
     """
-    law = law_for(setting, timing=TYPICAL)
-    assert law is not None  # noqa: S101 - there is one at a TTL of 0
-    expected = float(law.quantile(P99))
+    expected = _law_p99_s(setting)
     blocks = delay_blocks(table, worst_case=True)
     # both one-sided bounds of 95 % are a two-sided interval of 90 %
     ends = confidence(blocks, level=1 - 2 * ALPHA)["p99_s"]
@@ -157,17 +154,21 @@ def answer(table: pd.DataFrame, setting: Setting) -> dict[str, Any]:
     }
 
 
+def _law_p99_s(setting: Setting) -> float:
+    law = law_for(setting, timing=TYPICAL)
+    assert law is not None  # noqa: S101 - there is one at a TTL of 0
+    return float(law.quantile(P99))
+
+
 def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
 def no_answer(setting: Setting) -> dict[str, Any]:
     """Say that there are no delays: the pods did not start."""
-    law = law_for(setting, timing=TYPICAL)
-    assert law is not None  # noqa: S101 - there is one at a TTL of 0
     unknown = dict.fromkeys(("p50_s", "max_s", "p99_s", "p99_90", "holds"))
     counts = {"n_delays": 0, "n_in_vain": 0}
-    return {**counts, **unknown, "law_p99_s": float(law.quantile(P99))}
+    return {**counts, **unknown, "law_p99_s": _law_p99_s(setting)}
 
 
 def refused(counted: Mapping[str, Any]) -> dict[str, Any] | None:

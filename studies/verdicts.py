@@ -566,7 +566,6 @@ def disturbed(runs: Mapping[str, Run]) -> Rows:
         after = made_s >= CALM_S
         mean, ends = mean_in_step(waits[:, after], made_s[after])
         expected = None if law is None else law.mean_s
-        alike = np.corrcoef(waits)
         found.append(
             {
                 "kind": kind,
@@ -574,7 +573,7 @@ def disturbed(runs: Mapping[str, Run]) -> Rows:
                 "pods": len(waits),
                 "n_updates": int(after.sum()),
                 "before_onset": int((~after).sum()),
-                "correlation": float(alike[np.triu_indices(len(alike), 1)].mean()),
+                "correlation": in_step(waits),
                 "mean_s": mean,
                 "mean_95": list(ends),
                 "p99_s": float(np.quantile(waits[:, after], P99)),
@@ -583,6 +582,12 @@ def disturbed(runs: Mapping[str, Run]) -> Rows:
             }
         )
     return found
+
+
+def in_step(waits: Any) -> float:  # noqa: ANN401 - an array of shape (pods, n)
+    """Give the mean correlation of two pods' delays: 0 where none are in step."""
+    alike = np.corrcoef(waits)
+    return float(alike[np.triu_indices(len(alike), 1)].mean())
 
 
 def as_seen(run: Run) -> tuple[Any, Any]:
