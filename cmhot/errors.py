@@ -85,6 +85,10 @@ class NotFoundError(ClusterError):
     exit_code = 2
 
 
+class NotReadyError(ClusterError):
+    """Pods were not all Ready in the time that is given to them."""
+
+
 class ForbiddenError(ClusterError):
     """RBAC does not allow the request to the user of the kubeconfig."""
 

@@ -10,7 +10,6 @@ import json
 import multiprocessing
 import sys
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,13 +22,12 @@ from cmhot.collector.begin import collect
 from cmhot.errors import CmhotError
 from cmhot.experiments.forcing import row_of, start, trial
 from cmhot.experiments.stage import Stage, choose_node
-from cmhot.kubelet.uses import CONFIG_MAP
 from cmhot.law import longest_interval_s
 from cmhot.runs.plan import Plan
 from cmhot.runs.rundir import read_meta
 from studies import beside
 from studies.disturbed import CALM_S, Disturbing
-from studies.fronts import Front
+from studies.fronts import Telling
 from studies.study import set_aside
 
 if TYPE_CHECKING:
@@ -39,24 +37,11 @@ _LONGEST_ROUND_S = 180.0
 """Of 50 pods, deleted and made anew among them."""
 
 
-@dataclass
-class Telling(Front):
-    """Tells another process when the first number is written."""
-
-    inner: Any
-    begun: Event
-
-    def passing(self, verb: str, resource: str, name: str | None) -> None:  # noqa: ARG002
-        """Hear of it."""
-        if (verb, resource) == ("patch", CONFIG_MAP.plural):
-            self.begun.set()
-
-
 def wait_beside(target: str, pods: int, out: Path, begun: Event) -> None:
     """Collect from pods that nobody refreshes, until some time after the last trial."""
     name = beside.waiting_of(pods)
     set_aside(out / name)
-    cluster: Any = Telling(connect(target), begun)
+    cluster: Any = Telling(connect(target), begun.set)
     longest_s = longest_interval_s(beside.SETTING)
     duration_s = beside.TRIALS_S[pods] + _LONGEST_ROUND_S + longest_s
     plan = Plan(pods=pods, duration_s=duration_s, seed=beside.SEED)
@@ -66,7 +51,8 @@ def wait_beside(target: str, pods: int, out: Path, begun: Event) -> None:
         click.echo(f"{name}: {error}", err=True)
     else:
         click.echo(f"{name}: {read_meta(run)['status']}", err=True)
-    begun.set()  # whoever waits for it goes on, and finds no run
+    finally:
+        begun.set()  # whoever waits for it goes on, and finds no run
 
 
 def refresh_beside(

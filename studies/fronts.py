@@ -9,9 +9,10 @@ import numpy as np
 
 from cmhot.clock import NS_PER_S
 from cmhot.cluster.probe import epoch_ns
+from cmhot.kubelet.uses import CONFIG_MAP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from cmhot.clock import Clock
     from cmhot.cluster.port import Captured, Cluster
@@ -188,6 +189,36 @@ class Front:
         """Pass it on."""
         self.passing("get", "nodes/proxy", node)
         return self.inner.kubelet_configuration(node)
+
+
+class Telling(Front):
+    """Says when a collection writes its first number, and when it removes its objects.
+
+    Parameters
+    ----------
+    inner
+        The cluster behind.
+    begun, ended
+        Called once each: before the first number is written, and before anything is
+        deleted after that.
+    """
+
+    def __init__(
+        self,
+        inner: Cluster,
+        begun: Callable[[], None],
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
+        super().__init__(inner)
+        self._due = [ended, begun]
+
+    def passing(self, verb: str, resource: str, name: str | None) -> None:  # noqa: ARG002
+        """Call what is due."""
+        is_written = (verb, resource) == ("patch", CONFIG_MAP.plural)
+        if is_written and len(self._due) == 2:  # noqa: PLR2004 - neither was
+            self._due.pop()()
+        if verb == "delete" and len(self._due) == 1:
+            self._due.pop()()
 
 
 class Stepped:

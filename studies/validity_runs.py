@@ -25,14 +25,13 @@ from cmhot.cluster.targets import connect
 from cmhot.cluster.testbed import host, layout
 from cmhot.cluster.testbed.status import first_process, is_ready
 from cmhot.collector.begin import collect
-from cmhot.errors import CmhotError
-from cmhot.kubelet.uses import CONFIG_MAP
+from cmhot.errors import NotReadyError
 from cmhot.runs.plan import Plan
 from cmhot.runs.rundir import read_meta
 from studies import cost_law, costs
 from studies.editions import node_option
 from studies.fault_runs import KUBELET, pids
-from studies.fronts import Front
+from studies.fronts import Telling
 from studies.study import set_aside
 from studies.validity import PARTS, SEED, WINDOW_S
 
@@ -51,7 +50,7 @@ FIRST_PORT = 7000
 """Of the connections that are answered late, inside the testbed's network."""
 
 
-class Loaded(Front):
+class Loaded(Telling):
     """A cluster in which a collection's objects are made to a condition on the way.
 
     Parameters
@@ -61,8 +60,7 @@ class Loaded(Front):
     condition
         What the probes and their ConfigMap are to be.
     begun, ended
-        Called once each: before the first number is written, and before anything is
-        deleted after that.
+        As of `Telling`.
     """
 
     def __init__(
@@ -72,17 +70,8 @@ class Loaded(Front):
         begun: Callable[[], None],
         ended: Callable[[], None],
     ) -> None:
-        super().__init__(cluster)
+        super().__init__(cluster, begun, ended)
         self._condition = condition
-        self._due = [ended, begun]
-
-    def passing(self, verb: str, resource: str, name: str | None) -> None:  # noqa: ARG002
-        """Say when the first number is written, and what was written is deleted."""
-        is_written = (verb, resource) == ("patch", CONFIG_MAP.plural)
-        if is_written and len(self._due) == 2:  # noqa: PLR2004 - neither was
-            self._due.pop()()
-        if verb == "delete" and len(self._due) == 1:
-            self._due.pop()()
 
     def apply(
         self, manifest: Mapping[str, Any], *, namespace: str | None = None
@@ -167,8 +156,9 @@ def collect_under(
 ) -> dict[str, Any]:
     """Make the run of a condition; give what its kubelet counted, JSON.
 
-    Where no number was written, since the pods did not start under the load, it is told
-    from the beginning on, with ``refused``.
+    Where no number was written, since the pods were not Ready in time under the load,
+    it is told from the beginning on, with ``refused``. All else that ends a collection
+    is raised: it says nothing of the load.
     """
     testbed = target.removeprefix("testbed:")
     kubelets = costs.Kubelets(target)
@@ -193,7 +183,7 @@ def collect_under(
     )
     try:
         run = collect(cluster, plan, out=out, run_id=condition.run)
-    except CmhotError as error:
+    except NotReadyError as error:
         click.echo(f"{condition.run}: {error}", err=True)
         look()
         refused = {"refused": str(error)}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cmhot.cluster.port import CONFLICT, MANAGED_BY, NAMESPACE, POD
 from cmhot.cluster.probe import RUN_LABEL, namespace_of
-from cmhot.errors import ClusterError, UsageError
+from cmhot.errors import ClusterError, NotReadyError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -125,7 +125,7 @@ class Workspace:
             f"only {len(ready)} of {wanted} probe pods became Ready within "
             f"{READY_TIMEOUT_S:.0f} s; {_why_not_ready(last)}"
         )
-        raise ClusterError(msg)
+        raise NotReadyError(msg)
 
     def remove(
         self, objects: Iterable[tuple[Kind, str, str | None]]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,11 +13,12 @@ import pytest
 
 from cmhot.cluster.model import ModelCluster
 from cmhot.collector.begin import collect
+from cmhot.errors import NotReadyError, RunError
 from cmhot.kubelet.settings import Strategy
 from cmhot.kubelet.uses import CONFIG_MAP
 from cmhot.runs.plan import Plan
 from cmhot.runs.rundir import read_run
-from studies import delaying, findings_page, pages, validity, validity_runs
+from studies import costs, delaying, findings_page, pages, validity, validity_runs
 from studies.draws import draw_delays
 from studies.editions import SECOND
 from studies.validity import Condition
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from cmhot.errors import CmhotError
     from cmhot.kubelet.uses import Kind
 
 
@@ -89,6 +93,31 @@ def test_a_collection_is_made_to_a_condition(tmp_path: Path) -> None:
     (deployment,) = by_kind["Deployment"]
     assert len(deployment["spec"]["template"]["spec"]["volumes"]) == 3
     assert len(read_run(run).publications) > 10
+
+
+@pytest.mark.parametrize("error", [NotReadyError("only 1 of 30"), RunError("full")])
+def test_only_pods_that_were_not_ready_in_time_did_not_start(
+    error: CmhotError, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """All else that ends a collection says nothing of the load, and fails the part."""
+    read = {**dict.fromkeys(costs.COUNTED.values(), 0.0), "requests": {"GET": 1.0}}
+
+    def end(*_: object, **__: object) -> Path:
+        raise error
+
+    asked = SimpleNamespace(read=lambda _: read)
+    monkeypatch.setattr(validity_runs.costs, "Kubelets", lambda _: asked)
+    monkeypatch.setattr(validity_runs, "connect", lambda _: Noting())
+    monkeypatch.setattr(validity_runs, "collect", end)
+    make = partial(
+        validity_runs.collect_under, "testbed:x", "node", Condition("x"), tmp_path
+    )
+
+    if isinstance(error, NotReadyError):
+        assert make()["refused"] == "only 1 of 30"
+        return
+    with pytest.raises(RunError, match="full"):
+        make()
 
 
 def test_a_kubelet_that_keeps_to_the_law_is_within() -> None:
