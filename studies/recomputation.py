@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+from studies.recomputed_beside import beside
 from studies.recomputed_costs import costs
+from studies.recomputed_delays import load, series, waits
 from studies.recomputed_loads import loads
 
-Checks = Iterator[tuple[str, float, float, float]]
+if TYPE_CHECKING:
+    from studies.recomputed_delays import Checks
+
 SHARES = [0.5, 0.95, 0.99]
 ROOT = Path(__file__).parents[1]
 DATA, OLD = ROOT / "data" / "study-2026-11-24", ROOT / "data" / "kubelet-1.9.6"
@@ -27,36 +30,6 @@ SECOND, LONGER = ROOT / "data" / "study-second", ("default-first", "default-seco
 FACTORIAL, SIDES = ("slow", "usual", "fast"), ("first", "second")
 SLACK, GRID_S, TEN_S = 2e-5, 0.002, 10  # relative (six digits are published); seconds
 WIDTH, RESAMPLES = 0.35, 400  # half widths that limits by a bootstrap may be away
-
-
-def load(path: Path) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
-    """Read run.json, the raw records as they are, and the updates that count."""
-    meta = json.loads((path / "run.json").read_bytes())
-    tables = {}
-    for name in ("updates", "publications"):
-        file, lines = path / f"{name}.parquet", path / f"{name}.jsonl"
-        read = pd.read_json(lines, lines=True) if lines.exists() else None
-        tables[name] = pd.read_parquet(file) if read is None else read
-    rows = tables["updates"]
-    tables["trials"] = rows[rows["purpose"].eq("trial") & rows["status"].eq("acked")]
-    return meta, tables
-
-
-def series(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Give a pod's publications: the newest number so far, and when."""
-    ordered = rows.sort_values(["published_ns", "seq"])
-    at = ordered["published_ns"].to_numpy(np.int64)
-    return np.maximum.accumulate(ordered["seq"].to_numpy(np.int64)), at
-
-
-def waits(tables: dict[str, pd.DataFrame], pods: list[str]) -> np.ndarray:
-    """Give each pod's delay of each trial, seconds; shape (pods, trials)."""
-    made, rows, found = tables["trials"], tables["publications"], []
-    for pod in pods:
-        newest, at = series(rows[rows["pod"] == pod])
-        place = np.searchsorted(newest, made["seq"].to_numpy(np.int64))
-        found.append((at[place] - made["acked_ns"].to_numpy(np.int64)) / 1e9)
-    return np.array(found)
 
 
 def intervals(
@@ -167,12 +140,12 @@ def others(published: dict[str, Any]) -> Checks:
         _, tables = load(DATA / f"disturbed-{row['kind']}")
         rows = tables["publications"]
         began = rows.groupby("pod")["published_ns"].min().max() + 180 * 10**9
-        own = waits(tables, sorted(rows["pod"].unique()))
+        own = waits(tables)
         kept = own[:, (tables["trials"]["acked_ns"] >= began).to_numpy()]
         yield f"{row['kind']}: mean", row["mean_s"], kept.mean(), GRID_S
     for row in published["elsewhere"]:
         _, tables = load(OLD / row["run"])
-        own = waits(tables, sorted(tables["publications"]["pod"].unique()))
+        own = waits(tables)
         yield f"{row['run']}: n", row["n_delays"], own.size, 0
         yield f"{row['run']}: mean", row["direct_mean_s"], own.mean(), GRID_S
         early = (own <= TEN_S).mean()
@@ -185,7 +158,8 @@ def main() -> None:
     checks = [*cells(published, DATA, FACTORIAL), *others(published)]
     if "second" in published:
         checks += cells(published["second"], SECOND, LONGER)
-    checks += [*costs(published["costs"], SECOND), *loads(published, SECOND, load)]
+    checks += [*costs(published["costs"], SECOND), *loads(published, SECOND)]
+    checks += beside(published.get("beside", {}), SECOND)
     differing = [
         f"{what}: published {one}, found {other:.6g}"
         for what, one, other, slack in checks

@@ -14,8 +14,9 @@ import pandas as pd
 from scipy import stats
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+    from studies.recomputed_delays import Checks
 
 WAYS = ("Watch", "Get", "Cache")
 MOST_READS = 40  # a second, which are fitted
@@ -42,9 +43,7 @@ def solve(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.linalg.solve(x.T @ x, x.T @ y)
 
 
-def costs(
-    published: dict[str, Any], folder: Path
-) -> Iterator[tuple[str, float, float, float]]:
+def costs(published: dict[str, Any], folder: Path) -> Checks:
     """Every term, and the price by which H18 is judged, with their limits; twice."""
     rows = pd.DataFrame(json.loads((folder / "costs.json").read_bytes())["windows"])
     seconds = rows["seconds"]
@@ -70,7 +69,7 @@ def costs(
 
 def compared(
     rows: pd.DataFrame, name: str, published: list[dict[str, Any]], terms: list[str]
-) -> Iterator[tuple[str, float, float, float]]:
+) -> Checks:
     """Fit a quantity; give each published number of it, and ours."""
     x, y, rounds = design(rows), rows[name].to_numpy(float), rows["round"].to_numpy()
     level = np.maximum(x @ solve(x, y), y[x[:, 1] == 0].mean())

@@ -11,22 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from studies.recomputed_delays import load, waits
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    import pandas as pd
-
-    Loaded = tuple[dict[str, Any], dict[str, pd.DataFrame]]
-    Checks = Iterator[tuple[str, float, float, float]]
+    from studies.recomputed_delays import Checks
 
 P99_S, LONGEST_S = 0.05, 1e-4  # p99 is published from a grid of the distribution
 SLACK = 1e-9  # of rates, beside the relative one
 
 
-def loads(
-    published: dict[str, Any], folder: Path, load: Callable[[Path], Loaded]
-) -> Checks:
+def loads(published: dict[str, Any], folder: Path) -> Checks:
     """Every load: delays, those that never came, p99 and the longest, and rates."""
     for row in published["validity"]:
         name = row["run"]
@@ -34,7 +30,7 @@ def loads(
         if row["refused"]:
             continue
         _, tables = load(folder / name)
-        delays = np.sort(np.concatenate([*each_pod(tables)]))
+        delays = np.sort(waits(tables).ravel())
         n_seen = int(np.isfinite(delays).sum())
         yield f"{name}: n", row["n_delays"], n_seen, 0
         yield f"{name}: in vain", row["n_in_vain"], len(delays) - n_seen, 0
@@ -58,15 +54,3 @@ def rates(row: dict[str, Any], folder: Path) -> Checks:
         ("waiting_requests", counted["limited_s"] / seconds),
     ):
         yield f"{name}: {key}", row[key], value, SLACK
-
-
-def each_pod(tables: dict[str, pd.DataFrame]) -> Iterator[np.ndarray]:
-    """Give a pod's delay of each trial, seconds; endless where it was not seen."""
-    made = tables["trials"]
-    for _, own in tables["publications"].groupby("pod", observed=True):
-        ordered = own.sort_values(["published_ns", "seq"])
-        at = ordered["published_ns"].to_numpy(np.int64)
-        newest = np.maximum.accumulate(ordered["seq"].to_numpy(np.int64))
-        place = np.searchsorted(newest, made["seq"].to_numpy(np.int64))
-        seen = at[np.minimum(place, len(at) - 1)] - made["acked_ns"].to_numpy(np.int64)
-        yield np.where(place < len(at), seen / 1e9, np.inf)
