@@ -541,7 +541,8 @@ class LandingWatch(ContainerWatch):
         """
         begun_ns, stored = init_read_ns(pod, uses), self.objects(self.reference)
         if begun_ns is None:
-            return Inspection(ContentState.PENDING, "it has not begun")
+            why = "an init container that reads it has not begun"
+            return Inspection(ContentState.PENDING, why)
         is_after = not isinstance(stored, Absent) and is_written_after(stored, pod)
         if is_after or begun_ns <= (self.updated_ns or begun_ns):
             why = "it began before the last change"

@@ -743,7 +743,8 @@ def test_init_containers_that_have_not_begun_are_waited_for() -> None:
     assert not waited.ok
     assert waited.seconds == pytest.approx(5)
     assert "2 of 2 pods may not have read it since its last change" in waited.heading
-    assert {one.why for one in waited.unknown} == {"it has not begun"}
+    why = "an init container that reads it has not begun"
+    assert {one.why for one in waited.unknown} == {why}
     assert waited.remedies[0] == "see why: kubectl -n default describe pod web-0"
 
 
