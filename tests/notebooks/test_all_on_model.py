@@ -204,7 +204,7 @@ def test_limits(folder: Path) -> None:
     saved = execute("12-limits", folder)
 
     text = saved.read_text(encoding="utf-8")
-    assert "60 s, Watch, 110 pods, 1 ConfigMaps each:" in text
+    assert "60 s, Watch; pods: 110; ConfigMaps in each: 1" in text
     assert "1.5 syncs and 0.0 reads a second" in text
 
 
