@@ -15,7 +15,10 @@ DOCS = Path(__file__).parents[1] / "docs" / "studies"
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Write a table in Markdown; what is not known is a dash."""
+    """Write a table in Markdown; what is not known is a dash.
+
+    A bar within a cell is escaped: it would begin another cell.
+    """
     lines = [list(heads), ["---"] * len(heads), *rows]
     return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
 
@@ -25,7 +28,7 @@ def _cell(value: object) -> str:
         return "–"  # noqa: RUF001 - a dash, not a minus
     if isinstance(value, bool):
         return "yes" if value else "**no**"
-    return str(value)
+    return str(value).replace("|", r"\|")
 
 
 def write(name: str, *, text: str, numbers: Mapping[str, Any]) -> bool:

@@ -22,6 +22,17 @@ from studies.draws import draw_delays
 from studies.editions import FIRST
 
 
+def test_a_bar_does_not_begin_another_cell() -> None:
+    """A row has as many cells as it was given, whatever they say."""
+    text = pages.table(["sup|F̂ - F|", "x"], [["|Δp50| ≤ 1", None]])
+
+    assert text.splitlines() == [
+        r"| sup\|F̂ - F\| | x |",
+        "| --- | --- |",
+        r"| \|Δp50\| ≤ 1 | – |",  # noqa: RUF001 - a dash
+    ]
+
+
 @pytest.mark.parametrize("name", ["law", "kubelet", "hypotheses", "coverage"])
 def test_a_page_says_that_all_of_it_holds(name: str) -> None:
     """What must be shown was seen when the page was made, in full size."""
