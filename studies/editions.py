@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from studies import beside, cost_law, eras, protocol, second, validity
+from studies import (
+    beside,
+    cost_law,
+    eras,
+    more_settings,
+    protocol,
+    second,
+    validity,
+)
 from studies.disturbed import KINDS
 
 if TYPE_CHECKING:
@@ -148,4 +156,20 @@ SECOND = Edition(
         ),
     ),
 )
-EDITIONS = {"first": FIRST, "second": SECOND}
+MORE = Edition(
+    _ROOT / "build" / "more",
+    _ROOT / "data" / "study-more",
+    (more_settings.BATCH,),
+    (
+        Experiment(
+            "controller",
+            (node_option(more_settings.written(0)),) * more_settings.NODES,
+            (
+                *(more_settings.run_at(n) for n, _ in more_settings.MEASURED_AT),
+                more_settings.TABLE,
+            ),
+            ("studies.controller_runs",),
+        ),
+    ),
+)
+EDITIONS = {"first": FIRST, "second": SECOND, "more": MORE}
