@@ -642,7 +642,21 @@ nothing of a kubelet's load. `within`: p99 of the delays is at most
 From `cores` on it is what the kubelet itself counted: CPU, syncs a second beside those
 of the law, reads of ConfigMaps that idle pods would ask for, time of a sync, and how
 many requests on average waited for the kubelet's own limit.{_unmeasured(rows)}
-{_refused(rows)}"""
+{_refused(rows)}
+
+{_unexpected(rows)}"""
+
+
+def _unexpected(rows: Sequence[Row]) -> str:
+    """Say which loads the protocol expected otherwise."""
+    odd = []
+    for row in rows:
+        expected = validity.EXPECTED.get(row["run"].removeprefix("validity-"))
+        holds = False if row["refused"] else row["holds"]
+        if expected is not None and holds is not expected:
+            odd.append(f"`{row['run']}`")
+    but = f", but for {', '.join(odd)}" if odd else ""
+    return f"Where the protocol expected something, it was found{but}."
 
 
 def _unmeasured(rows: Sequence[Row]) -> str:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 STUDIES = ROOT / "docs" / "studies"
 DATA = ROOT / "data" / "study-2026-11-24"
-LIMIT = 312_000
+LIMIT = 313_000
 """Bytes of all of it: a wheel is downloaded by many."""
 
 NOT_NEEDED = ("sources", "packages", "host")

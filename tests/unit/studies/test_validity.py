@@ -106,7 +106,7 @@ def test_only_pods_that_were_not_ready_in_time_did_not_start(
         raise error
 
     asked = SimpleNamespace(read=lambda _: read)
-    monkeypatch.setattr(validity_runs.costs, "Kubelets", lambda _: asked)
+    monkeypatch.setattr(costs, "Kubelets", lambda _: asked)
     monkeypatch.setattr(validity_runs, "connect", lambda _: Noting())
     monkeypatch.setattr(validity_runs, "collect", end)
     make = partial(
@@ -268,6 +268,30 @@ def test_the_section_says_what_is_beyond() -> None:
     assert "`validity-y`: only 1 of 30 is Ready. In 333 s the kubelet sent" in text
     assert "16,558 reads and 9 patches" in text
     assert "not run yet: `most`, `get`, `cache`, `size`, `core`, `late`." in text
+
+
+@pytest.mark.parametrize(
+    ("name", "holds", "is_odd"),
+    [
+        ("1000-keys", True, False),
+        ("1000-keys", False, True),
+        ("1-mib", None, True),
+        ("get-50-maps", False, False),
+        ("get-50-maps", True, True),
+        ("core-10", False, False),  # nothing was expected
+    ],
+)
+def test_what_was_expected_otherwise_is_named(
+    name: str,
+    holds: bool | None,  # noqa: FBT001 - a verdict
+    is_odd: bool,  # noqa: FBT001
+) -> None:
+    """Not decided is not what was expected, either."""
+    row = {"run": f"validity-{name}", "refused": None, "holds": holds}
+
+    text = findings_page._unexpected([row])
+
+    assert (f"but for `validity-{name}`" in text) is is_odd
 
 
 def test_the_protocol_is_what_the_module_says() -> None:
