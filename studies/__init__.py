@@ -24,10 +24,11 @@ What was found?                        `findings`, from     ``make publish``,
                                        `deviations` and
                                        `headline`
 Is it so on a cluster of yours?        `replicate`          ``make replicate``
-Does other code find the same?         `recomputation`, with``make verify-data``
+Does other code find the same?         `recomputation`, of  ``make verify-data``
                                        `recomputed_beside`,
                                        `recomputed_costs`,
-                                       `recomputed_loads`, fom
+                                       `recomputed_loads`;
+                                       all share
                                        `recomputed_delays`
 Does the law agree with the model?     `law`                ``make studies``
 Does the model agree with kubelets?    `kubelet`            ``make studies``

@@ -213,7 +213,7 @@ def of_validity() -> dict[str, Any]:
             found = (
                 validity.no_answer(one.setting)
                 if "refused" in own
-                else validity.answer(delays(run), one.setting)
+                else validity.answer(verdicts.delays_as_seen(run), one.setting)
             )
             rows.append(
                 {

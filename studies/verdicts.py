@@ -10,6 +10,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from cmhot.clock import NS_PER_S
@@ -41,8 +42,6 @@ from studies.simulated_plans import KubeletLaw, folk_laws, judge_hypotheses
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-
-    import pandas as pd
 
     from cmhot.kubelet.settings import Setting
     from cmhot.runs.rundir import Run
@@ -124,6 +123,7 @@ def cells(waits: Cells, refreshes: Cells) -> Rows:
                 "mean_s": _mean(own),
                 "max_s": float(direct["max_s"]),
                 "missed": int((waits[setting]["status"] == "missed").sum()),
+                "left_out": int(waits[setting]["status"].isin(schema.DEAD_ENDS).sum()),
                 **(serial(own) if has_shape(setting) else {"lag_r": None}),
                 "direct": {
                     name: float(direct[name])
@@ -593,7 +593,7 @@ def in_step(waits: Any) -> float:  # noqa: ANN401 - an array of shape (pods, n)
 def as_seen(run: Run) -> tuple[Any, Any]:
     """Give when each trial was acknowledged, ns, and each pod's delay of it, seconds.
 
-    Shapes (n,) and (pods, n).
+    It is endless where the pod never had it. Shapes (n,) and (pods, n).
     """
     trials = run.updates[
         (run.updates["purpose"] == "trial") & (run.updates["status"] == "acked")
@@ -606,8 +606,30 @@ def as_seen(run: Run) -> tuple[Any, Any]:
         newest = np.maximum.accumulate(ordered["seq"].to_numpy(dtype=np.int64))
         at = np.searchsorted(newest, wanted, "left")
         instants = ordered["published_ns"].to_numpy(dtype=np.int64)
-        waits.append((instants[at] - acked) / NS_PER_S)
+        known = at < len(instants)
+        seconds = (instants[np.where(known, at, -1)] - acked) / NS_PER_S
+        waits.append(np.where(known, seconds, np.inf))
     return acked, np.array(waits)
+
+
+def delays_as_seen(run: Run) -> pd.DataFrame:
+    """Give a run's delays, those that the collector ended before as they were seen.
+
+    It takes publications that come late for a restart, and a delay for interrupted
+    that ended all the same: under a load this is what is measured.
+    """
+    table = delays(run)
+    pods = [str(pod) for pod, _ in run.publications.groupby("pod")]
+    acked, waits = as_seen(run)
+    both = pd.MultiIndex.from_product([pods, acked])
+    known = pd.Series(waits.ravel(), index=both)
+    lost = np.flatnonzero(table["status"].isin(schema.DEAD_ENDS))
+    of = [table["pod"].astype(str).iloc[lost], table["acked_ns"].iloc[lost]]
+    seconds = known.reindex(pd.MultiIndex.from_arrays(of)).to_numpy()
+    seen = np.isfinite(seconds)
+    table.loc[table.index[lost[seen]], "delay_s"] = seconds[seen]
+    table.loc[table.index[lost[seen]], "status"] = "observed"
+    return table
 
 
 def width(described: Iterable[Mapping[str, Any]]) -> Rows:

@@ -45,7 +45,7 @@ def test_other_code_finds_the_same() -> None:
 
     assert done.returncode == 0, done.stderr
     assert ": 0 differ" in done.stdout
-    for path in (ROOT / "studies").glob("recomput*.py"):
+    for path in (ROOT / "studies").glob("recomp*.py"):
         lines = path.read_text("utf-8").splitlines()
         assert len(lines) <= 200  # what a stranger reads in one sitting
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -38,3 +42,41 @@ def test_overlapping_remedies_are_not_ordered() -> None:
     ]
     assert found[1]["limits_s"] == [4.5, 9.0]
     assert found[1]["max_s"] == 9.0
+
+
+def test_a_delay_that_ended_late_is_no_endless_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The collector took it for interrupted by a restart; the other never came."""
+    second = 10**9
+    run: Any = SimpleNamespace(
+        updates=pd.DataFrame(
+            {
+                "seq": [1, 2],
+                "acked_ns": [second, 4 * second],
+                "purpose": "trial",
+                "status": "acked",
+            }
+        ),
+        publications=pd.DataFrame(
+            {"pod": "p", "published_ns": [0, 31 * second], "seq": [0, 1]}
+        ),
+    )
+    table = pd.DataFrame(
+        {
+            "pod": "p",
+            "acked_ns": run.updates["acked_ns"],
+            "delay_s": np.nan,
+            "status": pd.Categorical(
+                ["interrupted", "timeout"],
+                ["observed", "interrupted", "timeout", "missed"],
+            ),
+        }
+    )
+    monkeypatch.setattr(verdicts, "delays", lambda _: table)
+
+    found = verdicts.delays_as_seen(run)
+
+    assert found["status"].tolist() == ["observed", "timeout"]
+    assert found["delay_s"].iloc[0] == 30.0
+    assert np.isnan(found["delay_s"].iloc[1])
