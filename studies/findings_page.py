@@ -385,7 +385,8 @@ undid. No record was changed; its closing step was done on them afterwards, by a
 collector that undoes more (`data/README.md`). Just before, the machine had stood still
 for half a minute. Nothing was to be left out, but delays of that time, and the syncs of
 the minutes after it, are: by the collector's own rules for restarts, and for what a
-probe missed. The recomputation leaves nothing out, and finds the same p50, p95 and p99.
+probe missed. The recomputation leaves nothing out, and finds the same p50, p95 and p99;
+the figure above is drawn from runs of which nothing is left out.
 """
 
 

@@ -6,21 +6,23 @@ Made from the findings' numbers, so that nothing on it is typed by hand;
 
 from __future__ import annotations
 
+import tempfile
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from cmhot.plots.figure import STUDY, Source
 from cmhot.plots.publishing import publish
+from cmhot.runs import schema
 from cmhot.runs.delays import delays, pool
-from cmhot.runs.rundir import read_meta, read_run
+from cmhot.runs.rundir import pack, read_meta, read_run, without_nodes
 from studies.editions import FIRST, SECOND
 from studies.findings_page import DEFAULT, cell, disturbance, share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    import pandas as pd
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -96,16 +98,26 @@ def draw() -> None:
     """Draw the figure, of one strategy: the others would lie on the same curves."""
     FIGURES.mkdir(parents=True, exist_ok=True)
     runs = [FIRST.data / name for name in DRAWN]
-    shown = _shown(runs)
-    if SECOND.is_published:
-        longer = [SECOND.data / name for name in SECOND.runs]
-        shown = pd.concat(
-            [shown[shown["sync_frequency_s"] < DEFAULT_S], _shown(longer)],
-            ignore_index=True,
-        )
-        runs += longer
-    source = Source.of([{**read_meta(run), "data_set": STUDY} for run in runs])
-    publish(FIGURE, runs=runs, table=shown, source=source, out=FIGURES)
+    with tempfile.TemporaryDirectory() as folder:
+        if SECOND.is_published:
+            longer = [SECOND.data / name for name in SECOND.runs if _is_whole(name)]
+            runs = [_without_default(run, Path(folder)) for run in runs] + longer
+        source = Source.of([{**read_meta(run), "data_set": STUDY} for run in runs])
+        publish(FIGURE, runs=runs, table=_shown(runs), source=source, out=FIGURES)
+
+
+def _without_default(path: Path, folder: Path) -> Path:
+    """Copy a run without the kubelets of the default, which was measured longer."""
+    run = read_run(path)
+    settings = run.meta["settings"].items()
+    default = [node for node, one in settings if one["sync_frequency_s"] == DEFAULT_S]
+    return pack(without_nodes(run, default), folder / path.name)
+
+
+def _is_whole(name: str) -> bool:
+    """Tell whether nothing of a run of the second edition was left out."""
+    statuses = delays(read_run(SECOND.data / name))["status"]
+    return not statuses.isin(schema.DEAD_ENDS).any()
 
 
 def _shown(runs: Sequence[Path]) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from cmhot.kubelet.settings import Setting, parse_strategy
 from cmhot.law import fleet_law
 from cmhot.law.price import fitted
 from cmhot.plots.figure import FOLDER, STUDY
-from cmhot.runs.rundir import pack, read_run
+from cmhot.runs.rundir import pack, read_run, without_nodes
 
 if TYPE_CHECKING:
     from cmhot.runs.rundir import Run
@@ -91,7 +91,7 @@ def lean(run: Run) -> Run:
         for node, setting in run.meta["settings"].items()
         if setting["sync_frequency_s"] > LONG_S and setting["strategy"] != STRATEGY
     }
-    run = without(run, dropped)
+    run = without_nodes(run, dropped)
     meta = {key: value for key, value in run.meta.items() if key not in NOT_NEEDED}
     meta["pods"] = [
         {key: value for key, value in pod.items() if key != "uid"}
@@ -106,23 +106,6 @@ def lean(run: Run) -> Run:
             uid=pd.Series([None] * len(published), index=published.index, dtype="str"),
             read_ns=pd.Series(pd.NA, index=published.index, dtype="Int64"),
         ),
-    )
-
-
-def without(run: Run, nodes: set[str]) -> Run:
-    """Leave nodes out of a run."""
-    meta = dict(run.meta)
-    for key in ("settings", "kubelets"):
-        meta[key] = {name: x for name, x in meta[key].items() if name not in nodes}
-    meta["pods"] = [pod for pod in meta["pods"] if pod["node"] not in nodes]
-    pods = {f"pod/{pod['pod']}" for pod in run.meta["pods"] if pod["node"] in nodes}
-    gone = pods | {f"node/{node}" for node in nodes}
-    return replace(
-        run,
-        meta=meta,
-        publications=run.publications[~run.publications["node"].isin(nodes)],
-        clock=run.clock[~run.clock["node"].isin(nodes)],
-        events=run.events[~run.events["object"].isin(gone)],
     )
 
 

@@ -34,7 +34,7 @@ from cmhot.runs.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -500,6 +500,23 @@ def pack(run: Run, out: Path) -> Path:
         msg = f"cannot pack into {out}: {error.strerror}; name a new folder"
         raise UsageError(msg) from error
     return out
+
+
+def without_nodes(run: Run, nodes: Collection[str]) -> Run:
+    """Leave nodes out of a run, with their pods and all that was seen of both."""
+    meta = dict(run.meta)
+    for key in ("settings", "kubelets"):
+        meta[key] = {name: x for name, x in meta[key].items() if name not in nodes}
+    meta["pods"] = [pod for pod in meta["pods"] if pod["node"] not in nodes]
+    pods = {f"pod/{pod['pod']}" for pod in run.meta["pods"] if pod["node"] in nodes}
+    gone = pods | {f"node/{node}" for node in nodes}
+    return replace(
+        run,
+        meta=meta,
+        publications=run.publications[~run.publications["node"].isin(nodes)],
+        clock=run.clock[~run.clock["node"].isin(nodes)],
+        events=run.events[~run.events["object"].isin(gone)],
+    )
 
 
 def observed_until_ns(run: Run) -> int:
