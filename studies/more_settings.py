@@ -7,10 +7,7 @@ committed before the runs, which ``make study PARTS=more`` makes.
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from cmhot.kubelet.settings import Setting
 from studies import pages, verdicts
@@ -26,10 +23,12 @@ from studies.protocol import (
     Collection,
     Hypothesis,
 )
+from studies.simulated_plans import shares_shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
     import pandas as pd
 
     from studies.verdicts import Rows
@@ -159,11 +158,7 @@ def simulate(rng: np.random.Generator) -> dict[str, bool]:
 
 def power() -> dict[str, float]:
     """Count in how many simulated studies each hypothesis held in all rows."""
-    shown: Counter[str] = Counter()
-    for seed in range(REPLICATES):
-        found = simulate(np.random.default_rng(seed))
-        shown.update(name for name, holds in found.items() if holds)
-    return {one.name: shown[one.name] / REPLICATES for one in HYPOTHESES}
+    return shares_shown(simulate, REPLICATES)
 
 
 def page(found: Mapping[str, float]) -> str:

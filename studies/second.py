@@ -9,10 +9,7 @@ half hours. `studies.findings` judges them by `judge`.
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from cmhot.kubelet.settings import Setting
 from cmhot.statistics import confidence, interval_blocks
@@ -29,9 +26,12 @@ from studies.protocol import (
     Collection,
     Hypothesis,
 )
+from studies.simulated_plans import shares_shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    import numpy as np
 
     from studies.verdicts import Cells, Rows
 
@@ -134,11 +134,7 @@ def simulate(rng: np.random.Generator) -> dict[str, bool]:
 
 def power() -> dict[str, float]:
     """Count in how many simulated studies each hypothesis was shown in all rows."""
-    shown: Counter[str] = Counter()
-    for seed in range(REPLICATES):
-        found = simulate(np.random.default_rng(seed))
-        shown.update(name for name, holds in found.items() if holds)
-    return {one.name: shown[one.name] / REPLICATES for one in HYPOTHESES}
+    return shares_shown(simulate, REPLICATES)
 
 
 def page(found: dict[str, float]) -> str:

@@ -23,7 +23,7 @@ from cmhot.statistics.population import codes_of, observed_delays, one_populatio
 from studies.draws import draw_looks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -330,3 +330,11 @@ def _distance(waited: Floats, t: Floats, expected: Floats) -> float:
     """Give the largest difference of F̂ from what is expected, over all t."""
     found = np.searchsorted(np.sort(waited), t, "right") / len(waited)
     return float(np.abs(found - expected).max())
+
+
+def shares_shown(
+    simulate: Callable[[np.random.Generator], Mapping[str, bool]], replicates: int
+) -> dict[str, float]:
+    """Give the share of simulated studies in which each hypothesis was shown."""
+    found = [simulate(np.random.default_rng(seed)) for seed in range(replicates)]
+    return {name: sum(one[name] for one in found) / replicates for name in found[0]}
