@@ -27,7 +27,8 @@ Is it so on a cluster of yours?        `replicate`          ``make replicate``
 Does other code find the same?         `recomputation`, of  ``make verify-data``
                                        `recomputed_beside`,
                                        `recomputed_costs`,
-                                       `recomputed_loads`;
+                                       `recomputed_loads` and
+                                       `recomputed_more`;
                                        all share
                                        `recomputed_delays`
 Does the law agree with the model?     `law`                ``make studies``

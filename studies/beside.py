@@ -195,20 +195,20 @@ def median(values: Floats) -> dict[str, Any]:
 # disturbed pods
 
 
-def pods_means(run: Run) -> Floats:
-    """Give each pod's mean delay from the last onset on, seconds; and no other's.
+def watched(run: Run) -> Floats:
+    """Give the delays of updates from the last onset on, seconds; and no other's.
 
-    Shape (pods,). Updates of `WATCHED_S` count, whatever brought them to the pod.
+    Shape (pods, n). Updates of `WATCHED_S` count, whatever brought them to the pod.
     """
     acked, waits = as_seen(run)
     began = run.publications.groupby("pod")["published_ns"].min().max()
     since_s = (acked - int(began)) / NS_PER_S - disturbed.CALM_S - STAGGER_S
-    watched = (since_s >= 0) & (since_s < WATCHED_S)
-    return np.asarray(waits[:, watched].mean(axis=1))
+    counts = (since_s >= 0) & (since_s < WATCHED_S)
+    return np.asarray(waits[:, counts])
 
 
 def sooner(means: Mapping[str, Floats]) -> Rows:
-    """H20: each kind beside the idle pods, by its pods' mean delays.
+    """H20: each kind beside the idle pods, by its pods' mean delays, shape (pods,).
 
     Parameters
     ----------

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ import click
 from benchmarks.common import CLOCK, wait_until
 from cmhot.cluster.port import MANAGED_BY, NODE
 from cmhot.cluster.targets import connect
+from cmhot.cluster.testbed import layout
 from cmhot.collector.begin import collect
 from cmhot.kubelet.settings import TTL_ANNOTATION
 from cmhot.runs.plan import Plan
@@ -27,8 +27,6 @@ from studies.fault_runs import pids
 from studies.study import set_aside
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from cmhot.cluster.port import Cluster
 
 MANAGER = "bin/kube-controller-manager"
@@ -39,9 +37,11 @@ WRITTEN_WITHIN_S = 900.0
 """Three reports of a node that does not change."""
 
 
-@contextmanager
-def ttl_controller(testbed: str) -> Iterator[None]:
-    """Run upstream's TTL controller beside the testbed's manager, which has none."""
+def start_ttl_controller(testbed: str) -> subprocess.Popen[bytes]:
+    """Start upstream's TTL controller beside the testbed's manager, which has none.
+
+    It ends with the testbed, whose process namespace it is in.
+    """
     (pid,) = pids(testbed, MANAGER)
     command = []
     for word in Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").split("\0"):
@@ -49,12 +49,8 @@ def ttl_controller(testbed: str) -> Iterator[None]:
         given = {"--controllers": "ttl-controller", "--secure-port": str(PORT)}
         command.append(f"{name}={given[name]}" if name in given else word)
     enter = ["nsenter", f"--target={pid}", "--all", "--"]
-    running = subprocess.Popen([*enter, *command], stderr=subprocess.DEVNULL)
-    try:
-        yield
-    finally:
-        running.terminate()
-        running.wait()
+    with (layout.home(testbed).logs / "ttl-controller.log").open("wb") as log:
+        return subprocess.Popen([*enter, *command], stderr=log, start_new_session=True)
 
 
 def name_of(number: int) -> str:
@@ -94,31 +90,34 @@ def main(target: str, out: Path) -> None:
     key, value = SELECTOR.split("=")
     for name in watched:
         cluster.patch(NODE, name, {"metadata": {"labels": {key: value}}})
+    controller = start_ttl_controller(target.removeprefix("testbed:"))
     rows, made = [], 0
-    with ttl_controller(target.removeprefix("testbed:")):
-        for nodes, expected in more_settings.STEPS:
-            made = have(cluster, nodes, made)
-            since = CLOCK.monotonic()
-            is_written = wait_until(
-                partial(have_ttl, cluster, watched, str(expected)),
-                deadline_s=WRITTEN_WITHIN_S,
-            )
-            seconds = CLOCK.monotonic() - since if is_written else None
-            row = {"nodes": nodes, "expected_s": expected, "seconds": seconds}
-            rows.append({**row, "ttl_s": sorted(map(str, ttls(cluster, watched)))})
-            click.echo(f"{nodes} nodes: {rows[-1]}", err=True)
-            if (nodes, expected) not in more_settings.MEASURED_AT:
-                continue
-            name = more_settings.run_at(nodes)
-            set_aside(out / name)
-            plan = Plan(
-                pods=more_settings.NODES * more_settings.WRITTEN_SHARERS,
-                duration_s=more_settings.WRITTEN_WINDOW_S,
-                seed=more_settings.WRITTEN_SEED,
-                node_selector=(SELECTOR,),
-            )
-            run = collect(cluster, plan, out=out, run_id=name)
-            click.echo(f"{name}: {read_meta(run)['status']}", err=True)
+    for nodes, expected in more_settings.STEPS:
+        made = have(cluster, nodes, made)
+        since = CLOCK.monotonic()
+        is_written = wait_until(
+            partial(have_ttl, cluster, watched, str(expected)),
+            deadline_s=WRITTEN_WITHIN_S,
+        )
+        seconds = CLOCK.monotonic() - since if is_written else None
+        row = {"nodes": nodes, "expected_s": expected, "seconds": seconds}
+        rows.append({**row, "ttl_s": sorted(map(str, ttls(cluster, watched)))})
+        click.echo(f"{nodes} nodes: {rows[-1]}", err=True)
+        if (nodes, expected) not in more_settings.MEASURED_AT:
+            continue
+        name = more_settings.run_at(nodes)
+        set_aside(out / name)
+        plan = Plan(
+            pods=more_settings.NODES * more_settings.WRITTEN_SHARERS,
+            duration_s=more_settings.WRITTEN_WINDOW_S,
+            seed=more_settings.WRITTEN_SEED,
+            node_selector=(SELECTOR,),
+        )
+        run = collect(cluster, plan, out=out, run_id=name)
+        click.echo(f"{name}: {read_meta(run)['status']}", err=True)
+    if controller.poll() is not None:
+        msg = f"the TTL controller ended with {controller.returncode}"
+        raise click.ClickException(msg)
     text = json.dumps({"kubernetes": cluster.version(), "steps": rows}, indent=1)
     (out / more_settings.TABLE).write_text(text + "\n", encoding="utf-8")
 

@@ -29,13 +29,14 @@ from studies import (
     cost_law,
     deviations,
     headline,
+    more_settings,
     protocol,
     replicate,
     second,
     validity,
     verdicts,
 )
-from studies.editions import FIRST, SECOND
+from studies.editions import FIRST, MORE, SECOND
 from studies.findings_page import page
 
 if TYPE_CHECKING:
@@ -245,18 +246,54 @@ def of_beside() -> dict[str, Any]:
             found["methods"] += beside.remedies(own, waiting)
             found["H19"] += beside.quicker(own, waiting)
     if {*map(beside.run_of, beside.KINDS)} <= there:
-        runs = {
-            kind: read_run(SECOND.data / beside.run_of(kind)) for kind in beside.KINDS
+        watched = {
+            kind: beside.watched(read_run(SECOND.data / beside.run_of(kind)))
+            for kind in beside.KINDS
         }
-        means = {kind: beside.pods_means(run) for kind, run in runs.items()}
-        found["H20"] = [
-            {
-                **row,
-                "correlation": verdicts.in_step(verdicts.as_seen(runs[row["kind"]])[1]),
-            }
-            for row in beside.sooner(means)
-        ]
+        rows = beside.sooner(
+            {kind: waits.mean(axis=1) for kind, waits in watched.items()}
+        )
+        for row in rows:
+            row["correlation"] = verdicts.in_step(watched[row["kind"]])
+        found["H20"] = rows
     return {"beside": found} if found else {}
+
+
+def of_more() -> dict[str, Any]:
+    """Judge more settings (docs/studies/more-settings-protocol.md), once all were seen.
+
+    The controller's by themselves, when all of them are there.
+    """
+    if not MORE.is_published:
+        return {}
+    runs = {name: read_run(MORE.data / name) for name in MORE.runs}
+    waits, refreshes = pooled([*runs.values()])
+    shared = {
+        sharers: pooled([runs[name] for name in more_settings.runs_of(sharers)])[1]
+        for sharers in protocol.SHARERS
+    }
+    table = _json(more_settings.TABLE, MORE.data)
+    by_ttl: dict[float, pd.DataFrame] = {}
+    if table is not None:
+        for nodes, _ in more_settings.MEASURED_AT:
+            name = more_settings.run_at(nodes)
+            runs[name] = read_run(MORE.data / name)
+            for setting, own in pooled([runs[name]])[1].items():
+                by_ttl[setting.ttl_s or 0.0] = own
+    long, cached = more_settings.LONG, more_settings.CACHED
+    return {
+        "more": {
+            "cells": verdicts.cells({long: waits[long]}, {long: refreshes[long]}),
+            "lateness": verdicts.lateness(refreshes),
+            "runs": deviations.validity(runs),
+            "steps": (table or {"steps": []})["steps"],
+            **more_settings.judge(
+                refreshes[long],
+                {sharers: found[cached] for sharers, found in shared.items()},
+                by_ttl,
+            ),
+        }
+    }
 
 
 def of_default(runs: Sequence[Run]) -> dict[str, Rows]:
@@ -315,6 +352,7 @@ PARTS: tuple[Callable[[], dict[str, Any]], ...] = (
     of_costs,
     of_validity,
     of_beside,
+    of_more,
 )
 """Independent of each other, the longest first."""
 

@@ -6,7 +6,16 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from cmhot.law.price import TERMS
-from studies import beside, cost_law, deviations, pages, protocol, second, validity
+from studies import (
+    beside,
+    cost_law,
+    deviations,
+    more_settings,
+    pages,
+    protocol,
+    second,
+    validity,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +37,7 @@ def page(numbers: Numbers) -> str:
         _strategy(numbers),
         *([_second(numbers["second"])] if "second" in numbers else []),
         _ttl(numbers),
+        *([_more(numbers["more"])] if "more" in numbers else []),
         _fleets(numbers),
         _remedies(numbers),
         *([_costs(numbers["costs"])] if "costs" in numbers else []),
@@ -328,15 +338,6 @@ def _second(numbers: Numbers) -> str:
     ]
     heads = ["setting", "run", "n syncs", "n delays + left out", "n_eff at p50"]
     heads += ["p50, s", "p95, s", "p99, s", "max, s", "law p50 / p95 / p99"]
-    late = [
-        [
-            row["setting"],
-            f"`{row['node']}`",
-            f"{row['late_share']:.2%}",
-            "**yes**" if row["disturbed"] else "no",
-        ]
-        for row in numbers["lateness"]
-    ]
     kept = [
         [
             f"`{row['run']}`",
@@ -375,7 +376,7 @@ half of the width of the interval of p99 (H16):
 Publications over {protocol.MOST_LATE_S:g} s after the window of their tick, of which at
 most 1 % may be:
 
-{pages.table(["setting", "kubelet", "late", "disturbed"], late)}
+{_lateness(numbers["lateness"])}
 
 {pages.table(["run", "status", "failed checks", ""], kept)}
 
@@ -388,6 +389,21 @@ the minutes after it, are: by the collector's own rules for restarts, and for wh
 probe missed. The recomputation leaves nothing out, and finds the same p50, p95 and p99;
 the figure above is drawn from runs of which nothing is left out.
 """
+
+
+def _lateness(rows: Sequence[Row]) -> str:
+    return pages.table(
+        ["setting", "kubelet", "late", "disturbed"],
+        [
+            [
+                row["setting"],
+                f"`{row['node']}`",
+                f"{row['late_share']:.2%}",
+                "**yes**" if row["disturbed"] else "no",
+            ]
+            for row in rows
+        ],
+    )
 
 
 def _sync_frequencies(rows: Sequence[Row]) -> tuple[str, str]:
@@ -461,6 +477,138 @@ One kubelet of each era: that the TTL has no effect from 1.24 to 1.28 rests on
 v1.26.15 and on the source. Each kubelet had one map under the TTL, so that there are
 too few stretches of time for an interval (a dash). `era-v1.37.1` calls itself `invalid`
 ([below](#declared-and-done)). 1.9.6 is [above](#on-the-kubelet-of-that-trial)."""
+
+
+def _more(numbers: Numbers) -> str:
+    """Tell of more settings: `numbers` are their own."""
+    (long,), (sup,) = numbers["cells"], numbers["H21"]
+    shared = pages.table(
+        [
+            *("pods sharing the map", "of", "n fetches", "blocks"),
+            *("measured, s (95 % together)", "law, s", "within, s (95 %)", "margin, s"),
+            "shown",
+        ],
+        [
+            [
+                row["sharers"],
+                row["quantile"],
+                f"{row['n_fetches']:,}",
+                row["blocks"],
+                _limited(row["measured_s"], row["limits_s"]),
+                f"{row['law_s']:.1f}",
+                _within(row["apart_s"]),
+                f"{row['margin_s']:g}",
+                row["holds"],
+            ]
+            for row in numbers["H22"]
+        ],
+    )
+    answers = [
+        _verdict(one, numbers[one.name], MORE_ANSWERS.get(one.name, SHOWN))
+        for one in more_settings.HYPOTHESES
+        if numbers[one.name]
+    ]
+    quantiles = pages.table(
+        ["", "p50, s", "p95, s", "p99, s", "longest, s"],
+        [
+            [
+                "measured (95 %)",
+                *(_with(long, name) for name in ("p50", "p95", "p99")),
+                f"{long['max_s']:.1f}",
+            ],
+            [
+                "law",
+                *(
+                    f"{long['law'][f'{name}_s']:.2f}"
+                    for name in ("p50", "p95", "p99", "max")
+                ),
+            ],
+        ],
+    )
+    kept = [
+        [f"`{row['run']}`", row["status"], ", ".join(row["failed"]) or None]
+        for row in numbers["runs"]
+    ]
+    return f"""## S of five minutes, and a TTL that pods share at the default S
+[Their protocol](studies/more-settings-protocol.md) was written before the runs.
+{more_settings.NODES} kubelets of {more_settings.CACHED} and one of {long["setting"]},
+side by side for an hour.
+
+### Five minutes
+{long["n_syncs"]:,} intervals (worth {long["n_eff_p50"]:,.0f} at p50) and
+{long["n_delays"]:,} delays ({long["left_out"]} left out); sup|F̂ - F| is at most
+{_most(sup)} with 95 %.
+
+{quantiles}
+
+### The default S, where the node's TTL is 60 s
+{shared}
+
+{_controller(numbers)}
+
+### What was expected
+{pages.table(["", "expected", "answer", "held in"], answers)}
+
+Publications over {protocol.MOST_LATE_S:g} s after the window of their tick:
+
+{_lateness(numbers["lateness"])}
+
+{pages.table(["run", "status", "failed checks"], kept)}"""
+
+
+SHOWN = ("shown, by equivalence", "not shown")
+MORE_ANSWERS = {"H23": ("not refuted", "**refuted**")}
+"""What is answered where all rows hold, and where one does not."""
+
+
+def _controller(numbers: Numbers) -> str:
+    """Tell of the TTLs that the controller wrote, once they were seen."""
+    if not numbers["steps"]:
+        return (
+            "The controller's TTLs, which the protocol has too, were not measured yet."
+        )
+    steps = pages.table(
+        ["Node objects", "TTL expected, s", "TTL written, s", "after, s"],
+        [
+            [
+                row["nodes"],
+                row["expected_s"],
+                ", ".join(row["ttl_s"]),
+                None if row["seconds"] is None else f"{row['seconds']:.0f}",
+            ]
+            for row in numbers["steps"]
+        ],
+    )
+    delays = pages.table(
+        [
+            *("setting", "of", "n fetches", "blocks", "measured, s (95 % together)"),
+            *("law, s", "the law is"),
+        ],
+        [
+            [
+                row["setting"],
+                row["quantile"],
+                f"{row['n_fetches']:,}",
+                row["blocks"],
+                _limited(row["measured_s"], row["limits_s"]),
+                f"{row['law_s']:.1f}",
+                _refuted(row["holds"]),
+            ]
+            for row in numbers["H23"]
+        ],
+    )
+    return f"""### The TTL that the controller writes
+Kubernetes' own TTL controller, on a cluster whose Node objects became more and fewer
+again. `after`: from the last of them made or deleted until all
+{more_settings.NODES} kubelets' nodes had the TTL; the controller looks at a node when
+that is updated, which a kubelet does every five minutes if nothing else changes.
+
+{steps}
+
+Delays under what it wrote, {more_settings.WRITTEN_SHARERS} pods of each kubelet sharing
+a map:
+
+{delays}"""
 
 
 def _refuted(holds: bool | None) -> str | None:  # noqa: FBT001 - a row's value
@@ -798,7 +946,7 @@ def _beside_idle(rows: Sequence[Row]) -> str:
                 f"{row['law_mean_s']:.1f}",
                 None
                 if row["sooner_95"] is None
-                else "{:.1f} … {:.1f}".format(*row["sooner_95"]),
+                else "{:.2f} … {:.2f}".format(*row["sooner_95"]),
                 row["holds"],
             ]
             for row in rows
@@ -949,9 +1097,13 @@ refuted by the same test, at the level over the number of cells.
 {_folk(numbers)}"""
 
 
-def _verdict(hypothesis: protocol.Hypothesis, rows: Sequence[Row]) -> list[str]:
-    """Answer a test of equivalence: all its rows must hold."""
-    shown = "shown, by equivalence" if _all_hold(rows) else "not shown"
+def _verdict(
+    hypothesis: protocol.Hypothesis,
+    rows: Sequence[Row],
+    words: tuple[str, str] = SHOWN,
+) -> list[str]:
+    """Answer a test, by default one of equivalence: all its rows must hold."""
+    shown = words[0] if _all_hold(rows) else words[1]
     told = f"{sum(row['holds'] for row in rows)} of {len(rows)}"
     return [hypothesis.name, hypothesis.claim, shown, told]
 
@@ -1045,19 +1197,33 @@ def _replications(numbers: Numbers) -> str:
 def _limits(numbers: Numbers) -> str:
     again = numbers.get("beside", {})
     left = {
-        "S above 60 s": False,
-        "a TTL of 60 s that pods share at S = 60 s, but on a kubelet of 1.9": False,
+        "S above 60 s": "more" in numbers,
+        "a TTL of 60 s that pods share at S = 60 s, but on a kubelet of 1.9": (
+            "more" in numbers
+        ),
         "the strategies at 60 s precisely enough": "second" in numbers,
         "waiting beside the remedies": "H19" in again,
         "an idle control beside disturbed pods": "H20" in again,
     }
     open_ = "; ".join(what for what, is_known in left.items() if not is_known)
+    others = textwrap.fill(f"* {open_}.", 88, subsequent_indent="  ") + "\n"
     return f"""## What was not measured
 * More than one machine, another kernel, another runtime than containerd, arm64: all
   kubelets shared two cores, so that their ticks are a little later than on nodes of
   their own.
-* Clusters of more than 100 nodes: the TTL was given by the annotation that the
-  controller would write there, not by the controller.
-* {textwrap.fill(open_, 86, subsequent_indent="  ")}.
-* Versions between v1.20.15, v1.26.15 and v1.37.1: where an era begins is read in the
-  source."""
+* Clusters of more than 100 nodes: {_large_clusters(numbers)}
+{others * bool(open_)}* Versions between v1.20.15, v1.26.15 and v1.37.1: where an era
+  begins is read in the source."""
+
+
+def _large_clusters(numbers: Numbers) -> str:
+    """Say what stood for a large cluster: an annotation, or nodes without machines."""
+    if numbers.get("more", {}).get("steps"):
+        return (
+            "the controller wrote the TTL for Node objects that no machine\n  backs; "
+            "the load of so many kubelets was not there."
+        )
+    return (
+        "the TTL was given by the annotation that the\n  controller would write "
+        "there, not by the controller."
+    )

@@ -38,11 +38,23 @@ NODES = 3
 """Kubelets of `CACHED`, and those that the controller is watched on: each has an entry
 of its own for the ConfigMap of a collection."""
 SEEDS, WINDOW_S = (71, 72), 3600.0
+
+
+def name_of(sharers: int, seed: int) -> str:
+    """Name the run in which so many pods of each cached kubelet share one ConfigMap."""
+    return f"shared-{sharers}-{seed}"
+
+
+def runs_of(sharers: int) -> list[str]:
+    """Name the runs of all seeds."""
+    return [name_of(sharers, seed) for seed in SEEDS]
+
+
 BATCH = Batch(
     "more-settings",
     (LONG, *(CACHED for _ in range(NODES))),
     tuple(
-        Collection(f"shared-{sharers}-{seed}", NODES * sharers, WINDOW_S, seed)
+        Collection(name_of(sharers, seed), NODES * sharers, WINDOW_S, seed)
         for sharers in SHARERS
         for seed in SEEDS
     ),
@@ -99,7 +111,7 @@ def run_at(nodes: int) -> str:
 def judge(
     long: pd.DataFrame,
     shared: Mapping[int, pd.DataFrame],
-    by_ttl: Mapping[int, pd.DataFrame],
+    by_ttl: Mapping[float, pd.DataFrame],
 ) -> dict[str, Rows]:
     """Judge each hypothesis, from refresh intervals.
 
@@ -143,7 +155,7 @@ def simulate(rng: np.random.Generator) -> dict[str, bool]:
         for sharers in SHARERS
     }
     by_ttl = {
-        ttl: draw_refresh(
+        float(ttl): draw_refresh(
             written(ttl),
             rng,
             pods=NODES * WRITTEN_SHARERS,

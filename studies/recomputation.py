@@ -19,6 +19,7 @@ from studies.recomputed_beside import beside
 from studies.recomputed_costs import costs
 from studies.recomputed_delays import load, series, waits
 from studies.recomputed_loads import loads
+from studies.recomputed_more import under_ttl
 
 if TYPE_CHECKING:
     from studies.recomputed_delays import Checks
@@ -27,6 +28,7 @@ SHARES = [0.5, 0.95, 0.99]
 ROOT = Path(__file__).parents[1]
 DATA, OLD = ROOT / "data" / "study-2026-11-24", ROOT / "data" / "kubelet-1.9.6"
 SECOND, LONGER = ROOT / "data" / "study-second", ("default-first", "default-second")
+MORE = ROOT / "data" / "study-more"
 FACTORIAL, SIDES = ("slow", "usual", "fast"), ("first", "second")
 SLACK, GRID_S, TEN_S = 2e-5, 0.002, 10  # relative (six digits are published); seconds
 WIDTH, RESAMPLES = 0.35, 400  # half widths that limits by a bootstrap may be away
@@ -167,6 +169,13 @@ def main() -> None:
             checks += cells({"cells": own, "shares": [], "H3": []}, SECOND, (name,))
     checks += [*costs(published["costs"], SECOND), *loads(published, SECOND)]
     checks += beside(published.get("beside", {}), SECOND)
+    if "more" in published:
+        long = {"cells": published["more"]["cells"], "shares": [], "H3": []}
+        names = sorted(path.name for path in MORE.glob("shared-*"))
+        checks += [
+            *cells(long, MORE, tuple(names)),
+            *under_ttl(published["more"], MORE),
+        ]
     differing = [
         f"{what}: published {one}, found {other:.6g}"
         for what, one, other, slack in checks

@@ -3,15 +3,120 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 
+from cmhot.cluster.model import ModelCluster
+from cmhot.collector.begin import collect
 from cmhot.kubelet.settings import TTL_ANNOTATION
-from studies import controller_runs, more_settings, pages
+from cmhot.runs.plan import Plan
+from studies import (
+    controller_runs,
+    findings,
+    findings_page,
+    more_settings,
+    pages,
+    publish,
+    recomputation,
+    recomputed_more,
+)
 from studies.draws import draw_refresh
 from studies.editions import MORE
 from studies.protocol import SHARERS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from studies.editions import Edition
+
+
+@pytest.fixture(scope="module")
+def edition(tmp_path_factory: pytest.TempPathFactory) -> Edition:
+    """Make short runs on the model, those of the controller among them; publish all."""
+    folder = tmp_path_factory.mktemp("edition")
+    made = replace(MORE, built=folder / "built", data=folder / "data")
+    for one in more_settings.BATCH.collections:
+        plan = Plan(pods=one.pods, duration_s=1800.0, seed=one.seed)
+        cluster = ModelCluster(more_settings.BATCH.nodes)
+        collect(cluster, plan, out=made.built, run_id=one.name)
+    steps = []
+    for nodes, ttl in more_settings.MEASURED_AT:
+        cluster = ModelCluster([more_settings.written(ttl)] * more_settings.NODES)
+        plan = Plan(pods=30, duration_s=600.0, seed=73)
+        collect(cluster, plan, out=made.built, run_id=more_settings.run_at(nodes))
+        steps.append(
+            {"nodes": nodes, "expected_s": ttl, "seconds": 100.4, "ttl_s": [str(ttl)]}
+        )
+    table = {"kubernetes": "v1.37.1", "steps": steps}
+    (made.built / more_settings.TABLE).write_text(json.dumps(table))
+    publish.publish(made)
+    return made
+
+
+def test_it_is_judged_and_told(
+    edition: Edition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs of a number of sharers are joined; the page has a line for each answer."""
+    monkeypatch.setattr(findings, "MORE", edition)
+
+    numbers = findings.rounded(findings.of_more())["more"]
+
+    text = findings_page._more(numbers)
+    assert [row["sharers"] for row in numbers["H22"]] == [1, 1, 5, 5, 20, 20]
+    assert [row["setting"] for row in numbers["H23"][::2]] == [
+        f"10 s, Cache (TTL {ttl} s)" for ttl in (0, 15, 30)
+    ]
+    assert "| 101 | 15 | 15 | 100 |" in text
+    for one in more_settings.HYPOTHESES:
+        assert text.count(f"| {one.name} | ") == 1
+    (long,) = numbers["cells"]
+    assert f"{long['n_delays']:,} delays (0 left out)" in text
+
+
+def test_other_code_finds_the_same_in_it(
+    edition: Edition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Delays from the records, and a law that was drawn, agree with what is told."""
+    monkeypatch.setattr(findings, "MORE", edition)
+    numbers = findings.rounded(findings.of_more())["more"]
+
+    long = {"cells": numbers["cells"], "shares": [], "H3": []}
+    checks = [
+        *recomputation.cells(long, edition.data, tuple(edition.runs)),
+        *recomputed_more.under_ttl(numbers, edition.data),
+    ]
+
+    differing = [
+        what
+        for what, one, other, slack in checks
+        if "limits" not in what  # of few pods: they are wide by any way
+        and not abs(one - other) <= slack + recomputation.SLACK * abs(one)
+    ]
+    assert differing == []
+    assert len(checks) > 30
+
+
+def test_nothing_is_judged_before_all_is_there(
+    edition: Edition, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The controller's runs are a part of their own; one collection is no batch."""
+    half = replace(edition, built=tmp_path / "built", data=tmp_path / "data")
+    half.built.mkdir()
+    (half.built / edition.runs[0]).symlink_to(edition.built / edition.runs[0])
+    publish.publish(half)
+    monkeypatch.setattr(findings, "MORE", half)
+    assert findings.of_more() == {}
+
+    for name in edition.runs[1:]:
+        (half.built / name).symlink_to(edition.built / name)
+    publish.publish(half)
+
+    numbers = findings.of_more()["more"]
+    assert numbers["H23"] == []
+    assert "not measured yet" in findings_page._more(numbers)
 
 
 def test_each_hypothesis_has_a_row_for_all_that_it_names() -> None:
@@ -23,7 +128,7 @@ def test_each_hypothesis_has_a_row_for_all_that_it_names() -> None:
         for n in SHARERS
     }
     by_ttl = {
-        ttl: draw_refresh(
+        float(ttl): draw_refresh(
             more_settings.written(ttl), rng, pods=20, window_s=300, sharers=10
         )
         for _, ttl in more_settings.MEASURED_AT
