@@ -78,9 +78,7 @@ class Era:
     """Versions of the kubelet that behave alike, as far as the delay goes."""
 
     since: int
-    """First minor version: 29 is 1.29. The era lasts until the next one begins.
-    Backports to older branches are not told apart
-    (the change of 1.24 was seen on 1.22.13 too)."""
+    """First minor version: 29 is 1.29. The era lasts until the next one begins."""
     invalidation: Invalidation
     """What forgets an entry of the Cache strategy."""
     probes_sync: bool
@@ -91,6 +89,9 @@ class Era:
     None: when its back-off expires (PR 133066)."""
     has_strategies: bool = True
     """Whether Watch and Get are there to be chosen (PR 64752); else all is cached."""
+    backports: tuple[tuple[int, int], ...] = ()
+    """Older branches that it was brought to, and the first release of each: (22, 9) is
+    1.22.9. Read in the source of that release, and of the one before."""
 
     @property
     def name(self) -> str:
@@ -113,7 +114,13 @@ ERAS = (
     ),
     Era(12, Invalidation.POD_UPDATE, probes_sync=False, crash_loop_s=10.0),
     Era(21, Invalidation.POD_UPDATE, probes_sync=True, crash_loop_s=10.0),
-    Era(24, Invalidation.EVERY_SYNC, probes_sync=True, crash_loop_s=10.0),
+    Era(
+        24,
+        Invalidation.EVERY_SYNC,
+        probes_sync=True,
+        crash_loop_s=10.0,
+        backports=((22, 9), (23, 6)),  # PRs 108754 and 108756
+    ),
     Era(29, Invalidation.NEW_POD, probes_sync=True, crash_loop_s=10.0),
     Era(35, Invalidation.NEW_POD, probes_sync=True, crash_loop_s=None),
 )
@@ -132,7 +139,8 @@ def era_of(version: str | None) -> Era:
     """Find the era of a kubelet's version, such as ``v1.28.15`` or ``1.28``.
 
     What names none is taken to be current: None, ``modelled``, or ``v0.0.0-…``,
-    as a kubelet says that was built without one.
+    as a kubelet says that was built without one. A branch such as ``1.23`` stands for
+    its last release.
 
     Raises
     ------
@@ -143,6 +151,8 @@ def era_of(version: str | None) -> Era:
     --------
     >>> era_of("v1.28.15").ttl_works
     False
+    >>> era_of("v1.23.5").ttl_works, era_of("v1.23.6").ttl_works
+    (True, False)
     """
     era = find_era(version)
     if era is not None:
@@ -167,7 +177,14 @@ def find_era(version: str | None) -> Era | None:
     minor = minor_of(said)
     if minor is None or _VIRTUAL in said:
         return None
-    return next((era for era in reversed(ERAS) if era.since <= minor), None)
+    patch = re.match(r"v?1\.\d+\.(\d+)", said)
+    for era in reversed(ERAS):
+        first = dict(era.backports).get(minor)
+        if era.since <= minor or (
+            first is not None and (patch is None or int(patch[1]) >= first)
+        ):
+            return era
+    return None
 
 
 def caveat(version: str | None) -> str | None:

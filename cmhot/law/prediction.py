@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from cmhot.kubelet.eras import Timing
+    from cmhot.kubelet.eras import Era, Timing
     from cmhot.kubelet.settings import Setting
     from cmhot.law.distribution import Law
     from cmhot.law.price import Price
@@ -262,7 +262,17 @@ def _kubelets(setting: Setting, kubernetes: str | None) -> str:
         last += 1
     if last + 1 == len(ERAS):
         return f"from 1.{ERAS[first].since}"
-    return f"1.{ERAS[first].since} to 1.{ERAS[last + 1].since - 1}"
+    text = f"1.{ERAS[first].since} to 1.{ERAS[last + 1].since - 1}"
+    if ERAS[first].backports:
+        text += f", and from {_releases(ERAS[first])}"
+    if ERAS[last + 1].backports:
+        text += f", before {_releases(ERAS[last + 1])}"
+    return text
+
+
+def _releases(era: Era) -> str:
+    """Name the releases since which older branches are of an era."""
+    return " and ".join(f"1.{minor}.{patch}" for minor, patch in era.backports)
 
 
 def _one_pod(

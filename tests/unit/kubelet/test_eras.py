@@ -25,7 +25,13 @@ from cmhot.law.prediction import predict
         ("v1.9.6", Invalidation.POD_UPDATE),
         ("v1.12.0", Invalidation.POD_UPDATE),
         ("v1.20.2", Invalidation.POD_UPDATE),
-        ("1.23", Invalidation.POD_UPDATE),
+        ("v1.22.8", Invalidation.POD_UPDATE),
+        ("v1.22.9", Invalidation.EVERY_SYNC),
+        ("v1.22.17-gke.800", Invalidation.EVERY_SYNC),
+        ("v1.23.5+k3s1", Invalidation.POD_UPDATE),
+        ("v1.23.6", Invalidation.EVERY_SYNC),
+        ("1.21", Invalidation.POD_UPDATE),
+        ("1.23", Invalidation.EVERY_SYNC),
         ("v1.24.0", Invalidation.EVERY_SYNC),
         ("v1.28.15", Invalidation.EVERY_SYNC),
         ("v1.29.0-rc.1", Invalidation.NEW_POD),
@@ -34,7 +40,7 @@ from cmhot.law.prediction import predict
     ],
 )
 def test_eras_by_version(version: str, invalidation: Invalidation) -> None:
-    """What forgets a cached entry changed in 1.24 and again in 1.29."""
+    """What forgets a cached entry changed in 1.24, 1.23.6, 1.22.9 and again in 1.29."""
     assert era_of(version).invalidation is invalidation
 
 

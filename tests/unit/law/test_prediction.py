@@ -79,9 +79,10 @@ def test_the_table_has_the_same_rows() -> None:
 @pytest.mark.parametrize(
     ("kubernetes", "kubelets", "mean_s"),
     [
-        ("1.9", "1.9 to 1.23", 59.4),
-        ("1.20", "1.9 to 1.23", 59.4),
-        ("1.25", "1.24 to 1.28", 38.2),
+        ("1.9", "1.9 to 1.23, before 1.22.9 and 1.23.6", 59.4),
+        ("1.23.5", "1.9 to 1.23, before 1.22.9 and 1.23.6", 59.4),
+        ("1.23.6", "1.24 to 1.28, and from 1.22.9 and 1.23.6", 38.2),
+        ("1.25", "1.24 to 1.28, and from 1.22.9 and 1.23.6", 38.2),
         (None, "from 1.29", 59.4),
     ],
 )
