@@ -284,7 +284,7 @@ def of_more() -> dict[str, Any]:
     return {
         "more": {
             "cells": verdicts.cells({long: waits[long]}, {long: refreshes[long]}),
-            "lateness": verdicts.lateness(refreshes),
+            "lateness": verdicts.lateness(_by_kubelet(refreshes)),
             "runs": deviations.validity(runs),
             "steps": (table or {"steps": []})["steps"],
             **more_settings.judge(
@@ -293,6 +293,14 @@ def of_more() -> dict[str, Any]:
                 by_ttl,
             ),
         }
+    }
+
+
+def _by_kubelet(pooled: Cells) -> Cells:
+    """Give nodes of collections that ran on the same testbed their own names again."""
+    return {
+        setting: own.assign(node=own["node"].astype(str).str.split("/").str[-1])
+        for setting, own in pooled.items()
     }
 
 

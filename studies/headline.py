@@ -36,11 +36,13 @@ STRATEGY, DEFAULT_S = "Watch", 60.0
 
 def block(numbers: Mapping[str, Any]) -> str:
     """Write the README's headline from the findings' numbers."""
-    rows = [row for row in numbers["cells"] if row["strategy"] == STRATEGY]
-    rows.sort(key=lambda row: row["sync_frequency_s"])
+    found = [row for row in numbers["cells"] if row["strategy"] == STRATEGY]
+    found.sort(key=lambda row: row["sync_frequency_s"])
+    rows = [cell(numbers, row["setting"]) for row in found]
+    rows += numbers.get("more", {"cells": []})["cells"]
     own, said = cell(numbers, DEFAULT), share(numbers, DEFAULT)
     (low, high), (least, most) = own["p99_95"], own["p50_95"]
-    table = "\n".join(_row(cell(numbers, row["setting"])) for row in rows)
+    table = "\n".join(map(_row, rows))
     return f"""{BEGIN}
 **With the kubelet's default (`syncFrequency: 1m`), half of the pods have it after \
 {own["p50_s"]:.0f} s
@@ -67,13 +69,32 @@ All of it, with what was expected beforehand and what was done otherwise:
 | setting | mean | p50 | p95 | p99 | delays | longest delay |
 |---|---|---|---|---|---|---|
 {table}
-{END}"""
+{_too_late(numbers)}{END}"""
 
 
 def _caution(numbers: Mapping[str, Any]) -> str:
     """Say where the number that all quote was disturbed; nothing if it was not."""
     text = disturbance(numbers).strip()
     return f"{textwrap.fill(text, 88)}\n\n" if text else ""
+
+
+def _too_late(numbers: Mapping[str, Any]) -> str:
+    """Say what each remedy takes beside waiting; nothing before it was measured."""
+    if "H19" not in numbers.get("beside", {}):
+        return ""
+    found: dict[str, list[str]] = {}
+    for row in numbers["beside"]["methods"]:
+        of = f" for {row['pods']} pods"
+        found.setdefault(row["method"], []).append(f"{row['median_s']:.1f} s{of}")
+    took = {method: " and ".join(each) for method, each in found.items()}
+    text = (
+        f"**Too late?** Until all pods of a Deployment had a change at the default, an "
+        f"annotation on each pod (`cmhot refresh`) took {took['annotate']}, a rollout "
+        f"{took['rollout']}, waiting {took['waiting']} in the median "
+        "([measured](docs/findings.md#remedies-and-disturbed-pods-measured-again))."
+        " Variables and `subPath` need new pods."
+    )
+    return f"\n{textwrap.fill(text, 88, break_on_hyphens=False)}\n"
 
 
 def _row(row: Mapping[str, Any]) -> str:
