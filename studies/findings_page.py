@@ -430,11 +430,7 @@ def _ttl(numbers: Numbers) -> str:
         [
             row["setting"],
             row["sharers"],
-            row["quantile"],
-            f"{row['n_fetches']:,}",
-            row["blocks"],
-            _limited(row["measured_s"], row["limits_s"]),
-            f"{row['law_s']:.1f}",
+            *_by_fetches(row),
             _refuted(row["holds"]),
             _within(row["apart_s"]),
         ]
@@ -491,11 +487,7 @@ def _more(numbers: Numbers) -> str:
         [
             [
                 row["sharers"],
-                row["quantile"],
-                f"{row['n_fetches']:,}",
-                row["blocks"],
-                _limited(row["measured_s"], row["limits_s"]),
-                f"{row['law_s']:.1f}",
+                *_by_fetches(row),
                 _within(row["apart_s"]),
                 f"{row['margin_s']:g}",
                 row["holds"],
@@ -596,11 +588,7 @@ def _controller(numbers: Numbers) -> str:
         [
             [
                 row["setting"],
-                row["quantile"],
-                f"{row['n_fetches']:,}",
-                row["blocks"],
-                _limited(row["measured_s"], row["limits_s"]),
-                f"{row['law_s']:.1f}",
+                *_by_fetches(row),
                 _refuted(row["holds"]),
             ]
             for row in numbers["H23"]
@@ -618,6 +606,17 @@ Delays under what it wrote, {more_settings.WRITTEN_SHARERS} pods of each kubelet
 a map:
 
 {delays}"""
+
+
+def _by_fetches(row: Row) -> list[object]:
+    """Give the cells of a quantile under a TTL: fetches and blocks, measured, law."""
+    return [
+        row["quantile"],
+        f"{row['n_fetches']:,}",
+        row["blocks"],
+        _limited(row["measured_s"], row["limits_s"]),
+        f"{row['law_s']:.1f}",
+    ]
 
 
 def _refuted(holds: bool | None) -> str | None:  # noqa: FBT001 - a row's value

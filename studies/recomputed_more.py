@@ -7,6 +7,7 @@ intervals, and the law drawn from what a kubelet does instead of integrated.
 from __future__ import annotations
 
 import heapq
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,7 +39,7 @@ def under_ttl(published: dict[str, Any], folder: Path) -> Checks:
             low, high = row["limits_s"]
             value = float(np.quantile(own, SHARES[row["quantile"]]))
             yield what, row["measured_s"], value, APART * (high - low) / 2
-            drawn = law(sync_s, ttl_s, row["sharers"], SHARES[row["quantile"]])
+            drawn = law(sync_s, ttl_s, row["sharers"])[row["quantile"]]
             yield f"{what}, law", row["law_s"], drawn, SLACK_LAW * (sync_s + ttl_s)
 
 
@@ -63,8 +64,9 @@ def direct(folder: Path, pattern: str, sync_s: int) -> np.ndarray:
     return np.concatenate(found) if found else np.empty(0)
 
 
-def law(sync_s: int, ttl_s: int, sharers: int, share: float) -> float:
-    """Draw a quantile of the delay: one kubelet, its pods' syncs, one shared entry.
+@lru_cache
+def law(sync_s: int, ttl_s: int, sharers: int) -> dict[str, float]:
+    """Draw quantiles of the delay: one kubelet, its pods' syncs, one shared entry.
 
     A sync fetches if the entry is older than the TTL, and shows what the entry has.
     Updates at any instant are alike, so each of a pod's looks at new content brings
@@ -87,6 +89,11 @@ def law(sync_s: int, ttl_s: int, sharers: int, share: float) -> float:
     looked, current, before = np.array(rows).T
     settled = before > DRAWN_S / 100
     least, most = (looked - current)[settled], (looked - before)[settled]
+    return {name: quantile(least, most, share) for name, share in SHARES.items()}
+
+
+def quantile(least: np.ndarray, most: np.ndarray, share: float) -> float:
+    """Invert the distribution of delays that are even between two ends each."""
     low, high = 0.0, float(most.max())
     while high - low > 1e-3:  # noqa: PLR2004 - seconds
         t = (low + high) / 2
